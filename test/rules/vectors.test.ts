@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { instantToLedgerTime } from '../../lambda/rules/times.ts'
+import { planUser } from '../../lambda/rules/plan.ts'
+import type { LedgerTime, Plan, Transaction } from '../../lambda/rules/types.ts'
+
+type VectorRow = {
+  id: string
+  amount_microdollars: number
+  expiration_baseline_microdollars_used: number | null
+  original_baseline_microdollars_used: number | null
+  is_free: boolean
+  description: string | null
+  original_transaction_id: string | null
+  credit_category: string | null
+  expiry_date: string | null
+  created_at: string
+  organization_id: string | null
+}
+type Vector = {
+  name: string
+  instant: string
+  user: { microdollars_used: number; total_microdollars_acquired: number; next_credit_expiration_at: string | null }
+  transactions: VectorRow[]
+  left_alone: string | null
+  expected: {
+    targeted: number
+    closing_rows: {
+      original_transaction_id: string
+      amount_microdollars: number
+      is_free: boolean
+      description: string
+      created_at: string
+      original_baseline_microdollars_used: number
+    }[]
+    changed_grants: { id: string; expiry_date: string | null; expiration_baseline_microdollars_used: number }[]
+    expired_microdollars: number
+    due_paid_microdollars: number
+    correction_microdollars: number
+    total_microdollars_acquired: number
+    next_credit_expiration_at: string | null
+  } | null
+}
+
+const vectors = JSON.parse(
+  readFileSync(new URL('../fixtures/expiration.json', import.meta.url), 'utf8'),
+) as Vector[]
+
+/** The vectors write times with three or six decimals; the ledger always has six. */
+function time(text: string): LedgerTime
+function time(text: string | null): LedgerTime | null
+function time(text: string | null): LedgerTime | null {
+  return text === null ? null : instantToLedgerTime(text)
+}
+
+const transaction = (row: VectorRow): Transaction => ({
+  id: row.id,
+  amountMicrodollars: row.amount_microdollars,
+  expirationBaselineMicrodollars: row.expiration_baseline_microdollars_used,
+  originalBaselineMicrodollars: row.original_baseline_microdollars_used,
+  isFree: row.is_free,
+  description: row.description,
+  creditCategory: row.credit_category,
+  originalTransactionId: row.original_transaction_id,
+  expiryDate: time(row.expiry_date),
+  createdAt: time(row.created_at),
+  organizationId: row.organization_id,
+})
+
+const planOf = (vector: Vector, rows = vector.transactions): Plan =>
+  planUser(
+    {
+      id: 'user',
+      email: 'ada@kilo.ai',
+      usedMicrodollars: vector.user.microdollars_used,
+      acquiredMicrodollars: vector.user.total_microdollars_acquired,
+      nextCreditExpirationAt: time(vector.user.next_credit_expiration_at),
+      autoTopUpEnabled: false,
+    },
+    rows.map(transaction),
+    { instant: time(vector.instant), minGrantAgeSeconds: 60, correctionDescriptions: ['Correction to $0 after expiring internal free credits'] },
+    { named: false, takenLinks: new Set() },
+  )
+
+/** A plan in the words of the vectors. */
+function asExpected(plan: Plan): Vector['expected'] {
+  if (plan.change === null) return null
+  return {
+    targeted: plan.grantsTargeted,
+    closing_rows: plan.change.closings.map((row) => ({
+      original_transaction_id: row.grant.id,
+      amount_microdollars: row.amountMicrodollars,
+      is_free: row.grant.isFree,
+      description: row.description,
+      created_at: row.createdAt,
+      original_baseline_microdollars_used: row.originalBaselineMicrodollars,
+    })),
+    changed_grants: plan.change.grants
+      .map((grant) => ({
+        id: grant.grant.id,
+        expiry_date: grant.expiryDate,
+        expiration_baseline_microdollars_used: grant.expirationBaselineMicrodollars,
+      }))
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    expired_microdollars: plan.expiredMicrodollars,
+    due_paid_microdollars: plan.duePaidMicrodollars,
+    correction_microdollars: plan.change.correction?.amountMicrodollars ?? 0,
+    total_microdollars_acquired: plan.change.acquiredMicrodollars,
+    next_credit_expiration_at: plan.change.nextCreditExpirationAt,
+  }
+}
+
+function withSixDecimals(expected: Vector['expected']): Vector['expected'] {
+  return (
+    expected && {
+      ...expected,
+      closing_rows: expected.closing_rows.map((row) => ({ ...row, created_at: time(row.created_at) })),
+      changed_grants: expected.changed_grants
+        .map((grant) => ({ ...grant, expiry_date: time(grant.expiry_date) }))
+        .toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+      next_credit_expiration_at: time(expected.next_credit_expiration_at),
+    }
+  )
+}
+
+describe('the 138 vectors', () => {
+  test('are all here', () => expect(vectors).toHaveLength(138))
+
+  test.each(vectors.map((vector) => [vector.name, vector] as const))('%s', (_, vector) => {
+    const plan = planOf(vector)
+    expect(plan.change === null ? plan.outcome : null).toBe(vector.left_alone)
+    expect(asExpected(plan)).toEqual(withSixDecimals(vector.expected))
+    expect(planOf(vector, vector.transactions.toReversed())).toEqual(plan)
+  })
+})
