@@ -75,7 +75,10 @@ export function reasonToLeaveAlone(
   const youngest = millisOf(rules.instant) - rules.minGrantAgeSeconds * 1000
   if (rows.some((row) => row.organizationId === null && isAfter(row.createdAt, youngest))) return 'too_recent'
   const unlinkedOrb = rows.some(
-    (row) => row.originalTransactionId === null && ORB_CLOSING_CATEGORIES.includes(row.creditCategory ?? ''),
+    (row) =>
+      row.organizationId === null &&
+      row.originalTransactionId === null &&
+      ORB_CLOSING_CATEGORIES.includes(row.creditCategory ?? ''),
   )
   return unlinkedOrb && !circumstances.named ? 'needs_review' : null
 }

@@ -28,12 +28,15 @@ export function instantToLedgerTime(instant: string): LedgerTime {
 
 /**
  * Milliseconds since 1970, microseconds dropped: the precision at which production compares and orders.
- * @throws UnusableValue for a time that JavaScript cannot hold
+ * @throws UnusableValue for a time that JavaScript cannot hold, or that has another form
  */
 export function millisOf(time: LedgerTime): number {
   if (time === 'infinity') return Infinity
   if (time === '-infinity') return -Infinity
-  const [, year = '', rest = '', millis = '', , era] = ISO.exec(time) ?? []
+  const match = ISO.exec(time)
+  // Date.parse makes some date or other of text that is no date at all.
+  if (!match) throw new UnusableValue(`the time ${time} is not in the form of the rules`)
+  const [, year = '', rest = '', millis = '', , era] = match
   const astronomicalYear = era === undefined ? Number(year) : 1 - Number(year)
   const sign = astronomicalYear < 0 ? '-' : '+'
   const parsed = Date.parse(`${sign}${String(Math.abs(astronomicalYear)).padStart(6, '0')}-${rest}.${millis}Z`)

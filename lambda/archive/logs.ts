@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto'
+import { ArchiveCorrupt } from './errors.ts'
+import { logKey, type LogKind } from './keys.ts'
+import { JSONL_TYPE } from './segments.ts'
+import { createFromStream, readBytes, type Store } from './store.ts'
+
+/** Size, lines and SHA-256 of a stored file, as the manifest lists it. */
+export type Fingerprint = { readonly key: string; readonly bytes: number; readonly lines: number; readonly sha256: string }
+
+/**
+ * Streams segments together into a run's whole log of one kind, in the order given, holding only a few parts in
+ * memory, and shows each line to `onLine`. Doing it again is harmless: a log that is there already must be the same one, byte for byte.
+ * @throws ArchiveCorrupt when a segment is missing or another log is there, ArchiveUnavailable
+ */
+export async function assembleLog(
+  store: Store,
+  runId: string,
+  kind: LogKind,
+  segmentKeys: Iterable<string>,
+  onLine: (line: string) => void,
+): Promise<Fingerprint> {
+  const key = logKey(runId, kind)
+  const written = fingerprinter(key)
+  const lines = tapLines(concatenate(store, segmentKeys), onLine)
+  const created = await createFromStream(store, key, written.watch(lines), JSONL_TYPE)
+  if (!created) {
+    const there = fingerprinter(key)
+    for await (const chunk of there.watch(readBytes(store, key))) void chunk
+    if (there.result().sha256 !== written.result().sha256) {
+      throw new ArchiveCorrupt(`${key} exists with other content than the run's segments. Nothing was overwritten.`)
+    }
+  }
+  return written.result()
+}
+
+async function* concatenate(store: Store, keys: Iterable<string>): AsyncGenerator<Uint8Array> {
+  for (const key of keys) yield* readBytes(store, key)
+}
+
+/** Counts and hashes bytes as they pass. */
+function fingerprinter(key: string): { watch(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>; result(): Fingerprint } {
+  const hash = createHash('sha256')
+  let bytes = 0
+  let lines = 0
+  let sha256: string | undefined
+  return {
+    async *watch(chunks) {
+      for await (const chunk of chunks) {
+        hash.update(chunk)
+        bytes += chunk.length
+        for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++
+        yield chunk
+      }
+    },
+    result: () => ({ key, bytes, lines, sha256: (sha256 ??= hash.digest('hex')) }),
+  }
+}
+
+/** The fingerprint of a text that is stored under a key. */
+export function fingerprint(key: string, body: string): Fingerprint {
+  const bytes = Buffer.from(body)
+  return { key, bytes: bytes.length, lines: body.split('\n').length - 1, sha256: createHash('sha256').update(bytes).digest('hex') }
+}
+
+/**
+ * Cuts bytes into lines, each given to `onLine`, and passes them on. Not node:readline, which also cuts at
+ * U+2028 and U+2029, and these may stand unescaped in a JSON text.
+ */
+export async function* tapLines(chunks: AsyncIterable<Uint8Array>, onLine: (line: string) => void): AsyncGenerator<Uint8Array> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    lines.forEach(onLine)
+    yield chunk
+  }
+  if (rest !== '') onLine(rest)
+}

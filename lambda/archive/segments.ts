@@ -1,0 +1,50 @@
+import { ArchiveCorrupt } from './errors.ts'
+import { intentKey, LOG_KINDS, type LogKind, parseIntentKey, segmentKey, segmentPrefix } from './keys.ts'
+import { create, list, type Store } from './store.ts'
+
+export const JSONL_TYPE = 'application/x-ndjson'
+
+/**
+ * Stores an attempt's records before anything of it is written to the database. Never rewritten. `signal` gives up
+ * where a lock is held meanwhile.
+ * @throws ArchiveCorrupt when another intent stands under that name, ArchiveUnavailable
+ */
+export async function putIntent(
+  store: Store,
+  runId: string,
+  attempt: string,
+  lines: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  await createLines(store, intentKey(runId, attempt), lines, signal)
+}
+
+/** The lines of a page's outcome, by kind of log. */
+export type OutcomeLines = Readonly<Record<LogKind, readonly string[]>>
+
+/**
+ * Stores a page's outcome: its user, mutation and (only where there are any) error lines. It counts only once
+ * the cursor names the page and this epoch.
+ * @throws ArchiveCorrupt when another outcome stands under that name, ArchiveUnavailable
+ */
+export async function putOutcome(store: Store, runId: string, page: number, epoch: number, outcome: OutcomeLines): Promise<void> {
+  await Promise.all(
+    LOG_KINDS.filter((kind) => kind !== 'errors' || outcome.errors.length > 0).map(async (kind) =>
+      createLines(store, segmentKey(runId, page, epoch, kind), outcome[kind]),
+    ),
+  )
+}
+
+async function createLines(store: Store, key: string, lines: readonly string[], signal?: AbortSignal): Promise<void> {
+  const body = lines.length === 0 ? '' : `${lines.join('\n')}\n`
+  if (await create(store, key, body, JSONL_TYPE, signal)) return
+  throw new ArchiveCorrupt(`${key} exists with other content, although only this attempt may write it. Nothing was overwritten.`)
+}
+
+/** The attempts whose page the cursor does not name, as `[page, attempt]` in no particular order. @throws ArchiveUnavailable */
+export async function* openAttempts(store: Store, runId: string, isFinished: (page: number) => boolean): AsyncGenerator<{ page: number; attempt: string }> {
+  for await (const key of list(store, segmentPrefix(runId))) {
+    const intent = parseIntentKey(key)
+    if (intent && !isFinished(intent.page)) yield intent
+  }
+}

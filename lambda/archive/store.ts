@@ -1,0 +1,164 @@
+import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
+import { Upload } from '@aws-sdk/lib-storage'
+import { Readable } from 'node:stream'
+import { ArchiveCorrupt, ArchiveUnavailable } from './errors.ts'
+
+/** A bucket, and a client that reaches it. */
+export type Store = { readonly client: S3Client; readonly bucket: string }
+
+export type Stored = { readonly body: string; readonly etag: string }
+
+/** Bodies up to this size go up in one request, larger ones in parts of this size. */
+const PART_BYTES = 8 * 1024 * 1024
+const CONFLICT_TRIES = 5
+
+/**
+ * Reads a whole object, or null when it is absent. Only 404 means absent: without the right to list, S3 answers
+ * 403 for an absent key, and that must never pass for "not there".
+ * @throws ArchiveUnavailable
+ */
+export async function get(store: Store, key: string): Promise<Stored | null> {
+  try {
+    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }))
+    return { body: (await reply.Body?.transformToString('utf-8')) ?? '', etag: reply.ETag ?? '' }
+  } catch (error) {
+    if (errorName(error) === 'NoSuchKey') return null
+    throw unavailable(store, `read ${key}`, error)
+  }
+}
+
+/**
+ * Streams an object's bytes, for those that may be too large to hold.
+ * @throws ArchiveCorrupt when it is absent, ArchiveUnavailable
+ */
+export async function* readBytes(store: Store, key: string): AsyncGenerator<Uint8Array> {
+  try {
+    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }))
+    if (reply.Body) yield* reply.Body.transformToWebStream()
+  } catch (error) {
+    if (errorName(error) === 'NoSuchKey') {
+      throw new ArchiveCorrupt(`${key} is missing from the bucket although the run names it. Restore it from its versions.`, { cause: error })
+    }
+    throw unavailable(store, `read ${key}`, error)
+  }
+}
+
+/**
+ * Writes an object that must not be there yet. Returns false when another one is there. S3's 412 alone does not
+ * tell: the first reply may have been lost and the request sent again, so what is there is read back and compared.
+ * @throws ArchiveUnavailable
+ */
+export async function create(store: Store, key: string, body: string, contentType: string, signal?: AbortSignal): Promise<boolean> {
+  const won = await putIf(store, key, body, contentType, { IfNoneMatch: '*' }, signal)
+  return won !== null
+}
+
+/**
+ * Replaces an object if it is still the one that was read (`etag`), or creates it (`etag` null). Returns the new
+ * ETag, or null when somebody else was faster. `body` must hold a nonce: an equal body there means that we won.
+ * @throws ArchiveCorrupt when the object has gone, ArchiveUnavailable
+ */
+export async function swap(store: Store, key: string, body: string, etag: string | null): Promise<string | null> {
+  return putIf(store, key, body, 'application/json', etag === null ? { IfNoneMatch: '*' } : { IfMatch: etag })
+}
+
+type Condition = { IfNoneMatch: string } | { IfMatch: string }
+
+async function putIf(
+  store: Store,
+  key: string,
+  body: string,
+  contentType: string,
+  condition: Condition,
+  signal?: AbortSignal,
+): Promise<string | null> {
+  for (let tries = 1; ; tries++) {
+    try {
+      const target = { Bucket: store.bucket, Key: key, ContentType: contentType, ...condition }
+      if (Buffer.byteLength(body) <= PART_BYTES) {
+        return (await store.client.send(new PutObjectCommand({ ...target, Body: body }), { abortSignal: signal })).ETag ?? ''
+      }
+      return (await inParts(store, { ...target, Body: Readable.from([Buffer.from(body)], { objectMode: false }) })).ETag ?? ''
+    } catch (error) {
+      const status = statusOf(error)
+      if (status === 412) {
+        const there = await get(store, key)
+        return there?.body === body ? there.etag : null
+      }
+      if (status === 404 && 'IfMatch' in condition) {
+        throw new ArchiveCorrupt(`${key} has gone from the bucket. Restore it from its versions; nothing was written.`, { cause: error })
+      }
+      if (status !== 409 || tries === CONFLICT_TRIES) throw unavailable(store, `write ${key}`, error)
+    }
+  }
+}
+
+/**
+ * Writes a stream of any length under a key that must not be there yet; false when something is there already.
+ * @throws ArchiveUnavailable, and whatever the stream throws
+ */
+export async function createFromStream(store: Store, key: string, chunks: AsyncIterable<Uint8Array>, contentType: string): Promise<boolean> {
+  let sourceError: unknown
+  const watched = async function* () {
+    try {
+      yield* chunks
+    } catch (error) {
+      sourceError = error
+      throw error
+    }
+  }
+  const source = watched()
+  const first = await source.next()
+  // The SDK takes a stream without a byte for one of unknown length, and says so.
+  if (first.done) return create(store, key, '', contentType)
+  const all = async function* () {
+    yield first.value
+    yield* source
+  }
+  try {
+    const body = Readable.from(all(), { objectMode: false })
+    await inParts(store, { Bucket: store.bucket, Key: key, ContentType: contentType, IfNoneMatch: '*', Body: body })
+    return true
+  } catch (error) {
+    if (sourceError !== undefined) throw sourceError
+    if (statusOf(error) === 412) return false
+    throw unavailable(store, `write ${key}`, error)
+  }
+}
+
+async function inParts(store: Store, params: ConstructorParameters<typeof Upload>[0]['params']) {
+  return new Upload({ client: store.client, params, partSize: PART_BYTES, queueSize: 2 }).done()
+}
+
+/** All keys under a prefix, in S3's order. @throws ArchiveUnavailable */
+export async function* list(store: Store, prefix: string): AsyncGenerator<string> {
+  let token: string | undefined
+  do {
+    try {
+      const page = await store.client.send(
+        new ListObjectsV2Command({ Bucket: store.bucket, Prefix: prefix, ContinuationToken: token }),
+      )
+      yield* (page.Contents ?? []).flatMap((object) => object.Key ?? [])
+      token = page.NextContinuationToken
+    } catch (error) {
+      throw unavailable(store, `list ${prefix}`, error)
+    }
+  } while (token !== undefined)
+}
+
+function errorName(error: unknown): string {
+  return error instanceof Error ? error.name : 'unknown error'
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+}
+
+function unavailable(store: Store, what: string, cause: unknown): ArchiveUnavailable {
+  const status = statusOf(cause)
+  const answer = status === undefined ? errorName(cause) : `${status} ${errorName(cause)}`
+  return new ArchiveUnavailable(
+    `Could not ${what} in the bucket ${store.bucket} (${answer}). Check that the bucket exists, that this role may get, put and list there, and that S3 is reachable; then send the same payload again.`,
+    { cause },
+  )
+}

@@ -1,0 +1,69 @@
+import * as z from 'zod'
+
+const counts = z.record(z.string(), z.int())
+
+/**
+ * matched = without grants + processed + left alone + failed + not reached. Amounts in microdollars, and beside
+ * them as text in dollars.
+ */
+const cardTotals = z.object({
+  usersMatched: z.int(),
+  usersWithoutGrants: z.int(),
+  usersProcessed: z.int(),
+  usersLeftAlone: z.int(),
+  usersFailed: z.int(),
+  usersNotReached: z.int(),
+  grantsTargeted: z.int(),
+  expiredMicrodollars: z.int(),
+  expired: z.string(),
+  duePaidMicrodollars: z.int(),
+  duePaid: z.string(),
+  usersCorrected: z.int(),
+  correctedMicrodollars: z.int(),
+  corrected: z.string(),
+  /** Users by the outcome of their line, and by flag. */
+  outcomes: counts,
+  flags: counts,
+})
+
+/** What every invocation returns, logs once and stores as summary.json: 3-contract, "Exit card". */
+export const exitCardSchema = z.object({
+  runId: z.string(),
+  mode: z.string(),
+  instant: z.string(),
+  status: z.enum(['complete', 'complete_with_errors', 'incomplete', 'stopped', 'cancelled', 'busy', 'refused']),
+  why: z.string(),
+  progress: z.object({
+    usersDone: z.int(),
+    usersTotal: z.int(),
+    percent: z.int(),
+    etaSeconds: z.int().nullable(),
+  }),
+  totals: cardTotals,
+  warnings: z.array(z.string()),
+  logs: z.object({
+    users: z.string(),
+    mutations: z.string(),
+    errors: z.string(),
+    run: z.string(),
+    console: z.string(),
+  }),
+  /** The payload to send next, and what it does; null where there is nothing to do. */
+  next: z.object({ text: z.string(), payload: z.record(z.string(), z.unknown()) }).nullable(),
+})
+
+export type ExitCard = z.infer<typeof exitCardSchema>
+export type RunStatus = ExitCard['status']
+
+/** Microdollars as dollars with all their cents, and with more decimals only where the amount has them: `$4,812.00`, `-$0.000001`. */
+export function dollars(microdollars: number): string {
+  const amount = BigInt(Math.abs(microdollars))
+  const whole = (amount / 1_000_000n).toString().replace(/\B(?=(\d{3})+$)/g, ',')
+  const fraction = (amount % 1_000_000n).toString().padStart(6, '0').replace(/0{1,4}$/, '')
+  return `${microdollars < 0 ? '-' : ''}$${whole}.${fraction}`
+}
+
+/** A configured amount in US dollars as microdollars. */
+export function microdollarsOf(usd: number): number {
+  return Math.round(usd * 1_000_000)
+}

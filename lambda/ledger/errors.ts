@@ -1,0 +1,77 @@
+import postgres from 'postgres'
+
+/** The database cannot be worked with. The message says what is wrong and what to do, and carries no secret. */
+export class LedgerUnavailable extends Error {
+  override readonly name = 'LedgerUnavailable'
+}
+
+/** What was written differs from what was planned: somebody changed a grant in between. The page was rolled back. */
+export class GuardConflict extends Error {
+  override readonly name = 'GuardConflict'
+}
+
+/** The lease ran out before the commit; nothing was committed. */
+export class LeaseExpired extends Error {
+  override readonly name = 'LeaseExpired'
+}
+
+/** COMMIT went out and no answer came back: only the ids in the database tell what happened. */
+export class CommitUncertain extends Error {
+  override readonly name = 'CommitUncertain'
+}
+
+/**
+ * What a failed statement asks for. `conflict`: read again; `busy`: wait and try again; `lost`: the connection went;
+ * `data`: these rows are refused, and others may go through; `broken`: nothing will go through.
+ */
+export type Failure = 'conflict' | 'busy' | 'lost' | 'data' | 'broken'
+
+/** Serialization failure, deadlock, lock timeout, statement timeout: this job yields, and comes again. */
+const BUSY = new Set(['40001', '40P01', '55P03', '57014'])
+const UNIQUE_VIOLATION = '23505'
+/** Classes of SQLSTATE that say that the server, the rights or the statement are at fault, not the rows. */
+const BROKEN_CLASSES = new Set(['0A', '25', '28', '3D', '42', '53', '54', '55', '57', '58', 'F0', 'XX'])
+const LOST_SQLSTATES = new Set(['57P01', '57P02', '57P03', '25P03'])
+
+/** Sorts an error of the database or of the connection; undefined for any other error. */
+export function failureOf(error: unknown): Failure | undefined {
+  if (error instanceof GuardConflict) return 'conflict'
+  if (error instanceof postgres.PostgresError) {
+    const { code } = error
+    if (code === UNIQUE_VIOLATION) return 'conflict'
+    if (BUSY.has(code)) return 'busy'
+    if (LOST_SQLSTATES.has(code) || code.startsWith('08')) return 'lost'
+    return BROKEN_CLASSES.has(code.slice(0, 2)) ? 'broken' : 'data'
+  }
+  if (error instanceof LedgerUnavailable) return failureOf(error.cause)
+  return isConnectionError(error) ? 'lost' : undefined
+}
+
+/** The SQLSTATE of a server's error, or null. */
+export function sqlStateOf(error: unknown): string | null {
+  return error instanceof postgres.PostgresError ? error.code : null
+}
+
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlStateOf(error) === UNIQUE_VIOLATION
+}
+
+const CONNECTION_CODES = /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_SOCKET|ERR_TLS|ERR_SSL)/
+
+function isConnectionError(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isConnectionError)
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && CONNECTION_CODES.test(error.code)
+}
+
+/** Turns what only a person can mend into an error that says how; other errors come back as they are. */
+export function explain(error: unknown): unknown {
+  const failure = failureOf(error)
+  if (error instanceof LedgerUnavailable) return error
+  if (failure !== 'lost' && failure !== 'broken') return error
+  const state = sqlStateOf(error)
+  const detail = error instanceof Error ? error.message : 'unknown'
+  return new LedgerUnavailable(
+    `The database could not be worked with${state === null ? '' : ` (SQLSTATE ${state})`}: ${detail}. Check that it runs, that this function may reach it and log in, and that its user has the rights; then send the same payload again.`,
+    { cause: error },
+  )
+}

@@ -1,0 +1,88 @@
+import { readPageList } from '../archive/cursor.ts'
+import { putOutcome } from '../archive/segments.ts'
+import { type CorrectionsGate, correctionsGate, errorThresholdPassed } from './brakes.ts'
+import { cardOf } from './card.ts'
+import { dryPage } from './dry-page.ts'
+import { executePage } from './execute-page.ts'
+import type { Holding } from './lease.ts'
+import type { PageResult } from './page.ts'
+import { unfinished } from './ranges.ts'
+import type { Tools } from './tools.ts'
+
+/** Before each page, this much time must be left: three times the slowest page so far, within these bounds. */
+const RESERVE_PAGES = 3
+const RESERVE_LEAST_MS = 10_000
+
+/** Why the pages ended: all done, no time for another, or a brake with its reason. */
+export type LoopEnd = { readonly end: 'done' | 'out_of_time' } | { readonly end: 'stopped'; readonly why: string }
+
+/**
+ * Works through the pages that the cursor does not name, `concurrency` of them at a time, so that the database need
+ * not wait for S3. A page's outcome is stored before the cursor names it.
+ * @throws what a page throws, after the other pages in flight have come to their end
+ */
+export async function workThroughPages(holding: Holding, tools: Tools): Promise<LoopEnd> {
+  const { run } = holding
+  const { pagesTotal, finished, totals } = holding.cursor()
+  const pages = unfinished(finished, pagesTotal)
+  const corrections = correctionsGate(run.settings.limits.correctionsUsd, totals.correctedMicrodollars)
+  const hasTime = timekeeper(tools)
+  let ended: LoopEnd | null = null
+  let failed: { error: unknown } | null = null
+
+  const worker = async (): Promise<void> => {
+    while (!ended && !failed) {
+      if (!hasTime.forAnotherPage()) {
+        ended = { end: 'out_of_time' }
+        return
+      }
+      const next = pages.next()
+      if (next.done) return
+      try {
+        const started = tools.now().getTime()
+        const stop = await workOnPage(holding, next.value, corrections, tools)
+        hasTime.took(tools.now().getTime() - started)
+        const why = stop ?? errorThresholdPassed(holding.cursor(), run.settings)
+        if (why !== null) ended = { end: 'stopped', why }
+        tools.onProgress(cardOf(holding.run, holding.cursor(), { status: 'incomplete', why: 'at work' }, tools))
+      } catch (error) {
+        failed ??= { error }
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: run.settings.concurrency }, worker))
+  return conclusion(ended, failed)
+}
+
+/** A function of its own, since TypeScript does not see that workers assign these. */
+function conclusion(ended: LoopEnd | null, failed: { error: unknown } | null): LoopEnd {
+  if (failed) throw failed.error
+  return ended ?? { end: 'done' }
+}
+
+async function workOnPage(holding: Holding, page: number, corrections: CorrectionsGate, tools: Tools): Promise<string | null> {
+  const { run, epoch, leaseExpiresAt } = holding
+  const list = await readPageList(tools.store, run.runId, page)
+  const { result, stop }: { result: PageResult; stop: string | null } =
+    run.mode === 'dry-run'
+      ? { result: await dryPage(run, list, epoch, tools), stop: null }
+      : await executePage({ run, list, epoch, leaseExpiresAt, corrections, tools })
+  await putOutcome(tools.store, run.runId, page, epoch, result.lines)
+  await holding.finish(result)
+  return stop
+}
+
+function timekeeper(tools: Tools) {
+  const invocationMs = tools.timeLeft()
+  let slowestMs = 0
+  return {
+    forAnotherPage(): boolean {
+      const reserve = Math.min(Math.max(RESERVE_PAGES * slowestMs, RESERVE_LEAST_MS), invocationMs / 3)
+      return tools.timeLeft() > reserve
+    },
+    took(milliseconds: number): void {
+      slowestMs = Math.max(slowestMs, milliseconds)
+      tools.onPage(milliseconds)
+    },
+  }
+}

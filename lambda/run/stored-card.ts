@@ -1,0 +1,36 @@
+import { parseDocument, serialize } from '../archive/documents.ts'
+import { runFileKey } from '../archive/keys.ts'
+import { get, type Store, swap } from '../archive/store.ts'
+import { type ExitCard, exitCardSchema } from '../exit-card.ts'
+
+const NOT_FINAL = new Set(['incomplete', 'busy'])
+
+/** Whether a card is a run's last word. */
+function isFinal(status: string): boolean {
+  return !NOT_FINAL.has(status)
+}
+
+async function readCard(store: Store, runId: string) {
+  const key = runFileKey(runId, 'summary')
+  const stored = await get(store, key)
+  return stored && { ...stored, card: parseDocument(exitCardSchema, key, stored.body) }
+}
+
+/**
+ * Stores a card as the run's summary. A final one stays: whoever comes later gets that one back. Only the holder of
+ * the lease may call this (or who refuses a run that nobody else knows of).
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
+export async function storeCard(store: Store, card: ExitCard): Promise<string> {
+  const body = serialize(card)
+  const there = await readCard(store, card.runId)
+  if (there && isFinal(there.card.status)) return there.body
+  await swap(store, runFileKey(card.runId, 'summary'), body, there?.etag ?? null)
+  return body
+}
+
+/** The final card of a closed run, as it was stored; null when the run has none. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function finalCard(store: Store, runId: string): Promise<ExitCard | null> {
+  const there = await readCard(store, runId)
+  return there && isFinal(there.card.status) ? there.card : null
+}

@@ -1,0 +1,20 @@
+import type { Store } from '../archive/store.ts'
+import type { Config } from '../config.ts'
+import type { ExitCard } from '../exit-card.ts'
+import type { Sql } from '../ledger/connect.ts'
+
+/** Everything that does I/O or knows the time, passed in: tests pass real ones, against real servers. */
+export type Tools = {
+  readonly config: Config
+  readonly store: Store
+  /** The writing run's connections, and those of dry runs (which may log in as a role that can only read). */
+  readonly ledger: { readonly writer: Sql; readonly reader: Sql }
+  /** Milliseconds until this invocation ends. */
+  readonly timeLeft: () => number
+  readonly now: () => Date
+  readonly pause: (milliseconds: number) => Promise<void>
+  readonly invocation: { readonly id: string; readonly source: string }
+  readonly log: (message: string, details: Readonly<Record<string, unknown>>) => void
+  readonly onProgress: (card: ExitCard) => void
+  readonly onPage: (milliseconds: number) => void
+}

@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto'
+import { CreateBucketCommand, GetObjectCommand, S3Client, paginateListObjectsV2 } from '@aws-sdk/client-s3'
+import { inject } from 'vitest'
+
+/** A bucket on an S3 server of the tests, with a client for it. */
+export type TestBucket = { client: S3Client, endpoint: string, bucket: string }
+
+/** A client for a sandbox or test S3 server, which checks no credentials. */
+export function clientFor(endpoint: string, options: { maxAttempts?: number } = {}): S3Client {
+  return new S3Client({
+    ...options,
+    endpoint,
+    forcePathStyle: true,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'sandbox', secretAccessKey: 'sandbox' },
+  })
+}
+
+/** A new, empty bucket on the test run's S3 server, or on the one at `endpoint`. */
+export async function freshBucket(endpoint: string = inject('s3Endpoint')): Promise<TestBucket> {
+  const client = clientFor(endpoint)
+  const bucket = `test-${randomBytes(6).toString('hex')}`
+  await client.send(new CreateBucketCommand({ Bucket: bucket }))
+  return { client, endpoint, bucket }
+}
+
+/** An object's text. Throws NoSuchKey where there is none. */
+export async function readText({ client, bucket }: TestBucket, key: string): Promise<string> {
+  const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+  return (await Body?.transformToString()) ?? ''
+}
+
+/** An object's JSON, for the test to look into. */
+export async function readJson(bucket: TestBucket, key: string): Promise<unknown> {
+  return JSON.parse(await readText(bucket, key))
+}
+
+/** The values of a JSONL object, one a line. */
+export async function readLines(bucket: TestBucket, key: string): Promise<unknown[]> {
+  const text = await readText(bucket, key)
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line): unknown => JSON.parse(line))
+}
+
+/** All keys of a bucket that start with `prefix`, in the bucket's order. */
+export async function keys({ client, bucket }: TestBucket, prefix = ''): Promise<string[]> {
+  const found: string[] = []
+  for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
+    found.push(...(page.Contents ?? []).map(({ Key = '' }) => Key))
+  }
+  return found
+}

@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto'
+import { Logger } from '@aws-lambda-powertools/logger'
+import { Metrics } from '@aws-lambda-powertools/metrics'
+import type { Context } from 'aws-lambda'
+import { createHandler } from '../../lambda/handler.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
+import type { Host } from '../../lambda/host.ts'
+import type { TestBucket } from './bucket.ts'
+
+/** What an invocation of the job in a test works on. */
+export type JobPlace = { readonly databaseUrl: string; readonly bucket: TestBucket; readonly env?: Record<string, string> }
+
+/** How Lambda would call it; `timeLeft` is asked as often as the job asks. */
+export type InvocationOptions = { readonly timeLeft?: () => number; readonly host?: Partial<Host>; readonly requestId?: string }
+
+/** Calls the handler as Lambda does: with an event, and a context that tells the remaining time. */
+export async function invokeJob(place: JobPlace, event: unknown, options: InvocationOptions = {}): Promise<ExitCard> {
+  const env = {
+    DATABASE_URL: place.databaseUrl,
+    LOG_BUCKET: place.bucket.bucket,
+    AWS_ENDPOINT_URL_S3: place.bucket.endpoint,
+    ...place.env,
+  }
+  // The S3 client reads its endpoint and credentials from the process, as in Lambda.
+  Object.assign(process.env, {
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_ENDPOINT_URL_S3: place.bucket.endpoint,
+    POWERTOOLS_METRICS_DISABLED: 'true',
+  })
+  const handler = createHandler(
+    { env, source: 'test', ...options.host },
+    new Logger({ logLevel: 'SILENT' }),
+    new Metrics({ namespace: 'Test', serviceName: 'test' }),
+  )
+  return handler(event as never, lambdaContext(options))
+}
+
+function lambdaContext({ timeLeft = () => 900_000, requestId = randomUUID() }: InvocationOptions): Context {
+  return {
+    awsRequestId: requestId,
+    functionName: 'credit-expiry',
+    functionVersion: '1',
+    invokedFunctionArn: 'arn:aws:lambda:us-east-1:123456789012:function:credit-expiry',
+    memoryLimitInMB: '1769',
+    logGroupName: 'log',
+    logStreamName: 'stream',
+    callbackWaitsForEmptyEventLoop: true,
+    getRemainingTimeInMillis: timeLeft,
+    done: () => {},
+    fail: () => {},
+    succeed: () => {},
+  }
+}

@@ -1,0 +1,71 @@
+import { chmod, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import postgres from 'postgres'
+import type { TestProject } from 'vitest/node'
+import { startPostgres } from '../../bin/sandbox/postgres.ts'
+import { stopLeftBehind } from '../../bin/sandbox/postgres-stop.ts'
+import { isAlive } from '../../bin/sandbox/processes.ts'
+import { startS3 } from '../../bin/sandbox/s3.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A superuser's URL of the maintenance database of this run's PostgreSQL. */
+    postgresUrl: string
+    /** The database with the ledger's empty tables that `freshDatabase` copies. */
+    templateDatabase: string
+    /** This run's S3 server; a file that needs hooks starts its own. */
+    s3Endpoint: string
+  }
+}
+
+const TEMPLATE_DATABASE = 'ledger_template'
+
+const FOLDER = /^credit-expiry-test-(?<pid>\d+)-/
+
+/** Starts one PostgreSQL and one S3 server for a whole test run, and removes them and their files after it. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await removeLeftBehind()
+  const dir = await mkdtemp(join(tmpdir(), `credit-expiry-test-${process.pid}-`))
+  const stops = [() => rm(dir, { recursive: true, force: true })]
+  const teardown = async () => {
+    for (const stop of stops.toReversed()) await stop()
+  }
+  try {
+    // As root, PostgreSQL runs as another user, who must be able to enter.
+    await chmod(dir, 0o711)
+    const server = await startPostgres({ dir: join(dir, 'postgres'), ephemeral: true })
+    stops.push(server.stop)
+    await makeTemplate(server.urlFor('postgres'), server.urlFor(TEMPLATE_DATABASE))
+    const s3 = await startS3()
+    stops.push(s3.stop)
+    project.provide('postgresUrl', server.urlFor('postgres'))
+    project.provide('templateDatabase', TEMPLATE_DATABASE)
+    project.provide('s3Endpoint', s3.endpoint)
+  } catch (error) {
+    await teardown()
+    throw error
+  }
+  return teardown
+}
+
+async function makeTemplate(adminUrl: string, templateUrl: string): Promise<void> {
+  const admin = postgres(adminUrl, { max: 1 })
+  await admin`CREATE DATABASE ${admin(TEMPLATE_DATABASE)}`
+  await admin.end()
+  const template = postgres(templateUrl, { max: 1 })
+  await template.unsafe(await readFile(new URL('../../bin/sandbox/schema.sql', import.meta.url), 'utf8'))
+  await template.end()
+}
+
+/** What killed test runs of this user have left running. */
+async function removeLeftBehind(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = FOLDER.exec(name)?.groups?.['pid']
+    if (pid === undefined || isAlive(Number(pid))) continue
+    const dir = join(tmpdir(), name)
+    if ((await stat(dir)).uid !== process.getuid?.()) continue
+    await stopLeftBehind(join(dir, 'postgres'))
+    await rm(dir, { recursive: true, force: true })
+  }
+}
