@@ -53,8 +53,6 @@ function etaSeconds(run: Run, { usersDone, usersTotal }: Cursor, now: Date): num
 
 function warningsOf(run: Run, { totals }: Cursor): string[] {
   const { flags, outcomes } = totals
-  const say = (count: number | undefined, sentence: (count: number) => string) => (count ? [sentence(count)] : [])
-  const one = (count: number, single: string, many: string) => `${users(count)} ${count === 1 ? single : many}`
   const over = run.mode === 'dry-run' ? limitsPassed(run.matched, run.settings.limits) : []
   return [
     ...over.map((limit) => `an execute would be refused: ${limit}`),
@@ -67,6 +65,14 @@ function warningsOf(run: Run, { totals }: Cursor): string[] {
     ...say(outcomes.needs_review, (n) => `${users(n)} left alone until a person has looked: name them in "userIds" then`),
     ...say(totals.usersFailed, (n) => `${users(n)} failed: see the error log`),
   ]
+}
+
+function say(count: number | undefined, sentence: (count: number) => string): string[] {
+  return count ? [sentence(count)] : []
+}
+
+function one(count: number, single: string, many: string): string {
+  return `${users(count)} ${count === 1 ? single : many}`
 }
 
 function users(count: number): string {
