@@ -86,7 +86,7 @@ function unwrap(event: unknown): unknown {
 
 /** The event's schema: strict, with an EventBridge envelope taken off, resolved to one kind of payload. */
 export const eventSchema = z.preprocess(unwrap, fields).transform((given, context): Payload => {
-  const present = Object.keys(given).filter((key): key is Field => given[key as Field] !== undefined)
+  const present = fields.keyof().options.filter((key) => given[key] !== undefined)
   const shape = SHAPES.find(({ lead }) => lead !== null && present.includes(lead) && given[lead] !== false) ?? SHAPES.at(-1)
   const stray = present.filter((key) => key !== shape?.lead && !shape?.beside.includes(key) && given[key] !== false)
   for (const key of stray) {

@@ -98,6 +98,25 @@ export type Run = z.infer<typeof runSchema>
 export const writerSchema = z.object({ runId: z.string().nullable(), nonce: z.string() })
 export type Writer = z.infer<typeof writerSchema>
 
+/** The head of an intent: which attempt it is, until when it may commit, and how many users follow, one a line. */
+export const intentHeadSchema = z.object({
+  run_id: z.string(),
+  attempt: z.string(),
+  page: z.int(),
+  epoch: z.int(),
+  lease_expires_at: instant,
+  users: z.int(),
+})
+
+/** One user of an intent: the ids of the rows to insert, and the log lines that are theirs once it has committed. */
+export const intentUserSchema = z.object({
+  user_id: z.string(),
+  row_ids: z.array(z.string()),
+  line: z.looseObject({}),
+  mutations: z.array(z.looseObject({})),
+})
+export type Intent = z.infer<typeof intentHeadSchema> & { readonly planned: z.infer<typeof intentUserSchema>[] }
+
 /** A document as the text that is stored: indented, since people read these. */
 export function serialize(document: object): string {
   return `${JSON.stringify(document, null, 2)}\n`

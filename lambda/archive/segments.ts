@@ -1,6 +1,7 @@
+import { type Intent, intentHeadSchema, intentUserSchema, parseDocument } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { intentKey, LOG_KINDS, type LogKind, parseIntentKey, segmentKey, segmentPrefix } from './keys.ts'
-import { create, list, type Store } from './store.ts'
+import { create, get, list, type Store } from './store.ts'
 
 export const JSONL_TYPE = 'application/x-ndjson'
 
@@ -17,6 +18,23 @@ export async function putIntent(
   signal?: AbortSignal,
 ): Promise<void> {
   await createLines(store, intentKey(runId, attempt), lines, signal)
+}
+
+/**
+ * Reads an attempt's records back.
+ * @throws ArchiveCorrupt when it is missing, cut short or damaged, ArchiveUnavailable
+ */
+export async function readIntent(store: Store, runId: string, attempt: string): Promise<Intent> {
+  const key = intentKey(runId, attempt)
+  const stored = await get(store, key)
+  if (!stored) throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
+  const [head = '', ...lines] = stored.body.split('\n')
+  const intent = parseDocument(intentHeadSchema, key, head)
+  const planned = lines.filter((line) => line !== '').map((line) => parseDocument(intentUserSchema, key, line))
+  if (planned.length === intent.users && intent.attempt === attempt) return { ...intent, planned }
+  throw new ArchiveCorrupt(
+    `${key} is cut short: it says ${intent.users} users and holds ${planned.length}. Restore it from its versions in S3, then resume the run.`,
+  )
 }
 
 /** The lines of a page's outcome, by kind of log. */

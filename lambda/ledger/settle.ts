@@ -3,16 +3,17 @@ import { explain, failureOf } from './errors.ts'
 import { writeTransaction } from './transaction.ts'
 
 /** What one attempt would have inserted for one user. */
-export type Attempted = { readonly userId: string; readonly rowIds: readonly string[] }
+export type Attempted = { readonly userId: string; readonly attempt: string; readonly rowIds: readonly string[] }
 
-export type Settled = 'done' | 'not_done'
+/** What became of a user's attempts: the one that committed, or none. */
+export type Settled = { readonly doneBy: string | null }
 
 const TRIES = 8
 const PAUSE_MS = 250
 
 /**
  * Finds out what became of attempts whose commit nobody answered (2-run-protocol, "Crashes and stalls"). A user
- * whose rows are there is `done`. `not_done` takes a lock on the user's row, and a later statement that finds
+ * whose rows are there is done. Not done takes a lock on the user's row, and a later statement that finds
  * nothing: an attempt in flight would hold that lock, and a statement that both locks and looks misses a row that
  * was committed while it waited. Users who stay locked by somebody are not in the result: they are still open.
  * @throws LedgerUnavailable after many tries
@@ -59,12 +60,12 @@ async function settleUnlocked(sql: Sql, attempts: readonly Attempted[]): Promise
       where id = any (array(select jsonb_array_elements_text(${rowIds}::text::jsonb)::uuid))
     `
     const there = new Set(rows.map((row) => row.id))
-    const locked = new Set(blocked.map((row) => row.id))
-    return new Map(
-      attempts.flatMap(({ userId, rowIds: ids }): [string, Settled][] => {
-        if (ids.some((id) => there.has(id))) return [[userId, 'done']]
-        return locked.has(userId) ? [] : [[userId, 'not_done']]
-      }),
-    )
+    const done = attempts.filter((attempt) => attempt.rowIds.some((id) => there.has(id)))
+    const stillBlocked = new Set(blocked.map((row) => row.id))
+    const free = attempts.filter(({ userId }) => !stillBlocked.has(userId))
+    return new Map([
+      ...free.map(({ userId }): [string, Settled] => [userId, { doneBy: null }]),
+      ...done.map(({ userId, attempt }): [string, Settled] => [userId, { doneBy: attempt }]),
+    ])
   })
 }

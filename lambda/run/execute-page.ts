@@ -28,6 +28,8 @@ export type PageWork = {
   readonly epoch: number
   readonly leaseExpiresAt: string
   readonly corrections: CorrectionsGate
+  /** Users who are settled already, by an invocation that was cut off. */
+  readonly recovered: ReadonlyMap<string, UserResult>
   readonly tools: Tools
 }
 
@@ -49,10 +51,10 @@ type Refusal = { readonly failure: Failure; readonly stage: ErrorStage; readonly
  *   committed of it stands in its intents
  */
 export async function executePage(work: PageWork): Promise<{ result: PageResult; stop: string | null }> {
-  const progress: Progress = { work, results: new Map(), takenLinks: new Set(), attempts: 0 }
+  const progress: Progress = { work, results: new Map(work.recovered), takenLinks: new Set(), attempts: 0 }
   let stop: string | null = null
   try {
-    await applyGroup(progress, work.list.userIds)
+    await applyGroup(progress, open(progress, work.list.userIds))
   } catch (error) {
     if (!(error instanceof CorrectionsLimit)) throw error
     stop = error.message
@@ -71,6 +73,7 @@ function open(progress: Progress, userIds: readonly string[]): string[] {
 async function applyGroup(progress: Progress, userIds: readonly string[]): Promise<void> {
   let refusal: Refusal | null = null
   let pending = userIds
+  if (pending.length === 0) return
   for (let round = 1; round <= GROUP_ROUNDS; round++) {
     if (round > 1) await progress.work.tools.pause(PAUSE_MS * 2 ** round)
     refusal = await attemptGroup(progress, pending)
@@ -196,12 +199,12 @@ async function conclude(progress: Progress, attempt: Attempt, run: () => Promise
 /** After a commit that nobody answered, only the database tells for whom it took effect; any other error had no effect. */
 async function settle({ work }: Progress, { users }: Attempt, error: unknown): Promise<ReadonlySet<string>> {
   if (!(error instanceof CommitUncertain)) throw error
-  const attempted = users.map(({ planned }) => ({ userId: planned.plan.user.id, rowIds: rowIdsOf(planned) }))
+  const attempted = users.map(({ planned }) => ({ userId: planned.plan.user.id, attempt: '', rowIds: rowIdsOf(planned) }))
   const settled = await settleAttempts(work.tools.ledger.writer, attempted, work.tools.pause).catch((cause: unknown) => {
     throw stillOpen(work.list, attempted.length, cause)
   })
   if (settled.size < attempted.length) throw stillOpen(work.list, attempted.length - settled.size, error)
-  return new Set([...settled].filter(([, answer]) => answer === 'done').map(([userId]) => userId))
+  return new Set([...settled].filter(([, { doneBy }]) => doneBy !== null).map(([userId]) => userId))
 }
 
 function stillOpen(list: PageList, users: number, cause: unknown): AttemptOpen {

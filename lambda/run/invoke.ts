@@ -1,7 +1,6 @@
 import { readCursor, readRun, readWriter, swapWriter } from '../archive/cursor.ts'
 import type { Cursor, Run, Verdict } from '../archive/documents.ts'
 import { LeaseLost } from '../archive/errors.ts'
-import { openAttempts } from '../archive/segments.ts'
 import type { Payload, RunRequest } from '../event.ts'
 import type { ExitCard } from '../exit-card.ts'
 import { cardOf } from './card.ts'
@@ -10,7 +9,7 @@ import { AttemptOpen, RunRefused } from './errors.ts'
 import { acquire, hold, type Holding } from './lease.ts'
 import { workThroughPages } from './loop.ts'
 import { prepareRun, selectionOf } from './open.ts'
-import { isFinished } from './ranges.ts'
+import { finishRecovered, type Recovered, settleOpenPages } from './settling.ts'
 import { finalCard, storeCard } from './stored-card.ts'
 import type { Tools } from './tools.ts'
 
@@ -34,7 +33,7 @@ export async function invoke(payload: Payload, tools: Tools): Promise<ExitCard> 
 async function openDryRun(request: RunRequest, tools: Tools): Promise<ExitCard> {
   refuseUnsupported(request)
   const { run, cursor } = await prepareRun(request, tools)
-  return work(hold(run, cursor, tools), tools)
+  return work(hold(run, cursor, true, tools), tools)
 }
 
 /** At most one writing run is open per bucket: the same payload goes on with it, another one is refused. */
@@ -52,7 +51,7 @@ async function openOrGoOn(request: RunRequest, tools: Tools): Promise<ExitCard> 
     return goOn(run, tools)
   }
   const { run, cursor } = await prepareRun(request, tools)
-  if (await swapWriter(tools.store, writer, run.runId)) return work(hold(run, cursor, tools), tools)
+  if (await swapWriter(tools.store, writer, run.runId)) return work(hold(run, cursor, true, tools), tools)
   return openOrGoOn(request, tools)
 }
 
@@ -114,8 +113,9 @@ async function work(holding: Holding, tools: Tools): Promise<ExitCard> {
   const { run } = holding
   tools.log('run under way', { runId: run.runId, epoch: holding.epoch, leaseExpiresAt: holding.leaseExpiresAt })
   try {
-    await refuseOpenAttempts(holding, tools)
-    const verdict = holding.cursor().closing ?? (await verdictOfPages(holding, tools))
+    const recovered = run.mode === 'dry-run' ? new Map() : await settleOpenPages(holding, tools)
+    const verdict = holding.cursor().closing ?? (await verdictOfPages(holding, recovered, tools))
+    if (verdict && !isComplete(verdict)) await finishRecovered(holding, recovered, tools)
     const card = verdict && (await closeRun(holding, verdict, tools))
     return card ?? (await leaveIncomplete(holding, 'the time of this invocation is up', tools))
   } catch (error) {
@@ -123,8 +123,12 @@ async function work(holding: Holding, tools: Tools): Promise<ExitCard> {
   }
 }
 
-async function verdictOfPages(holding: Holding, tools: Tools): Promise<Verdict | null> {
-  const end = await workThroughPages(holding, tools)
+function isComplete({ status }: Verdict): boolean {
+  return status === 'complete' || status === 'complete_with_errors'
+}
+
+async function verdictOfPages(holding: Holding, recovered: Recovered, tools: Tools): Promise<Verdict | null> {
+  const end = await workThroughPages(holding, recovered, tools)
   if (end.end === 'out_of_time') return null
   if (end.end === 'stopped') return { status: 'stopped', why: end.why }
   const { usersFailed } = holding.cursor().totals
@@ -151,16 +155,4 @@ async function handleFailure(holding: Holding, error: unknown, tools: Tools): Pr
     tools.log('the lease could not be given back; it lapses by itself', { leaseExpiresAt: holding.leaseExpiresAt, cause: String(cause) })
   }
   throw error
-}
-
-/** An attempt whose page has no outcome is what a crash leaves. Its users must not be planned again before it is settled. */
-async function refuseOpenAttempts(holding: Holding, tools: Tools): Promise<void> {
-  const { run } = holding
-  const { finished, epoch } = holding.cursor()
-  if (run.mode === 'dry-run' || epoch === 1) return
-  for await (const { page, attempt } of openAttempts(tools.store, run.runId, (number) => isFinished(finished, number))) {
-    throw new RunRefused(
-      `The run ${run.runId} holds an attempt that is not settled: ${attempt} of page ${page}. An invocation was cut off there, and this version cannot tell yet what of it was committed. Nothing was done.`,
-    )
-  }
 }

@@ -14,6 +14,8 @@ export type Holding = {
   readonly run: Run
   readonly epoch: number
   readonly leaseExpiresAt: string
+  /** Whether the holder before gave the lease back: it has come to its end, so nothing of it can commit any more. */
+  readonly predecessorReleased: boolean
   /** The cursor as it was last written. */
   cursor(): Cursor
   /** Adds a finished page: its outcome counts from now on. @throws LeaseLost, ArchiveUnavailable */
@@ -40,11 +42,11 @@ export async function acquire(run: Run, tools: Tools): Promise<{ holding: Holdin
   if (cursor.lease && cursor.lease.expiresAt > now) return { busy: cursor }
   const epoch = cursor.epoch + 1
   const taken = await swapCursor(tools.store, held, { ...cursor, epoch, lease: leaseFrom(now, epoch, tools) })
-  return taken ? { holding: hold(run, taken, tools) } : { busy: (await readCursor(tools.store, run.runId)).document }
+  return taken ? { holding: hold(run, taken, cursor.lease === null, tools) } : { busy: (await readCursor(tools.store, run.runId)).document }
 }
 
 /** The holding of a run whose cursor, with this invocation's lease in it, has just been written. */
-export function hold(run: Run, taken: Held<Cursor>, tools: Tools): Holding {
+export function hold(run: Run, taken: Held<Cursor>, predecessorReleased: boolean, tools: Tools): Holding {
   const { lease } = taken.document
   if (!lease) throw new Error(`The cursor of ${run.runId} holds no lease.`)
   let held = taken
@@ -71,6 +73,7 @@ export function hold(run: Run, taken: Held<Cursor>, tools: Tools): Holding {
     run,
     epoch: lease.epoch,
     leaseExpiresAt: lease.expiresAt,
+    predecessorReleased,
     cursor: () => held.document,
     finish: (result) => save((cursor) => withPage(cursor, result, lease.epoch)),
     update: (change) => save((cursor) => ({ ...cursor, ...change })),

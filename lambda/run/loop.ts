@@ -5,8 +5,9 @@ import { cardOf } from './card.ts'
 import { dryPage } from './dry-page.ts'
 import { executePage } from './execute-page.ts'
 import type { Holding } from './lease.ts'
-import type { PageResult } from './page.ts'
+import type { PageResult, UserResult } from './page.ts'
 import { unfinished } from './ranges.ts'
+import { correctedIn, type Recovered } from './settling.ts'
 import type { Tools } from './tools.ts'
 
 /** Before each page, this much time must be left: three times the slowest page so far, within these bounds. */
@@ -21,13 +22,13 @@ export type LoopEnd = { readonly end: 'done' | 'out_of_time' } | { readonly end:
  * not wait for S3. A page's outcome is stored before the cursor names it.
  * @throws what a page throws, after the other pages in flight have come to their end
  */
-export async function workThroughPages(holding: Holding, tools: Tools): Promise<LoopEnd> {
+export async function workThroughPages(holding: Holding, recovered: Recovered, tools: Tools): Promise<LoopEnd> {
   const { run } = holding
   const { pagesTotal, finished, totals } = holding.cursor()
   const pages = unfinished(finished, pagesTotal)
-  const corrections = correctionsGate(run.settings.limits.correctionsUsd, totals.correctedMicrodollars)
+  const corrections = correctionsGate(run.settings.limits.correctionsUsd, totals.correctedMicrodollars + correctedIn(recovered))
   const hasTime = timekeeper(tools)
-  let ended: LoopEnd | null = null
+  let ended: LoopEnd | null = stoppedBy(errorThresholdPassed(holding.cursor(), run.settings))
   let failed: { error: unknown } | null = null
 
   const worker = async (): Promise<void> => {
@@ -40,10 +41,9 @@ export async function workThroughPages(holding: Holding, tools: Tools): Promise<
       if (next.done) return
       try {
         const started = tools.now().getTime()
-        const stop = await workOnPage(holding, next.value, corrections, tools)
+        const stop = await workOnPage(holding, next.value, corrections, recovered.get(next.value) ?? new Map(), tools)
         hasTime.took(tools.now().getTime() - started)
-        const why = stop ?? errorThresholdPassed(holding.cursor(), run.settings)
-        if (why !== null) ended = { end: 'stopped', why }
+        ended ??= stoppedBy(stop ?? errorThresholdPassed(holding.cursor(), run.settings))
         tools.onProgress(cardOf(holding.run, holding.cursor(), { status: 'incomplete', why: 'at work' }, tools))
       } catch (error) {
         failed ??= { error }
@@ -54,19 +54,29 @@ export async function workThroughPages(holding: Holding, tools: Tools): Promise<
   return conclusion(ended, failed)
 }
 
+function stoppedBy(why: string | null): LoopEnd | null {
+  return why === null ? null : { end: 'stopped', why }
+}
+
 /** A function of its own, since TypeScript does not see that workers assign these. */
 function conclusion(ended: LoopEnd | null, failed: { error: unknown } | null): LoopEnd {
   if (failed) throw failed.error
   return ended ?? { end: 'done' }
 }
 
-async function workOnPage(holding: Holding, page: number, corrections: CorrectionsGate, tools: Tools): Promise<string | null> {
+async function workOnPage(
+  holding: Holding,
+  page: number,
+  corrections: CorrectionsGate,
+  recovered: ReadonlyMap<string, UserResult>,
+  tools: Tools,
+): Promise<string | null> {
   const { run, epoch, leaseExpiresAt } = holding
   const list = await readPageList(tools.store, run.runId, page)
   const { result, stop }: { result: PageResult; stop: string | null } =
     run.mode === 'dry-run'
       ? { result: await dryPage(run, list, epoch, tools), stop: null }
-      : await executePage({ run, list, epoch, leaseExpiresAt, corrections, tools })
+      : await executePage({ run, list, epoch, leaseExpiresAt, corrections, recovered, tools })
   await putOutcome(tools.store, run.runId, page, epoch, result.lines)
   await holding.finish(result)
   return stop

@@ -1,7 +1,7 @@
 import type { PageList, Totals } from '../archive/documents.ts'
 import type { OutcomeLines } from '../archive/segments.ts'
-import { bareLine, errorLine, type ErrorStage, type Outcome, type RunName, type UserLine } from './records.ts'
-import { addUserLine, noTotals } from './totals.ts'
+import { bareLine, errorLine, type ErrorStage, type Outcome, type RunName } from './records.ts'
+import { addUserLine, type Counted, noTotals } from './totals.ts'
 
 /** Why a user failed, as the error log shows it. */
 export type UserFailure = {
@@ -14,7 +14,7 @@ export type UserFailure = {
 
 /** How one user of a page ended. `line` is null for a user without grants and flags, who is counted only. */
 export type UserResult = {
-  readonly line: UserLine | null
+  readonly line: (Counted & object) | null
   readonly mutations: readonly object[]
   readonly failure: UserFailure | null
 }

@@ -49,7 +49,7 @@ export const countedSchema = z.object({
   due_paid_microdollars: z.int(),
   correction_microdollars: z.int(),
 })
-type Counted = z.infer<typeof countedSchema>
+export type Counted = z.infer<typeof countedSchema>
 
 function isOutcome(text: string): text is UserLine['outcome'] {
   return Object.hasOwn(BUCKETS, text)

@@ -34,7 +34,7 @@ export async function invokeJob(place: JobPlace, event: unknown, options: Invoca
     new Logger({ logLevel: 'SILENT' }),
     new Metrics({ namespace: 'Test', serviceName: 'test' }),
   )
-  return handler(event as never, lambdaContext(options))
+  return handler(event, lambdaContext(options))
 }
 
 function lambdaContext({ timeLeft = () => 900_000, requestId = randomUUID() }: InvocationOptions): Context {
