@@ -19,10 +19,10 @@ export type Host = {
 /** The connections of a pool: as many as the most pages in flight. Opened as they are needed. */
 const CONNECTIONS = 16
 
-/** S3 requests are small, and tried again: better a new try than a long wait. */
+/** S3 requests are small, and tried again: better a new try than a long wait. AWS_MAX_ATTEMPTS, as everywhere, sets how often. */
 const REQUEST_TIMEOUT_MS = 20_000
 const CONNECTION_TIMEOUT_MS = 5_000
-const TRIES = 5
+const TRIES = '5'
 
 /**
  * Opens everything that one invocation works with, lends it to `work`, and closes it again: nothing is kept for the
@@ -37,7 +37,7 @@ export async function withTools<T>(
   const config = readConfig(host.env)
   const client = new S3Client({
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
-    maxAttempts: TRIES,
+    maxAttempts: Number(host.env.AWS_MAX_ATTEMPTS ?? TRIES),
     requestHandler: { requestTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: CONNECTION_TIMEOUT_MS },
   })
   const writer = connect(await addressOf(config.database), CONNECTIONS)

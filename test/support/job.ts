@@ -8,7 +8,7 @@ import type { Host } from '../../lambda/host.ts'
 import type { TestBucket } from './bucket.ts'
 
 /** What an invocation of the job in a test works on. */
-export type JobPlace = { readonly databaseUrl: string; readonly bucket: TestBucket; readonly env?: Record<string, string> }
+export type JobPlace = { readonly databaseUrl: string; readonly bucket: Pick<TestBucket, 'endpoint' | 'bucket'>; readonly env?: Record<string, string> }
 
 /** How Lambda would call it; `timeLeft` is asked as often as the job asks. */
 export type InvocationOptions = { readonly timeLeft?: () => number; readonly host?: Partial<Host>; readonly requestId?: string }
@@ -34,7 +34,7 @@ export async function invokeJob(place: JobPlace, event: unknown, options: Invoca
     new Logger({ logLevel: 'SILENT' }),
     new Metrics({ namespace: 'Test', serviceName: 'test' }),
   )
-  return handler(event, lambdaContext(options))
+  return handler(event as never, lambdaContext(options))
 }
 
 function lambdaContext({ timeLeft = () => 900_000, requestId = randomUUID() }: InvocationOptions): Context {

@@ -51,12 +51,12 @@ export type LedgerDump = { users: TextRow[], transactions: TextRow[] }
 const DAY_MS = 86_400_000
 
 /**
- * A new database with the ledger's empty tables, for one test file. `drop` closes `sql` and removes the database, also
+ * A new database with the ledger's empty tables, or a copy of another one, for one test file. `drop` closes `sql` and removes the database, also
  * while somebody else is still connected to it.
  */
-export async function freshDatabase(): Promise<{ url: string, sql: Sql, drop: () => Promise<void> }> {
+export async function freshDatabase(template: string = inject('templateDatabase')): Promise<{ url: string, sql: Sql, drop: () => Promise<void> }> {
   const name = `ledger_${randomBytes(6).toString('hex')}`
-  await asAdmin((admin) => admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(inject('templateDatabase'))}`)
+  await asAdmin((admin) => admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`)
   const url = inject('postgresUrl').replace(/\/[^/]*$/, `/${name}`)
   const sql = postgres(url, { max: 5, onnotice: () => undefined })
   const drop = async () => {

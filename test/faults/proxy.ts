@@ -1,0 +1,99 @@
+import { connect, createServer, type Socket } from 'node:net'
+
+/** One round trip of a client to PostgreSQL: what it asks for, as far as the protocol tells. */
+export type RoundTrip = { readonly what: string }
+
+/** What becomes of a round trip: it passes; it never arrives; it takes effect and its reply is lost. */
+export type Fate = 'pass' | 'fail' | 'lose'
+
+export type PostgresProxy = { readonly url: string; stop(): Promise<void> }
+
+const READY = 'Z'
+/** What ends a reply to Flush after Describe: a row description, or that there are no rows, or an error. */
+const DESCRIBED = new Set(['T', 'n', 'E', READY])
+
+/**
+ * A TCP proxy in front of PostgreSQL that knows just enough of the protocol to see its round trips: the start-up,
+ * and every message on which the client waits for an answer (Sync, Flush, a simple query). `decide` is asked for each.
+ */
+export async function startProxy(databaseUrl: string, decide: (trip: RoundTrip) => Fate): Promise<PostgresProxy> {
+  const target = new URL(databaseUrl)
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname)
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => socket.destroy())
+      socket.on('close', () => sockets.delete(socket))
+    }
+    join(client, upstream, decide)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const url = new URL(databaseUrl)
+  url.port = String(typeof address === 'object' && address !== null ? address.port : 0)
+  return {
+    url: url.href,
+    stop: async () => {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fate): void {
+  let loseAt: ReadonlySet<string> | null = null
+  let statement = ''
+  let cut = false
+  const cutBoth = (): void => {
+    cut = true
+    client.destroy()
+    upstream.end()
+  }
+  const onStart = messages(true)
+  client.on('data', (chunk: Buffer) => {
+    for (const message of onStart(chunk)) {
+      if (cut) return
+      if (message.type === 'P') statement = statementOf(message.bytes)
+      const waits = message.type === '' || message.type === 'S' || message.type === 'H' || message.type === 'Q'
+      const fate = waits ? decide({ what: `database: ${message.type === '' ? 'connect' : statement}` }) : 'pass'
+      if (fate === 'fail') return cutBoth()
+      if (fate === 'lose') loseAt = message.type === 'H' ? DESCRIBED : new Set([READY])
+      upstream.write(message.bytes)
+    }
+  })
+  const onReply = messages(false)
+  upstream.on('data', (chunk: Buffer) => {
+    if (cut) return
+    if (loseAt === null) client.write(chunk)
+    const types = onReply(chunk).map(({ type }) => type)
+    if (loseAt !== null && types.some((type) => loseAt?.has(type))) cutBoth()
+  })
+  // What the client sent before it went still has to arrive: a killed process's COMMIT is on its way.
+  client.on('close', () => upstream.end())
+  upstream.on('close', () => client.destroy())
+}
+
+/** Cuts a stream into protocol messages; the first one of a client has no type. */
+function messages(startsUntyped: boolean): (chunk: Buffer) => { type: string; bytes: Buffer }[] {
+  let rest = Buffer.alloc(0)
+  let untyped = startsUntyped
+  return (chunk) => {
+    rest = Buffer.concat([rest, chunk])
+    const found: { type: string; bytes: Buffer }[] = []
+    for (;;) {
+      const head = untyped ? 0 : 1
+      if (rest.length < head + 4) return found
+      const length = head + rest.readInt32BE(head)
+      if (rest.length < length) return found
+      found.push({ type: untyped ? '' : rest.toString('latin1', 0, 1), bytes: rest.subarray(0, length) })
+      rest = rest.subarray(length)
+      untyped = false
+    }
+  }
+}
+
+function statementOf(parse: Buffer): string {
+  const start = parse.indexOf(0, 5) + 1
+  return parse.toString('utf8', start, parse.indexOf(0, start)).replace(/\s+/g, ' ').trim().slice(0, 90)
+}
