@@ -28,6 +28,8 @@ export type Config = {
   readonly minGrantAgeSeconds: number
   readonly planMaxAgeHours: number
   readonly correctionDescriptions: readonly string[]
+  /** Foreign keys onto credit_transactions through which a rollback's deletions may act. */
+  readonly acceptedForeignKeys: readonly string[]
 }
 
 const number = (fallback: number) =>
@@ -57,6 +59,11 @@ const descriptions = z
     return z.NEVER
   })
 
+const names = z
+  .string()
+  .default('')
+  .transform((list) => list.split(',').map((name) => name.trim()).filter((name) => name !== ''))
+
 const databaseUrl = z
   .string()
   .refine((url) => /^postgres(ql)?:\/\/./.test(url) && URL.canParse(url), 'must be like postgres://user:password@host:5432/database')
@@ -77,6 +84,7 @@ const environment = z.object({
   MIN_GRANT_AGE_SECONDS: wholeNumber(60),
   PLAN_MAX_AGE_HOURS: number(24),
   CORRECTION_DESCRIPTIONS: descriptions,
+  ACCEPTED_FOREIGN_KEYS: names,
 })
 
 /**
@@ -110,6 +118,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     minGrantAgeSeconds: values.MIN_GRANT_AGE_SECONDS,
     planMaxAgeHours: values.PLAN_MAX_AGE_HOURS,
     correctionDescriptions: values.CORRECTION_DESCRIPTIONS,
+    acceptedForeignKeys: values.ACCEPTED_FOREIGN_KEYS,
   }
 }
 

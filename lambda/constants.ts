@@ -3,18 +3,31 @@
 export const METRICS_NAMESPACE = 'CreditExpiry'
 export const SERVICE_NAME = 'credit-expiry'
 
-/** Every metric the job emits, with its unit; all carry the dimension `mode`. */
+/** Every metric the job emits, with its unit; all carry the dimension `mode`, and no other. */
 export const METRICS = {
-  runsClosed: 'RunsClosed',
-  runsStopped: 'RunsStopped',
-  usersProcessed: 'UsersProcessed',
-  usersLeftAlone: 'UsersLeftAlone',
-  usersFailed: 'UsersFailed',
-  grantsTargeted: 'GrantsTargeted',
-  usdExpired: 'UsdExpired',
-  usdCorrected: 'UsdCorrected',
-  pageMilliseconds: 'PageMilliseconds',
+  runsClosed: { name: 'RunsClosed', unit: 'Count' },
+  runsStopped: { name: 'RunsStopped', unit: 'Count' },
+  runsRefused: { name: 'RunsRefused', unit: 'Count' },
+  invalidEvents: { name: 'InvalidEvents', unit: 'Count' },
+  usersProcessed: { name: 'UsersProcessed', unit: 'Count' },
+  usersLeftAlone: { name: 'UsersLeftAlone', unit: 'Count' },
+  usersFailed: { name: 'UsersFailed', unit: 'Count' },
+  grantsTargeted: { name: 'GrantsTargeted', unit: 'Count' },
+  usdExpired: { name: 'UsdExpired', unit: 'None' },
+  usdCorrected: { name: 'UsdCorrected', unit: 'None' },
+  pageMilliseconds: { name: 'PageMilliseconds', unit: 'Milliseconds' },
+  /** How long the open writing run has made no progress; 0 when none is open. Emitted by {"status": "latest"}. */
+  openRunIdleSeconds: { name: 'OpenRunIdleSeconds', unit: 'Seconds' },
 } as const
+
+/** The modes of a run: values of the dimension `mode`. */
+export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
+
+/** What the dimension `mode` says where there is no run: of {"status": …}, and of an event that could not be read. */
+export const NO_RUN = { status: 'status', unknown: 'unknown' } as const
+
+/** Errors that trying again cannot mend. */
+export const FINAL_ERRORS = { invalidEvent: 'InvalidEvent', runRefused: 'RunRefused' } as const
 
 /** The parts of the bucket. Lifecycle rules know prefixes only, hence one for each kind of life. */
 export const PREFIXES = {
@@ -42,4 +55,5 @@ export const ENVIRONMENT = [
   'MIN_GRANT_AGE_SECONDS',
   'PLAN_MAX_AGE_HOURS',
   'CORRECTION_DESCRIPTIONS',
+  'ACCEPTED_FOREIGN_KEYS',
 ] as const

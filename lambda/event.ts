@@ -57,14 +57,16 @@ export type RunRequest = Pick<
   'domains' | 'userIds' | 'batchSize' | 'concurrency' | 'limits' | 'reason' | 'requestKey' | 'restart' | 'plan'
 > & { readonly kind: 'run'; readonly mode: 'dry-run' | 'execute' }
 
+export type RollbackRequest = Pick<Fields, 'batchSize' | 'concurrency' | 'reason' | 'requestKey' | 'restart'> & {
+  readonly kind: 'rollback'
+  readonly mode: 'rollback-dry-run' | 'rollback'
+  readonly rollback: string
+}
+
 /** What may be asked: 3-contract, "Event". */
 export type Payload =
   | RunRequest
-  | (Pick<Fields, 'batchSize' | 'concurrency' | 'reason' | 'requestKey' | 'restart'> & {
-      readonly kind: 'rollback'
-      readonly mode: 'rollback-dry-run' | 'rollback'
-      readonly rollback: string
-    })
+  | RollbackRequest
   | { readonly kind: 'resume'; readonly runId: string }
   | { readonly kind: 'cancel'; readonly runId: string }
   | { readonly kind: 'status'; readonly runId: string }
@@ -95,6 +97,9 @@ export const eventSchema = z.preprocess(unwrap, fields).transform((given, contex
   }
   if (given.plan !== undefined && given.execute !== true) {
     context.addIssue({ code: 'custom', path: ['plan'], message: 'needs "execute": true beside it. A valid payload: {"execute": true, "plan": "<dry run id>"}' })
+  }
+  if (given.restart !== undefined && given.execute !== true) {
+    context.addIssue({ code: 'custom', path: ['restart'], message: 'needs "execute": true beside it: a dry run restarts nothing' })
   }
   return toPayload(given)
 })

@@ -10,7 +10,7 @@ import { METRICS_NAMESPACE, SERVICE_NAME } from './constants.ts'
 import { eventSchema, invalidEvent, type Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 import { type Host, withTools } from './host.ts'
-import { errorLogging, recordCard, recordPage } from './observability.ts'
+import { errorLogging, recordCard, recordIdle, recordPage } from './observability.ts'
 import { invoke } from './run/invoke.ts'
 
 /** The door: from an event to the exit card. The host says what differs between Lambda, a person's machine and a test. */
@@ -21,6 +21,7 @@ export function createHandler(given: Partial<Host>, logger: Logger, metrics: Met
     log: (message, details) => logger.info(message, details),
     onProgress: () => {},
     onPage: (milliseconds) => recordPage(metrics, milliseconds),
+    onIdle: (seconds) => recordIdle(metrics, seconds),
     ...given,
   }
   return middy()

@@ -14,6 +14,7 @@ export type Host = {
   readonly log: Tools['log']
   readonly onProgress: Tools['onProgress']
   readonly onPage: Tools['onPage']
+  readonly onIdle: Tools['onIdle']
 }
 
 /** The connections of a pool: as many as the most pages in flight. Opened as they are needed. */
@@ -54,6 +55,7 @@ export async function withTools<T>(
       log: host.log,
       onProgress: host.onProgress,
       onPage: host.onPage,
+      onIdle: host.onIdle,
     })
   } finally {
     client.destroy()

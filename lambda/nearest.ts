@@ -1,8 +1,16 @@
 /** The candidate that a misspelt word most likely meant, or undefined when none is near. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  const scored = candidates.map((candidate) => ({ candidate, distance: distance(word.toLowerCase(), candidate.toLowerCase()) }))
-  const best = scored.toSorted((a, b) => a.distance - b.distance)[0]
-  return best && best.distance <= Math.max(2, word.length / 4) ? best.candidate : undefined
+  return nearestFew(word, candidates, 1)[0]
+}
+
+/** The few candidates that a misspelt word may have meant, the nearest first; none where none is near. */
+export function nearestFew(word: string, candidates: readonly string[], count: number): string[] {
+  return candidates
+    .map((candidate) => ({ candidate, distance: distance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .filter((scored) => scored.distance <= Math.max(2, word.length / 4))
+    .toSorted((a, b) => a.distance - b.distance)
+    .slice(0, count)
+    .map(({ candidate }) => candidate)
 }
 
 /** Levenshtein's edit distance. */

@@ -1,7 +1,9 @@
 import type { Logger } from '@aws-lambda-powertools/logger'
-import { type Metrics, MetricUnit } from '@aws-lambda-powertools/metrics'
+import type { Metrics } from '@aws-lambda-powertools/metrics'
+import type { ParsedResult } from '@aws-lambda-powertools/parser/types'
 import type { MiddlewareObj } from '@middy/core'
-import { METRICS } from './constants.ts'
+import { FINAL_ERRORS, METRICS, NO_RUN } from './constants.ts'
+import { type Payload, RUN_ID } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 
 const EMAIL = /[^\s"'<>(),:;=]+@[^\s"'<>(),:;=]+/g
@@ -29,23 +31,73 @@ function causesOf(error: Error): string[] {
   return causes
 }
 
-/** The exit card in the log, once, and what the alarms and the dashboard need of it as metrics with the dimension mode. */
+/**
+ * Gives everything that an invocation emits the dimension `mode`, and no other, from its first page on (Powertools
+ * sends metrics off whenever a hundred values have come together); and counts what ends it without a card. Stands
+ * behind the parser.
+ */
+export function metricsByMode(metrics: Metrics): MiddlewareObj<ParsedResult<unknown, Payload>> {
+  return {
+    before: ({ event }) => {
+      metrics.clearDefaultDimensions()
+      metrics.setDefaultDimensions({ mode: modeOf(event) })
+    },
+    onError: ({ error }) => {
+      if (error?.name === FINAL_ERRORS.invalidEvent) add(metrics, METRICS.invalidEvents, 1)
+      if (error?.name === FINAL_ERRORS.runRefused) add(metrics, METRICS.runsRefused, 1)
+    },
+  }
+}
+
+/** A run's mode is part of its id. */
+function modeOf(event: ParsedResult<unknown, Payload>): string {
+  if (!event.success) return NO_RUN.unknown
+  const payload = event.data
+  switch (payload.kind) {
+    case 'run':
+    case 'rollback':
+      return payload.mode
+    case 'resume':
+    case 'cancel':
+      return RUN_ID.exec(payload.runId)?.[1] ?? NO_RUN.unknown
+    case 'status':
+      return NO_RUN.status
+  }
+}
+
+/** The exit card in the log, once; and the metrics of a run that is closed. */
 export function recordCard(logger: Logger, metrics: Metrics, card: ExitCard): void {
+  logCard(logger, card)
+  if (card.status !== 'busy' && card.status !== 'incomplete') recordClosed(metrics, card)
+}
+
+/** The exit card in the log. */
+export function logCard(logger: Logger, card: ExitCard): void {
   logger.info('exit card', { card: { ...card, why: redact(card.why) } })
-  metrics.addDimension('mode', card.mode)
-  if (card.status === 'busy' || card.status === 'incomplete') return
-  const { totals } = card
-  metrics.addMetric(METRICS.runsClosed, MetricUnit.Count, 1)
-  metrics.addMetric(METRICS.runsStopped, MetricUnit.Count, card.status === 'stopped' ? 1 : 0)
-  metrics.addMetric(METRICS.usersProcessed, MetricUnit.Count, totals.usersProcessed)
-  metrics.addMetric(METRICS.usersLeftAlone, MetricUnit.Count, totals.usersLeftAlone)
-  metrics.addMetric(METRICS.usersFailed, MetricUnit.Count, totals.usersFailed)
-  metrics.addMetric(METRICS.grantsTargeted, MetricUnit.Count, totals.grantsTargeted)
-  metrics.addMetric(METRICS.usdExpired, MetricUnit.NoUnit, totals.expiredMicrodollars / 1_000_000)
-  metrics.addMetric(METRICS.usdCorrected, MetricUnit.NoUnit, totals.correctedMicrodollars / 1_000_000)
+}
+
+/** What the alarms and the dashboard need of a run, once, when it is closed. */
+export function recordClosed(metrics: Metrics, { status, totals }: ExitCard): void {
+  add(metrics, METRICS.runsClosed, 1)
+  add(metrics, METRICS.runsStopped, status === 'stopped' ? 1 : 0)
+  add(metrics, METRICS.usersProcessed, totals.usersProcessed)
+  add(metrics, METRICS.usersLeftAlone, totals.usersLeftAlone)
+  add(metrics, METRICS.usersFailed, totals.usersFailed)
+  add(metrics, METRICS.grantsTargeted, totals.grantsTargeted)
+  add(metrics, METRICS.usdExpired, totals.expiredMicrodollars / 1_000_000)
+  add(metrics, METRICS.usdCorrected, totals.correctedMicrodollars / 1_000_000)
 }
 
 /** How long a page took. */
 export function recordPage(metrics: Metrics, milliseconds: number): void {
-  metrics.addMetric(METRICS.pageMilliseconds, MetricUnit.Milliseconds, milliseconds)
+  add(metrics, METRICS.pageMilliseconds, milliseconds)
+}
+
+/** The dead man's heartbeat: seconds since the open writing run last made progress, 0 when none is open. */
+export function recordIdle(metrics: Metrics, seconds: number): void {
+  add(metrics, METRICS.openRunIdleSeconds, Math.max(0, seconds))
+}
+
+function add(metrics: Metrics, { name, unit }: (typeof METRICS)[keyof typeof METRICS], value: number): void {
+  metrics.addMetric(name, unit, value)
 }

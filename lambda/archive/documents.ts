@@ -62,15 +62,31 @@ export const cursorSchema = z.object({
 })
 export type Cursor = z.infer<typeof cursorSchema>
 
-export const pageListSchema = z.object({ page: z.int(), userIds: z.array(z.string()).min(1), rows: z.int() })
+export const pageListSchema = z.object({
+  page: z.int(),
+  userIds: z.array(z.string()).min(1),
+  rows: z.int(),
+  /** For a plan-bound execute: the page of the dry run that showed these users, and the epoch of its outcome. */
+  shown: z.object({ page: z.int(), epoch: z.int() }).nullable(),
+  /** For a rollback: where the lines of these users stand in the run's whole mutation log, as bytes [from, to). */
+  bytes: z.object({ from: z.int(), to: z.int() }).nullable(),
+})
 export type PageList = z.infer<typeof pageListSchema>
+
+/** What a run can be; the last two take a run back. Only `execute` and `rollback` write to the ledger. */
+export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
+export type Mode = (typeof MODES)[number]
+
+export function isWriting(mode: Mode): boolean {
+  return mode === 'execute' || mode === 'rollback'
+}
 
 const limits = z.object({ users: z.number(), grants: z.number(), usd: z.number(), correctionsUsd: z.number() })
 
 /** What was asked and what was fixed at opening: every later invocation works by this, whatever its environment says. */
 export const runSchema = z.object({
   runId: z.string(),
-  mode: z.enum(['dry-run', 'execute']),
+  mode: z.enum(MODES),
   instant,
   softwareVersion: z.string(),
   asked: z.object({
@@ -78,9 +94,15 @@ export const runSchema = z.object({
     requestId: z.string(),
     source: z.string(),
     reason: z.string().nullable(),
+    requestKey: z.string().nullable(),
   }),
   /** Which payloads are the same: those that agree in mode and in all of this. */
-  selection: z.object({ domains: z.array(z.string()), userIds: z.array(z.string()).nullable(), plan: z.string().nullable() }),
+  selection: z.object({
+    domains: z.array(z.string()),
+    userIds: z.array(z.string()).nullable(),
+    plan: z.string().nullable(),
+    rollback: z.string().nullable(),
+  }),
   settings: z.object({
     batchSize: z.int(),
     concurrency: z.int(),
@@ -90,6 +112,8 @@ export const runSchema = z.object({
     minGrantAgeSeconds: z.int(),
     correctionDescriptions: z.array(z.string()),
   }),
+  /** Why an execute of this would be refused; a dry run says so, and goes on. */
+  concerns: z.array(z.string()),
   matched: z.object({ users: z.int(), grants: z.int(), faceValueMicrodollars: z.int(), rows: z.int(), pages: z.int() }),
 })
 export type Run = z.infer<typeof runSchema>
@@ -97,6 +121,13 @@ export type Run = z.infer<typeof runSchema>
 /** The one document that says which writing run is open. It carries a nonce when free too: an old ETag can't come back. */
 export const writerSchema = z.object({ runId: z.string().nullable(), nonce: z.string() })
 export type Writer = z.infer<typeof writerSchema>
+
+/** Which run a request key or an approved plan belongs to. Written once. */
+export const markSchema = z.object({ runId: z.string() })
+
+/** Somebody wants this run to stop. Written once. */
+export const cancelSchema = z.object({ runId: z.string(), by: z.string(), at: instant })
+export type Cancel = z.infer<typeof cancelSchema>
 
 /** The head of an intent: which attempt it is, until when it may commit, and how many users follow, one a line. */
 export const intentHeadSchema = z.object({

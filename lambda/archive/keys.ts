@@ -16,6 +16,14 @@ export function pageListKey(runId: string, page: number): string {
   return `${PREFIXES.state}${runId}/pages/${pad(page, PAGE_DIGITS)}.json`
 }
 
+export function requestKey(key: string): string {
+  return `${PREFIXES.control}requests/${key}.json`
+}
+
+export function planKey(dryRunId: string): string {
+  return `${PREFIXES.control}plans/${dryRunId}.json`
+}
+
 export function cancelKey(runId: string): string {
   return `${PREFIXES.state}${runId}/cancel.json`
 }
@@ -59,6 +67,13 @@ export function runFolder(runId: string): string {
 
 export function runFileKey(runId: string, file: 'run' | 'summary' | 'manifest'): string {
   return `${runFolder(runId)}${file}.json`
+}
+
+const RUN_FILE = new RegExp(`^${PREFIXES.runs}([^/]+)/run\\.json$`)
+
+/** The id of the run whose run.json a key names, or null for another key. */
+export function parseRunKey(key: string): string | null {
+  return RUN_FILE.exec(key)?.[1] ?? null
 }
 
 function pad(number: number, digits: number): string {

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import type * as z from 'zod'
+import { parseDocument } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { logKey, type LogKind } from './keys.ts'
 import { JSONL_TYPE } from './segments.ts'
@@ -60,6 +62,21 @@ function fingerprinter(key: string): { watch(chunks: AsyncIterable<Uint8Array>):
 export function fingerprint(key: string, body: string): Fingerprint {
   const bytes = Buffer.from(body)
   return { key, bytes: bytes.length, lines: body.split('\n').length - 1, sha256: createHash('sha256').update(bytes).digest('hex') }
+}
+
+/**
+ * The lines of a JSONL object, or of a range of whole lines in it, each checked against a schema, and held all at once: for pages, not for whole logs.
+ * @throws ArchiveCorrupt when it is missing or a line is not of the expected shape, ArchiveUnavailable
+ */
+export async function* readJsonLines<T>(
+  store: Store,
+  key: string,
+  schema: z.ZodType<T>,
+  range?: { from: number; to: number },
+): AsyncGenerator<T> {
+  const lines: string[] = []
+  for await (const chunk of tapLines(readBytes(store, key, range), (line) => lines.push(line))) void chunk
+  for (const line of lines) yield parseDocument(schema, key, line)
 }
 
 /**

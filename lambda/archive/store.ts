@@ -2,6 +2,7 @@ import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client
 import { Upload } from '@aws-sdk/lib-storage'
 import { Readable } from 'node:stream'
 import { ArchiveCorrupt, ArchiveUnavailable } from './errors.ts'
+import { reasonFor } from './reasons.ts'
 
 /** A bucket, and a client that reaches it. */
 export type Store = { readonly client: S3Client; readonly bucket: string }
@@ -28,12 +29,13 @@ export async function get(store: Store, key: string): Promise<Stored | null> {
 }
 
 /**
- * Streams an object's bytes, for those that may be too large to hold.
+ * Streams an object's bytes, or those of [from, to), for those that may be too large to hold.
  * @throws ArchiveCorrupt when it is absent, ArchiveUnavailable
  */
-export async function* readBytes(store: Store, key: string): AsyncGenerator<Uint8Array> {
+export async function* readBytes(store: Store, key: string, range?: { from: number; to: number }): AsyncGenerator<Uint8Array> {
+  const Range = range && `bytes=${range.from}-${range.to - 1}`
   try {
-    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }))
+    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key, Range }))
     if (reply.Body) yield* reply.Body.transformToWebStream()
   } catch (error) {
     if (errorName(error) === 'NoSuchKey') {
@@ -76,7 +78,9 @@ async function putIf(
     try {
       const target = { Bucket: store.bucket, Key: key, ContentType: contentType, ...condition }
       if (Buffer.byteLength(body) <= PART_BYTES) {
-        return (await store.client.send(new PutObjectCommand({ ...target, Body: body }), { abortSignal: signal })).ETag ?? ''
+        // As bytes: the SDK takes an empty text for a stream of unknown length, and says so on standard error.
+        const command = new PutObjectCommand({ ...target, Body: Buffer.from(body) })
+        return (await store.client.send(command, { abortSignal: signal })).ETag ?? ''
       }
       return (await inParts(store, { ...target, Body: Readable.from([Buffer.from(body)], { objectMode: false }) })).ETag ?? ''
     } catch (error) {
@@ -154,11 +158,7 @@ function statusOf(error: unknown): number | undefined {
   return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
 }
 
-function unavailable(store: Store, what: string, cause: unknown): ArchiveUnavailable {
-  const status = statusOf(cause)
-  const answer = status === undefined ? errorName(cause) : `${status} ${errorName(cause)}`
-  return new ArchiveUnavailable(
-    `Could not ${what} in the bucket ${store.bucket} (${answer}). Check that the bucket exists, that this role may get, put and list there, and that S3 is reachable; then send the same payload again.`,
-    { cause },
-  )
+function unavailable({ bucket }: Store, doing: string, cause: unknown): ArchiveUnavailable {
+  const { what, todo } = reasonFor(cause, statusOf(cause))
+  return new ArchiveUnavailable(`Could not ${doing} in the bucket ${bucket}: ${what}. ${todo} Then try again.`, { cause })
 }

@@ -1,8 +1,8 @@
 import type { ChangePlan } from '../rules/types.ts'
 import type { Sql, Transaction } from './connect.ts'
-import { GuardConflict, LeaseExpired } from './errors.ts'
-import { type Reading, readUserLocked } from './read.ts'
-import { writeTransaction } from './transaction.ts'
+import { GuardConflict } from './errors.ts'
+import { writeGuarded, writeUnderLock } from './guarded.ts'
+import { type Reading, readUsersIn } from './read.ts'
 
 /** A planned user with the ids of the rows to insert: `closingIds` in the order of the plan's closings. */
 export type PlannedUser = {
@@ -12,52 +12,32 @@ export type PlannedUser = {
 }
 
 /**
- * Applies the plans of a page in one short transaction with a handful of statements, and returns the ids of the
- * users for whom it committed. The others were locked by somebody or are not as they were read: nothing at all
- * was written for them.
- * @throws GuardConflict, LeaseExpired or the database's error, with nothing committed; CommitUncertain
+ * Applies the plans of a page with a handful of statements, and returns the ids of the users for whom it committed.
+ * For the others nothing at all was written.
+ * @throws as writeGuarded
  */
-export async function applyPlans(sql: Sql, planned: readonly PlannedUser[], leaseExpiresAt: string): Promise<Set<string>> {
-  return writeTransaction(sql, async (tx) => {
-    const locked = await lockUsers(tx, planned.map(({ plan }) => plan.user.id))
-    const held = await writeHeld(tx, planned.filter(({ plan }) => locked.has(plan.user.id)))
-    await checkLease(tx, leaseExpiresAt)
-    return held
-  })
+export async function applyPlans(sql: Sql, planned: readonly PlannedUser[], leaseExpiresAt: string): Promise<ReadonlySet<string>> {
+  const userIds = planned.map(({ plan }) => plan.user.id)
+  return writeGuarded(sql, userIds, leaseExpiresAt, async (tx, locked) =>
+    writeHeld(tx, planned.filter(({ plan }) => locked.has(plan.user.id))),
+  )
 }
 
 /**
- * The same for one user, whose row is locked before it is read: `plan` gets what is read under the lock, makes the
- * intent durable, and returns what to write, or null for nothing. For users who are never still between read and
- * write. Returns whether anything was committed.
- * @throws as applyPlans, and whatever `plan` throws
+ * The same for one user under a lock: `plan` gets what is read under it, makes the intent durable, and returns what to
+ * write, or null for nothing. Returns whether anything was committed.
+ * @throws as writeUnderLock, and whatever `plan` throws
  */
-export async function applyUnderLock(
+export async function applyPlanUnderLock(
   sql: Sql,
   userId: string,
   leaseExpiresAt: string,
-  plan: (reading: Reading | null) => Promise<PlannedUser | null>,
+  plan: (reading: Reading | undefined) => Promise<PlannedUser | null>,
 ): Promise<boolean> {
-  return writeTransaction(sql, async (tx) => {
-    const planned = await plan(await readUserLocked(tx, userId))
-    if (!planned) return false
-    const held = await writeHeld(tx, [planned])
-    if (!held.has(userId)) throw new GuardConflict('The user changed under the lock.')
-    await checkLease(tx, leaseExpiresAt)
-    return true
+  return writeUnderLock(sql, userId, leaseExpiresAt, async (tx) => {
+    const planned = await plan((await readUsersIn(tx, [userId])).get(userId))
+    return planned && writeHeld(tx, [planned])
   })
-}
-
-/** In id order, so that two of this job's transactions never wait for each other; skipping, so that one busy user holds up nobody. */
-async function lockUsers(tx: Transaction, userIds: readonly string[]): Promise<Set<string>> {
-  const rows = await tx<{ id: string }[]>`
-    select id
-    from kilocode_users
-    where id = any (array(select jsonb_array_elements_text(${JSON.stringify(userIds)}::text::jsonb)))
-    order by id
-    for no key update skip locked
-  `
-  return new Set(rows.map((row) => row.id))
 }
 
 /**
@@ -159,14 +139,6 @@ function checkWritten(
     BigInt(row.acquired) === BigInt(plan.change.acquiredMicrodollars) &&
     moved === BigInt(row.amount)
   if (!asPlanned) throw new GuardConflict(`What was written for the user ${row.id} differs from the plan: a grant changed in between.`)
-}
-
-/** A statement of its own, later than all writes: COMMIT goes out only after its reply. By the database's clock. */
-async function checkLease(tx: Transaction, leaseExpiresAt: string): Promise<void> {
-  const rows = await tx<{ in_time: boolean }[]>`
-    select clock_timestamp() < ${leaseExpiresAt}::text::timestamptz as in_time
-  `
-  if (rows[0]?.in_time !== true) throw new LeaseExpired('The lease of this invocation ran out before the commit. Nothing of this page was committed.')
 }
 
 type TouchedGrant = { readonly grant: ChangePlan['change']['grants'][number]['grant']; readonly closing: number | null; readonly change: number | null }

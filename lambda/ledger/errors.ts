@@ -1,4 +1,5 @@
 import postgres from 'postgres'
+import { isDistrust, reasonFor } from './reasons.ts'
 
 /** The database cannot be worked with. The message says what is wrong and what to do, and carries no secret. */
 export class LedgerUnavailable extends Error {
@@ -47,6 +48,11 @@ export function failureOf(error: unknown): Failure | undefined {
   return isConnectionError(error) ? 'lost' : undefined
 }
 
+/** Whether the server itself said no and goes on: to a COMMIT, that it rolled back. Its last words before it ends are no answer. */
+export function isServersAnswer(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && failureOf(error) !== 'lost'
+}
+
 /** The SQLSTATE of a server's error, or null. */
 export function sqlStateOf(error: unknown): string | null {
   return error instanceof postgres.PostgresError ? error.code : null
@@ -58,20 +64,17 @@ export function isUniqueViolation(error: unknown): boolean {
 
 const CONNECTION_CODES = /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_SOCKET|ERR_TLS|ERR_SSL)/
 
-function isConnectionError(error: unknown): boolean {
+/** Whether the connection itself failed: it is closed, or about to be. */
+export function isConnectionError(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isConnectionError)
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && CONNECTION_CODES.test(error.code)
 }
 
 /** Turns what only a person can mend into an error that says how; other errors come back as they are. */
 export function explain(error: unknown): unknown {
-  const failure = failureOf(error)
   if (error instanceof LedgerUnavailable) return error
-  if (failure !== 'lost' && failure !== 'broken') return error
-  const state = sqlStateOf(error)
-  const detail = error instanceof Error ? error.message : 'unknown'
-  return new LedgerUnavailable(
-    `The database could not be worked with${state === null ? '' : ` (SQLSTATE ${state})`}: ${detail}. Check that it runs, that this function may reach it and log in, and that its user has the rights; then send the same payload again.`,
-    { cause: error },
-  )
+  const failure = failureOf(error)
+  if (failure !== 'lost' && failure !== 'broken' && !isDistrust(error)) return error
+  const { what, todo } = reasonFor(error)
+  return new LedgerUnavailable(`${what}. ${todo} Then try again.`, { cause: error })
 }

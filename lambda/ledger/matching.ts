@@ -1,7 +1,12 @@
 import { CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from '../rules/grants.ts'
-import { parseMicrodollars } from '../rules/amounts.ts'
 import type { Sql } from './connect.ts'
 import { readTransaction } from './transaction.ts'
+
+/**
+ * What a face value stops at. It is only ever held against a limit, which so much is over in any case; that the amount
+ * itself cannot be worked with is for the plan of that one user to say.
+ */
+export const MOST_MICRODOLLARS = Number.MAX_SAFE_INTEGER
 
 /** One user who matches, with what an opening has to know: ledger rows, targeted grants, and their face value in microdollars. */
 export type MatchingUser = {
@@ -77,7 +82,7 @@ export async function readMatchingUsers(
         email: row.email,
         rows: Number(row.rows),
         grants: Number(row.grants),
-        faceValueMicrodollars: parseMicrodollars('the face value of one user', row.face_value),
+        faceValueMicrodollars: Math.min(Number(row.face_value), MOST_MICRODOLLARS),
       }),
     )
   })

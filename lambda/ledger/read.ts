@@ -40,22 +40,17 @@ type CreditRow = {
  * @throws LedgerUnavailable
  */
 export async function readUsers(sql: Sql, userIds: readonly string[]): Promise<Map<string, Reading>> {
-  const ids = JSON.stringify(userIds)
-  return readTransaction(sql, async (tx) => {
-    const [users, credits] = await Promise.all([selectUsers(tx, ids), selectCredits(tx, ids)])
-    return toReadings(users, credits)
-  })
+  return readTransaction(sql, async (tx) => readUsersIn(tx, userIds))
 }
 
 /**
- * Waits for one user's row, locks it, and reads the user with all their rows as they stand under the lock; null
- * when the user is gone. The reads are later statements than the lock, so that they see what the lock waited for.
+ * The same within a transaction. Under a lock on the users' rows these are later statements than the lock, so that
+ * they see what it waited for.
  */
-export async function readUserLocked(tx: Transaction, userId: string): Promise<Reading | null> {
-  await tx`select id from kilocode_users where id = ${userId} for no key update`
-  const ids = JSON.stringify([userId])
+export async function readUsersIn(tx: Transaction, userIds: readonly string[]): Promise<Map<string, Reading>> {
+  const ids = JSON.stringify(userIds)
   const [users, credits] = await Promise.all([selectUsers(tx, ids), selectCredits(tx, ids)])
-  return toReadings(users, credits).get(userId) ?? null
+  return toReadings(users, credits)
 }
 
 function selectUsers(tx: Transaction, ids: string) {

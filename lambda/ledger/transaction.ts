@@ -1,4 +1,4 @@
-import { CommitUncertain, explain, failureOf } from './errors.ts'
+import { CommitUncertain, explain, isConnectionError, isServersAnswer } from './errors.ts'
 import type { Sql, Transaction } from './connect.ts'
 
 /**
@@ -15,11 +15,10 @@ export const LONGEST_ORPHAN_MS = STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS
  */
 export async function readTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> {
   try {
-    const { result } = await sql.begin('isolation level repeatable read read only', async (tx) => {
+    return await begin(sql, 'isolation level repeatable read read only', async (tx) => {
       const [, value] = await Promise.all([setForReading(tx), work(tx)])
-      return { result: () => value }
+      return value
     })
-    return result()
   } catch (error) {
     throw explain(error)
   }
@@ -32,17 +31,47 @@ export async function readTransaction<T>(sql: Sql, work: (tx: Transaction) => Pr
 export async function writeTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> {
   let commitMayBeOut = false
   try {
-    const { result } = await sql.begin('isolation level read committed read write', async (tx) => {
+    return await begin(sql, 'isolation level read committed read write', async (tx) => {
       const [, value] = await Promise.all([setForWriting(tx), work(tx)])
       commitMayBeOut = true
-      return { result: () => value }
+      return value
     })
-    return result()
   } catch (error) {
-    if (commitMayBeOut && failureOf(error) === 'lost') {
+    if (commitMayBeOut && !isServersAnswer(error)) {
       throw new CommitUncertain('The connection was lost while the commit was under way.', { cause: error })
     }
     throw error
+  }
+}
+
+/**
+ * `sql.begin` for transactions that survive the loss of their connection. postgres.js goes on by itself: it sends
+ * ROLLBACK, COMMIT and whatever `work` still asks for down the same connection object, which by then may have been
+ * opened anew and carry somebody else's transaction (seen: that one committed before its checks), or have no socket at
+ * all (seen: an uncaught TypeError that ends the process). So once the connection has gone, no statement of `work`
+ * goes out any more, and postgres.js never hears how `work` ended; its own rejection is the answer.
+ */
+async function begin<T>(sql: Sql, options: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  let over = false
+  const whileOpen = (tx: Transaction) =>
+    new Proxy(tx, {
+      apply: (query, self, given: unknown[]): unknown => {
+        if (over) throw new Error('The connection of this transaction was lost.')
+        return Reflect.apply(query, self, given)
+      },
+    })
+  const untilLost = async (tx: Transaction) =>
+    new Promise<{ result: () => T }>((resolve, reject) => {
+      work(whileOpen(tx)).then(
+        (value) => over || resolve({ result: () => value }),
+        (error: unknown) => over || isConnectionError(error) || reject(error),
+      )
+    })
+  try {
+    const { result } = await sql.begin(options, untilLost)
+    return result()
+  } finally {
+    over = true
   }
 }
 

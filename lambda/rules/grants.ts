@@ -7,7 +7,7 @@ export const CORRECTION_CATEGORY = 'accounting_adjustment'
 export const CLOSING_CATEGORY = 'credits_expired'
 
 const ORB_CLOSING_CATEGORIES: readonly string[] = ['orb_credit_expired', 'orb_credit_voided']
-const CLOSING_CATEGORIES: readonly string[] = [CLOSING_CATEGORY, ...ORB_CLOSING_CATEGORIES]
+export const CLOSING_CATEGORIES: readonly string[] = [CLOSING_CATEGORY, ...ORB_CLOSING_CATEGORIES]
 
 /** A user's rows, sorted by what the rules ask of them. A grant stands in at most one of the lists. */
 export type Grants = {

@@ -1,11 +1,14 @@
-import type { Cursor, Run } from '../archive/documents.ts'
+import { type Cursor, isWriting, type Run } from '../archive/documents.ts'
 import { logKey, runFolder } from '../archive/keys.ts'
 import { dollars, type ExitCard, type RunStatus } from '../exit-card.ts'
-import { limitsPassed } from './brakes.ts'
 import type { Tools } from './tools.ts'
 
+/** What a card shows of a run and of its cursor. */
+export type Shown = Pick<Run, 'runId' | 'mode' | 'instant' | 'asked' | 'selection' | 'concerns'>
+type Standing = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal'>
+
 /** The exit card of a run as its cursor stands: 3-contract, "Exit card". */
-export function cardOf(run: Run, cursor: Cursor, verdict: { status: RunStatus; why: string }, tools: Tools): ExitCard {
+export function cardOf(run: Shown, cursor: Standing, verdict: { status: RunStatus; why: string }, tools: Tools): ExitCard {
   const { totals, usersDone, usersTotal } = cursor
   return {
     runId: run.runId,
@@ -39,23 +42,23 @@ export function cardOf(run: Run, cursor: Cursor, verdict: { status: RunStatus; w
     },
     warnings: warningsOf(run, cursor),
     logs: linksOf(run.runId, tools.config.bucket),
-    next: nextOf(run, verdict.status),
+    next: nextOf(run, cursor, verdict.status),
   }
 }
 
 /** By the share of users done since the run's instant: rough, and null until there is something to go by. */
-function etaSeconds(run: Run, { usersDone, usersTotal }: Cursor, now: Date): number | null {
+function etaSeconds(run: Shown, { usersDone, usersTotal }: Standing, now: Date): number | null {
   if (usersDone >= usersTotal) return 0
   if (usersDone === 0) return null
   const secondsSoFar = (now.getTime() - Date.parse(run.instant)) / 1000
   return Math.max(1, Math.round((secondsSoFar / usersDone) * (usersTotal - usersDone)))
 }
 
-function warningsOf(run: Run, { totals }: Cursor): string[] {
+function warningsOf(run: Shown, { totals }: Standing): string[] {
   const { flags, outcomes } = totals
-  const over = run.mode === 'dry-run' ? limitsPassed(run.matched, run.settings.limits) : []
+  const concerns = isWriting(run.mode) ? [] : run.concerns
   return [
-    ...over.map((limit) => `an execute would be refused: ${limit}`),
+    ...concerns.map((concern) => `an execute would be refused: ${concern}`),
     ...say(flags.auto_top_up_risk, (n) => `${users(n)} may be charged by auto top-up: balance under $5.00 after this run`),
     ...say(totals.duePaidMicrodollars, (n) => `${dollars(n)} of credit that was not targeted was due and expired in the same pass`),
     ...say(flags.overdrawn_before, (n) => `${users(n)} had a negative balance before`),
@@ -63,6 +66,8 @@ function warningsOf(run: Run, { totals }: Cursor): string[] {
     ...say(flags.negative_dated, (n) => `${one(n, 'has', 'have')} a dated transaction that is not positive; it was left open`),
     ...say(outcomes.too_recent, (n) => `${users(n)} left alone, since a row of theirs is too recent: the next run takes them`),
     ...say(outcomes.needs_review, (n) => `${users(n)} left alone until a person has looked: name them in "userIds" then`),
+    ...say(outcomes.exceeds_plan, (n) => `${users(n)} left alone, since more would happen than the plan showed`),
+    ...say(outcomes.changed_since, (n) => `${users(n)} left alone, since they changed after the run: see their lines`),
     ...say(totals.usersFailed, (n) => `${users(n)} failed: see the error log`),
   ]
 }
@@ -90,18 +95,23 @@ function linksOf(runId: string, bucket: string): ExitCard['logs'] {
   }
 }
 
-function nextOf(run: Run, status: RunStatus): ExitCard['next'] {
-  const { domains, userIds } = selectionAsAsked(run)
-  const again = { execute: true, ...domains, ...userIds }
+/** The payload to send next: 3-contract, "Exit card". */
+function nextOf(run: Shown, cursor: Standing, status: RunStatus): ExitCard['next'] {
   if (status === 'incomplete' || status === 'busy') return { text: 'go on with this run', payload: { resume: run.runId } }
   if (status === 'refused') return null
-  if (run.mode === 'dry-run') return { text: 'execute', payload: again }
-  if (status === 'complete') return null
-  return { text: 'mend what the error log shows, then try again', payload: again }
-}
-
-/** The selection fields of the payload that opened the run. */
-function selectionAsAsked({ asked }: Run): { domains: object; userIds: object } {
-  const { domains, userIds } = asked.payload
-  return { domains: domains === undefined ? {} : { domains }, userIds: userIds === undefined ? {} : { userIds } }
+  const { plan: _plan, requestKey: _key, restart: _restart, ...asked } = run.asked.payload
+  const again = { text: 'mend what the error log shows, then try again', payload: asked }
+  switch (run.mode) {
+    case 'dry-run':
+      if (status !== 'complete') return again
+      return cursor.totals.usersProcessed === 0 ? null : { text: 'execute exactly this plan', payload: { execute: true, plan: run.runId } }
+    case 'execute':
+      if (status === 'complete_with_errors') return again
+      return cursor.totals.mutationLines === 0 ? null : { text: 'undo this run (this shows it first)', payload: { rollback: run.runId } }
+    case 'rollback-dry-run':
+      if (status !== 'complete') return again
+      return cursor.totals.usersProcessed === 0 ? null : { text: 'undo it', payload: { rollback: run.selection.rollback, execute: true } }
+    case 'rollback':
+      return status === 'complete' ? null : again
+  }
 }

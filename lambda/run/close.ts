@@ -1,6 +1,7 @@
 import { readWriter, swapWriter } from '../archive/cursor.ts'
-import { type Cursor, serialize, type Totals, type Verdict } from '../archive/documents.ts'
+import { type Cursor, isWriting, type Run, serialize, type Totals, type Verdict } from '../archive/documents.ts'
 import { type LogKind, runFileKey, segmentKey } from '../archive/keys.ts'
+import { mark } from '../archive/marks.ts'
 import { assembleLog, type Fingerprint, fingerprint } from '../archive/logs.ts'
 import { create, get } from '../archive/store.ts'
 import type { ExitCard } from '../exit-card.ts'
@@ -38,14 +39,33 @@ export async function closeRun(holding: Holding, verdict: Verdict, tools: Tools)
   const summary = await storeCard(tools.store, card)
   await storeManifest(holding, logs, summary, tools)
   await holding.update({ closed: decided, lease: null })
-  if (run.mode !== 'dry-run') await freeWriter(run.runId, tools)
+  await freeWriter(run, tools)
   return card
 }
 
-/** Names no open writing run any more, if this one is still named. @throws ArchiveUnavailable */
-export async function freeWriter(runId: string, tools: Tools): Promise<void> {
+/**
+ * Names no open writing run any more, if this one is still named. Its marks are written before, once more: whoever
+ * wrote them first may have been cut off.
+ * @throws ArchiveUnavailable
+ */
+export async function freeWriter(run: Run, tools: Tools): Promise<void> {
+  if (!isWriting(run.mode)) return
   const writer = await readWriter(tools.store)
-  if (writer?.document.runId === runId) await swapWriter(tools.store, writer, null)
+  if (writer?.document.runId !== run.runId) return
+  await markRun(run, tools)
+  await swapWriter(tools.store, writer, null)
+}
+
+/**
+ * Lets the request key and the approved plan of a writing run belong to it, so that a late duplicate finds it. Returns
+ * how the run must end when its plan belongs to another run already.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
+export async function markRun({ runId, mode, asked, selection }: Run, tools: Tools): Promise<Verdict | null> {
+  if (!isWriting(mode)) return null
+  if (asked.requestKey !== null) await mark(tools.store, 'request', asked.requestKey, runId)
+  const owner = selection.plan === null ? runId : await mark(tools.store, 'plan', selection.plan, runId)
+  return owner === runId ? null : { status: 'stopped', why: `the plan ${selection.plan} was executed by the run ${owner} already` }
 }
 
 function* segmentsOf({ finished, errorPages, runId }: Cursor, kind: LogKind): Generator<string> {

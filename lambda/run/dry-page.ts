@@ -1,6 +1,6 @@
 import type { PageList, Run } from '../archive/documents.ts'
 import { readUsers } from '../ledger/read.ts'
-import { prepare } from './attempt.ts'
+import { prepare } from './execute.ts'
 import { type PageResult, pageResult, type UserResult } from './page.ts'
 import { planReading } from './planning.ts'
 import type { Tools } from './tools.ts'

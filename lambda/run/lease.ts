@@ -1,5 +1,5 @@
 import { type Held, readCursor, swapCursor } from '../archive/cursor.ts'
-import type { Cursor, Run } from '../archive/documents.ts'
+import { type Cursor, isWriting, type Run } from '../archive/documents.ts'
 import { LeaseLost } from '../archive/errors.ts'
 import { databaseClock } from '../ledger/clock.ts'
 import { LONGEST_ORPHAN_MS } from '../ledger/transaction.ts'
@@ -38,7 +38,7 @@ export async function acquire(run: Run, tools: Tools): Promise<{ holding: Holdin
   const held = await readCursor(tools.store, run.runId)
   const cursor = held.document
   if (cursor.closed) return { closed: cursor }
-  const now = await databaseClock(run.mode === 'dry-run' ? tools.ledger.reader : tools.ledger.writer)
+  const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader)
   if (cursor.lease && cursor.lease.expiresAt > now) return { busy: cursor }
   const epoch = cursor.epoch + 1
   const taken = await swapCursor(tools.store, held, { ...cursor, epoch, lease: leaseFrom(now, epoch, tools) })

@@ -1,21 +1,27 @@
 import { readPageList } from '../archive/cursor.ts'
+import { isWriting, type PageList, type Run } from '../archive/documents.ts'
+import { readCancel } from '../archive/marks.ts'
 import { putOutcome } from '../archive/segments.ts'
+import type { Candidate } from './attempt.ts'
+import { readPlanShown } from './bound.ts'
 import { type CorrectionsGate, correctionsGate, errorThresholdPassed } from './brakes.ts'
 import { cardOf } from './card.ts'
 import { dryPage } from './dry-page.ts'
-import { executePage } from './execute-page.ts'
+import { executing } from './execute.ts'
 import type { Holding } from './lease.ts'
 import type { PageResult, UserResult } from './page.ts'
 import { unfinished } from './ranges.ts'
+import { loggedChangesOf, rollbackDryPage, rollingBack } from './rollback.ts'
 import { correctedIn, type Recovered } from './settling.ts'
 import type { Tools } from './tools.ts'
+import { type PageWork, writePage } from './write-page.ts'
 
 /** Before each page, this much time must be left: three times the slowest page so far, within these bounds. */
 const RESERVE_PAGES = 3
 const RESERVE_LEAST_MS = 10_000
 
-/** Why the pages ended: all done, no time for another, or a brake with its reason. */
-export type LoopEnd = { readonly end: 'done' | 'out_of_time' } | { readonly end: 'stopped'; readonly why: string }
+/** Why the pages ended: all done, no time for another, a brake with its reason, or somebody's wish. */
+export type LoopEnd = { readonly end: 'done' | 'out_of_time' } | { readonly end: 'stopped' | 'cancelled'; readonly why: string }
 
 /**
  * Works through the pages that the cursor does not name, `concurrency` of them at a time, so that the database need
@@ -37,9 +43,11 @@ export async function workThroughPages(holding: Holding, recovered: Recovered, t
         ended = { end: 'out_of_time' }
         return
       }
-      const next = pages.next()
-      if (next.done) return
       try {
+        ended ??= await cancelled(run.runId, tools)
+        if (ended) return
+        const next = pages.next()
+        if (next.done) return
         const started = tools.now().getTime()
         const stop = await workOnPage(holding, next.value, corrections, recovered.get(next.value) ?? new Map(), tools)
         hasTime.took(tools.now().getTime() - started)
@@ -52,6 +60,11 @@ export async function workThroughPages(holding: Holding, recovered: Recovered, t
   }
   await Promise.all(Array.from({ length: run.settings.concurrency }, worker))
   return conclusion(ended, failed)
+}
+
+async function cancelled(runId: string, tools: Tools): Promise<LoopEnd | null> {
+  const cancel = await readCancel(tools.store, runId)
+  return cancel && { end: 'cancelled', why: `cancelled by ${cancel.by} at ${cancel.at}` }
 }
 
 function stoppedBy(why: string | null): LoopEnd | null {
@@ -73,13 +86,24 @@ async function workOnPage(
 ): Promise<string | null> {
   const { run, epoch, leaseExpiresAt } = holding
   const list = await readPageList(tools.store, run.runId, page)
-  const { result, stop }: { result: PageResult; stop: string | null } =
-    run.mode === 'dry-run'
-      ? { result: await dryPage(run, list, epoch, tools), stop: null }
-      : await executePage({ run, list, epoch, leaseExpiresAt, corrections, recovered, tools })
+  const { result, stop } = isWriting(run.mode)
+    ? await writeList({ run, list, epoch, leaseExpiresAt, corrections, recovered, tools })
+    : { result: await showPage(run, list, epoch, tools), stop: null }
   await putOutcome(tools.store, run.runId, page, epoch, result.lines)
   await holding.finish(result)
   return stop
+}
+
+function showPage(run: Run, list: PageList, epoch: number, tools: Tools): Promise<PageResult> {
+  return run.mode === 'dry-run' ? dryPage(run, list, epoch, tools) : rollbackDryPage(run, list, epoch, tools)
+}
+
+async function writeList(work: Omit<PageWork<Candidate>, 'writing'>): Promise<{ result: PageResult; stop: string | null }> {
+  const { run, list, tools } = work
+  const sql = tools.ledger.writer
+  if (run.mode === 'rollback') return writePage({ ...work, writing: rollingBack(run, sql, await loggedChangesOf(run, list, tools)) })
+  const shown = run.selection.plan !== null && list.shown ? await readPlanShown(tools.store, run.selection.plan, list.shown.page, list.shown.epoch) : null
+  return writePage({ ...work, writing: executing(run, sql, shown) })
 }
 
 function timekeeper(tools: Tools) {

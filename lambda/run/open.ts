@@ -1,14 +1,15 @@
 import { createCursor, createPageList, createRun, type Held } from '../archive/cursor.ts'
-import type { Cursor, Run } from '../archive/documents.ts'
-import { type RunRequest, InvalidEvent } from '../event.ts'
-import type { Config, Limits } from '../config.ts'
+import { type Cursor, isWriting, type Run } from '../archive/documents.ts'
 import { databaseClock } from '../ledger/clock.ts'
 import { limitsPassed } from './brakes.ts'
 import { cardOf } from './card.ts'
 import { RunRefused } from './errors.ts'
 import { newRunId } from './ids.ts'
 import { leaseFrom } from './lease.ts'
-import { readMatches } from './page-lists.ts'
+import { type Matches, readMatches } from './page-lists.ts'
+import { approvedDryRun, listsOfDryRun } from './plan-lists.ts'
+import { listsOfMutations, rollbackTarget, silentReferences } from './rollback-lists.ts'
+import { askedUsers, limitsOf, type OpeningRequest } from './selection.ts'
 import { storeCard } from './stored-card.ts'
 import type { Tools } from './tools.ts'
 import { noTotals } from './totals.ts'
@@ -22,71 +23,72 @@ const LISTS_AT_A_TIME = 8
 /** A run that has been prepared: its page lists, its run.json, and its cursor with this invocation's lease. */
 export type Opened = { readonly run: Run; readonly cursor: Held<Cursor> }
 
-/** What makes two payloads the same: mode, domains, userIds and plan, each as resolved against the configuration. */
-export function selectionOf(request: RunRequest, config: Config): Run['selection'] {
-  const strangers = (request.domains ?? []).filter((domain) => !config.domains.includes(domain))
-  if (strangers.length > 0) {
-    throw new InvalidEvent(
-      `The event is not valid: field "domains": ${strangers.join(', ')} is not among the configured domains ${config.domains.join(', ')}; an event can only narrow them. Nothing was done. A valid payload: {"domains": ["${config.domains[0]}"]}.`,
-    )
-  }
-  return {
-    domains: [...new Set(request.domains ?? config.domains)].toSorted(),
-    userIds: request.userIds ? [...new Set(request.userIds)].toSorted() : null,
-    plan: request.plan ?? null,
-  }
-}
-
-/** Configured limits, where the payload does not lower them. @throws InvalidEvent when it would raise one */
-function limitsOf(request: RunRequest, config: Config): Limits {
-  for (const key of ['users', 'grants', 'usd', 'correctionsUsd'] as const) {
-    const asked = request.limits?.[key]
-    if (asked !== undefined && asked > config.limits[key]) {
-      throw new InvalidEvent(
-        `The event is not valid: field "limits.${key}": ${asked} is above the configured ${config.limits[key]}; an event can only lower a limit. Nothing was done.`,
-      )
-    }
-  }
-  return { ...config.limits, ...request.limits }
-}
-
 /**
  * Prepares a new run: freezes its users in page lists, and fixes what it works by. A writing run is open only once
  * control/writer.json names it; what is left of one that was prepared and not opened is unreferenced and harmless.
- * @throws InvalidEvent, RunRefused (over a limit, outsiders), LedgerUnavailable, ArchiveUnavailable
+ * @throws InvalidEvent, RunRefused (over a limit, outsiders, a plan or a rollback that may not be), LedgerUnavailable,
+ *   ArchiveUnavailable
  */
-export async function prepareRun(request: RunRequest, tools: Tools): Promise<Opened> {
-  const { config, store } = tools
-  const reader = request.mode === 'dry-run' ? tools.ledger.reader : tools.ledger.writer
-  const selection = selectionOf(request, config)
-  const settings = settingsOf(request, config)
-  const instant = await databaseClock(reader)
-  const { lists, matched } = await readMatches(selection, settings.correctionDescriptions, settings.batchSize, reader)
-
-  const { kind: _, mode, ...asked } = request
+export async function prepareRun(request: OpeningRequest, tools: Tools): Promise<Opened> {
+  const sql = isWriting(request.mode) ? tools.ledger.writer : tools.ledger.reader
+  const instant = await databaseClock(sql)
+  const { lists, ...frozen } = await freeze(request, instant, sql, tools)
+  const { mode } = request
   const run: Run = {
     runId: newRunId(instant, mode),
     mode,
     instant,
     softwareVersion: SOFTWARE_VERSION,
     asked: {
-      payload: { ...(mode === 'execute' && { execute: true }), ...asked },
+      payload: payloadOf(request),
       requestId: tools.invocation.id,
       source: tools.invocation.source,
       reason: request.reason ?? null,
+      requestKey: request.requestKey ?? null,
     },
-    selection,
-    settings,
-    matched,
+    ...frozen,
   }
-  const cursor = firstCursor(run, await databaseClock(reader), tools)
-  await refuseOverLimits(run, cursor, tools)
+  const cursor = firstCursor(run, await databaseClock(sql), tools)
+  await refuseConcerns(run, cursor, tools)
   await storeLists(lists, run.runId, tools)
-  await createRun(store, run)
-  return { run, cursor: await createCursor(store, cursor) }
+  await createRun(tools.store, run)
+  return { run, cursor: await createCursor(tools.store, cursor) }
 }
 
-function settingsOf(request: RunRequest, config: Config): Run['settings'] {
+type Frozen = Pick<Run, 'selection' | 'settings' | 'matched' | 'concerns'> & { readonly lists: Matches['lists'] }
+
+/** Where the page lists come from: the ledger, an approved dry run, or the mutation log of the run to be undone. */
+async function freeze(request: OpeningRequest, instant: string, sql: Tools['ledger']['reader'], tools: Tools): Promise<Frozen> {
+  const settings = settingsOf(request, tools)
+  const { batchSize } = settings
+  if (request.kind === 'rollback') {
+    const target = await rollbackTarget(request.rollback, tools)
+    return {
+      ...(await listsOfMutations(target, batchSize, tools)),
+      selection: { ...target.selection, plan: null, rollback: target.runId },
+      // What counted as a correction in that run counts here.
+      settings: { ...settings, correctionDescriptions: target.settings.correctionDescriptions },
+      concerns: await silentReferences(tools, sql),
+    }
+  }
+  if (request.plan !== undefined) {
+    const dryRun = await approvedDryRun(request.plan, instant, tools)
+    const matches = await listsOfDryRun(dryRun, batchSize, tools)
+    const selection = { ...dryRun.selection, plan: dryRun.runId }
+    return { ...matches, selection, settings, concerns: limitsPassed(matches.matched, settings.limits) }
+  }
+  const selection = { ...askedUsers(request, tools.config), plan: null, rollback: null }
+  const matches = await readMatches(selection, settings.correctionDescriptions, batchSize, sql)
+  return { ...matches, selection, settings, concerns: limitsPassed(matches.matched, settings.limits) }
+}
+
+/** The payload as it was sent, in its shortest form. */
+function payloadOf(request: OpeningRequest): Run['asked']['payload'] {
+  const { kind: _, mode, ...fields } = request
+  return { ...(isWriting(mode) && { execute: true }), ...fields }
+}
+
+function settingsOf(request: OpeningRequest, { config }: Tools): Run['settings'] {
   return {
     batchSize: request.batchSize ?? DEFAULT_BATCH_SIZE,
     concurrency: request.concurrency ?? DEFAULT_CONCURRENCY,
@@ -120,17 +122,15 @@ function firstCursor(run: Run, databaseNow: string, tools: Tools): Omit<Cursor, 
 }
 
 /** A dry run is never refused: its card says that an execute would be. */
-async function refuseOverLimits(run: Run, cursor: Omit<Cursor, 'nonce'>, tools: Tools): Promise<void> {
-  if (run.mode === 'dry-run') return
-  const passed = limitsPassed(run.matched, run.settings.limits)
-  if (passed.length === 0) return
-  const why = `${passed.join('; ')}. Nothing was written. Look at a dry run, and raise the limit in the configuration if this is meant`
+async function refuseConcerns(run: Run, cursor: Omit<Cursor, 'nonce'>, tools: Tools): Promise<void> {
+  if (!isWriting(run.mode) || run.concerns.length === 0) return
+  const why = `${run.concerns.join('; ')}. Nothing was written. Look at a dry run, and change the configuration if this is meant`
   await createRun(tools.store, run)
-  await storeCard(tools.store, cardOf(run, { ...cursor, nonce: '' }, { status: 'refused', why }, tools))
+  await storeCard(tools.store, cardOf(run, cursor, { status: 'refused', why }, tools))
   throw new RunRefused(`The run ${run.runId} is refused: ${why}.`)
 }
 
-async function storeLists(lists: Awaited<ReturnType<typeof readMatches>>['lists'], runId: string, tools: Tools): Promise<void> {
+async function storeLists(lists: Matches['lists'], runId: string, tools: Tools): Promise<void> {
   const waiting = lists.values()
   const worker = async (): Promise<void> => {
     for (const list of waiting) await createPageList(tools.store, runId, list)

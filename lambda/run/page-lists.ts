@@ -1,6 +1,5 @@
 import type { PageList, Run } from '../archive/documents.ts'
-import { type MatchingUser, readMatchingUsers, type Selection } from '../ledger/matching.ts'
-import { add } from '../rules/amounts.ts'
+import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers, type Selection } from '../ledger/matching.ts'
 import { isInternal } from '../rules/internal.ts'
 import { RunRefused } from './errors.ts'
 import type { Tools } from './tools.ts'
@@ -30,7 +29,7 @@ export async function readMatches(
   let page: { userIds: string[]; rows: number } = { userIds: [], rows: 0 }
 
   const turnPage = (): void => {
-    if (page.userIds.length > 0) lists.push({ page: lists.length, ...page })
+    if (page.userIds.length > 0) lists.push({ page: lists.length, ...page, shown: null, bytes: null })
     page = { userIds: [], rows: 0 }
   }
   const take = (user: MatchingUser): void => {
@@ -42,7 +41,7 @@ export async function readMatches(
     matched.users += 1
     matched.grants += user.grants
     matched.rows += user.rows
-    matched.faceValueMicrodollars = add(matched.faceValueMicrodollars, user.faceValueMicrodollars)
+    matched.faceValueMicrodollars = Math.min(matched.faceValueMicrodollars + user.faceValueMicrodollars, MOST_MICRODOLLARS)
   }
 
   await readMatchingUsers(reader, selection, correctionDescriptions, take)

@@ -9,6 +9,9 @@ export type Outcome =
   | ChangePlan['outcome']
   | LeftAlonePlan['outcome']
   | 'exceeds_plan'
+  | 'rolled_back'
+  | 'already_rolled_back'
+  | 'changed_since'
   | 'not_internal'
   | 'gone'
   | 'failed'
@@ -32,6 +35,8 @@ export type UserLine = {
   flags: readonly Flag[]
   credits: readonly object[]
   recovered?: true
+  /** Rollback: what changed since the run, where that keeps the user from being rolled back. */
+  changed?: readonly string[]
 }
 
 /** Which run a line belongs to. */
@@ -63,6 +68,24 @@ export function planLine(run: RunName, plan: Plan): UserLine {
   }
 }
 
+/** The line of a user whose fresh plan goes beyond the approved one: nothing is done, and it shows what was found. */
+export function exceedsPlanLine(run: RunName, plan: ChangePlan): UserLine {
+  const { user } = plan
+  const balance = user.acquiredMicrodollars - user.usedMicrodollars
+  return {
+    ...planLine(run, plan),
+    outcome: 'exceeds_plan',
+    expired_microdollars: 0,
+    due_paid_microdollars: 0,
+    balance_after_expiry_microdollars: balance,
+    correction_microdollars: 0,
+    final_balance_microdollars: balance,
+    next_credit_expiration_at: user.nextCreditExpirationAt,
+    flags: [],
+    credits: plan.credits.map((credit) => creditRecord({ ...credit, expiredMicrodollars: null })),
+  }
+}
+
 /** The line of a user of whom there is no plan. */
 export function bareLine(run: RunName, userId: string, email: string | null, outcome: Outcome): UserLine {
   return {
@@ -85,7 +108,8 @@ export function bareLine(run: RunName, userId: string, email: string | null, out
   }
 }
 
-function creditRecord(credit: CreditLine): object {
+/** One grant as a user's line shows it. */
+export function creditRecord(credit: CreditLine): object {
   return {
     id: credit.id,
     credit_category: credit.creditCategory,
@@ -98,20 +122,25 @@ function creditRecord(credit: CreditLine): object {
   }
 }
 
-/** One line for each row that is changed or inserted, with its values before and after; the user's own first. */
-export function mutationLines(run: RunName, attempt: string, planned: PlannedUser, closings: object): object[] {
-  const { plan, closingIds, correctionId } = planned
-  const { user, change } = plan
-  const line = (type: string, rowId: string, before: object | null, after: object | null) => ({
+/** Makes the lines of mutations.jsonl for one user of one attempt: one changed, inserted or deleted row each. */
+export function mutationLine(run: RunName, attempt: string, userId: string) {
+  return (type: string, rowId: string, before: object | null, after: object | null): object => ({
     run_id: run.runId,
     mode: run.mode,
     attempt,
-    user_id: user.id,
+    user_id: userId,
     type,
     row_id: rowId,
     before,
     after,
   })
+}
+
+/** One line for each row that is changed or inserted, with its values before and after; the user's own first. */
+export function mutationLines(run: RunName, attempt: string, planned: PlannedUser, closings: object): object[] {
+  const { plan, closingIds, correctionId } = planned
+  const { user, change } = plan
+  const line = mutationLine(run, attempt, user.id)
   return [
     line(
       'user_update',
@@ -189,7 +218,7 @@ function wholeRow(id: string, userId: string, row: NewRow): object {
 }
 
 /** Count and hash of a user's closing rows and corrections: how a rollback sees that something was built on top. */
-export function closingsBefore(rows: readonly Transaction[], rules: Rules): object {
+export function closingsBefore(rows: readonly Transaction[], rules: Rules): { closings_count: number; closings_sha256: string } {
   const ids = rows.filter((row) => isClosingRow(row) || isCorrection(row, rules)).map((row) => `${row.id}:${row.amountMicrodollars}`)
   const sha256 = createHash('sha256').update(ids.toSorted().join('\n')).digest('hex')
   return { closings_count: ids.length, closings_sha256: sha256 }

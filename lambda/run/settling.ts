@@ -3,6 +3,7 @@ import type { Intent } from '../archive/documents.ts'
 import { openAttempts, putOutcome, readIntent } from '../archive/segments.ts'
 import { databaseClock } from '../ledger/clock.ts'
 import { type Settled, settleAttempts } from '../ledger/settle.ts'
+import { rowsMeaningDone } from './attempt.ts'
 import { AttemptOpen } from './errors.ts'
 import type { Holding } from './lease.ts'
 import { bareResult, pageResult, type UserResult } from './page.ts'
@@ -31,7 +32,7 @@ export async function settleOpenPages(holding: Holding, tools: Tools): Promise<R
   if (!holding.predecessorReleased) await refuseUnexpired([...intents.values()].flat(), tools)
 
   const recovered = new Map<number, Map<string, UserResult>>()
-  for (const [page, attempts] of intents) recovered.set(page, await settlePage(page, attempts, tools))
+  for (const [page, attempts] of intents) recovered.set(page, await settlePage(run.mode, page, attempts, tools))
   return recovered
 }
 
@@ -45,11 +46,11 @@ async function refuseUnexpired(intents: readonly Intent[], tools: Tools): Promis
   throw new AttemptOpen(`An attempt of another invocation may commit until ${latest}, by the database's clock.`)
 }
 
-async function settlePage(page: number, attempts: readonly Intent[], tools: Tools): Promise<Map<string, UserResult>> {
+async function settlePage(mode: string, page: number, attempts: readonly Intent[], tools: Tools): Promise<Map<string, UserResult>> {
   const attempted = attempts.flatMap(({ attempt, planned }) =>
     planned.map((user) => ({ userId: user.user_id, attempt, rowIds: user.row_ids })),
   )
-  const settled = await settleAttempts(tools.ledger.writer, attempted, tools.pause)
+  const settled = await settleAttempts(tools.ledger.writer, attempted, rowsMeaningDone(mode), tools.pause)
   const open = new Set(attempted.map(({ userId }) => userId)).size - settled.size
   if (open > 0) throw new AttemptOpen(`${open} users of page ${page} are locked, so it is not known yet whether they were committed.`)
   return new Map(attempts.flatMap((intent) => recoveredBy(intent, settled)))

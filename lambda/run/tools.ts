@@ -17,4 +17,6 @@ export type Tools = {
   readonly log: (message: string, details: Readonly<Record<string, unknown>>) => void
   readonly onProgress: (card: ExitCard) => void
   readonly onPage: (milliseconds: number) => void
+  /** For how many seconds an open run has made no progress; 0 where none is open. */
+  readonly onIdle: (seconds: number) => void
 }

@@ -32,6 +32,9 @@ const BUCKETS = {
   exceeds_plan: 'usersLeftAlone',
   not_internal: 'usersLeftAlone',
   gone: 'usersLeftAlone',
+  rolled_back: 'usersProcessed',
+  already_rolled_back: 'usersLeftAlone',
+  changed_since: 'usersLeftAlone',
   failed: 'usersFailed',
   not_reached: null,
 } as const satisfies Record<UserLine['outcome'], keyof Totals | null>
@@ -62,7 +65,7 @@ export function addUserLine(totals: Totals, line: Counted): Totals {
   return {
     ...totals,
     ...(bucket && { [bucket]: totals[bucket] + 1 }),
-    usersCorrected: totals.usersCorrected + (corrected > 0 ? 1 : 0),
+    usersCorrected: totals.usersCorrected + (corrected === 0 ? 0 : 1),
     grantsTargeted: totals.grantsTargeted + line.grants_targeted,
     expiredMicrodollars: totals.expiredMicrodollars + line.expired_microdollars,
     duePaidMicrodollars: totals.duePaidMicrodollars + line.due_paid_microdollars,

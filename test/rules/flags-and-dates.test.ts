@@ -118,6 +118,12 @@ describe('when credit is due', () => {
     expect(planned.change?.nextCreditExpirationAt).toBe(first)
   })
 
+  test('of two open dates the earlier one is next, even where its text would sort behind', () => {
+    const [first, second] = ['9999-12-31T00:00:00.000000Z', '10000-01-01T00:00:00.000000Z']
+    const planned = planOf(userWith(0, 20), [paid('Q', 5, dated(second)), paid('P', 5, dated(first)), grant])
+    expect(planned.change?.nextCreditExpirationAt).toBe(first)
+  })
+
   test('what is dated for ever still has its baseline raised', () => {
     const planned = planOf(userWith(6, 15), withPaid('infinity'))
     expect(

@@ -1,0 +1,23 @@
+import type { Sql } from 'postgres'
+
+/**
+ * Makes the database's own clock stand still at `at` for every connection opened from now on: `clock_timestamp()` is
+ * found in another schema first. So two runs can have the same instant, to the microsecond. `setClock` moves it.
+ */
+export async function stopClock(sql: Sql, at: string): Promise<void> {
+  await sql`CREATE SCHEMA test_clock`
+  await sql`CREATE TABLE test_clock.now (at timestamptz NOT NULL)`
+  await sql`INSERT INTO test_clock.now VALUES (${at})`
+  await sql.unsafe(`
+    CREATE FUNCTION test_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+      AS 'SELECT at FROM test_clock.now';
+    DO $$ BEGIN
+      EXECUTE format('ALTER DATABASE %I SET search_path = test_clock, pg_catalog, public', current_database());
+    END $$;
+  `)
+}
+
+/** Sets the stopped clock of a database to another time. */
+export async function setClock(sql: Sql, at: string): Promise<void> {
+  await sql`UPDATE test_clock.now SET at = ${at}`
+}

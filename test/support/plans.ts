@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto'
+import type { Sql } from '../../lambda/ledger/connect.ts'
+import type { PlannedUser } from '../../lambda/ledger/apply.ts'
+import { readUsers } from '../../lambda/ledger/read.ts'
+import { planUser } from '../../lambda/rules/plan.ts'
+import { instantToLedgerTime } from '../../lambda/rules/times.ts'
+import type { Plan } from '../../lambda/rules/types.ts'
+
+/** The correction description that the configuration lists by default. */
+export const LISTED_CORRECTION = 'Correction to $0 after expiring internal free credits'
+
+/** Reads users through the job's own reader and plans each; throws where one cannot be planned. */
+export async function readAndPlan(sql: Sql, userIds: readonly string[], instant: string): Promise<Map<string, Plan>> {
+  const readings = await readUsers(sql, userIds)
+  const rules = { instant: instantToLedgerTime(instant), minGrantAgeSeconds: 60, correctionDescriptions: [LISTED_CORRECTION] }
+  return new Map(
+    [...readings].map(([id, reading]) => {
+      if ('unusable' in reading) throw reading.unusable
+      return [id, planUser(reading.user, reading.rows, rules, { named: false, takenLinks: new Set() })]
+    }),
+  )
+}
+
+/** Those plans that write something, each with new ids for the rows to insert. */
+export function withIds(plans: Iterable<Plan>): PlannedUser[] {
+  return [...plans].flatMap((plan): PlannedUser[] =>
+    plan.change === null
+      ? []
+      : [{ plan, closingIds: plan.change.closings.map(() => randomUUID()), correctionId: plan.change.correction && randomUUID() }],
+  )
+}
+
+/** A time at which every lease of a test still holds. */
+export const NEXT_YEAR = new Date(Date.now() + 365 * 86_400_000).toISOString()
