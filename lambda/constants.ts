@@ -20,7 +20,7 @@ export const METRICS = {
   openRunIdleSeconds: { name: 'OpenRunIdleSeconds', unit: 'Seconds' },
 } as const
 
-/** The modes of a run: values of the dimension `mode`. */
+/** What a run can be; the last two take a run back. Also the values of the dimension `mode`. */
 export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
 
 /** What the dimension `mode` says where there is no run: of {"status": …}, and of an event that could not be read. */

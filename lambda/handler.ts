@@ -9,34 +9,27 @@ import type { Context } from 'aws-lambda'
 import { METRICS_NAMESPACE, SERVICE_NAME } from './constants.ts'
 import { eventSchema, invalidEvent, type Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
-import { type Host, withTools } from './host.ts'
-import { errorLogging, recordCard, recordIdle, recordPage } from './observability.ts'
+import { type Host, lambdaHost, withTools } from './host.ts'
+import { errorLogging, logCard, metricsByMode } from './observability.ts'
 import { invoke } from './run/invoke.ts'
 
 /** The door: from an event to the exit card. The host says what differs between Lambda, a person's machine and a test. */
 export function createHandler(given: Partial<Host>, logger: Logger, metrics: Metrics) {
-  const host: Host = {
-    env: process.env,
-    source: 'lambda',
-    log: (message, details) => logger.info(message, details),
-    onProgress: () => {},
-    onPage: (milliseconds) => recordPage(metrics, milliseconds),
-    onIdle: (seconds) => recordIdle(metrics, seconds),
-    ...given,
-  }
+  const host = { ...lambdaHost(logger, metrics), ...given }
   return middy()
     .use(injectLambdaContext(logger, { resetKeys: true }))
     .use(logMetrics(metrics))
     .use(errorLogging(logger))
     .use(parser({ schema: eventSchema, safeParse: true }))
+    .use(metricsByMode(metrics))
     .handler(async (event: ParsedResult<unknown, Payload>, context: Context): Promise<ExitCard> => {
       if (!event.success) throw invalidEvent(event.error)
       const invocation = { id: context.awsRequestId, timeLeft: () => context.getRemainingTimeInMillis() }
       const card = await withTools(host, invocation, async (tools) => invoke(event.data, tools))
-      recordCard(logger, metrics, card)
+      logCard(logger, card)
       return card
     })
 }
 
-const settings = { serviceName: SERVICE_NAME }
-export const handler = createHandler({}, new Logger(settings), new Metrics({ ...settings, namespace: METRICS_NAMESPACE }))
+const logger = new Logger({ serviceName: SERVICE_NAME })
+export const handler = createHandler({}, logger, new Metrics({ serviceName: SERVICE_NAME, namespace: METRICS_NAMESPACE, logger }))

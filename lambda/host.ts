@@ -1,3 +1,5 @@
+import type { Logger } from '@aws-lambda-powertools/logger'
+import type { Metrics } from '@aws-lambda-powertools/metrics'
 import { S3Client } from '@aws-sdk/client-s3'
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -5,6 +7,7 @@ import * as z from 'zod'
 import type { DatabaseSource } from './config.ts'
 import { InvalidConfiguration, readConfig } from './config.ts'
 import { type Address, connect } from './ledger/connect.ts'
+import { recordClosed, recordIdle, recordPage } from './observability.ts'
 import type { Tools } from './run/tools.ts'
 
 /** What differs between Lambda, a person's machine and a test. */
@@ -13,8 +16,22 @@ export type Host = {
   readonly source: string
   readonly log: Tools['log']
   readonly onProgress: Tools['onProgress']
+  readonly onClosed: Tools['onClosed']
   readonly onPage: Tools['onPage']
   readonly onIdle: Tools['onIdle']
+}
+
+/** The host in Lambda: what the job tells of goes to the log and into metrics. */
+export function lambdaHost(logger: Logger, metrics: Metrics): Host {
+  return {
+    env: process.env,
+    source: 'lambda',
+    log: (message, details) => logger.info(message, details),
+    onProgress: () => {},
+    onClosed: (card) => recordClosed(metrics, card),
+    onPage: (milliseconds) => recordPage(metrics, milliseconds),
+    onIdle: (seconds) => recordIdle(metrics, seconds),
+  }
 }
 
 /** The connections of a pool: as many as the most pages in flight. Opened as they are needed. */
@@ -54,6 +71,7 @@ export async function withTools<T>(
       invocation: { id: invocation.id, source: host.source },
       log: host.log,
       onProgress: host.onProgress,
+      onClosed: host.onClosed,
       onPage: host.onPage,
       onIdle: host.onIdle,
     })

@@ -65,13 +65,7 @@ function modeOf(event: ParsedResult<unknown, Payload>): string {
   }
 }
 
-/** The exit card in the log, once; and the metrics of a run that is closed. */
-export function recordCard(logger: Logger, metrics: Metrics, card: ExitCard): void {
-  logCard(logger, card)
-  if (card.status !== 'busy' && card.status !== 'incomplete') recordClosed(metrics, card)
-}
-
-/** The exit card in the log. */
+/** The exit card in the log, once. */
 export function logCard(logger: Logger, card: ExitCard): void {
   logger.info('exit card', { card: { ...card, why: redact(card.why) } })
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { MODES } from '../constants.ts'
 import { ArchiveCorrupt } from './errors.ts'
 
 /** The shapes of the JSON documents in the bucket. What is read is checked: a cut or changed document is an error. */
@@ -73,10 +74,9 @@ export const pageListSchema = z.object({
 })
 export type PageList = z.infer<typeof pageListSchema>
 
-/** What a run can be; the last two take a run back. Only `execute` and `rollback` write to the ledger. */
-export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
 export type Mode = (typeof MODES)[number]
 
+/** Only these modes write to the ledger. */
 export function isWriting(mode: Mode): boolean {
   return mode === 'execute' || mode === 'rollback'
 }

@@ -40,6 +40,7 @@ export async function closeRun(holding: Holding, verdict: Verdict, tools: Tools)
   await storeManifest(holding, logs, summary, tools)
   await holding.update({ closed: decided, lease: null })
   await freeWriter(run, tools)
+  tools.onClosed(card)
   return card
 }
 

@@ -16,6 +16,8 @@ export type Tools = {
   readonly invocation: { readonly id: string; readonly source: string }
   readonly log: (message: string, details: Readonly<Record<string, unknown>>) => void
   readonly onProgress: (card: ExitCard) => void
+  /** This invocation has closed a run. */
+  readonly onClosed: (card: ExitCard) => void
   readonly onPage: (milliseconds: number) => void
   /** For how many seconds an open run has made no progress; 0 where none is open. */
   readonly onIdle: (seconds: number) => void

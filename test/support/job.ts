@@ -29,10 +29,11 @@ export async function invokeJob(place: JobPlace, event: unknown, options: Invoca
     AWS_ENDPOINT_URL_S3: place.bucket.endpoint,
     POWERTOOLS_METRICS_DISABLED: 'true',
   })
+  const logger = new Logger({ logLevel: 'SILENT' })
   const handler = createHandler(
     { env, source: 'test', ...options.host },
-    new Logger({ logLevel: 'SILENT' }),
-    new Metrics({ namespace: 'Test', serviceName: 'test' }),
+    logger,
+    new Metrics({ namespace: 'Test', serviceName: 'test', logger }),
   )
   return handler(event as never, lambdaContext(options))
 }
