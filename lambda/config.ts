@@ -45,9 +45,14 @@ const wholeNumber = (fallback: number) =>
 const domains = z
   .string()
   .default('kilocode.ai,kilo.ai')
-  .transform((list) => list.split(',').map((domain) => domain.trim().toLowerCase()))
-  .refine((list) => list.every(isDomainName), 'must be a list of domain names, such as kilocode.ai,kilo.ai')
-  .transform((list) => [...new Set(list)].toSorted())
+  .transform((text, context) => {
+    const list = text.split(',').map((domain) => domain.trim().toLowerCase())
+    const wrong = list.filter((domain) => !isDomainName(domain))
+    if (wrong.length === 0) return [...new Set(list)].toSorted()
+    const shown = wrong.map((domain) => `"${domain}"`).join(' and ')
+    context.addIssue({ code: 'custom', message: `must be a list of whole domain names, such as kilocode.ai,kilo.ai, and ${shown} is none` })
+    return z.NEVER
+  })
 
 const descriptions = z
   .string()
@@ -66,10 +71,12 @@ const names = z
 
 const databaseUrl = z
   .string()
-  .refine((url) => /^postgres(ql)?:\/\/./.test(url) && URL.canParse(url), 'must be like postgres://user:password@host:5432/database')
+  .refine((url) => /^postgres(ql)?:\/\/./.test(url) && URL.canParse(url), 'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded')
+
+const BUCKET_NEEDED = 'is required: the name of the S3 bucket for state and logs'
 
 const environment = z.object({
-  LOG_BUCKET: z.string({ error: 'is required: the name of the S3 bucket for state and logs' }).min(3),
+  LOG_BUCKET: z.string({ error: BUCKET_NEEDED }).min(3, BUCKET_NEEDED),
   DATABASE_SECRET_ARN: z.string().startsWith('arn:').optional(),
   DATABASE_URL: databaseUrl.optional(),
   READONLY_DATABASE_SECRET_ARN: z.string().startsWith('arn:').optional(),

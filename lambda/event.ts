@@ -9,7 +9,9 @@ export class InvalidEvent extends Error {
 /** `2026-11-22T06-12-30-123Z-execute-k3j9`: sorts by time. */
 export const RUN_ID = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z-(dry-run|execute|rollback-dry-run|rollback)-[0-9a-z]{4}$/
 
-const runId = z.string().regex(RUN_ID, 'must be a run id like "2026-11-22T06-12-30-123Z-execute-k3j9"')
+/** As loose as a key of the bucket allows: one that is misspelt passes, so that the nearest ones can be shown. */
+const RUN_ID_LIKE = /^\d{4}-[\w-]{5,95}$/
+const runId = z.string().regex(RUN_ID_LIKE, 'must be a run id like "2026-11-22T06-12-30-123Z-execute-k3j9"')
 const count = z.int().min(0)
 const text = z.string().trim().min(1)
 const onlyTrue = z.boolean({ error: 'must be the boolean true or false, not a text or a number: only true writes' })
@@ -31,7 +33,7 @@ const fields = z.strictObject({
   resume: runId.optional(),
   rollback: runId.optional(),
   cancel: runId.optional(),
-  status: z.union([z.literal('latest'), runId], { error: 'must be "latest" or a run id' }).optional(),
+  status: z.string().refine((id) => id === 'latest' || RUN_ID_LIKE.test(id), 'must be "latest" or a run id').optional(),
 })
 
 type Fields = z.infer<typeof fields>

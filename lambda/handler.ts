@@ -16,7 +16,8 @@ import { invoke } from './run/invoke.ts'
 /** The door: from an event to the exit card. The host says what differs between Lambda, a person's machine and a test. */
 export function createHandler(given: Partial<Host>, logger: Logger, metrics: Metrics) {
   const host = { ...lambdaHost(logger, metrics), ...given }
-  return middy()
+  // middy's own early timeout would answer while the job goes on: a commit could follow a reported failure.
+  return middy({ timeoutEarlyInMillis: 0 })
     .use(injectLambdaContext(logger, { resetKeys: true }))
     .use(logMetrics(metrics))
     .use(errorLogging(logger))

@@ -14,6 +14,8 @@ import type { Tools } from './run/tools.ts'
 export type Host = {
   readonly env: NodeJS.ProcessEnv
   readonly source: string
+  /** This machine's clock. */
+  readonly now: Tools['now']
   readonly log: Tools['log']
   readonly onProgress: Tools['onProgress']
   readonly onClosed: Tools['onClosed']
@@ -26,6 +28,7 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
   return {
     env: process.env,
     source: 'lambda',
+    now: () => new Date(),
     log: (message, details) => logger.info(message, details),
     onProgress: () => {},
     onClosed: (card) => recordClosed(metrics, card),
@@ -66,7 +69,7 @@ export async function withTools<T>(
       store: { client, bucket: config.bucket },
       ledger: { writer, reader },
       timeLeft: invocation.timeLeft,
-      now: () => new Date(),
+      now: host.now,
       pause: async (milliseconds) => pause(milliseconds),
       invocation: { id: invocation.id, source: host.source },
       log: host.log,
@@ -77,7 +80,7 @@ export async function withTools<T>(
     })
   } finally {
     client.destroy()
-    await Promise.all([writer.end({ timeout: 1 }), reader.end({ timeout: 1 })])
+    await Promise.all([writer.end({ timeout: 0.1 }), reader.end({ timeout: 0.1 })])
   }
 }
 

@@ -14,10 +14,19 @@ const JSON_TYPE = 'application/json'
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function readCursor(store: Store, runId: string): Promise<Held<Cursor>> {
+  const held = await findCursor(store, runId)
+  if (held) return held
+  throw new ArchiveCorrupt(`${cursorKey(runId)} is missing although the run was opened. Restore its last version in S3, then resume the run.`)
+}
+
+/**
+ * Reads a run's cursor where there is one: a run may have been cut off before it got one, and state/ goes after 90 days.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
+export async function findCursor(store: Store, runId: string): Promise<Held<Cursor> | null> {
   const key = cursorKey(runId)
   const stored = await get(store, key)
-  if (!stored) throw new ArchiveCorrupt(`${key} is missing although the run was opened. Restore its last version in S3, then resume the run.`)
-  return { document: parseDocument(cursorSchema, key, stored.body), etag: stored.etag }
+  return stored && { document: parseDocument(cursorSchema, key, stored.body), etag: stored.etag }
 }
 
 /** Writes the first cursor of a run. @throws ArchiveUnavailable */

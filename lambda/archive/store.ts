@@ -18,9 +18,9 @@ const CONFLICT_TRIES = 5
  * 403 for an absent key, and that must never pass for "not there".
  * @throws ArchiveUnavailable
  */
-export async function get(store: Store, key: string): Promise<Stored | null> {
+export async function get(store: Store, key: string, signal?: AbortSignal): Promise<Stored | null> {
   try {
-    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }))
+    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }), { abortSignal: signal })
     return { body: (await reply.Body?.transformToString('utf-8')) ?? '', etag: reply.ETag ?? '' }
   } catch (error) {
     if (errorName(error) === 'NoSuchKey') return null
@@ -82,11 +82,11 @@ async function putIf(
         const command = new PutObjectCommand({ ...target, Body: Buffer.from(body) })
         return (await store.client.send(command, { abortSignal: signal })).ETag ?? ''
       }
-      return (await inParts(store, { ...target, Body: Readable.from([Buffer.from(body)], { objectMode: false }) })).ETag ?? ''
+      return (await inParts(store, { ...target, Body: Readable.from([Buffer.from(body)], { objectMode: false }) }, signal)).ETag ?? ''
     } catch (error) {
       const status = statusOf(error)
       if (status === 412) {
-        const there = await get(store, key)
+        const there = await get(store, key, signal)
         return there?.body === body ? there.etag : null
       }
       if (status === 404 && 'IfMatch' in condition) {
@@ -130,8 +130,15 @@ export async function createFromStream(store: Store, key: string, chunks: AsyncI
   }
 }
 
-async function inParts(store: Store, params: ConstructorParameters<typeof Upload>[0]['params']) {
-  return new Upload({ client: store.client, params, partSize: PART_BYTES, queueSize: 2 }).done()
+async function inParts(store: Store, params: ConstructorParameters<typeof Upload>[0]['params'], signal?: AbortSignal) {
+  const upload = new Upload({ client: store.client, params, partSize: PART_BYTES, queueSize: 2 })
+  const giveUp = (): void => void upload.abort()
+  signal?.addEventListener('abort', giveUp)
+  try {
+    return await upload.done()
+  } finally {
+    signal?.removeEventListener('abort', giveUp)
+  }
 }
 
 /** All keys under a prefix, in S3's order. @throws ArchiveUnavailable */

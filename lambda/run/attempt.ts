@@ -46,8 +46,9 @@ export async function writeIntent(
     lease_expires_at: name.leaseExpiresAt,
     users: candidates.length,
   }
-  const lines = candidates.map(({ userId, rowIds, result }) =>
-    JSON.stringify({ user_id: userId, row_ids: rowIds, line: result.line, mutations: result.mutations }),
-  )
+  const lines = candidates.map(({ userId, rowIds, result }) => {
+    const { line, mutations } = result
+    return `${JSON.stringify({ user_id: userId, row_ids: rowIds, line }).slice(0, -1)},"mutations":[${mutations.join(',')}]}`
+  })
   await putIntent(store, run.runId, attempt, [JSON.stringify(head), ...lines], signal)
 }

@@ -1,12 +1,11 @@
-import { readCursor, readWriter } from '../archive/cursor.ts'
-import { type Cursor, isWriting, type Run } from '../archive/documents.ts'
+import type { Cursor, Run } from '../archive/documents.ts'
 import { askToCancel } from '../archive/marks.ts'
 import type { ExitCard } from '../exit-card.ts'
 import { cardOf } from './card.ts'
 import { freeWriter } from './close.ts'
 import { RunRefused } from './errors.ts'
 import { acquire } from './lease.ts'
-import { finalCard } from './stored-card.ts'
+import { standingOf } from './standing.ts'
 import type { Tools } from './tools.ts'
 import { work } from './work.ts'
 
@@ -17,34 +16,30 @@ const RESERVE_MS = 15_000
 /**
  * Stops a run for good. Whoever is at work on it looks before each page, and closes it; where nobody is, this
  * invocation waits out the lease as far as its time allows, settles what was begun, and closes the run itself.
- * A run that is closed already stays as it is: its card is returned.
+ * A run that is closed already, or was refused, stays as it is: its card is returned.
  * @throws RunRefused when the run was never opened; as work
  */
 export async function cancel(run: Run, tools: Tools): Promise<ExitCard> {
-  const { document } = await readCursorIfOpened(run, tools)
-  if (document.closed) return closedCard(run, document, tools)
+  const standing = await standingOf(run, tools)
+  if (standing.is === 'closed' || standing.is === 'refused') return finished(run, standing.card, tools)
+  if (standing.is === 'unopened') {
+    throw new RunRefused(`The run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`)
+  }
   const by = `${tools.invocation.source} ${tools.invocation.id}`
   await askToCancel(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
   for (;;) {
     const lease = await acquire(run, tools)
     if ('holding' in lease) return work(lease.holding, tools)
-    if ('closed' in lease) return closedCard(run, lease.closed, tools)
+    if ('closed' in lease) return cancel(run, tools)
     if (tools.timeLeft() < RESERVE_MS) return stillHeld(run, lease.busy, tools)
     await tools.pause(LOOK_AGAIN_MS)
   }
 }
 
-async function readCursorIfOpened(run: Run, tools: Tools) {
-  const cursor = await readCursor(tools.store, run.runId)
-  const writer = isWriting(run.mode) ? await readWriter(tools.store) : null
-  if (!isWriting(run.mode) || cursor.document.closed || writer?.document.runId === run.runId) return cursor
-  throw new RunRefused(`The run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`)
-}
-
-async function closedCard(run: Run, cursor: Cursor, tools: Tools): Promise<ExitCard> {
+/** Whoever closed the run may have been cut off before it freed the writer. */
+async function finished(run: Run, card: ExitCard, tools: Tools): Promise<ExitCard> {
   await freeWriter(run, tools)
-  const verdict = cursor.closed ?? { status: 'stopped', why: 'the run is closed' }
-  return (await finalCard(tools.store, run.runId)) ?? cardOf(run, cursor, verdict, tools)
+  return card
 }
 
 function stillHeld(run: Run, cursor: Cursor, tools: Tools): ExitCard {

@@ -60,7 +60,7 @@ function warningsOf(run: Shown, { totals }: Standing): string[] {
   return [
     ...concerns.map((concern) => `an execute would be refused: ${concern}`),
     ...say(flags.auto_top_up_risk, (n) => `${users(n)} may be charged by auto top-up: balance under $5.00 after this run`),
-    ...say(totals.duePaidMicrodollars, (n) => `${dollars(n)} of credit that was not targeted was due and expired in the same pass`),
+    ...say(Math.max(0, totals.duePaidMicrodollars), (n) => `${dollars(n)} of credit that was not targeted was due and expired in the same pass`),
     ...say(flags.overdrawn_before, (n) => `${users(n)} had a negative balance before`),
     ...say(flags.link_taken, (n) => `${one(n, 'has', 'have')} a grant that cannot be closed, since another row links to it`),
     ...say(flags.negative_dated, (n) => `${one(n, 'has', 'have')} a dated transaction that is not positive; it was left open`),
@@ -106,7 +106,7 @@ function nextOf(run: Shown, cursor: Standing, status: RunStatus): ExitCard['next
       if (status !== 'complete') return again
       return cursor.totals.usersProcessed === 0 ? null : { text: 'execute exactly this plan', payload: { execute: true, plan: run.runId } }
     case 'execute':
-      if (status === 'complete_with_errors') return again
+      if (status === 'complete_with_errors') return run.selection.plan === null ? again : newPlan(run.selection)
       return cursor.totals.mutationLines === 0 ? null : { text: 'undo this run (this shows it first)', payload: { rollback: run.runId } }
     case 'rollback-dry-run':
       if (status !== 'complete') return again
@@ -114,4 +114,9 @@ function nextOf(run: Shown, cursor: Standing, status: RunStatus): ExitCard['next
     case 'rollback':
       return status === 'complete' ? null : again
   }
+}
+
+/** A plan is executed once, and without it the same payload would be about everybody: so a new dry run of the same users. */
+function newPlan({ domains, userIds }: Shown['selection']): ExitCard['next'] {
+  return { text: 'mend what the error log shows, then make a new plan', payload: { domains, ...(userIds && { userIds }) } }
 }

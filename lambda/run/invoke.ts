@@ -1,18 +1,18 @@
-import { listRunIds, mark, readMark } from '../archive/marks.ts'
-import { readCursor, readRun, readWriter, swapWriter } from '../archive/cursor.ts'
+import { mark, readMark } from '../archive/marks.ts'
+import { readCursor, readWriter, swapWriter } from '../archive/cursor.ts'
 import { isWriting, type Run } from '../archive/documents.ts'
 import type { Payload } from '../event.ts'
 import type { ExitCard } from '../exit-card.ts'
-import { nearestFew } from '../nearest.ts'
 import { cancel } from './cancel.ts'
 import { cardOf } from './card.ts'
 import { freeWriter } from './close.ts'
 import { RunRefused } from './errors.ts'
+import { knownRun } from './known-run.ts'
 import { acquire, hold } from './lease.ts'
-import { prepareRun } from './open.ts'
-import { asksForSame, type OpeningRequest } from './selection.ts'
+import { payloadOf, prepareRun } from './open.ts'
+import { asksForSame, isSentAgain, type OpeningRequest } from './selection.ts'
+import { standingOf } from './standing.ts'
 import { status } from './status.ts'
-import { finalCard } from './stored-card.ts'
 import type { Tools } from './tools.ts'
 import { work } from './work.ts'
 
@@ -23,7 +23,7 @@ import { work } from './work.ts'
 export async function invoke(payload: Payload, tools: Tools): Promise<ExitCard> {
   switch (payload.kind) {
     case 'resume':
-      return resume(payload.runId, tools)
+      return goOn(await knownRun(payload.runId, tools), tools)
     case 'cancel':
       return cancel(await knownRun(payload.runId, tools), tools)
     case 'status':
@@ -34,21 +34,36 @@ export async function invoke(payload: Payload, tools: Tools): Promise<ExitCard> 
   }
 }
 
-/** A request key that has a run already means that run, however late the duplicate comes. */
 async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
-  const owner = request.requestKey === undefined ? null : await readMark(tools.store, 'request', request.requestKey)
-  if (owner !== null) {
-    const run = await knownRun(owner, tools)
-    if (!asksForSame(request, run, tools.config)) {
-      throw new RunRefused(`field "requestKey": the run ${owner} was opened with this key and another payload: ${JSON.stringify(run.asked.payload)}. Nothing was done. Use a key of its own for each request.`)
-    }
-    return goOn(run, tools)
-  }
+  const run = await runOfKey(request, tools)
+  if (run) return goOn(run, tools)
   if (request.restart !== undefined) {
-    const card = await cancel(await knownRun(request.restart, tools), tools)
-    if (card.status === 'busy') return card
+    const card = await closeForRestart(request, request.restart, tools)
+    if (card) return card
   }
   return isWriting(request.mode) ? openOrGoOn(request, tools) : openDry(request, tools)
+}
+
+/** A request key that has a run already means that run, however late the duplicate comes. @throws RunRefused */
+async function runOfKey(request: OpeningRequest, tools: Tools): Promise<Run | null> {
+  if (request.requestKey === undefined) return null
+  const owner = await readMark(tools.store, 'request', request.requestKey)
+  if (owner === null) return null
+  const run = await knownRun(owner, tools)
+  // The very payload is a duplicate, whatever has become of the configuration since.
+  if (isSentAgain(request, run) || asksForSame(request, run, tools.config)) return run
+  throw new RunRefused(`field "requestKey": the run ${owner} was opened with this key and another payload: ${JSON.stringify(run.asked.payload)}. Nothing was done. Use a key of its own for each request.`)
+}
+
+/** Closes the run that is to be restarted; a card where it is not closed yet, so that nothing may be begun. @throws RunRefused */
+async function closeForRestart(request: OpeningRequest, runId: string, tools: Tools): Promise<ExitCard | null> {
+  const run = await knownRun(runId, tools)
+  if (request.kind === 'run' && request.plan !== undefined && run.selection.plan === request.plan) {
+    throw new RunRefused(`The plan ${request.plan} belongs to the run ${runId}, and a plan is executed once: it cannot be restarted. Nothing was done. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"} and make a new dry run.`)
+  }
+  const card = await cancel(run, tools)
+  if (card.status !== 'busy' && card.status !== 'incomplete') return null
+  return { ...card, next: { text: 'stop that run, and begin anew', payload: payloadOf(request) } }
 }
 
 async function openDry(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
@@ -56,7 +71,7 @@ async function openDry(request: OpeningRequest, tools: Tools): Promise<ExitCard>
   if (request.requestKey !== undefined) {
     // For a dry run the key's mark is what opens it: of two deliveries at once, one finds the other's.
     const owner = await mark(tools.store, 'request', request.requestKey, run.runId)
-    if (owner !== run.runId) return goOn(await knownRun(owner, tools), tools)
+    if (owner !== run.runId) return begin(request, tools)
   }
   return work(hold(run, cursor, true, tools), tools)
 }
@@ -64,6 +79,10 @@ async function openDry(request: OpeningRequest, tools: Tools): Promise<ExitCard>
 /** At most one writing run is open per bucket: the same payload goes on with it, another one is refused. */
 async function openOrGoOn(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
   const writer = await readWriter(tools.store)
+  // Once more, now that the writer was read: another delivery may have opened a run since, and closed it again. It marks
+  // its key before it frees the writer, and after this moment the swap below would fail.
+  const delivered = await runOfKey(request, tools)
+  if (delivered) return goOn(delivered, tools)
   const openId = writer?.document.runId ?? null
   if (openId !== null) {
     const run = await knownRun(openId, tools)
@@ -86,41 +105,19 @@ function refuseOther(open: Run, request: OpeningRequest, tools: Tools): void {
   )
 }
 
-async function knownRun(runId: string, tools: Tools): Promise<Run> {
-  const run = await readRun(tools.store, runId)
-  if (run) return run
-  const ids: string[] = []
-  for await (const id of listRunIds(tools.store)) ids.push(id)
-  const near = nearestFew(runId, ids, 3)
-  const hint = near.length > 0 ? ` Did you mean ${near.join(' or ')}?` : ''
-  throw new RunRefused(`The bucket ${tools.config.bucket} knows no run ${runId}.${hint} The folder runs/ shows all ids. Nothing was done.`)
-}
-
-async function resume(runId: string, tools: Tools): Promise<ExitCard> {
-  const run = await knownRun(runId, tools)
-  const final = await finalCard(tools.store, runId)
-  if (final?.status === 'refused') return final
-  await refuseNeverOpened(run, tools)
-  return goOn(run, tools)
-}
-
-/** Only the run that control/writer.json names can be gone on with for writing. */
-async function refuseNeverOpened(run: Run, tools: Tools): Promise<void> {
-  if (!isWriting(run.mode)) return
-  const writer = await readWriter(tools.store)
-  if (writer?.document.runId === run.runId) return
-  if ((await readCursor(tools.store, run.runId)).document.closed) return
-  throw new RunRefused(`The run ${run.runId} was prepared but never opened, so there is nothing to go on with. Send its payload again: ${JSON.stringify(run.asked.payload)}.`)
-}
-
+/** Goes on with an open run, or returns the card of one that came to its end. @throws RunRefused when it was never opened */
 async function goOn(run: Run, tools: Tools): Promise<ExitCard> {
+  const standing = await standingOf(run, tools)
+  if (standing.is === 'unopened') {
+    throw new RunRefused(`The run ${run.runId} was prepared but never opened, so there is nothing to go on with. Send its payload again: ${JSON.stringify(run.asked.payload)}.`)
+  }
+  if (standing.is !== 'open') {
+    await freeWriter(run, tools)
+    return standing.card
+  }
   const lease = await acquire(run, tools)
   if ('holding' in lease) return work(lease.holding, tools)
-  if ('closed' in lease) {
-    await freeWriter(run, tools)
-    const verdict = lease.closed.closed ?? { status: 'stopped', why: 'the run is closed' }
-    return (await finalCard(tools.store, run.runId)) ?? cardOf(run, lease.closed, verdict, tools)
-  }
+  if ('closed' in lease) return goOn(run, tools)
   const why = `another invocation is at work on this run; its lease lapses at ${lease.busy.lease?.expiresAt ?? 'an unknown time'}`
   return cardOf(run, lease.busy, { status: 'busy', why }, tools)
 }

@@ -36,7 +36,9 @@ export async function readLoggedChanges(store: Store, runId: string, range: { fr
   const key = logKey(runId, 'mutations')
   const byUser = new Map<string, Mutation[]>()
   for await (const mutation of readJsonLines(store, key, mutationSchema, range)) {
-    byUser.set(mutation.user_id, [...(byUser.get(mutation.user_id) ?? []), mutation])
+    const mutations = byUser.get(mutation.user_id)
+    if (mutations) mutations.push(mutation)
+    else byUser.set(mutation.user_id, [mutation])
   }
   return new Map([...byUser].map(([userId, mutations]) => [userId, toChange(key, userId, mutations)]))
 }

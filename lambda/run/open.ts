@@ -1,8 +1,10 @@
 import { createCursor, createPageList, createRun, type Held } from '../archive/cursor.ts'
 import { type Cursor, isWriting, type Run } from '../archive/documents.ts'
 import { databaseClock } from '../ledger/clock.ts'
+import { preflight } from '../ledger/preflight.ts'
 import { limitsPassed } from './brakes.ts'
 import { cardOf } from './card.ts'
+import { refuseClocksApart } from './clocks.ts'
 import { RunRefused } from './errors.ts'
 import { newRunId } from './ids.ts'
 import { leaseFrom } from './lease.ts'
@@ -31,7 +33,9 @@ export type Opened = { readonly run: Run; readonly cursor: Held<Cursor> }
  */
 export async function prepareRun(request: OpeningRequest, tools: Tools): Promise<Opened> {
   const sql = isWriting(request.mode) ? tools.ledger.writer : tools.ledger.reader
+  await preflight(sql, request.mode)
   const instant = await databaseClock(sql)
+  refuseClocksApart(instant, tools.now())
   const { lists, ...frozen } = await freeze(request, instant, sql, tools)
   const { mode } = request
   const run: Run = {
@@ -83,7 +87,7 @@ async function freeze(request: OpeningRequest, instant: string, sql: Tools['ledg
 }
 
 /** The payload as it was sent, in its shortest form. */
-function payloadOf(request: OpeningRequest): Run['asked']['payload'] {
+export function payloadOf(request: OpeningRequest): Run['asked']['payload'] {
   const { kind: _, mode, ...fields } = request
   return { ...(isWriting(mode) && { execute: true }), ...fields }
 }

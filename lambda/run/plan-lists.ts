@@ -3,8 +3,10 @@ import type { PageList, Run } from '../archive/documents.ts'
 import { readMark } from '../archive/marks.ts'
 import type { Config } from '../config.ts'
 import { RunRefused } from './errors.ts'
+import { nearestHint } from './known-run.ts'
 import { finishedPages } from './ranges.ts'
 import type { Matches } from './page-lists.ts'
+import { standingOf } from './standing.ts'
 import type { Tools } from './tools.ts'
 
 /**
@@ -14,14 +16,15 @@ import type { Tools } from './tools.ts'
  */
 export async function approvedDryRun(dryRunId: string, databaseNow: string, tools: Tools): Promise<Run> {
   const dryRun = await readRun(tools.store, dryRunId)
-  if (!dryRun || dryRun.mode !== 'dry-run') throw refused(dryRunId, 'this bucket knows no such dry run')
-  const { closed } = (await readCursor(tools.store, dryRunId)).document
-  if (closed?.status !== 'complete') throw refused(dryRunId, `it is ${closed?.status ?? 'not finished'}, and only a complete one can be executed`)
+  if (!dryRun || dryRun.mode !== 'dry-run') throw refused(dryRunId, `this bucket knows no such dry run${await nearestHint(dryRunId, tools)}`)
   const ageHours = (Date.parse(databaseNow) - Date.parse(dryRun.instant)) / 3_600_000
   const { planMaxAgeHours } = tools.config
   if (ageHours > planMaxAgeHours) {
     throw refused(dryRunId, `it is ${ageHours.toFixed(1)} hours old, and a plan holds for ${planMaxAgeHours} (PLAN_MAX_AGE_HOURS)`)
   }
+  const standing = await standingOf(dryRun, tools)
+  const status = standing.is === 'closed' ? standing.card.status : 'not finished'
+  if (status !== 'complete') throw refused(dryRunId, `it is ${status}, and only a complete one can be executed`)
   const difference = differenceOf(dryRun, tools.config)
   if (difference) throw refused(dryRunId, `the configuration has changed since: ${difference}`)
   const owner = await readMark(tools.store, 'plan', dryRunId)

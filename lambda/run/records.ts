@@ -124,20 +124,13 @@ export function creditRecord(credit: CreditLine): object {
 
 /** Makes the lines of mutations.jsonl for one user of one attempt: one changed, inserted or deleted row each. */
 export function mutationLine(run: RunName, attempt: string, userId: string) {
-  return (type: string, rowId: string, before: object | null, after: object | null): object => ({
-    run_id: run.runId,
-    mode: run.mode,
-    attempt,
-    user_id: userId,
-    type,
-    row_id: rowId,
-    before,
-    after,
-  })
+  const { runId: run_id, mode } = run
+  return (type: string, row_id: string, before: object | null, after: object | null): string =>
+    JSON.stringify({ run_id, mode, attempt, user_id: userId, type, row_id, before, after })
 }
 
 /** One line for each row that is changed or inserted, with its values before and after; the user's own first. */
-export function mutationLines(run: RunName, attempt: string, planned: PlannedUser, closings: object): object[] {
+export function mutationLines(run: RunName, attempt: string, planned: PlannedUser, closings: object): string[] {
   const { plan, closingIds, correctionId } = planned
   const { user, change } = plan
   const line = mutationLine(run, attempt, user.id)

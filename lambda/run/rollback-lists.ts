@@ -1,4 +1,4 @@
-import { readCursor, readRun } from '../archive/cursor.ts'
+import { readRun } from '../archive/cursor.ts'
 import type { PageList, Run } from '../archive/documents.ts'
 import { ArchiveCorrupt } from '../archive/errors.ts'
 import { logKey } from '../archive/keys.ts'
@@ -6,8 +6,10 @@ import { tapLines } from '../archive/logs.ts'
 import { readBytes } from '../archive/store.ts'
 import { findSilentReferences } from '../ledger/undo.ts'
 import { RunRefused } from './errors.ts'
+import { nearestHint } from './known-run.ts'
 import type { Matches } from './page-lists.ts'
 import { parseMutation } from './logged-changes.ts'
+import { standingOf } from './standing.ts'
 import type { Tools } from './tools.ts'
 
 /** About this many mutations a page, as an execute page has about this many rows. */
@@ -17,10 +19,13 @@ const MUTATIONS_A_PAGE = 4_000
 export async function rollbackTarget(runId: string, tools: Tools): Promise<Run> {
   const refuse = (why: string) => new RunRefused(`The run ${runId} cannot be rolled back: ${why}. Nothing was done.`)
   const run = await readRun(tools.store, runId)
-  if (!run) throw refuse('this bucket knows no such run')
+  if (!run) throw refuse(`this bucket knows no such run${await nearestHint(runId, tools)}`)
   if (run.mode !== 'execute') throw refuse(`it is a ${run.mode}, and only an execute run changes the ledger`)
-  const { closed } = (await readCursor(tools.store, runId)).document
-  if (!closed) throw refuse(`it is not closed. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"}, first`)
+  const standing = await standingOf(run, tools)
+  if (standing.is === 'refused' || standing.is === 'unopened') throw refuse('it was never opened, so it changed nothing')
+  if (standing.is === 'open') {
+    throw refuse(`it is not closed. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"}, first`)
+  }
   return run
 }
 

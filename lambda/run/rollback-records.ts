@@ -63,7 +63,7 @@ export function untouchedLine(run: RunName, user: LedgerUser, outcome: Outcome, 
 }
 
 /** One line for each row that the rollback changes or deletes: `before` is what stands now, `after` what is left. */
-export function undoMutations(run: RunName, attempt: string, undo: Undo): object[] {
+export function undoMutations(run: RunName, attempt: string, undo: Undo): string[] {
   const { user, logged } = undo
   const line = mutationLine(run, attempt, user.id)
   return [

@@ -42,6 +42,17 @@ export function asksForSame(request: OpeningRequest, run: Run, config: Config): 
   return run.selection.plan === null && sameTexts(run.selection.domains, domains) && sameTexts(run.selection.userIds, userIds)
 }
 
+/** Whether a payload is the one that a run was opened with, in all that makes a run; whatever the configuration was and is. */
+export function isSentAgain(request: OpeningRequest, { mode, asked }: Run): boolean {
+  const parts = (payload: Readonly<Record<string, unknown>>) =>
+    JSON.stringify([sortedTexts(payload.domains), sortedTexts(payload.userIds), payload.plan ?? null, payload.rollback ?? null])
+  return request.mode === mode && parts({ ...request }) === parts(asked.payload)
+}
+
+function sortedTexts(list: unknown): string[] | null {
+  return Array.isArray(list) ? [...new Set(list.map(String))].toSorted() : null
+}
+
 function sameTexts(a: readonly string[] | null, b: readonly string[] | null): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }

@@ -61,7 +61,7 @@ function recoveredBy({ attempt, planned }: Intent, settled: ReadonlyMap<string, 
     .filter((user) => settled.get(user.user_id)?.doneBy === attempt)
     .map((user) => [
       user.user_id,
-      { line: { ...recoveredLineSchema.parse(user.line), recovered: true }, mutations: user.mutations, failure: null },
+      { line: { ...recoveredLineSchema.parse(user.line), recovered: true }, mutations: user.mutations.map((mutation) => JSON.stringify(mutation)), failure: null },
     ])
 }
 

@@ -6,7 +6,7 @@ import { type ExitCard, exitCardSchema } from '../exit-card.ts'
 const NOT_FINAL = new Set(['incomplete', 'busy'])
 
 /** Whether a card is a run's last word. */
-function isFinal(status: string): boolean {
+export function isFinal(status: string): boolean {
   return !NOT_FINAL.has(status)
 }
 
@@ -31,6 +31,11 @@ export async function storeCard(store: Store, card: ExitCard): Promise<string> {
 
 /** The final card of a closed run, as it was stored; null when the run has none. @throws ArchiveCorrupt, ArchiveUnavailable */
 export async function finalCard(store: Store, runId: string): Promise<ExitCard | null> {
-  const there = await readCard(store, runId)
-  return there && isFinal(there.card.status) ? there.card : null
+  const card = await lastCard(store, runId)
+  return card && isFinal(card.status) ? card : null
+}
+
+/** A run's card as it was last stored, final or not; null when none was. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function lastCard(store: Store, runId: string): Promise<ExitCard | null> {
+  return (await readCard(store, runId))?.card ?? null
 }

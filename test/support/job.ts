@@ -6,6 +6,7 @@ import { createHandler } from '../../lambda/handler.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { Host } from '../../lambda/host.ts'
 import type { TestBucket } from './bucket.ts'
+import { hostNow } from './clock.ts'
 
 /** What an invocation of the job in a test works on. */
 export type JobPlace = { readonly databaseUrl: string; readonly bucket: Pick<TestBucket, 'endpoint' | 'bucket'>; readonly env?: Record<string, string> }
@@ -31,7 +32,7 @@ export async function invokeJob(place: JobPlace, event: unknown, options: Invoca
   })
   const logger = new Logger({ logLevel: 'SILENT' })
   const handler = createHandler(
-    { env, source: 'test', ...options.host },
+    { env, source: 'test', now: hostNow, ...options.host },
     logger,
     new Metrics({ namespace: 'Test', serviceName: 'test', logger }),
   )

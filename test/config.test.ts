@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest'
+import { InvalidConfiguration, readConfig } from '../lambda/config.ts'
+
+const SECRET = 'hunter2'
+const MINIMAL = { LOG_BUCKET: 'logs', DATABASE_URL: `postgres://job:${SECRET}@db.example.com:5432/app` }
+
+test('defaults are those of the contract', () => {
+  expect(readConfig(MINIMAL)).toMatchObject({
+    bucket: 'logs',
+    database: { url: MINIMAL.DATABASE_URL },
+    readonlyDatabase: { url: MINIMAL.DATABASE_URL },
+    domains: ['kilo.ai', 'kilocode.ai'],
+    limits: { users: 2_000, grants: 50_000, usd: 250_000, correctionsUsd: 10_000 },
+    maxFailedUsers: 20,
+    maxFailedPercent: 5,
+    minGrantAgeSeconds: 60,
+    planMaxAgeHours: 24,
+    correctionDescriptions: ['Correction to $0 after expiring internal free credits'],
+  })
+})
+
+test('0 means zero, and amounts may have decimals', () => {
+  const env = { ...MINIMAL, LIMIT_USERS: '0', LIMIT_USD: '0.5', LIMIT_CORRECTIONS_USD: '0', MIN_GRANT_AGE_SECONDS: '0', MAX_FAILED_PERCENT: '2.5' }
+  expect(readConfig(env)).toMatchObject({ limits: { users: 0, usd: 0.5, correctionsUsd: 0 }, minGrantAgeSeconds: 0, maxFailedPercent: 2.5 })
+})
+
+test('domains come in any case, with spaces, and once each', () => {
+  expect(readConfig({ ...MINIMAL, INTERNAL_DOMAINS: ' Kilo.AI , kilo.ai,example.org' }).domains).toEqual(['example.org', 'kilo.ai'])
+})
+
+test('dry runs may have a database of their own', () => {
+  const secret = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:x'
+  const { database, readonlyDatabase } = readConfig({ ...MINIMAL, READONLY_DATABASE_SECRET_ARN: secret })
+  expect({ database, readonlyDatabase }).toEqual({ database: { url: MINIMAL.DATABASE_URL }, readonlyDatabase: { secretArn: secret } })
+})
+
+test.each<[string, Record<string, string | undefined>]>([
+  ['LOG_BUCKET', { LOG_BUCKET: undefined }],
+  ['LOG_BUCKET', { LOG_BUCKET: '' }],
+  ['DATABASE_SECRET_ARN', { DATABASE_URL: undefined }],
+  ['DATABASE_URL', { DATABASE_URL: `mysql://job:${SECRET}@db/app` }],
+  ['DATABASE_URL', { DATABASE_URL: SECRET }],
+  ['DATABASE_URL', { DATABASE_URL: '' }],
+  ['DATABASE_SECRET_ARN', { DATABASE_URL: undefined, DATABASE_SECRET_ARN: SECRET }],
+  ...['', ' ', ',', 'ai', '.ai', 'kilo.ai,', 'kilo', '*.kilo.ai', '@kilo.ai', 'kilo.ai;x.y', '%', 'a..b', '10.0.0.1', 'kilo.ai.'].map(
+    (domains): [string, Record<string, string>] => ['INTERNAL_DOMAINS', { INTERNAL_DOMAINS: domains }],
+  ),
+  ...['', '-1', '1.5', 'many', '1e3', 'Infinity', ' 5', '99999999999999999999'].map((users): [string, Record<string, string>] => ['LIMIT_USERS', { LIMIT_USERS: users }]),
+  ...['', '-0.5', 'NaN', '1,000'].map((usd): [string, Record<string, string>] => ['LIMIT_USD', { LIMIT_USD: usd }]),
+  ['LIMIT_GRANTS', { LIMIT_GRANTS: '-5' }],
+  ['LIMIT_CORRECTIONS_USD', { LIMIT_CORRECTIONS_USD: 'none' }],
+  ['MAX_FAILED_USERS', { MAX_FAILED_USERS: '2.5' }],
+  ['MAX_FAILED_PERCENT', { MAX_FAILED_PERCENT: '5%' }],
+  ['MIN_GRANT_AGE_SECONDS', { MIN_GRANT_AGE_SECONDS: '60s' }],
+  ['PLAN_MAX_AGE_HOURS', { PLAN_MAX_AGE_HOURS: '-1' }],
+  ...['', 'Correction', '[""]', '[1]', '{}'].map((text): [string, Record<string, string>] => ['CORRECTION_DESCRIPTIONS', { CORRECTION_DESCRIPTIONS: text }]),
+])('%s is refused by its name, and no secret is told: %j', (name, env) => {
+  const read = (): unknown => readConfig({ ...MINIMAL, ...env })
+  expect(read).toThrow(InvalidConfiguration)
+  expect(read).toThrow(name)
+  expect(read).not.toThrow(SECRET)
+})
+
+test('all that is wrong is named at once', () => {
+  expect(() => readConfig({ LIMIT_USERS: 'x', LIMIT_USD: 'y' })).toThrow(/LOG_BUCKET.*LIMIT_USERS.*LIMIT_USD/)
+})

@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto'
+import type { Sql } from 'postgres'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { connect } from '../../lambda/ledger/connect.ts'
+import { preflight, type Use } from '../../lambda/ledger/preflight.ts'
+import { freshDatabase } from '../support/ledger.ts'
+
+const USES: readonly Use[] = ['dry-run', 'execute', 'rollback-dry-run', 'rollback']
+
+let database: Awaited<ReturnType<typeof freshDatabase>>
+let role: string
+let sql: Sql
+beforeAll(async () => {
+  database = await freshDatabase()
+})
+afterAll(async () => database.drop())
+
+/** A role with every right that the job needs; each test takes one away. */
+beforeEach(async () => {
+  role = `preflight_${randomBytes(6).toString('hex')}`
+  await database.sql.unsafe(`
+    CREATE ROLE ${role} LOGIN PASSWORD 'secret';
+    GRANT SELECT ON kilocode_users, credit_transactions TO ${role};
+    GRANT UPDATE (total_microdollars_acquired, next_credit_expiration_at, updated_at) ON kilocode_users TO ${role};
+    GRANT UPDATE (expiry_date, expiration_baseline_microdollars_used), INSERT, DELETE ON credit_transactions TO ${role}`)
+  const url = new URL(database.url)
+  url.username = role
+  url.password = 'secret'
+  sql = connect({ url: url.href }, 1)
+})
+afterEach(async () => {
+  await sql.end()
+  await database.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+})
+
+async function answers(): Promise<Record<string, string>> {
+  const found: Record<string, string> = {}
+  for (const use of USES) {
+    found[use] = await preflight(sql, use).then(
+      () => 'fine',
+      (error: unknown) => (error instanceof Error ? `${error.name}: ${error.message.replaceAll(role, 'ROLE')}` : 'no error'),
+    )
+  }
+  return found
+}
+
+const FINE = { 'dry-run': 'fine', execute: 'fine', 'rollback-dry-run': 'fine', rollback: 'fine' }
+const ALL_RIGHTS = 'All rights of this job stand in docs/roles.sql. Nothing was done.'
+
+test('all rights granted: every use is fine', async () => {
+  expect(await answers()).toEqual(FINE)
+})
+
+test('a missing column privilege is named with the statement that grants it, to the uses that need it', async () => {
+  await database.sql.unsafe(`REVOKE UPDATE (expiry_date) ON credit_transactions FROM ${role}`)
+  const refusal = `LedgerUnavailable: The user ROLE lacks a right. As the owner of the tables: GRANT UPDATE (expiry_date) ON credit_transactions TO "ROLE"; ${ALL_RIGHTS}`
+  expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
+})
+
+test('DELETE is needed by a rollback alone, INSERT by an execute alone', async () => {
+  await database.sql.unsafe(`REVOKE DELETE ON credit_transactions FROM ${role}`)
+  expect(await answers()).toEqual({ ...FINE, rollback: expect.stringContaining('GRANT DELETE ON credit_transactions TO "ROLE";') })
+  await database.sql.unsafe(`REVOKE INSERT ON credit_transactions FROM ${role}`)
+  expect(await answers()).toMatchObject({
+    ...FINE,
+    execute: expect.stringContaining('GRANT INSERT (id, kilo_user_id'),
+    rollback: expect.not.stringContaining('INSERT'),
+  })
+})
+
+test('no SELECT on a table: one statement for all its columns', async () => {
+  await database.sql.unsafe(`REVOKE SELECT ON kilocode_users FROM ${role}`)
+  expect((await answers())['dry-run']).toContain(
+    'GRANT SELECT (id, google_user_email, microdollars_used, total_microdollars_acquired, next_credit_expiration_at, auto_top_up_enabled) ON kilocode_users TO "ROLE";',
+  )
+})
+
+test('tables in a schema that the user does not look into or may not use are missing', async () => {
+  await database.sql.unsafe(`ALTER ROLE ${role} SET search_path = elsewhere`)
+  const refusal = `LedgerUnavailable: The user ROLE sees no table kilocode_users and no table credit_transactions. Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of its tables, and that it has USAGE on that schema. Nothing was done.`
+  expect((await answers())['dry-run']).toBe(refusal)
+})
+
+test('a missing column is named', async () => {
+  await database.sql`ALTER TABLE credit_transactions RENAME COLUMN expiry_date TO expires_at`
+  try {
+    expect((await answers())['execute']).toBe(
+      "LedgerUnavailable: Missing in the database: credit_transactions.expiry_date. This job knows another form of the ledger's tables; compare them before anything else. Nothing was done.",
+    )
+  } finally {
+    await database.sql`ALTER TABLE credit_transactions RENAME COLUMN expires_at TO expiry_date`
+  }
+})
+
+test('row-level security that hides rows is refused, since a closing row that is not seen would make its grant look open', async () => {
+  await database.sql`ALTER TABLE credit_transactions ENABLE ROW LEVEL SECURITY`
+  try {
+    expect((await answers())['dry-run']).toContain('Row-level security hides rows of credit_transactions from the user ROLE')
+    await database.sql.unsafe(`ALTER ROLE ${role} BYPASSRLS`)
+    expect(await answers()).toEqual(FINE)
+  } finally {
+    await database.sql`ALTER TABLE credit_transactions DISABLE ROW LEVEL SECURITY`
+  }
+})
+
+test('a user or database set read-only is refused for what writes, although BEGIN READ WRITE would get past it', async () => {
+  await database.sql.unsafe(`ALTER ROLE ${role} SET default_transaction_read_only = on`)
+  const refusal = expect.stringContaining('somebody has set default_transaction_read_only')
+  expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
+})

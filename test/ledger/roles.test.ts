@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import postgres from 'postgres'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { freshBucket, type TestBucket } from '../support/bucket.ts'
+import { invokeJob } from '../support/job.ts'
+import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+
+const DRY_RUN = 'credit_expiry_dry_run'
+const EXECUTE = 'credit_expiry_execute'
+
+let database: Awaited<ReturnType<typeof freshDatabase>>
+let bucket: TestBucket
+/** Roles belong to the whole server: each run of this file has its own. */
+const suffix = randomBytes(6).toString('hex')
+const roles = [DRY_RUN, EXECUTE].map((role) => `${role}_${suffix}`)
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  bucket = await freshBucket()
+  const statements = await readFile(new URL('../../docs/roles.sql', import.meta.url), 'utf8')
+  await database.sql.unsafe(statements.replaceAll(DRY_RUN, `${DRY_RUN}_${suffix}`).replaceAll(EXECUTE, `${EXECUTE}_${suffix}`))
+  for (const role of roles) await database.sql.unsafe(`ALTER ROLE ${role} PASSWORD 'secret'`)
+})
+afterAll(async () => {
+  for (const role of roles) await database.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+  await database.drop()
+})
+
+function urlAs(role: string): string {
+  const url = new URL(database.url)
+  url.username = `${role}_${suffix}`
+  url.password = 'secret'
+  return url.href
+}
+
+test('a dry run, an execute with corrections and users taken alone, and its rollback need no other rights than docs/roles.sql grants', async () => {
+  const spent = await insertUser(database.sql, { microdollars_used: 4_000_000, total_microdollars_acquired: 10_000_000 })
+  await insertTransaction(database.sql, { kilo_user_id: spent.id })
+  const clawedBack = await insertUser(database.sql, {})
+  await insertTransaction(database.sql, { kilo_user_id: clawedBack.id })
+  const place = { databaseUrl: urlAs(EXECUTE), bucket, env: { READONLY_DATABASE_URL: urlAs(DRY_RUN) } }
+  const before = await dump(database.sql)
+  const untouched = await dump(database.sql, { updatedAt: false })
+
+  const dry = await invokeJob(place, {})
+  expect(dry).toMatchObject({ status: 'complete', totals: { usersProcessed: 2, usersCorrected: 1, expired: '$16.00' } })
+  expect(await dump(database.sql)).toEqual(before)
+
+  const card = await invokeJob(place, { execute: true })
+  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 2, usersCorrected: 1, expired: '$16.00', usersFailed: 0 } })
+  expect(await dump(database.sql)).not.toEqual(before)
+
+  expect(await invokeJob(place, { rollback: card.runId })).toMatchObject({ status: 'complete', totals: { usersProcessed: 2 } })
+  expect(await invokeJob(place, { rollback: card.runId, execute: true })).toMatchObject({ status: 'complete', totals: { usersProcessed: 2 } })
+  expect(await dump(database.sql, { updatedAt: false })).toEqual(untouched)
+})
+
+test('the dry-run user cannot write: the job says which rights are missing before anything begins, PostgreSQL refuses the rest', async () => {
+  const before = await dump(database.sql)
+  await expect(invokeJob({ databaseUrl: urlAs(DRY_RUN), bucket: await freshBucket() }, { execute: true })).rejects.toThrow(
+    /lacks a right.*GRANT UPDATE \(total_microdollars_acquired, next_credit_expiration_at, updated_at\) ON kilocode_users.*GRANT UPDATE \(expiry_date, expiration_baseline_microdollars_used\) ON credit_transactions.*GRANT INSERT/,
+  )
+  const sql = postgres(urlAs(DRY_RUN), { max: 1 })
+  await expect(sql`UPDATE kilocode_users SET updated_at = now()`).rejects.toThrow('permission denied for table kilocode_users')
+  await expect(sql`DELETE FROM credit_transactions`).rejects.toThrow('permission denied for table credit_transactions')
+  await sql.end()
+  expect(await dump(database.sql)).toEqual(before)
+})
+
+test('the execute user cannot change what the job does not change', async () => {
+  const sql = postgres(urlAs(EXECUTE), { max: 1 })
+  for (const statement of [
+    'UPDATE kilocode_users SET microdollars_used = 0',
+    'UPDATE kilocode_users SET google_user_email = id',
+    'UPDATE credit_transactions SET amount_microdollars = 0',
+    'DELETE FROM kilocode_users',
+    'TRUNCATE credit_transactions',
+  ]) {
+    await expect(sql.unsafe(statement)).rejects.toThrow(/permission denied/)
+  }
+  await sql.end()
+})
