@@ -16,10 +16,13 @@ const count = z.int().min(0)
 const text = z.string().trim().min(1)
 const onlyTrue = z.boolean({ error: 'must be the boolean true or false, not a text or a number: only true writes' })
 
+/** Any text that PostgreSQL can hold. */
+const userId = z.string().min(1).refine((id) => id.isWellFormed() && !id.includes('\0'), 'must be the id of a user: this text cannot be one')
+
 const fields = z.strictObject({
   execute: onlyTrue.optional(),
   domains: z.array(text.toLowerCase()).min(1).optional(),
-  userIds: z.array(z.string().min(1)).min(1).max(1000).optional(),
+  userIds: z.array(userId).min(1).max(1000).optional(),
   batchSize: z.int().min(1).max(2000).optional(),
   concurrency: z.int().min(1).max(16).optional(),
   limits: z

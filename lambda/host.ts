@@ -55,6 +55,7 @@ export async function withTools<T>(
   invocation: { readonly id: string; readonly timeLeft: () => number },
   work: (tools: Tools) => Promise<T>,
 ): Promise<T> {
+  const invocationMs = invocation.timeLeft()
   const config = readConfig(host.env)
   const client = new S3Client({
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
@@ -68,6 +69,7 @@ export async function withTools<T>(
       config,
       store: { client, bucket: config.bucket },
       ledger: { writer, reader },
+      invocationMs,
       timeLeft: invocation.timeLeft,
       now: host.now,
       pause: async (milliseconds) => pause(milliseconds),

@@ -6,7 +6,8 @@ import { FINAL_ERRORS, METRICS, NO_RUN } from './constants.ts'
 import { type Payload, RUN_ID } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 
-const EMAIL = /[^\s"'<>(),:;=]+@[^\s"'<>(),:;=]+/g
+/** A local part may be quoted, spaces and all, and may hold an apostrophe. */
+const EMAIL = /("[^"]*"|[^\s"<>(),:;=]+)@[^\s"'<>(),:;=]+/g
 const URL_SECRET = /(\w+:\/\/[^:/\s]*:)[^@\s]*@/g
 
 /** A text without e-mail addresses and without passwords in URLs, for what goes to CloudWatch or to a caller. */
@@ -20,7 +21,8 @@ export function errorLogging(logger: Logger): MiddlewareObj {
     onError: ({ error }) => {
       if (!(error instanceof Error)) return
       error.message = redact(error.message)
-      logger.error(error.message, { error_name: error.name, causes: causesOf(error), stack: redact(error.stack ?? '') })
+      error.stack = redact(error.stack ?? '')
+      logger.error(error.message, { error_name: error.name, causes: causesOf(error), stack: error.stack })
     },
   }
 }

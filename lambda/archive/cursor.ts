@@ -81,5 +81,7 @@ export async function readPageList(store: Store, runId: string, page: number): P
   const key = pageListKey(runId, page)
   const stored = await get(store, key)
   if (!stored) throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
-  return parseDocument(pageListSchema, key, stored.body)
+  const list = parseDocument(pageListSchema, key, stored.body)
+  if (list.page === page) return list
+  throw new ArchiveCorrupt(`${key} is the list of page ${list.page}, not of page ${page}. Restore it from its versions in S3, then resume the run.`)
 }

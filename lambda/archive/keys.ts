@@ -4,7 +4,7 @@ import { PREFIXES } from '../constants.ts'
 
 const PAGE_DIGITS = 6
 const EPOCH_DIGITS = 4
-const ATTEMPT_DIGITS = 3
+const ATTEMPT_DIGITS = 5
 
 export const WRITER_KEY = `${PREFIXES.control}writer.json`
 

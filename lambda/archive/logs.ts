@@ -11,7 +11,8 @@ export type Fingerprint = { readonly key: string; readonly bytes: number; readon
 
 /**
  * Streams segments together into a run's whole log of one kind, in the order given, holding only a few parts in
- * memory, and shows each line to `onLine`. Doing it again is harmless: a log that is there already must be the same one, byte for byte.
+ * memory, and shows each line to `onLine`, with the segment that it stands in. `onEnd` comes after the last line and
+ * before there is a log: what either throws leaves none, so that a damaged segment can be restored. Doing it again is harmless: a log that is there already must be the same one, byte for byte.
  * @throws ArchiveCorrupt when a segment is missing or another log is there, ArchiveUnavailable
  */
 export async function assembleLog(
@@ -19,11 +20,12 @@ export async function assembleLog(
   runId: string,
   kind: LogKind,
   segmentKeys: Iterable<string>,
-  onLine: (line: string) => void,
+  onLine: (line: string, segmentKey: string) => void,
+  onEnd: () => void = () => {},
 ): Promise<Fingerprint> {
   const key = logKey(runId, kind)
   const written = fingerprinter(key)
-  const lines = tapLines(concatenate(store, segmentKeys), onLine)
+  const lines = concatenate(store, segmentKeys, onLine, onEnd)
   const created = await createFromStream(store, key, written.watch(lines), JSONL_TYPE)
   if (!created) {
     const there = fingerprinter(key)
@@ -35,8 +37,14 @@ export async function assembleLog(
   return written.result()
 }
 
-async function* concatenate(store: Store, keys: Iterable<string>): AsyncGenerator<Uint8Array> {
-  for (const key of keys) yield* readBytes(store, key)
+async function* concatenate(
+  store: Store,
+  keys: Iterable<string>,
+  onLine: (line: string, segmentKey: string) => void,
+  onEnd: () => void,
+): AsyncGenerator<Uint8Array> {
+  for (const key of keys) yield* tapLines(readBytes(store, key), (line) => onLine(line, key))
+  onEnd()
 }
 
 /** Counts and hashes bytes as they pass. */

@@ -31,7 +31,10 @@ export async function readIntent(store: Store, runId: string, attempt: string): 
   const [head = '', ...lines] = stored.body.split('\n')
   const intent = parseDocument(intentHeadSchema, key, head)
   const planned = lines.filter((line) => line !== '').map((line) => parseDocument(intentUserSchema, key, line))
-  if (planned.length === intent.users && intent.attempt === attempt) return { ...intent, planned }
+  if (intent.run_id !== runId || intent.attempt !== attempt) {
+    throw new ArchiveCorrupt(`${key} is the intent of ${intent.attempt} of ${intent.run_id}. Restore it from its versions in S3, then resume the run.`)
+  }
+  if (planned.length === intent.users) return { ...intent, planned }
   throw new ArchiveCorrupt(
     `${key} is cut short: it says ${intent.users} users and holds ${planned.length}. Restore it from its versions in S3, then resume the run.`,
   )

@@ -32,7 +32,8 @@ const BUSY = new Set(['40001', '40P01', '55P03', '57014'])
 const UNIQUE_VIOLATION = '23505'
 /** Classes of SQLSTATE that say that the server, the rights or the statement are at fault, not the rows. */
 const BROKEN_CLASSES = new Set(['0A', '25', '28', '3D', '42', '53', '54', '55', '57', '58', 'F0', 'XX'])
-const LOST_SQLSTATES = new Set(['57P01', '57P02', '57P03', '25P03'])
+/** The server ended the connection, or is about to: by hand, on a crash, while it starts, and by one of its three time limits. */
+const LOST_SQLSTATES = new Set(['57P01', '57P02', '57P03', '57P05', '25P03', '25P04'])
 
 /** Sorts an error of the database or of the connection; undefined for any other error. */
 export function failureOf(error: unknown): Failure | undefined {

@@ -1,5 +1,5 @@
 import type { Sql } from './connect.ts'
-import { explain, failureOf } from './errors.ts'
+import { CommitUncertain, explain, failureOf } from './errors.ts'
 import { writeTransaction } from './transaction.ts'
 
 /** What one attempt would have inserted (or, in a rollback, deleted) for one user. */
@@ -35,10 +35,16 @@ export async function settleAttempts(
     try {
       for (const [userId, answer] of await settleUnlocked(sql, open, meaningDone)) settled.set(userId, answer)
     } catch (error) {
-      if (failureOf(error) !== 'lost' || tries === TRIES) throw explain(error)
+      if (!goesAway(error) || tries === TRIES) throw explain(error instanceof CommitUncertain ? error.cause : error)
     }
   }
   return settled
+}
+
+/** Nothing is written here, so a commit that nobody answered is a lost connection and no more. */
+function goesAway(error: unknown): boolean {
+  const failure = failureOf(error instanceof CommitUncertain ? error.cause : error)
+  return failure === 'lost' || failure === 'busy'
 }
 
 async function settleUnlocked(sql: Sql, attempts: readonly Attempted[], meaningDone: RowsMeaningDone): Promise<Map<string, Settled>> {

@@ -20,7 +20,7 @@ export function cardOf(run: Shown, cursor: Standing, verdict: { status: RunStatu
       usersDone,
       usersTotal,
       percent: usersTotal === 0 ? 100 : Math.floor((usersDone / usersTotal) * 100),
-      etaSeconds: etaSeconds(run, cursor, tools.now()),
+      etaSeconds: isOpen(verdict.status) ? etaSeconds(run, cursor, tools.now()) : usersDone < usersTotal ? null : 0,
     },
     totals: {
       usersMatched: usersTotal,
@@ -44,6 +44,10 @@ export function cardOf(run: Shown, cursor: Standing, verdict: { status: RunStatu
     logs: linksOf(run.runId, tools.config.bucket),
     next: nextOf(run, cursor, verdict.status),
   }
+}
+
+function isOpen(status: RunStatus): boolean {
+  return status === 'incomplete' || status === 'busy'
 }
 
 /** By the share of users done since the run's instant: rough, and null until there is something to go by. */
@@ -97,7 +101,7 @@ function linksOf(runId: string, bucket: string): ExitCard['logs'] {
 
 /** The payload to send next: 3-contract, "Exit card". */
 function nextOf(run: Shown, cursor: Standing, status: RunStatus): ExitCard['next'] {
-  if (status === 'incomplete' || status === 'busy') return { text: 'go on with this run', payload: { resume: run.runId } }
+  if (isOpen(status)) return { text: 'go on with this run', payload: { resume: run.runId } }
   if (status === 'refused') return null
   const { plan: _plan, requestKey: _key, restart: _restart, ...asked } = run.asked.payload
   const again = { text: 'mend what the error log shows, then try again', payload: asked }

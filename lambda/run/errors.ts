@@ -8,6 +8,11 @@ export class AttemptOpen extends Error {
   override readonly name = 'AttemptOpen'
 }
 
+/** The time of the invocation is up in the middle of a page. What it committed stands in its intents; the next one settles it. */
+export class OutOfTime extends Error {
+  override readonly name = 'OutOfTime'
+}
+
 /** The whole logs do not add up to what the run counted. Nothing is published; a person has to look. */
 export class TotalsDiffer extends Error {
   override readonly name = 'TotalsDiffer'

@@ -7,6 +7,7 @@ import { readPlanShown } from './bound.ts'
 import { type CorrectionsGate, correctionsGate, errorThresholdPassed } from './brakes.ts'
 import { cardOf } from './card.ts'
 import { dryPage } from './dry-page.ts'
+import { OutOfTime } from './errors.ts'
 import { executing } from './execute.ts'
 import type { Holding } from './lease.ts'
 import type { PageResult, UserResult } from './page.ts'
@@ -54,7 +55,8 @@ export async function workThroughPages(holding: Holding, recovered: Recovered, t
         ended ??= stoppedBy(stop ?? errorThresholdPassed(holding.cursor(), run.settings))
         tools.onProgress(cardOf(holding.run, holding.cursor(), { status: 'incomplete', why: 'at work' }, tools))
       } catch (error) {
-        failed ??= { error }
+        if (error instanceof OutOfTime) ended ??= { end: 'out_of_time' }
+        else failed ??= { error }
       }
     }
   }
@@ -107,11 +109,10 @@ async function writeList(work: Omit<PageWork<Candidate>, 'writing'>): Promise<{ 
 }
 
 function timekeeper(tools: Tools) {
-  const invocationMs = tools.timeLeft()
   let slowestMs = 0
   return {
     forAnotherPage(): boolean {
-      const reserve = Math.min(Math.max(RESERVE_PAGES * slowestMs, RESERVE_LEAST_MS), invocationMs / 3)
+      const reserve = Math.min(Math.max(RESERVE_PAGES * slowestMs, RESERVE_LEAST_MS), tools.invocationMs / 3)
       return tools.timeLeft() > reserve
     },
     took(milliseconds: number): void {

@@ -44,9 +44,11 @@ export function asksForSame(request: OpeningRequest, run: Run, config: Config): 
 
 /** Whether a payload is the one that a run was opened with, in all that makes a run; whatever the configuration was and is. */
 export function isSentAgain(request: OpeningRequest, { mode, asked }: Run): boolean {
-  const parts = (payload: Readonly<Record<string, unknown>>) =>
-    JSON.stringify([sortedTexts(payload.domains), sortedTexts(payload.userIds), payload.plan ?? null, payload.rollback ?? null])
-  return request.mode === mode && parts({ ...request }) === parts(asked.payload)
+  return request.mode === mode && whatIsAsked({ ...request }) === whatIsAsked(asked.payload)
+}
+
+function whatIsAsked({ domains, userIds, plan, rollback }: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify([sortedTexts(domains), sortedTexts(userIds), plan ?? null, rollback ?? null])
 }
 
 function sortedTexts(list: unknown): string[] | null {

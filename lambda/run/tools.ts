@@ -9,6 +9,8 @@ export type Tools = {
   readonly store: Store
   /** The writing run's connections, and those of dry runs (which may log in as a role that can only read). */
   readonly ledger: { readonly writer: Sql; readonly reader: Sql }
+  /** How long this invocation may last in all, in milliseconds. */
+  readonly invocationMs: number
   /** Milliseconds until this invocation ends. */
   readonly timeLeft: () => number
   readonly now: () => Date

@@ -5,7 +5,7 @@ import { findTakenLinks } from '../ledger/links.ts'
 import { settleAttempts } from '../ledger/settle.ts'
 import { type AttemptName, type Candidate, rowsMeaningDone, writeIntent } from './attempt.ts'
 import { type CorrectionsGate, CorrectionsLimit } from './brakes.ts'
-import { AttemptOpen } from './errors.ts'
+import { AttemptOpen, OutOfTime } from './errors.ts'
 import { bareResult, failedResult, type PageResult, pageResult, type UserResult } from './page.ts'
 import type { ErrorStage } from './records.ts'
 import type { Tools } from './tools.ts'
@@ -14,7 +14,9 @@ import type { Tools } from './tools.ts'
 const GROUP_ROUNDS = 3
 const ALONE_TRIES = 5
 const PAUSE_MS = 50
-/** Under this, no more tries: the outcome and the cursor have to be written yet. */
+/** A page that has been tried for so long tries each of its remaining users once: a table may be locked, and all of them with it. */
+const PATIENCE_MS = 60_000
+/** Under this, no more tries: outcomes and the cursor have to be written yet. */
 const LAST_MOMENT_MS = 4_000
 /** Below the idle-in-transaction timeout of 10 s, since the user's row is locked meanwhile. */
 const INTENT_UNDER_LOCK_MS = 5_000
@@ -58,6 +60,7 @@ export type PageWork<C extends Candidate> = {
 /** A page on its way: the results so far, the attempts made, and the links that a unique violation told of. */
 type Progress<C extends Candidate> = {
   readonly work: PageWork<C>
+  readonly began: number
   readonly results: Map<string, UserResult>
   readonly takenLinks: Set<string>
   attempts: number
@@ -74,11 +77,12 @@ type Refusal<C extends Candidate> = {
 /**
  * One page of a writing run: 2-run-protocol, "One page of an execute run", steps 1 to 5. When it returns, every
  * attempt is settled and every user has a result. `stop` says why no further page may be begun.
- * @throws AttemptOpen, LeaseLost, LedgerUnavailable, ArchiveUnavailable: the page is not finished, and what was
+ * @throws OutOfTime, AttemptOpen, LeaseLost, LedgerUnavailable, ArchiveUnavailable: the page is not finished, and what was
  *   committed of it stands in its intents
  */
 export async function writePage<C extends Candidate>(work: PageWork<C>): Promise<{ result: PageResult; stop: string | null }> {
-  const progress: Progress<C> = { work, results: new Map(work.recovered), takenLinks: new Set(), attempts: 0 }
+  const began = work.tools.now().getTime()
+  const progress: Progress<C> = { work, began, results: new Map(work.recovered), takenLinks: new Set(), attempts: 0 }
   let stop: string | null = null
   try {
     await applyGroup(progress, open(progress, work.list.userIds))
@@ -106,7 +110,7 @@ async function applyGroup<C extends Candidate>(progress: Progress<C>, userIds: r
     refusal = await attemptGroup(progress, pending)
     pending = open(progress, pending)
     if (pending.length === 0) return
-    if (refusal?.failure === 'data' || progress.work.tools.timeLeft() < LAST_MOMENT_MS) break
+    if (refusal?.failure === 'data') break
   }
   if (refusal?.failure === 'lost') throw explain(refusal.error)
   if (refusal && pending.length > 1) {
@@ -126,7 +130,7 @@ async function applyAlone<C extends Candidate>(progress: Progress<C>, userId: st
     if (++tries > 1) await tools.pause(PAUSE_MS * 2 ** tries)
     refusal = await attemptAlone(progress, userId)
     if (progress.results.has(userId)) return
-  } while (refusal?.failure !== 'data' && tries < ALONE_TRIES && tools.timeLeft() > LAST_MOMENT_MS)
+  } while (refusal?.failure !== 'data' && tries < ALONE_TRIES && tools.now().getTime() - progress.began < PATIENCE_MS)
   if (refusal?.failure === 'lost' || refusal?.error instanceof ArchiveUnavailable) throw explain(refusal.error)
   progress.results.set(userId, heldFast(progress, userId, refusal) ?? failedResult(run, userId, null, failureRecord(refusal, tries)))
 }
@@ -162,7 +166,7 @@ type Attempt<C extends Candidate> = {
 }
 
 /** Steps 1 to 4 for many users at once. Users without a result afterwards were locked, or changed since they were read. */
-function attemptGroup<C extends Candidate>(progress: Progress<C>, userIds: readonly string[]): Promise<Refusal<C> | null> {
+async function attemptGroup<C extends Candidate>(progress: Progress<C>, userIds: readonly string[]): Promise<Refusal<C> | null> {
   const { writing, leaseExpiresAt } = progress.work
   const attempt = nextAttempt(progress, false)
   return conclude(progress, attempt, async () => {
@@ -175,7 +179,7 @@ function attemptGroup<C extends Candidate>(progress: Progress<C>, userIds: reado
 }
 
 /** Steps 1 to 4 for one user whose row is locked before it is read, so that usage every few milliseconds cannot come in between. */
-function attemptAlone<C extends Candidate>(progress: Progress<C>, userId: string): Promise<Refusal<C> | null> {
+async function attemptAlone<C extends Candidate>(progress: Progress<C>, userId: string): Promise<Refusal<C> | null> {
   const { writing, leaseExpiresAt } = progress.work
   const attempt = nextAttempt(progress, true)
   return conclude(progress, attempt, async () => {
@@ -189,8 +193,10 @@ function attemptAlone<C extends Candidate>(progress: Progress<C>, userId: string
   })
 }
 
+/** Every page gets one attempt; further ones only while there is time. */
 function nextAttempt<C extends Candidate>(progress: Progress<C>, underLock: boolean): Attempt<C> {
-  const { list, epoch, leaseExpiresAt } = progress.work
+  const { list, epoch, leaseExpiresAt, tools } = progress.work
+  if (progress.attempts > 0 && tools.timeLeft() < LAST_MOMENT_MS) throw new OutOfTime(`The time is up in the middle of page ${list.page}.`)
   progress.attempts++
   const name = { page: list.page, epoch, n: progress.attempts, leaseExpiresAt }
   return { name, underLock, candidates: [], stage: 'read', reservedMicrodollars: 0 }
@@ -226,16 +232,18 @@ async function conclude<C extends Candidate>(
   attempt: Attempt<C>,
   run: () => Promise<ReadonlySet<string>>,
 ): Promise<Refusal<C> | null> {
-  let applied: C[] = []
+  const { corrections } = progress.work
   try {
     const held = await run().catch(async (error: unknown) => settle(progress, attempt, error))
-    applied = attempt.candidates.filter(({ userId }) => held.has(userId))
+    const applied = attempt.candidates.filter(({ userId }) => held.has(userId))
     for (const { userId, result } of applied) progress.results.set(userId, result)
+    corrections.release(attempt.reservedMicrodollars - correctedBy(applied))
     return null
   } catch (error) {
+    // What may still be committed stays reserved.
+    if (error instanceof AttemptOpen) throw error
+    corrections.release(attempt.reservedMicrodollars)
     return await refusalOf(progress, attempt, error)
-  } finally {
-    progress.work.corrections.release(attempt.reservedMicrodollars - correctedBy(applied))
   }
 }
 

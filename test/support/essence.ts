@@ -14,7 +14,7 @@ export async function essenceOf(sql: Sql, bucket: TestBucket, runId: string): Pr
     JSON.parse(
       JSON.stringify(value)
         .replaceAll(runId, 'RUN')
-        .replace(/"\d{6}-\d{4}-\d{3}"/g, '"ATTEMPT"')
+        .replace(/"\d{6}-\d{4}-\d+"/g, '"ATTEMPT"')
         .replace(/[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, (id) => names.get(id) ?? id),
     )
   const { users, transactions } = await dump(sql, { updatedAt: false })
