@@ -1,0 +1,15 @@
+-- Two users for this job, with no right that it does not need. Run it once per database, as the owner of the tables,
+-- with the schema of the tables in the search_path; then give each user a password (in psql: \password <name>).
+
+-- For READONLY_DATABASE_URL: dry runs, and the counting before an execute. It can only look.
+CREATE ROLE credit_expiry_dry_run LOGIN;
+GRANT SELECT ON kilocode_users, credit_transactions TO credit_expiry_dry_run;
+
+-- For DATABASE_URL: execute and rollback. DELETE is for rollback alone; leave it out to forbid that.
+CREATE ROLE credit_expiry_execute LOGIN;
+GRANT SELECT ON kilocode_users, credit_transactions TO credit_expiry_execute;
+GRANT UPDATE (total_microdollars_acquired, next_credit_expiration_at, updated_at) ON kilocode_users
+  TO credit_expiry_execute;
+GRANT UPDATE (expiry_date, expiration_baseline_microdollars_used) ON credit_transactions
+  TO credit_expiry_execute;
+GRANT INSERT, DELETE ON credit_transactions TO credit_expiry_execute;

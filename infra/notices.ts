@@ -1,0 +1,46 @@
+import { Aws } from 'aws-cdk-lib'
+import { AnyPrincipal, Effect, type IGrantable, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
+import { Topic, TopicPolicy } from 'aws-cdk-lib/aws-sns'
+import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions'
+import { Construct } from 'constructs'
+
+/** Where every end of a workflow and every alarm is published. */
+export class Notices extends Construct {
+  readonly topic: Topic
+  private readonly policy: TopicPolicy
+
+  /** `email` must confirm the subscription once; without it somebody subscribes later. */
+  constructor(scope: Construct, id: string, email: string | undefined) {
+    super(scope, id)
+    // Not encrypted with a KMS key: CloudWatch cannot publish to a topic under alias/aws/sns, and its silence would
+    // be an alarm that nobody hears. Notices hold totals and ids of runs, no e-mail addresses.
+    this.topic = new Topic(this, 'Topic', { displayName: 'Credit expiry' })
+    // The policy stands here in full: `enforceSSL` alone replaces the default policy with a lone Deny.
+    this.policy = new TopicPolicy(this, 'Policy', { topics: [this.topic] })
+    this.policy.document.addStatements(
+      new PolicyStatement({
+        sid: 'AlarmsOfThisAccount',
+        principals: [new ServicePrincipal('cloudwatch.amazonaws.com')],
+        actions: ['sns:Publish'],
+        resources: [this.topic.topicArn],
+        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
+      }),
+      new PolicyStatement({
+        sid: 'TlsOnly',
+        effect: Effect.DENY,
+        principals: [new AnyPrincipal()],
+        actions: ['sns:Publish'],
+        resources: [this.topic.topicArn],
+        conditions: { Bool: { 'aws:SecureTransport': 'false' } },
+      }),
+    )
+    if (email !== undefined) this.topic.addSubscription(new EmailSubscription(email))
+  }
+
+  /** Lets the workflow's or the function's role publish. */
+  allow(sid: string, { grantPrincipal }: IGrantable): void {
+    this.policy.document.addStatements(
+      new PolicyStatement({ sid, principals: [grantPrincipal], actions: ['sns:Publish'], resources: [this.topic.topicArn] }),
+    )
+  }
+}

@@ -1,0 +1,114 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Template } from 'aws-cdk-lib/assertions'
+import { LEAST, onlyOf, stackWith } from './synthesized.ts'
+
+/** The synthesized asset in a folder of its own, outside this repository, and what becomes of both. */
+export type Asset = { readonly dir: string; readonly environment: Record<string, string>; readonly remove: () => Promise<void> }
+
+/** Synthesizes with the bundle, and copies the function's asset to a place from where no node_modules can be reached. */
+export async function synthesizeAsset(): Promise<Asset> {
+  const outdir = await mkdtemp(join(tmpdir(), 'credit-expiry-synth-'))
+  const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-asset-'))
+  const { app, stack } = stackWith(LEAST, { outdir, bundle: true })
+  app.synth()
+  const { Code, Environment, Handler } = onlyOf(Template.fromStack(stack), 'AWS::Lambda::Function').Properties as {
+    Code: { S3Key: string }
+    Environment: { Variables: Record<string, string> }
+    Handler: string
+  }
+  if (Handler !== 'index.handler') throw new Error(`The handler is ${Handler}.`)
+  await cp(join(outdir, `asset.${Code.S3Key.replace('.zip', '')}`), dir, { recursive: true })
+  await copyFile(join(import.meta.dirname, 'asset-host.ts'), join(dir, 'host.ts'))
+  const remove = async () => {
+    for (const folder of [outdir, dir]) await rm(folder, { recursive: true, force: true })
+  }
+  return { dir, environment: Environment.Variables, remove }
+}
+
+export type Answer = { readonly card?: unknown; readonly error?: { readonly name: string; readonly message: string } }
+
+/** A process that has loaded the asset as Lambda does. */
+export type AssetProcess = {
+  readonly strangers: readonly string[]
+  readonly invoke: (event: unknown) => Promise<Answer>
+  /** Everything on standard output and then everything on standard error so far: logs and metrics, one JSON object a line. */
+  readonly lines: () => object[]
+  readonly stop: () => Promise<void>
+}
+
+/** Starts Node on the asset, with this environment and nothing else. */
+export async function startAsset({ dir }: Asset, env: Record<string, string>): Promise<AssetProcess> {
+  const child = fork(join(dir, 'host.ts'), [], { cwd: dir, env, execPath: process.execPath, execArgv: [], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  const output: Buffer[] = []
+  const errors: Buffer[] = []
+  child.stdout?.on('data', (chunk: Buffer) => output.push(chunk))
+  child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk))
+  const text = (chunks: readonly Buffer[]) => Buffer.concat(chunks).toString()
+  const { strangers } = (await nextMessage(child, errors)) as { strangers: string[] }
+  return {
+    strangers,
+    invoke: async (event) => {
+      child.send(event as object)
+      const { call, ...answer } = (await nextMessage(child, errors)) as Answer & { call: number }
+      const marker = `{"answered":${call}}\n`
+      while (![output, errors].every((chunks) => text(chunks).includes(marker))) await pause(1)
+      return answer
+    },
+    lines: () =>
+      `${text(output)}\n${text(errors)}`
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line) as object),
+    stop: async () => {
+      child.kill()
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    },
+  }
+}
+
+async function nextMessage(child: ChildProcess, errors: readonly Buffer[]): Promise<unknown> {
+  const controller = new AbortController()
+  const { signal } = controller
+  const gone = once(child, 'exit', { signal }).then(([code]) => {
+    throw new Error(`The process ended with ${String(code)}: ${Buffer.concat(errors).toString()}`)
+  })
+  try {
+    const [message] = (await Promise.race([once(child, 'message', { signal }), gone])) as [unknown]
+    return message
+  } finally {
+    controller.abort()
+    await gone.catch(() => undefined)
+  }
+}
+
+/** A Secrets Manager that knows one secret, on the loopback interface. */
+export async function startSecrets(secret: string): Promise<{ endpoint: string; stop: () => Promise<void> }> {
+  const server: Server = createServer((request, response) => {
+    request.resume()
+    response.setHeader('content-type', 'application/x-amz-json-1.1')
+    response.end(JSON.stringify({ ARN: LEAST.databaseSecretArn, Name: 'ledger', SecretString: secret, VersionStages: ['AWSCURRENT'] }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    stop: async () => {
+      server.close()
+      server.closeAllConnections()
+      await once(server, 'close')
+    },
+  }
+}
+
+/** The bundle's text. */
+export function readBundle({ dir }: Asset): Promise<string> {
+  return readFile(join(dir, 'index.mjs'), 'utf8')
+}

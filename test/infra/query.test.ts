@@ -1,0 +1,154 @@
+import { spawnSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { queryLogs, type Row } from '../../bin/query.ts'
+import { LOG_TABLES } from '../../infra/log-tables.ts'
+import { SAVED_QUERIES } from '../../infra/saved-queries.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
+import { freshBucket, keys, readLines, readText, type TestBucket } from '../support/bucket.ts'
+import { invokeJob } from '../support/job.ts'
+import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { resourcesOf, templateWith } from './synthesized.ts'
+
+/** The tables and saved queries of Athena over the real logs of a dry run, an execute and a rollback, in DuckDB. */
+
+const folder = await mkdtemp(join(tmpdir(), 'credit-expiry-logs-'))
+const { url, sql, drop } = await freshDatabase()
+let bucket: TestBucket
+let executed: ExitCard
+let rolledBack: ExitCard
+
+beforeAll(async () => {
+  await insertUser(sql, { id: 'ada', total_microdollars_acquired: 10_000_000, microdollars_used: 4_000_000, auto_top_up_enabled: true })
+  await insertUser(sql, { id: 'bob', total_microdollars_acquired: 0 })
+  await insertUser(sql, { id: 'cid', total_microdollars_acquired: 10_000_000 })
+  await insertUser(sql, { id: 'dan', total_microdollars_acquired: 10_000_000 })
+  for (const kilo_user_id of ['ada', 'bob', 'cid', 'dan']) await insertTransaction(sql, { kilo_user_id })
+  await sql.unsafe(`
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison' USING ERRCODE = '22000'; END $$;
+    CREATE TRIGGER poison BEFORE UPDATE ON kilocode_users FOR EACH ROW WHEN (OLD.id = 'dan') EXECUTE FUNCTION refuse()`)
+  bucket = await freshBucket()
+  const place = { databaseUrl: url, bucket }
+  await invokeJob(place, {})
+  executed = await invokeJob(place, { execute: true })
+  await sql`UPDATE credit_transactions SET expiry_date = now() WHERE kilo_user_id = 'cid' AND is_free AND amount_microdollars > 0`
+  rolledBack = await invokeJob(place, { rollback: executed.runId, execute: true })
+  for (const key of await keys(bucket, 'logs/')) {
+    const file = join(folder, key.replace('logs/', ''))
+    await mkdir(join(file, '..'), { recursive: true })
+    await writeFile(file, await readText(bucket, key))
+  }
+})
+
+afterAll(async () => {
+  await drop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function ask(name: string, ...values: string[]): Promise<Row[]> {
+  const saved = SAVED_QUERIES.find((query) => query.name === name)
+  if (!saved) throw new Error(`There is no saved query "${name}".`)
+  return queryLogs(folder, saved.sql, values)
+}
+
+test.for(LOG_TABLES)('the columns of $folder are the keys of its lines', async ({ folder: kind, columns }) => {
+  const lines = (await Promise.all((await keys(bucket, `logs/${kind}/`)).map(async (key) => readLines(bucket, key)))).flat()
+  const inLogs = new Set(lines.flatMap((line) => Object.keys(line as object)))
+  // Only what was recovered after a crash is marked so, which no run here was.
+  expect([...inLogs, ...(kind === 'users' ? ['recovered'] : [])].toSorted()).toEqual(Object.keys(columns).toSorted())
+})
+
+test('the fields of credits are the keys of its objects', async () => {
+  const lines = (await readLines(bucket, `logs/users/${executed.runId}.jsonl`)) as { credits: object[] }[]
+  const inLogs = new Set(lines.flatMap(({ credits }) => credits.flatMap(Object.keys)))
+  const type = LOG_TABLES[0]?.columns['credits'] ?? ''
+  expect(inLogs).toEqual(new Set([...type.matchAll(/(\w+):/g)].map(([, name]) => name)))
+})
+
+test('the deployed tables and queries are these', () => {
+  const template = templateWith()
+  const tables = resourcesOf(template, 'AWS::Glue::Table').map(([, { Properties }]) => Properties['TableInput'])
+  for (const { folder: name, columns } of LOG_TABLES) {
+    expect(tables).toContainEqual(
+      expect.objectContaining({
+        Name: name,
+        StorageDescriptor: expect.objectContaining({
+          Columns: Object.entries(columns).map(([Name, Type]) => ({ Name, Type })),
+          Location: { 'Fn::Join': ['', ['s3://', { Ref: expect.stringContaining('LogBucket') as string }, `/logs/${name}/`]] },
+        }) as object,
+      }),
+    )
+  }
+  const queries = resourcesOf(template, 'AWS::Athena::NamedQuery').map(([, { Properties }]) => Properties['QueryString'])
+  expect(new Set(queries)).toEqual(new Set(SAVED_QUERIES.map((query) => query.sql.trim())))
+})
+
+test('what happened to one user: over all runs, newest first', async () => {
+  const history = await ask('what happened to one user', 'ada')
+  expect(history.map(({ outcome, expired_usd }) => [outcome, expired_usd])).toEqual([
+    ['rolled_back', -6],
+    ['expired', 6],
+    ['expired', 6],
+  ])
+  expect(history[1]).toMatchObject({ run_id: executed.runId, balance_before_usd: 6, final_balance_usd: 0, flags: ['auto_top_up_risk'] })
+})
+
+test('every row changed for one user: with the values before and after as JSON', async () => {
+  const rows = await ask('every row changed for one user', 'ada')
+  const inserted = rows.find(({ run_id, type }) => run_id === executed.runId && type === 'credits_expired_insert')
+  expect(inserted?.['before']).toBeNull()
+  expect(JSON.parse(String(inserted?.['after']))).toMatchObject({ amount_microdollars: -6_000_000, kilo_user_id: 'ada' })
+  const update = rows.find(({ run_id, type }) => run_id === executed.runId && type === 'user_update')
+  expect(JSON.parse(String(update?.['before']))).toMatchObject({ total_microdollars_acquired: 10_000_000 })
+})
+
+test('users who lost most: in order', async () => {
+  const rows = await ask('users who lost most', executed.runId)
+  expect(rows.map(({ user_id, expired_usd }) => [user_id, expired_usd])).toEqual([
+    ['bob', 10],
+    ['cid', 10],
+    ['ada', 6],
+  ])
+})
+
+test('all corrections, and those that were taken back', async () => {
+  const rows = await ask('all corrections')
+  expect(rows.map(({ run_id, user_id, correction_usd }) => [run_id, user_id, correction_usd])).toEqual([
+    [rolledBack.runId, 'bob', -10],
+    [executed.runId, 'bob', 10],
+  ])
+})
+
+test('runs in dollars: the sums of the exit cards', async () => {
+  const rows = await ask('runs in dollars')
+  expect(rows).toHaveLength(3)
+  const row = rows.find(({ run_id }) => run_id === executed.runId)
+  expect(row).toMatchObject({
+    expired_usd: executed.totals.expiredMicrodollars / 1e6,
+    corrected_usd: executed.totals.correctedMicrodollars / 1e6,
+    failed: 1,
+  })
+})
+
+test('why users failed', async () => {
+  expect(await ask('why users failed', executed.runId)).toMatchObject([{ sqlstate: '22000', users: 1, one_of_them: 'dan' }])
+})
+
+test('a log that was downloaded alone can be asked too', async () => {
+  const alone = await mkdtemp(join(tmpdir(), 'credit-expiry-logs-'))
+  await mkdir(join(alone, 'users'))
+  await writeFile(join(alone, 'users', 'one.jsonl'), await readText(bucket, `logs/users/${executed.runId}.jsonl`))
+  expect(await queryLogs(alone, 'SELECT count(*) AS users, (SELECT count(*) FROM errors) AS errors FROM users')).toEqual([{ users: 4, errors: 0 }])
+  await rm(alone, { recursive: true })
+})
+
+test('the command answers a question by its name, and says what is wrong with a folder or with SQL', () => {
+  const command = (...given: string[]) => spawnSync(process.execPath, ['bin/query.ts', ...given], { encoding: 'utf8' })
+  expect(command(folder, 'what happened to one user', 'ada').stdout).toContain(executed.runId)
+  expect(command(join(folder, 'nowhere'), 'all corrections')).toMatchObject({ status: 1, stderr: expect.stringContaining('There is no log in') as string })
+  const wrong = command(folder, 'SELECT nothing FROM users')
+  expect(wrong).toMatchObject({ status: 1, stderr: expect.stringContaining('"nothing" not found') as string })
+  expect(wrong.stderr).not.toContain('    at ')
+})

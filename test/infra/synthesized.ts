@@ -1,0 +1,105 @@
+import { App, type Stack } from 'aws-cdk-lib'
+import { Template } from 'aws-cdk-lib/assertions'
+import manifest from '../../cdk.json' with { type: 'json' }
+import { readSettings } from '../../infra/settings.ts'
+import { CreditExpiryStack } from '../../infra/stack.ts'
+
+const SECRET = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger-AbCdEf'
+const KEY = 'arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-4000-8000-0123456789ab'
+
+/** The least that must be configured. */
+export const LEAST = { databaseSecretArn: SECRET }
+
+/** Every value that can be configured, as `-c name=value` gives it: as text. */
+export const EVERYTHING = {
+  databaseSecretArn: SECRET,
+  readonlyDatabaseSecretArn: 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger-readonly-GhIjKl',
+  secretKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/1b2c3d4e-0000-4000-8000-0123456789ab',
+  logKeyArn: KEY,
+  vpcId: 'vpc-0123456789abcdef0',
+  subnetIds: 'subnet-0123456789abcdef0,subnet-0123456789abcdef1',
+  securityGroupIds: 'sg-0123456789abcdef0',
+  internalDomains: 'kilocode.ai,kilo.ai',
+  limitUsers: '300',
+  limitGrants: '5000',
+  limitUsd: '20000',
+  limitCorrectionsUsd: '100.5',
+  maxFailedUsers: '0',
+  maxFailedPercent: '1.5',
+  minGrantAgeSeconds: '120',
+  planMaxAgeHours: '12',
+  correctionDescriptions: '["Set right by hand"]',
+  acceptedForeignKeys: 'a_credit_fkey,b_credit_fkey',
+  noticesEmail: 'credits-team@example.com',
+  correctionsAlarmUsd: '50',
+  runbookUrl: 'https://example.com/runbook.md',
+  logRetentionDays: '90',
+  schedulesPaused: 'false',
+  scheduleTimeZone: 'Europe/Amsterdam',
+  dryRunSchedule: 'cron(0 5 ? * TUE *)',
+  executeSchedule: 'cron(0 7 1 * ? *)',
+  executeLimitUsers: '300',
+  executeLimitGrants: '5000',
+  executeLimitUsd: '20000',
+  executeLimitCorrectionsUsd: '100',
+}
+
+export type Resource = { readonly Type: string; readonly Properties: Record<string, unknown>; readonly DeletionPolicy?: string }
+
+/** Where a synthesis goes to, and whether it makes the bundle. Without, it is for the template alone, and quick. */
+type Synthesis = { readonly outdir: string; readonly bundle?: boolean }
+
+/** Takes more than a second in each process; findings.test.ts has it on. */
+const OWN_RULES_OF_CDK = '@aws-cdk/core:validateAgainstDefaultRules'
+
+/** A CDK app with the feature flags of cdk.json, and the stack in it. */
+export function stackWith(values: Readonly<Record<string, unknown>> = LEAST, synthesis?: Synthesis): { app: App; stack: Stack } {
+  const app = new App({
+    ...(synthesis && { outdir: synthesis.outdir }),
+    context: {
+      ...manifest.context,
+      ...(synthesis?.bundle !== true && { 'aws:cdk:bundling-stacks': [] }),
+      ...(!synthesis && { [OWN_RULES_OF_CDK]: false }),
+    },
+  })
+  return { app, stack: new CreditExpiryStack(app, 'CreditExpiry', readSettings(values)) }
+}
+
+/** The template that would be deployed. */
+export function templateWith(values?: Readonly<Record<string, unknown>>): Template {
+  return Template.fromStack(stackWith(values).stack)
+}
+
+/** All resources of a type, or of any, by their logical ids. */
+export function resourcesOf(template: Template, type?: string): [string, Resource][] {
+  const all = Object.entries(template.toJSON()['Resources'] as Record<string, Resource>)
+  return type === undefined ? all : all.filter(([, resource]) => resource.Type === type)
+}
+
+/** The only resource of a type. */
+export function onlyOf(template: Template, type: string): Resource {
+  const [first, ...others] = resourcesOf(template, type)
+  if (!first || others.length > 0) throw new Error(`There are ${others.length + (first ? 1 : 0)} resources of type ${type}, not one.`)
+  return first[1]
+}
+
+export type Statement = {
+  readonly Sid?: string
+  readonly Effect: string
+  readonly Action: string | string[]
+  readonly Resource: unknown
+  readonly Principal?: unknown
+  readonly Condition?: unknown
+}
+
+/** The statements of all policies whose logical id begins so. */
+export function statementsOf(template: Template, type: string, idPrefix: string): Statement[] {
+  return resourcesOf(template, type)
+    .filter(([id]) => id.startsWith(idPrefix))
+    .flatMap(([, { Properties }]) => (Properties['PolicyDocument'] as { Statement: Statement[] }).Statement)
+}
+
+/** The actions of a statement, of which there may be one or many. */
+export function actionsOf({ Action }: Statement): string[] {
+  return typeof Action === 'string' ? [Action] : Action
+}
