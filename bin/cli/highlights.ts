@@ -1,0 +1,95 @@
+import * as z from 'zod'
+import { readBytes, type Store } from '../../lambda/archive/store.ts'
+import { tapLines } from '../../lambda/archive/logs.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
+import { isLeftAlone } from './words.ts'
+
+/** A line of the users log, as far as it is shown. Amounts in microdollars. */
+const userLine = z.object({
+  user_id: z.string(),
+  email: z.string().nullable(),
+  outcome: z.string(),
+  balance_before_microdollars: z.int().nullable(),
+  grants_targeted: z.int(),
+  expired_microdollars: z.int(),
+  due_paid_microdollars: z.int(),
+  correction_microdollars: z.int(),
+  final_balance_microdollars: z.int().nullable(),
+  flags: z.array(z.string()),
+})
+export type UserLine = z.infer<typeof userLine>
+
+const errorLine = z.object({
+  user_id: z.string(),
+  stage: z.string(),
+  error: z.string(),
+  sqlstate: z.string().nullable(),
+  message: z.string(),
+})
+export type ErrorLine = z.infer<typeof errorLine>
+
+/** The first of a ranking, and how many there are in all. */
+export type Top<T> = { readonly first: readonly T[]; readonly all: number }
+
+/** What of a run's logs a person wants to see first. */
+export type Highlights = {
+  readonly changes: Top<UserLine>
+  readonly corrections: Top<UserLine>
+  readonly warnings: Top<UserLine>
+  readonly failures: Top<ErrorLine>
+}
+
+/**
+ * Reads a closed run's logs once, line by line, and keeps the first `size` of each ranking only: a log may be far
+ * larger than memory. Null when `stop` says so on the way.
+ * @throws ArchiveUnavailable, ArchiveCorrupt
+ */
+export async function readHighlights(store: Store, { logs }: ExitCard, size: number, stop: () => boolean): Promise<Highlights | null> {
+  const changes = ranking<UserLine>(size, (line) => Math.abs(changedBy(line)))
+  const corrections = ranking<UserLine>(size, (line) => Math.abs(line.correction_microdollars))
+  const warnings = ranking<UserLine>(size, () => 0)
+  const failures = ranking<ErrorLine>(size, () => 0)
+
+  const wholeUsers = await eachLine(store, keyOf(store, logs.users), stop, (text) => {
+    const line = userLine.parse(JSON.parse(text))
+    if (changedBy(line) !== 0) changes.add(line)
+    if (line.correction_microdollars !== 0) corrections.add(line)
+    if (line.flags.length > 0 || isLeftAlone(line.outcome)) warnings.add(line)
+  })
+  const wholeErrors = await eachLine(store, keyOf(store, logs.errors), stop, (text) => failures.add(errorLine.parse(JSON.parse(text))))
+  if (!wholeUsers || !wholeErrors) return null
+  return { changes: changes.top(), corrections: corrections.top(), warnings: warnings.top(), failures: failures.top() }
+}
+
+/** What expired for a user, in microdollars; below zero where it came back. */
+export function changedBy(line: UserLine): number {
+  return line.expired_microdollars + line.due_paid_microdollars
+}
+
+async function eachLine(store: Store, key: string, stop: () => boolean, onLine: (line: string) => void): Promise<boolean> {
+  for await (const chunk of tapLines(readBytes(store, key), onLine)) {
+    if (chunk.length > 0 && stop()) return false
+  }
+  return true
+}
+
+function keyOf({ bucket }: Store, url: string): string {
+  return url.replace(`s3://${bucket}/`, '')
+}
+
+/** The largest by `measure`, those that came first first where it is equal. */
+function ranking<T>(size: number, measure: (item: T) => number): { add(item: T): void; top(): Top<T> } {
+  const first: T[] = []
+  let all = 0
+  return {
+    add(item) {
+      all += 1
+      const last = first.at(-1)
+      if (first.length === size && last !== undefined && measure(item) <= measure(last)) return
+      const at = first.findIndex((other) => measure(other) < measure(item))
+      first.splice(at === -1 ? first.length : at, 0, item)
+      first.splice(size)
+    },
+    top: () => ({ first, all }),
+  }
+}

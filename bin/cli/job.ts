@@ -1,0 +1,69 @@
+import { Logger } from '@aws-lambda-powertools/logger'
+import { Metrics } from '@aws-lambda-powertools/metrics'
+import type { Context } from 'aws-lambda'
+import { Console } from 'node:console'
+import { randomUUID } from 'node:crypto'
+import { METRICS_NAMESPACE, SERVICE_NAME } from '../../lambda/constants.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
+import { createHandler } from '../../lambda/handler.ts'
+import { withTools } from '../../lambda/host.ts'
+import { LONGEST_ORPHAN_MS } from '../../lambda/ledger/transaction.ts'
+import type { Tools } from '../../lambda/run/tools.ts'
+
+/** One invocation of the job, through the same handler as in Lambda. `onCard` hears of every page. */
+export type Invoke = (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => Promise<ExitCard>
+
+/** The job on this machine, and when the lease of its last invocation lapses if that is cut off. */
+export type Job = { readonly invoke: Invoke; readonly leaseLapses: () => Date }
+
+/**
+ * The job with invocations of `seconds`; once `stopped` says so, none of its time is left, so that it stops in good
+ * order. Its log is silent, or with `debug` on standard error.
+ */
+export function jobHere(options: { seconds: number; debug: boolean; stopped: () => boolean }): Job {
+  // Powertools reads it from the process; standard output is for the result alone.
+  process.env.POWERTOOLS_METRICS_DISABLED = 'true'
+  if (options.debug) logToStandardError()
+  const logger = new Logger({ serviceName: SERVICE_NAME, logLevel: options.debug ? 'DEBUG' : 'SILENT' })
+  const metrics = new Metrics({ serviceName: SERVICE_NAME, namespace: METRICS_NAMESPACE, logger })
+  let deadline = 0
+  const timeLeft = () => (options.stopped() ? 0 : Math.max(0, deadline - performance.now()))
+  return {
+    invoke: async (event, onCard) => {
+      deadline = performance.now() + options.seconds * 1000
+      const handler = createHandler({ source: 'cli', onProgress: onCard }, logger, metrics)
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after parsing
+      return handler(event as never, contextOf(timeLeft))
+    },
+    leaseLapses: () => new Date(Date.now() + Math.max(0, deadline - performance.now()) + LONGEST_ORPHAN_MS),
+  }
+}
+
+/** Opens the job's own connections, for looking at the ledger and the bucket beside an invocation. @throws as withTools */
+export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
+  const told = { log: () => {}, onProgress: () => {}, onClosed: () => {}, onPage: () => {}, onIdle: () => {} }
+  return withTools({ env: process.env, source: 'cli', now: () => new Date(), ...told }, { id: randomUUID(), timeLeft: () => Infinity }, work)
+}
+
+/** The logger writes through the global console where POWERTOOLS_DEV says so. */
+function logToStandardError(): void {
+  process.env.POWERTOOLS_DEV = 'true'
+  globalThis.console = new Console({ stdout: process.stderr, stderr: process.stderr })
+}
+
+function contextOf(timeLeft: () => number): Context {
+  return {
+    awsRequestId: randomUUID(),
+    functionName: SERVICE_NAME,
+    functionVersion: '$LATEST',
+    invokedFunctionArn: 'arn:aws:lambda:local:000000000000:function:credit-expiry',
+    memoryLimitInMB: '1769',
+    logGroupName: 'none',
+    logStreamName: 'none',
+    callbackWaitsForEmptyEventLoop: true,
+    getRemainingTimeInMillis: timeLeft,
+    done: () => {},
+    fail: () => {},
+    succeed: () => {},
+  }
+}

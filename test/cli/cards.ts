@@ -1,0 +1,51 @@
+import type { ExitCard } from '../../lambda/exit-card.ts'
+
+const RUN_ID = '2026-11-22T06-12-30-123Z-execute-k3j9'
+
+/** An exit card of a complete execute over 60 users, with what a test changes in it. */
+export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard['totals']> = {}): ExitCard {
+  return {
+    runId: RUN_ID,
+    mode: 'execute',
+    instant: '2026-11-22T06:12:30.123Z',
+    status: 'complete',
+    why: 'every page is done',
+    progress: { usersDone: 60, usersTotal: 60, percent: 100, etaSeconds: 0 },
+    totals: {
+      usersMatched: 60,
+      usersWithoutGrants: 9,
+      usersProcessed: 48,
+      usersLeftAlone: 2,
+      usersFailed: 1,
+      usersNotReached: 0,
+      grantsTargeted: 1119,
+      expiredMicrodollars: 1_314_515_260,
+      expired: '$1,314.51526',
+      duePaidMicrodollars: 16_882_796,
+      duePaid: '$16.882796',
+      usersCorrected: 3,
+      correctedMicrodollars: 55_000_000,
+      corrected: '$55.00',
+      outcomes: { expired: 41, nothing_to_expire: 7, too_recent: 1, needs_review: 1, failed: 1, no_targeted_grant: 2 },
+      flags: { auto_top_up_risk: 1 },
+      ...totals,
+    },
+    warnings: ['1 user may be charged by auto top-up: balance under $5.00 after this run'],
+    logs: {
+      users: `s3://my-logs/logs/users/${RUN_ID}.jsonl`,
+      mutations: `s3://my-logs/logs/mutations/${RUN_ID}.jsonl`,
+      errors: `s3://my-logs/logs/errors/${RUN_ID}.jsonl`,
+      run: `s3://my-logs/runs/${RUN_ID}/`,
+      console: 'https://example.com/',
+    },
+    next: { text: 'undo this run', payload: { rollback: RUN_ID } },
+    ...given,
+  }
+}
+
+/** The card of a run at work, as it comes after a page. */
+export function cardAt(usersDone: number, usersTotal: number, given: Partial<ExitCard> = {}): ExitCard {
+  const percent = usersTotal === 0 ? 100 : Math.floor((usersDone / usersTotal) * 100)
+  const next = { text: 'go on with this run', payload: { resume: RUN_ID } }
+  return cardWith({ status: 'incomplete', why: 'at work', progress: { usersDone, usersTotal, percent, etaSeconds: null }, next, ...given })
+}

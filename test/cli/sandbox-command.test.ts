@@ -1,0 +1,106 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openSandbox } from '../../bin/sandbox/sandbox.ts'
+import { exitCardSchema } from '../../lambda/exit-card.ts'
+import { type Ended, hasTerminals, start, startOnTerminal } from './start.ts'
+
+let cwd: string
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'credit-expiry-start-'))
+})
+afterAll(async () => rm(cwd, { recursive: true }))
+
+function run(...args: string[]): Promise<Ended> {
+  return start(args, { cwd }).ended
+}
+
+/** Runs the command that a summary ends with. */
+function next({ stdout }: Ended): Promise<Ended> {
+  const [, options = ''] = /\n {2}npm start -- (.+)\n$/.exec(stdout) ?? []
+  return run(...options.split(' '))
+}
+
+/** The paths that a summary shows under "Logs". */
+function logsIn(stdout: string): string[] {
+  return [...stdout.matchAll(/^ {2}(\.sandbox\/\S+)/gm)].map(([, path = '']) => join(cwd, path))
+}
+
+test('a dry run in a new sandbox, then what each summary says to do next, and another execute', async () => {
+  const dry = await run()
+  expect(dry).toMatchObject({ status: 0, stderr: expect.stringContaining('made a sample ledger') })
+  expect(dry.stdout).toMatch(/^Dry run \S+\ncomplete: every page is done\nNothing was written to the ledger/)
+  expect(dry.stdout).toMatch(/Users matched +60\n/)
+  expect(dry.stdout).toMatch(/needs_review +1 {2}a grant may have been taken back/)
+  for (const path of logsIn(dry.stdout)) expect(existsSync(path)).toBe(true)
+
+  const executed = await next(dry)
+  expect(executed.status).toBe(0)
+  expect(executed.stderr).not.toContain('sample ledger')
+  const [usersLog = ''] = logsIn(executed.stdout)
+  const outcomes = (await readFile(usersLog, 'utf8')).match(/"outcome":"\w+"/g) ?? []
+  expect(outcomes.filter((outcome) => outcome.includes('expired')).length).toBeGreaterThan(40)
+
+  const shown = await next(executed)
+  expect(shown).toMatchObject({ status: 0, stdout: expect.stringMatching(/^Dry run of a rollback \S+\ncomplete: /) })
+
+  const again = await run('--execute', '--json')
+  expect(again.status).toBe(0)
+  const card = exitCardSchema.parse(JSON.parse(again.stdout))
+  expect(card).toMatchObject({ mode: 'execute', status: 'complete', totals: { usersMatched: 60, usersCorrected: 0 } })
+  // A user whose row was too recent may have come of age in between.
+  expect(card.totals.usersProcessed).toBeLessThanOrEqual(1)
+})
+
+test('standard output holds the result and nothing else, whatever is said', async () => {
+  const { stdout, stderr } = await run('--json', '--debug', '--concurrency', '1')
+  expect(exitCardSchema.parse(JSON.parse(stdout)).status).toBe('complete')
+  expect(stderr).toContain('exit card')
+  expect(stderr).not.toMatch(/@kilo/i)
+  const quiet = await run('--json')
+  expect(quiet.stderr.split('\n').filter((line) => !/^(Sandbox|Dry run)/.test(line))).toEqual([''])
+})
+
+test('a refusal goes to standard error, with status 1, without a stack unless --debug', async () => {
+  const refused = await run('--user-ids', 'nobody')
+  expect(refused).toMatchObject({ status: 1, stdout: '' })
+  expect(refused.stderr).toContain('field "userIds": 1 of them are not internal users of these domains: nobody.')
+  expect(refused.stderr).not.toMatch(/^ +at /m)
+  const debugged = await run('--user-ids', 'nobody', '--debug')
+  expect(debugged.stderr).toMatch(/^ +at /m)
+  expect(debugged.stdout).toBe('')
+})
+
+test('what the AWS SDK finds in the environment does not lead away from the sandbox', async () => {
+  const env = { AWS_PROFILE: 'production', AWS_SESSION_TOKEN: 'token', AWS_ENDPOINT_URL_S3: 'https://s3.example.com', AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'true' }
+  expect(await start(['--json'], { cwd, env }).ended).toMatchObject({ status: 0 })
+})
+
+test('one command at a time', async () => {
+  const sandbox = await openSandbox(join(cwd, '.sandbox'))
+  try {
+    expect(await run()).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(`in use by process ${process.pid}`) })
+  } finally {
+    await sandbox.stop()
+  }
+})
+
+test('--help is the result of a command without anything being started', async () => {
+  const { status, stdout, stderr } = await start(['--help'], { cwd: tmpdir() }).ended
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+  expect(stdout).toContain('npm start -- --execute')
+})
+
+test.skipIf(!hasTerminals)('on a terminal: a bar, and tables of the largest changes, the corrections and the warnings', async () => {
+  await rm(join(cwd, '.sandbox'), { recursive: true, force: true })
+  const { status, stdout } = await startOnTerminal(['--execute'], { cwd }).ended
+  const text = stdout.replaceAll('\r\n', '\n')
+  expect(status).toBe(0)
+  expect(text).toContain('\r\u001b[KExecute [########')
+  expect(text).toContain('] 60/60 users, ')
+  expect(text).toMatch(/\nLargest changes, 10 of \d+\n {2}user +e-mail +balance before +free credit +other due +correction +balance after\n/)
+  expect(text).toMatch(/\nCorrections\n(.*\n)+? {2}See all: grep -F -e accounting_adjustment \.sandbox/)
+  expect(text).toMatch(/\nUsers with warnings\n(.*\n)+? {2}See all: grep -F /)
+})

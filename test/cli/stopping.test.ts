@@ -1,0 +1,157 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { startS3, type S3Hooks, type S3Server } from '../../bin/sandbox/s3.ts'
+import { exitCardSchema } from '../../lambda/exit-card.ts'
+import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
+import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { hasTerminals, ownPlace, type Running, start, startOnTerminal } from './start.ts'
+
+const USERS = 6
+/** Signals closer together than a second are one request. */
+const TOO_FAR_APART_TO_BE_ONE_MS = 1_200
+
+/** With less than a third of its time left, an invocation begins no page. */
+const LONGER_THAN_AN_INVOCATION_OF_10_S_BEGINS_PAGES_MS = 7_000
+
+let cwd: string
+let s3: S3Server
+let database: Awaited<ReturnType<typeof freshDatabase>>
+let bucket: TestBucket
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'credit-expiry-stopping-'))
+  s3 = await startS3()
+})
+afterAll(async () => {
+  await s3.stop()
+  await rm(cwd, { recursive: true })
+})
+beforeEach(async () => {
+  database = await freshDatabase()
+  bucket = await freshBucket(s3.endpoint)
+  for (let user = 0; user < USERS; user++) {
+    const { id } = await insertUser(database.sql, { total_microdollars_acquired: 10_000_000 })
+    await insertTransaction(database.sql, { kilo_user_id: id })
+  }
+})
+afterEach(async () => database.drop())
+
+function run(...args: string[]): Running {
+  return start(args, { cwd, env: ownPlace(database.url, bucket) })
+}
+
+/** Does something once, while the job writes the outcome of its page 2 of an execute. */
+function duringPage2(work: () => Promise<void>): S3Hooks {
+  let done = false
+  return {
+    before: async ({ method, key }) => {
+      if (done || method !== 'PUT' || !/segments\/\S+-execute-\S+\/000002-\d+-users/.test(key)) return
+      done = true
+      await work()
+    },
+  }
+}
+
+const openExecute = () => run('--execute', '--yes', '--json', '--batch-size', '1', '--concurrency', '1')
+
+async function runState(runId: string): Promise<unknown> {
+  return readJson(bucket, `state/${runId}/cursor.json`)
+}
+
+test('Ctrl-C finishes the pages in flight, gives the lease back, and says how to go on; going on does the rest', async () => {
+  const command = openExecute()
+  s3.setHooks(
+    bucket.bucket,
+    duringPage2(async () => {
+      command.child.kill('SIGINT')
+      await command.said('Stopping in good order')
+    }),
+  )
+  const { status, stdout, stderr } = await command.ended
+  expect(status).toBe(3)
+  const card = exitCardSchema.parse(JSON.parse(stdout))
+  expect(card).toMatchObject({ status: 'incomplete', progress: { usersDone: 3, usersTotal: USERS } })
+  expect(stderr).toContain(`Stopped. To go on: npm start -- --resume ${card.runId}`)
+  expect(await runState(card.runId)).toMatchObject({ lease: null, usersDone: 3 })
+
+  const rest = await run('--resume', card.runId, '--yes', '--json').ended
+  expect(rest.status).toBe(0)
+  expect(exitCardSchema.parse(JSON.parse(rest.stdout))).toMatchObject({ runId: card.runId, status: 'complete', totals: { usersProcessed: USERS } })
+  const [closed] = await database.sql<{ count: number }[]>`SELECT count(*)::int AS count FROM credit_transactions WHERE credit_category = 'credits_expired'`
+  expect(closed?.count).toBe(USERS)
+})
+
+test('a second Ctrl-C stops hard, says what that means and when the lease lapses; somebody who comes earlier is told so', async () => {
+  const command = openExecute()
+  s3.setHooks(
+    bucket.bucket,
+    duringPage2(async () => {
+      command.child.kill('SIGINT')
+      await command.said('Stopping in good order')
+      await setTimeout(TOO_FAR_APART_TO_BE_ONE_MS)
+      command.child.kill('SIGINT')
+      await command.ended
+    }),
+  )
+  const { status, stdout, stderr } = await command.ended
+  expect({ status, stdout }).toEqual({ status: 3, stdout: '' })
+  const [runId = ''] = /\S+-execute-\w+/.exec(stderr.slice(stderr.indexOf('Stopped hard'))) ?? []
+  expect(stderr).toMatch(new RegExp(`Stopped hard\\. Pages in flight were cut off: .* Its lease lapses at \\S+Z\\. To go on: npm start -- --resume ${runId} --wait\n`))
+  expect(await runState(runId)).toMatchObject({ lease: { epoch: 1 }, usersDone: 2 })
+
+  const tooEarly = await run('--resume', runId, '--yes').ended
+  expect(tooEarly.status).toBe(3)
+  expect(tooEarly.stdout).toMatch(/\nbusy: another invocation is at work on this run; its lease lapses at \S+Z\n/)
+})
+
+test('with --wait a command waits while somebody else is at work, and gives the card of the run they finish', async () => {
+  const holder = openExecute()
+  const waiter = Promise.withResolvers<Running>()
+  s3.setHooks(
+    bucket.bucket,
+    duringPage2(async () => {
+      const [runId = ''] = /[^/]+-execute-[^/]+/.exec((await keys(bucket, 'runs/')).join('\n')) ?? []
+      const command = run('--resume', runId, '--yes', '--json', '--wait')
+      waiter.resolve(command)
+      await command.said('Waiting: another invocation is at work on this run; its lease lapses at ')
+    }),
+  )
+  const waited = await (await waiter.promise).ended
+  const finished = await holder.ended
+  expect([waited.status, finished.status]).toEqual([0, 0])
+  expect(JSON.parse(waited.stdout)).toEqual(JSON.parse(finished.stdout))
+})
+
+test('one command repeats invocations until the run is closed', async () => {
+  s3.setHooks(bucket.bucket, duringPage2(async () => setTimeout(LONGER_THAN_AN_INVOCATION_OF_10_S_BEGINS_PAGES_MS)))
+  const { status, stdout } = await run('--execute', '--yes', '--json', '--batch-size', '1', '--concurrency', '1', '--invocation-seconds', '10').ended
+  expect(status).toBe(0)
+  const card = exitCardSchema.parse(JSON.parse(stdout))
+  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: USERS } })
+  expect(await runState(card.runId)).toMatchObject({ epoch: 2, closed: { status: 'complete' } })
+})
+
+test('a Ctrl-C before the job has begun opens no run', async () => {
+  const command = run('--execute', '--yes')
+  s3.setHooks(bucket.bucket, {
+    before: async ({ key }) => {
+      if (!key.endsWith('-dry-run-users') && !key.startsWith('state/')) return
+      command.child.kill('SIGINT')
+      await command.said('Stopping in good order')
+    },
+  })
+  const { status, stderr } = await command.ended
+  expect(status).toBe(3)
+  expect(stderr).toContain('Nothing was written.')
+  expect((await keys(bucket)).filter((key) => key.includes('-execute-'))).toEqual([])
+})
+
+test.skipIf(!hasTerminals)('logs that cannot be read afterwards do not make a run that is done a failed one', async () => {
+  s3.setHooks(bucket.bucket, { before: ({ method, key }) => (method === 'GET' && key.startsWith('logs/') ? { status: 403, code: 'AccessDenied' } : undefined) })
+  const { status, stdout } = await startOnTerminal([], { cwd, env: ownPlace(database.url, bucket) }).ended
+  expect(status).toBe(0)
+  expect(stdout).toContain('The tables cannot be shown. Could not read logs/users/')
+  expect(stdout).toContain('npm start -- --execute --plan ')
+})
