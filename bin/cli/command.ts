@@ -1,5 +1,6 @@
 import { eventSchema, invalidEvent, type Payload } from '../../lambda/event.ts'
 import { type Given, isOption, LATEST, type OptionName, OPTIONS, readOptions, refuseWhatNpmKept } from './options.ts'
+import type { RunsCommand } from './runs.ts'
 import { UsageError } from './usage-error.ts'
 
 /** What was asked for on the command line. */
@@ -19,6 +20,7 @@ export type Command = {
 /** What leads a command, and the options that fit beside it. `--json` and `--debug` fit everywhere. */
 const LEADS: readonly (readonly [OptionName | null, readonly OptionName[]])[] = [
   ['event', ['yes', 'wait', 'invocation-seconds']],
+  ['runs', []],
   ['status', []],
   ['cancel', ['wait', 'invocation-seconds']],
   ['resume', ['yes', 'wait', 'invocation-seconds']],
@@ -49,14 +51,15 @@ const FIELDS = {
 const SECONDS = { least: 10, most: 900, usual: 60 }
 
 /**
- * Reads the command line and the environment; 'help' where help is asked for.
+ * Reads the command line and the environment; 'help' where help is asked for, and apart what lists the runs.
  * @throws UsageError, InvalidEvent
  */
-export function readCommand(args: readonly string[], env: NodeJS.ProcessEnv): Command | 'help' {
+export function readCommand(args: readonly string[], env: NodeJS.ProcessEnv): Command | RunsCommand | 'help' {
   const given = readOptions(args)
   if (given.help === true) return 'help'
   refuseWhatNpmKept(env)
   refuseMisfits(given)
+  if (given.runs === true) return { runs: true, json: given.json === true }
   const event = eventOf(given)
   const payload = given.event === undefined ? payloadOfOptions(event) : payloadOfEvent(event)
   refuseWithoutEffect(given, payload)

@@ -14,6 +14,7 @@ What to do
   --resume <id>            go on with an unfinished run
   --cancel <id>            close an unfinished run where it stands
   --status [<id>]          the state of a run; without an id, of the latest
+  --runs                   all runs of the bucket: mode, status, users, dollars, who asked
   --event '<json>'         the exact payload, as the deployed function takes it
 
 For whom and how

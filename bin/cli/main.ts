@@ -1,6 +1,7 @@
 import { readCommand } from './command.ts'
 import { HELP } from './help.ts'
 import { messageFor } from './messages.ts'
+import { showRuns } from './runs.ts'
 import { FAILED, runCommand } from './session.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -8,9 +9,11 @@ import type { Terminal } from './terminal.ts'
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   try {
     const command = readCommand(args, process.env)
-    if (command !== 'help') return await runCommand(command, terminal)
-    terminal.out.write(HELP)
-    return 0
+    if (command === 'help') {
+      terminal.out.write(HELP)
+      return 0
+    }
+    return 'runs' in command ? await showRuns(command, terminal) : await runCommand(command, terminal)
   } catch (error) {
     terminal.err.write(messageFor(error, args.includes('--debug')))
     return FAILED

@@ -12,6 +12,7 @@ export const OPTIONS = {
   resume: 'text',
   cancel: 'text',
   status: 'optional id',
+  runs: 'nothing',
   event: 'text',
   domains: 'list',
   'user-ids': 'list',

@@ -1,5 +1,5 @@
 import { readWriter, swapWriter } from '../archive/cursor.ts'
-import { type Cursor, isWriting, type Run, serialize, type Totals, type Verdict } from '../archive/documents.ts'
+import { type Cursor, isWriting, parseDocument, type Run, serialize, type Totals, type Verdict } from '../archive/documents.ts'
 import { type LogKind, runFileKey, segmentKey } from '../archive/keys.ts'
 import { mark } from '../archive/marks.ts'
 import { assembleLog, type Fingerprint, fingerprint } from '../archive/logs.ts'
@@ -31,9 +31,10 @@ export async function closeRun(holding: Holding, verdict: Verdict, tools: Tools)
   const counted = { totals: noTotals() }
   for (const kind of ['users', 'mutations', 'errors'] as const) {
     if (tools.timeLeft() < STEP_MS) return null
-    logs.push(await assembleLog(tools.store, run.runId, kind, segmentsOf(holding.cursor(), kind), recounter(kind, counted)))
+    const cursor = holding.cursor()
+    const onEnd = () => compareTotals(run.runId, kind, counted.totals, cursor.totals)
+    logs.push(await assembleLog(tools.store, run.runId, kind, segmentsOf(cursor, kind), recounter(kind, counted), onEnd))
   }
-  compareTotals(run.runId, counted.totals, holding.cursor().totals)
 
   const card = cardOf(run, holding.cursor(), decided, tools)
   const summary = await storeCard(tools.store, card)
@@ -75,18 +76,24 @@ function* segmentsOf({ finished, errorPages, runId }: Cursor, kind: LogKind): Ge
   }
 }
 
-function recounter(kind: LogKind, counted: { totals: Totals }): (line: string) => void {
-  return (line) => {
+function recounter(kind: LogKind, counted: { totals: Totals }): (line: string, segmentKey: string) => void {
+  return (line, key) => {
     const { totals } = counted
-    if (kind === 'users') counted.totals = addUserLine(totals, countedSchema.parse(JSON.parse(line)))
+    if (kind === 'users') counted.totals = addUserLine(totals, parseDocument(countedSchema, key, line))
     else if (kind === 'mutations') counted.totals = { ...totals, mutationLines: totals.mutationLines + 1 }
     else counted.totals = { ...totals, errorLines: totals.errorLines + 1 }
   }
 }
 
-/** Users without grants have no line unless they are flagged, so theirs is the one count that the logs cannot show. */
-function compareTotals(runId: string, fromLogs: Totals, fromCursor: Totals): void {
-  const [logs, cursor] = [fromLogs, fromCursor].map((totals) => sortedJson({ ...totals, usersWithoutGrants: 0 }))
+/** What the logs so far cannot show, since they are assembled one after the other. */
+const NOT_COUNTED_YET: Record<LogKind, Partial<Totals>> = { users: { mutationLines: 0, errorLines: 0 }, mutations: { errorLines: 0 }, errors: {} }
+
+/**
+ * Before there is a whole log of this kind, so that a damaged segment can be restored. Users without grants have no
+ * line unless they are flagged, so theirs is the one count that the logs cannot show.
+ */
+function compareTotals(runId: string, kind: LogKind, fromLogs: Totals, fromCursor: Totals): void {
+  const [logs, cursor] = [fromLogs, fromCursor].map((totals) => sortedJson({ ...totals, usersWithoutGrants: 0, ...NOT_COUNTED_YET[kind] }))
   if (logs === cursor) return
   throw new TotalsDiffer(`The logs of ${runId} come to ${logs}, its cursor to ${cursor}. The run stays open; compare its segments with the database before anything else.`)
 }

@@ -1,5 +1,6 @@
 import { readPageList } from '../archive/cursor.ts'
 import { isWriting, type PageList, type Run } from '../archive/documents.ts'
+import { LeaseLost } from '../archive/errors.ts'
 import { readCancel } from '../archive/marks.ts'
 import { putOutcome } from '../archive/segments.ts'
 import type { Candidate } from './attempt.ts'
@@ -7,7 +8,7 @@ import { readPlanShown } from './bound.ts'
 import { type CorrectionsGate, correctionsGate, errorThresholdPassed } from './brakes.ts'
 import { cardOf } from './card.ts'
 import { dryPage } from './dry-page.ts'
-import { OutOfTime } from './errors.ts'
+import { AttemptOpen, OutOfTime } from './errors.ts'
 import { executing } from './execute.ts'
 import type { Holding } from './lease.ts'
 import type { PageResult, UserResult } from './page.ts'
@@ -55,13 +56,19 @@ export async function workThroughPages(holding: Holding, recovered: Recovered, t
         ended ??= stoppedBy(stop ?? errorThresholdPassed(holding.cursor(), run.settings))
         tools.onProgress(cardOf(holding.run, holding.cursor(), { status: 'incomplete', why: 'at work' }, tools))
       } catch (error) {
-        if (error instanceof OutOfTime) ended ??= { end: 'out_of_time' }
-        else failed ??= { error }
+        // Above any other end: this page is not finished, so the run cannot be closed yet.
+        if (error instanceof OutOfTime) ended = { end: 'out_of_time' }
+        else if (!failed || keepsLease(error)) failed = { error }
       }
     }
   }
   await Promise.all(Array.from({ length: run.settings.concurrency }, worker))
   return conclusion(ended, failed)
+}
+
+/** Above any other error: a commit may still be on its way, so the lease must not be given back. */
+function keepsLease(error: unknown): boolean {
+  return error instanceof AttemptOpen || error instanceof LeaseLost
 }
 
 async function cancelled(runId: string, tools: Tools): Promise<LoopEnd | null> {

@@ -1,5 +1,7 @@
 import { readPageList } from '../archive/cursor.ts'
-import type { Intent } from '../archive/documents.ts'
+import type * as z from 'zod'
+import { type Intent, parseDocument } from '../archive/documents.ts'
+import { intentKey } from '../archive/keys.ts'
 import { openAttempts, putOutcome, readIntent } from '../archive/segments.ts'
 import { databaseClock } from '../ledger/clock.ts'
 import { type Settled, settleAttempts } from '../ledger/settle.ts'
@@ -56,13 +58,22 @@ async function settlePage(mode: string, page: number, attempts: readonly Intent[
   return new Map(attempts.flatMap((intent) => recoveredBy(intent, settled)))
 }
 
-function recoveredBy({ attempt, planned }: Intent, settled: ReadonlyMap<string, Settled>): [string, UserResult][] {
+function recoveredBy({ run_id, attempt, planned }: Intent, settled: ReadonlyMap<string, Settled>): [string, UserResult][] {
   return planned
     .filter((user) => settled.get(user.user_id)?.doneBy === attempt)
     .map((user) => [
       user.user_id,
-      { line: { ...recoveredLineSchema.parse(user.line), recovered: true }, mutations: user.mutations.map((mutation) => JSON.stringify(mutation)), failure: null },
+      {
+        // Spread over the line itself: its fields keep their order.
+        line: { ...user.line, ...checkedLine(intentKey(run_id, attempt), user.line), recovered: true },
+        mutations: user.mutations.map((mutation) => JSON.stringify(mutation)),
+        failure: null,
+      },
     ])
+}
+
+function checkedLine(key: string, line: object): z.infer<typeof recoveredLineSchema> {
+  return parseDocument(recoveredLineSchema, key, JSON.stringify(line))
 }
 
 /** The corrections among recovered results, in microdollars: they are committed, and no cursor counts them yet. */
@@ -79,7 +90,9 @@ export function correctedIn(recovered: Recovered): number {
 export async function finishRecovered(holding: Holding, recovered: Recovered, tools: Tools): Promise<void> {
   const { run, epoch } = holding
   for (const [page, known] of recovered) {
-    if (isFinished(holding.cursor().finished, page)) continue
+    const { finished, closing } = holding.cursor()
+    // Once it is decided how the run ends, its whole logs may be there: an intent that came too late to be committed adds nothing.
+    if (isFinished(finished, page) || (closing && known.size === 0)) continue
     const list = await readPageList(tools.store, run.runId, page)
     const results = new Map(list.userIds.map((id) => [id, known.get(id) ?? bareResult(run, id, null, 'not_reached')]))
     const result = pageResult(run, list, results, tools.now())

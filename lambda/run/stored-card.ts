@@ -23,10 +23,12 @@ async function readCard(store: Store, runId: string) {
  */
 export async function storeCard(store: Store, card: ExitCard): Promise<string> {
   const body = serialize(card)
-  const there = await readCard(store, card.runId)
-  if (there && isFinal(there.card.status)) return there.body
-  await swap(store, runFileKey(card.runId, 'summary'), body, there?.etag ?? null)
-  return body
+  for (;;) {
+    const there = await readCard(store, card.runId)
+    if (there && isFinal(there.card.status)) return there.body
+    // A holder that has lost its lease, and does not know it yet, may store its card in between.
+    if ((await swap(store, runFileKey(card.runId, 'summary'), body, there?.etag ?? null)) !== null) return body
+  }
 }
 
 /** The final card of a closed run, as it was stored; null when the run has none. @throws ArchiveCorrupt, ArchiveUnavailable */

@@ -6,7 +6,7 @@ const DRY_RUN = '2026-11-22T06-12-30-123Z-dry-run-k3j9'
 
 function read(line: string, env: NodeJS.ProcessEnv = {}): Command {
   const command = readCommand(line === '' ? [] : line.split(' '), env)
-  if (command === 'help') throw new Error('asked for help')
+  if (command === 'help' || 'runs' in command) throw new Error('asked for help, or for the runs')
   return command
 }
 
@@ -52,6 +52,7 @@ describe('what is sent', () => {
 
   test('--help beside anything is help', () => {
     expect(readCommand(['--execute', '--help'], {})).toBe('help')
+    expect(readCommand(['--runs', '--json'], {})).toEqual({ runs: true, json: true })
   })
 })
 

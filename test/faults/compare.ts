@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { keys, readJson, readLines, readText } from '../support/bucket.ts'
+import { keys, readJson, readLines, readText, type TestBucket } from '../support/bucket.ts'
 import { dump } from '../support/ledger.ts'
 import type { Trial } from './trial.ts'
 
@@ -12,14 +12,13 @@ type Json = Record<string, unknown>
  */
 export async function essence(trial: Trial): Promise<Json> {
   const { database, bucket, runId, card } = trial
-  const run = (await readJson(bucket, `runs/${runId}/run.json`)) as { instant: string }
-  const neutral = neutralize(run.instant, runId)
+  const neutral = await neutralizer(bucket)
   const log = async (kind: string) => (await readLines(bucket, `logs/${kind}/${runId}.jsonl`)) as Json[]
   const state = await dump(database.sql, { updatedAt: false })
   return {
     users: state.users,
     transactions: sorted(state.transactions.map((row) => neutral(withoutOwnId(row)))),
-    userLines: sorted((await log('users')).map(({ recovered: _, ...line }) => neutral(line))),
+    userLines: sorted((await log('users')).map((line) => neutral({ ...line, recovered: undefined }))),
     mutations: sorted((await log('mutations')).map((line) => neutral(withoutNames(line)))),
     errors: sorted((await log('errors')).map(({ user_id, stage, error, sqlstate }) => ({ user_id, stage, error, sqlstate }))),
     status: card.status,
@@ -28,10 +27,21 @@ export async function essence(trial: Trial): Promise<Json> {
   }
 }
 
+/** Replaces the names of all runs of the bucket, and the ids of rows that they inserted: UUIDs of version 5. */
+async function neutralizer(bucket: TestBucket): Promise<(value: Json) => Json> {
+  const files = (await keys(bucket, 'runs/')).filter((key) => key.endsWith('/run.json'))
+  const runs = (await Promise.all(files.map((key) => readJson(bucket, key)))) as { runId: string; instant: string }[]
+  const steps = runs.map(({ runId, instant }) => neutralize(instant, runId))
+  return (value) => {
+    const named = JSON.stringify(value).replace(/[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'INSERTED')
+    return steps.reduce((json, step) => step(json), JSON.parse(named) as Json)
+  }
+}
+
 /** Replaces the instant, however it is written, and the run's id. */
 function neutralize(instant: string, runId: string): (value: Json) => Json {
   const [seconds = '', millis = ''] = instant.replace('Z', '').split('.')
-  const database = `${seconds.replace('T', ' ')}.${millis}`.replace(/0+$/, '')
+  const database = `${seconds.replace('T', ' ')}.${millis}`.replace(/\.?0+$/, '')
   return (value) =>
     JSON.parse(
       JSON.stringify(value)
@@ -46,9 +56,10 @@ function withoutOwnId(row: Json): Json {
   return inserted ? { ...row, id: 'INSERTED' } : row
 }
 
-function withoutNames({ attempt: _, row_id, after, ...line }: Json): Json {
+/** What is undefined is not there any more once it is neutral. */
+function withoutNames({ row_id, after, ...line }: Json): Json {
   const inserted = String(line.type).endsWith('_insert')
-  return { ...line, row_id: inserted ? 'INSERTED' : row_id, after: inserted ? { ...(after as Json), id: 'INSERTED' } : after }
+  return { ...line, attempt: undefined, row_id: inserted ? 'INSERTED' : row_id, after: inserted ? { ...(after as Json), id: 'INSERTED' } : after }
 }
 
 async function leftOpen({ bucket, runId }: Trial): Promise<Json> {
@@ -71,6 +82,8 @@ async function leftOpen({ bucket, runId }: Trial): Promise<Json> {
   }
 }
 
+/** By content: a line that was read back from an intent has its fields in another order. */
 function sorted(rows: Json[]): Json[] {
-  return rows.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+  const content = (row: Json) => JSON.stringify(Object.entries(row).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+  return rows.toSorted((a, b) => (content(a) < content(b) ? -1 : 1))
 }

@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net'
 
-/** One round trip of a client to PostgreSQL: what it asks for, as far as the protocol tells. */
-export type RoundTrip = { readonly what: string }
+/** One round trip of a client to PostgreSQL: what it asks for, and the statement before it on the same connection. */
+export type RoundTrip = { readonly what: string; readonly previous: string }
 
 /** What becomes of a round trip: it passes; it never arrives; it takes effect and its reply is lost. */
 export type Fate = 'pass' | 'fail' | 'lose'
@@ -12,15 +12,25 @@ const READY = 'Z'
 /** What ends a reply to Flush after Describe: a row description, or that there are no rows, or an error. */
 const DESCRIBED = new Set(['T', 'n', 'E', READY])
 
+/** Parse, Bind, Describe, Execute, Close: the client goes on without waiting. */
+const QUEUED = new Set(['P', 'B', 'D', 'E', 'C'])
+
 /**
  * A TCP proxy in front of PostgreSQL that knows just enough of the protocol to see its round trips: the start-up,
- * and every message on which the client waits for an answer (Sync, Flush, a simple query). `decide` is asked for each.
+ * and every message on which the client waits for an answer (Sync, Flush, a simple query). `decide` is asked for each;
+ * while it takes its time, the connection is held: nothing more of the client arrives, nor does it hear of a loss.
+ * `onConnect` is told by which local port each connection reaches PostgreSQL.
  */
-export async function startProxy(databaseUrl: string, decide: (trip: RoundTrip) => Fate): Promise<PostgresProxy> {
+export async function startProxy(
+  databaseUrl: string,
+  decide: (trip: RoundTrip) => Fate | Promise<Fate>,
+  onConnect: (localPort: number) => void = () => {},
+): Promise<PostgresProxy> {
   const target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname)
+    upstream.once('connect', () => onConnect(upstream.localPort ?? 0))
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.on('error', () => socket.destroy())
@@ -41,9 +51,13 @@ export async function startProxy(databaseUrl: string, decide: (trip: RoundTrip) 
   }
 }
 
-function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fate): void {
+function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fate | Promise<Fate>): void {
   let loseAt: ReadonlySet<string> | null = null
   let statement = ''
+  let previous = ''
+  let passing = Promise.resolve()
+  // PostgreSQL executes a statement before its Sync arrives, so nothing of a round trip goes out before it is decided on.
+  let batch: Buffer[] = []
   let cut = false
   const cutBoth = (): void => {
     cut = true
@@ -51,16 +65,20 @@ function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fat
     upstream.end()
   }
   const onStart = messages(true)
+  const pass = async ({ type, bytes }: Message): Promise<void> => {
+    if (cut) return
+    if (type === 'P') [previous, statement] = [statement, statementOf(bytes)]
+    const waits = type === '' || type === 'S' || type === 'H' || type === 'Q'
+    batch.push(bytes)
+    if (QUEUED.has(type)) return
+    const fate = waits ? await decide({ what: `database: ${type === '' ? 'connect' : statement}`, previous }) : 'pass'
+    if (fate === 'fail') return cutBoth()
+    if (fate === 'lose') loseAt = type === 'H' ? DESCRIBED : new Set([READY])
+    upstream.write(Buffer.concat(batch))
+    batch = []
+  }
   client.on('data', (chunk: Buffer) => {
-    for (const message of onStart(chunk)) {
-      if (cut) return
-      if (message.type === 'P') statement = statementOf(message.bytes)
-      const waits = message.type === '' || message.type === 'S' || message.type === 'H' || message.type === 'Q'
-      const fate = waits ? decide({ what: `database: ${message.type === '' ? 'connect' : statement}` }) : 'pass'
-      if (fate === 'fail') return cutBoth()
-      if (fate === 'lose') loseAt = message.type === 'H' ? DESCRIBED : new Set([READY])
-      upstream.write(message.bytes)
-    }
+    for (const message of onStart(chunk)) passing = passing.then(async () => pass(message))
   })
   const onReply = messages(false)
   upstream.on('data', (chunk: Buffer) => {
@@ -70,17 +88,19 @@ function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fat
     if (loseAt !== null && types.some((type) => loseAt?.has(type))) cutBoth()
   })
   // What the client sent before it went still has to arrive: a killed process's COMMIT is on its way.
-  client.on('close', () => upstream.end())
-  upstream.on('close', () => client.destroy())
+  client.on('close', () => void passing.then(() => upstream.end()))
+  upstream.on('close', () => void passing.then(() => client.destroy()))
 }
 
+type Message = { readonly type: string; readonly bytes: Buffer }
+
 /** Cuts a stream into protocol messages; the first one of a client has no type. */
-function messages(startsUntyped: boolean): (chunk: Buffer) => { type: string; bytes: Buffer }[] {
+function messages(startsUntyped: boolean): (chunk: Buffer) => Message[] {
   let rest = Buffer.alloc(0)
   let untyped = startsUntyped
   return (chunk) => {
     rest = Buffer.concat([rest, chunk])
-    const found: { type: string; bytes: Buffer }[] = []
+    const found: Message[] = []
     for (;;) {
       const head = untyped ? 0 : 1
       if (rest.length < head + 4) return found

@@ -7,7 +7,8 @@ import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
 import { startProxy } from './proxy.ts'
-import { BATCH_SIZE, BUSY_USER } from './scenario.ts'
+import { BUSY_USER } from './scenario.ts'
+import { EXECUTE, type Story } from './stories.ts'
 
 /**
  * What happens at one call: it fails before it takes effect; it takes effect and its reply is lost, where the client
@@ -23,20 +24,23 @@ export type Trial = {
   readonly bucket: TestBucket
   readonly runId: string
   readonly card: ExitCard
-  /** All calls of the first invocation, in order. */
+  /** All calls of the disturbed invocation, in order. */
   readonly calls: readonly string[]
 }
 
-const EVENT = { execute: true, batchSize: BATCH_SIZE, concurrency: 3 }
 const RESUMES = 6
 
 /**
- * Runs the scenario with one fault in its first invocation, and then, with the clock set forward past every lease,
- * goes on with it until it is closed.
+ * Runs a story with one fault in the invocation that it is about, and then, with the clock set forward past every
+ * lease, goes on with it until it is closed.
  */
-export async function runTrial(template: string, s3: S3Server, fault: Fault | null): Promise<Trial> {
+export async function runTrial(template: string, s3: S3Server, fault: Fault | null, story: Story = EXECUTE): Promise<Trial> {
   const database = await freshDatabase(template)
   const bucket = await freshBucket(s3.endpoint)
+  const event = await story.prepare({ databaseUrl: database.url, bucket }, s3)
+  const earlier = await runIdsOf(bucket)
+  const clock = await clockOf(database)
+  await clock.goForward()
   const calls: string[] = []
   const child: { process: ChildProcess | null } = { process: null }
   const strikes = (what: string): Mode | null => {
@@ -50,7 +54,7 @@ export async function runTrial(template: string, s3: S3Server, fault: Fault | nu
     if (mode === 'kill') kill()
     return mode === null || mode === 'kill' ? 'pass' : mode === 'fail' ? 'fail' : 'lose'
   })
-  const spend = spendOnce(database)
+  const spend = story.spends ? spendOnce(database) : async () => {}
   const lost = new WeakSet<S3Request>()
   s3.setHooks(bucket.bucket, {
     before: async (request) => {
@@ -66,13 +70,13 @@ export async function runTrial(template: string, s3: S3Server, fault: Fault | nu
   try {
     const env = { AWS_MAX_ATTEMPTS: fault?.mode === 'lose-retried' ? '5' : '1' }
     const place = { databaseUrl: proxy.url, bucket, env }
-    if (fault?.mode === 'kill') await runInChild(place, child)
-    else await invokeJob(place, EVENT).catch((error: unknown) => error)
+    if (fault?.mode === 'kill') await runInChild(place, event, clock.aheadMs(), child)
+    else await invokeJob(place, event, { host: { now: clock.now } }).catch((error: unknown) => error)
   } finally {
-    s3.setHooks(bucket.bucket, { before: async (request) => void (await spend(request)) })
+    s3.setHooks(bucket.bucket, { before: spend })
     await proxy.stop()
   }
-  const { runId, card } = await goOnUntilClosed(database, bucket)
+  const { runId, card } = await goOnUntilClosed({ databaseUrl: database.url, bucket }, clock, event, earlier)
   s3.setHooks(bucket.bucket, undefined)
   return { database, bucket, runId, card, calls }
 }
@@ -81,33 +85,63 @@ export async function runTrial(template: string, s3: S3Server, fault: Fault | nu
 function spendOnce({ sql }: Trial['database']): (request: S3Request) => Promise<void> {
   let spent = false
   return async ({ key }) => {
-    if (spent || !key.endsWith('-001-intent.jsonl') || !key.includes('/000001-')) return
+    if (spent || !key.endsWith('-intent.jsonl') || !key.includes('/000001-')) return
     spent = true
     await sql`update kilocode_users set microdollars_used = microdollars_used + 1000000 where id = ${BUSY_USER}`
   }
 }
 
-async function runInChild(place: JobPlace, child: { process: ChildProcess | null }): Promise<void> {
+async function runIdsOf(bucket: TestBucket): Promise<Set<string | undefined>> {
+  return new Set((await keys(bucket, 'runs/')).map((key) => key.split('/')[1]))
+}
+
+type Clock = { readonly now: () => Date; readonly aheadMs: () => number; readonly goForward: () => Promise<void> }
+
+/** The scenario's clock, of the database and of the job's machine: it goes forward past every lease. */
+async function clockOf({ sql }: Trial['database']): Promise<Clock> {
+  // A copy of a database does not take over its settings.
+  await sql.unsafe(`do $$ begin
+    execute format('alter database %I set search_path = test_clock, pg_catalog, public', current_database());
+  end $$`)
+  let hours = 0
+  const aheadMs = (): number => hours * 3_600_000
+  return {
+    aheadMs,
+    now: () => new Date(Date.now() + aheadMs()),
+    goForward: async () => {
+      hours += 1
+      await sql`update test_clock.ahead set by = ${`${hours} hours`}::text::interval`
+    },
+  }
+}
+
+async function runInChild(place: JobPlace, event: object, aheadMs: number, child: { process: ChildProcess | null }): Promise<void> {
   const script = fileURLToPath(new URL('child.ts', import.meta.url))
   const { endpoint, bucket } = place.bucket
-  const where = JSON.stringify({ databaseUrl: place.databaseUrl, endpoint, bucket, env: place.env })
-  child.process = spawn(process.execPath, [script, where, JSON.stringify(EVENT)], { stdio: 'ignore' })
+  const where = JSON.stringify({ databaseUrl: place.databaseUrl, endpoint, bucket, env: place.env, aheadMs })
+  child.process = spawn(process.execPath, [script, where, JSON.stringify(event)], { stdio: 'ignore' })
   await once(child.process, 'exit')
 }
 
-async function goOnUntilClosed(database: Trial['database'], bucket: TestBucket): Promise<{ runId: string; card: ExitCard }> {
-  const place = { databaseUrl: database.url, bucket }
-  const writer = (await keys(bucket, 'control/writer.json')).length > 0 ? await readJson(bucket, 'control/writer.json') : null
-  const open = writer as { runId: string | null } | null
-  const closed = (await keys(bucket, 'runs/')).find((key) => key.endsWith('/manifest.json'))
+/** Goes on with the run that the disturbed invocation opened, if it came so far; else, and to cancel, sends its event again. */
+async function goOnUntilClosed(
+  place: JobPlace & { readonly bucket: TestBucket },
+  clock: Clock,
+  asked: object,
+  earlier: ReadonlySet<string | undefined>,
+): Promise<{ runId: string; card: ExitCard }> {
+  const { bucket } = place
+  const written = (await keys(bucket, 'control/writer.json')).length > 0 ? await readJson(bucket, 'control/writer.json') : null
+  const open = (written as { runId: string | null } | null)?.runId ?? undefined
+  const closed = (await keys(bucket, 'runs/')).filter((key) => key.endsWith('/manifest.json')).map((key) => key.split('/')[1])
   // A run that was prepared but not opened leaves its files behind; the same payload then opens another one.
-  const runId = open?.runId ?? (open && closed ? closed.split('/')[1] : undefined)
-  let event: object = runId === undefined ? EVENT : { resume: runId }
+  const runId = [open, ...closed].find((id) => id !== undefined && !earlier.has(id))
+  let event: object = runId === undefined ? asked : { resume: runId }
   for (let resumes = 0; resumes < RESUMES; resumes++) {
-    await database.sql`update test_clock.ahead set by = by + interval '1 hour'`
-    const card = await invokeJob(place, event)
+    await clock.goForward()
+    const card = await invokeJob(place, event, { host: { now: clock.now } })
     if (card.status !== 'incomplete' && card.status !== 'busy') return { runId: card.runId, card }
-    event = { resume: card.runId }
+    event = card.next?.payload ?? event
   }
   throw new Error(`The run is still not closed after ${RESUMES} more invocations.`)
 }

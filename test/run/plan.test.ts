@@ -130,31 +130,34 @@ describe('a user of whom more would happen than was shown is left alone', () => 
 })
 
 describe('refused, with nothing done', () => {
-  const refusal = async (event: object, why: RegExp, name = 'RunRefused'): Promise<void> => {
+  /** The message of an event that must be refused, and must have done nothing. */
+  const refused = async (event: object, name = 'RunRefused'): Promise<unknown> => {
     const before = { ledger: await state(), keys: await keys(team.bucket) }
-    expect(await failure(event)).toMatchObject({ name, message: expect.stringMatching(why) })
+    const error = await failure(event)
+    expect(error).toMatchObject({ name })
     expect({ ledger: await state(), keys: await keys(team.bucket) }).toEqual(before)
+    return error instanceof Error ? error.message : error
   }
 
   test('an id that is unknown or not of a dry run', async () => {
-    await refusal({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' }, /knows no run 2026-01-01T00-00-00-000Z-dry-run-aaaa/)
+    expect(await refused({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' })).toMatch(/knows no such dry run|knows no run/)
     const { runId } = await invoke({ execute: true })
-    await refusal({ execute: true, plan: runId }, /it is a execute, not a dry run/)
+    expect(await refused({ execute: true, plan: runId })).toMatch(/no such dry run|not a dry run/)
   })
 
   test('a dry run that is open, cancelled, or complete with errors', async () => {
     const open = await invoke({ batchSize: 1, concurrency: 1 }, timeForPages(1))
-    await refusal({ execute: true, plan: open.runId }, /it is not finished/)
+    expect(await refused({ execute: true, plan: open.runId })).toMatch(/it is not finished/)
     await invoke({ cancel: open.runId })
-    await refusal({ execute: true, plan: open.runId }, /it is cancelled/)
+    expect(await refused({ execute: true, plan: open.runId })).toMatch(/it is cancelled/)
     await sql`UPDATE credit_transactions SET amount_microdollars = 9223372036854775807 WHERE kilo_user_id = 'user-2'`
-    await refusal({ execute: true, plan: (await invoke({})).runId }, /it is complete_with_errors/)
+    expect(await refused({ execute: true, plan: (await invoke({})).runId })).toMatch(/it is complete_with_errors/)
   })
 
   test('a plan that is too old by the database, to the hour that is configured', async () => {
     const { runId } = await invoke({})
     await setClock(sql, '2026-11-23T06:00:01Z')
-    await refusal({ execute: true, plan: runId }, /24\.0 hours old, and a plan holds for 24 \(PLAN_MAX_AGE_HOURS\)/)
+    expect(await refused({ execute: true, plan: runId })).toMatch(/24\.0 hours old, and a plan holds for 24 \(PLAN_MAX_AGE_HOURS\)/)
     place = { ...place, env: { ...place.env, PLAN_MAX_AGE_HOURS: '24.1' } }
     expect(await invoke({ execute: true, plan: runId })).toMatchObject({ status: 'complete' })
   })
@@ -166,24 +169,24 @@ describe('refused, with nothing done', () => {
   ])('another %s than that of the dry run', async (variable, value, why) => {
     const { runId } = await invoke({})
     place = { ...place, env: { ...place.env, [variable]: value } }
-    await refusal({ execute: true, plan: runId }, why)
+    expect(await refused({ execute: true, plan: runId })).toMatch(why)
   })
 
   test('a plan that another run has executed: its id, and after a rollback too', async () => {
     const plan = await invoke({})
     const { runId } = await invoke({ execute: true, plan: plan.runId })
-    await refusal({ execute: true, plan: plan.runId }, new RegExp(`the run ${runId} has executed it already`))
+    expect(await refused({ execute: true, plan: plan.runId })).toMatch(new RegExp(`the run ${runId} has executed it already`))
     await invoke({ rollback: runId, execute: true })
-    await refusal({ execute: true, plan: plan.runId }, new RegExp(`the run ${runId} has executed it already`))
+    expect(await refused({ execute: true, plan: plan.runId })).toMatch(new RegExp(`the run ${runId} has executed it already`))
   })
 
   test('fields that would select beside the plan, and a plan without execute', async () => {
     const { runId } = await invoke({})
     for (const stray of [{ domains: ['kilo.ai'] }, { userIds: [USER] }]) {
-      await refusal({ execute: true, plan: runId, ...stray }, /does not go together with "plan"/, 'InvalidEvent')
+      expect(await refused({ execute: true, plan: runId, ...stray }, 'InvalidEvent')).toMatch(/does not go together with "plan"/)
     }
-    await refusal({ plan: runId }, /field "plan": needs "execute": true/, 'InvalidEvent')
-    await refusal({ plan: runId, execute: false }, /field "plan": needs "execute": true/, 'InvalidEvent')
+    expect(await refused({ plan: runId }, 'InvalidEvent')).toMatch(/field "plan": needs "execute": true/)
+    expect(await refused({ plan: runId, execute: false }, 'InvalidEvent')).toMatch(/field "plan": needs "execute": true/)
   })
 })
 

@@ -35,7 +35,12 @@ async function grantAgain(): Promise<void> {
 /** Lets the first request that matches fail, and all that come after it: a process that dies there. */
 function dieAt(method: string, end: string): void {
   let dead = false
-  team.s3.setHooks(bucket.bucket, { before: (request) => ((dead ||= request.method === method && request.key.endsWith(end)) ? 'drop' : undefined) })
+  team.s3.setHooks(bucket.bucket, {
+    before: (request) => {
+      dead ||= request.method === method && request.key.endsWith(end)
+      return dead ? 'drop' : undefined
+    },
+  })
 }
 const revive = () => team.s3.setHooks(bucket.bucket, undefined)
 

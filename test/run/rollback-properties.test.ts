@@ -15,7 +15,7 @@ import { ledgers } from '../rules/ledgers.ts'
 
 /** RUN_SEED=… shows a failure again. */
 const SEED = Number(process.env.RUN_SEED ?? Math.floor(Math.random() * 2 ** 31))
-const USERS = 60
+const USERS = 80
 const LATER = '2026-11-23T06:00:00.000Z'
 
 type Place = { database: Awaited<ReturnType<typeof freshDatabase>>; bucket: TestBucket }
@@ -72,16 +72,15 @@ async function expectAllOrNothing(place: Place, run: ExitCard, undone: ExitCard,
   const [then, now] = [byUser(before), byUser(await state(place))]
   for (const [id, old] of then) {
     const left = now.get(id)
-    if (outcomes.get(id) !== 'rolled_back') {
-      expect(left).toEqual(old)
-      continue
-    }
-    const deleted = old.rows.filter((row) => inserted.has(row.id))
+    const gone = outcomes.get(id) === 'rolled_back'
+    expect(gone ? null : left).toEqual(gone ? null : old)
+    const deleted = old.rows.filter((row) => gone && inserted.has(row.id))
     const moved = BigInt(left?.user.total_microdollars_acquired ?? 0) - BigInt(old.user.total_microdollars_acquired ?? 0)
     expect({ id, moved }).toEqual({ id, moved: -sum(deleted) })
-    expect(left?.rows.map((row) => row.id)).toEqual(old.rows.filter((row) => !inserted.has(row.id)).map((row) => row.id))
+    expect(left?.rows.map((row) => row.id)).toEqual(old.rows.filter((row) => !deleted.includes(row)).map((row) => row.id))
     const logged = mutations.filter((line) => line.user_id === id && String(line.type).endsWith('_delete')).map(({ row_id }) => row_id)
-    expect(logged.toSorted()).toEqual(deleted.map((row) => row.id).toSorted())
+    expect(new Set(logged)).toEqual(new Set(deleted.map((row) => row.id)))
+    expect(logged).toHaveLength(deleted.length)
   }
   return outcomes
 }
@@ -90,7 +89,7 @@ test.each([[{}], [{ batchSize: 7, concurrency: 3 }]])('execute and roll back (%j
   const place = await freshPlace()
   const before = await state(place)
   const run = await invoke(place, { execute: true, ...sizes })
-  expect(run.totals.usersProcessed).toBeGreaterThan(USERS / 4)
+  expect(run.totals.usersProcessed).toBeGreaterThan(USERS / 10)
   const undone = await invoke(place, { rollback: run.runId, execute: true, ...sizes })
   expect(undone).toMatchObject({ status: 'complete', totals: { usersProcessed: run.totals.usersProcessed, usersLeftAlone: 0, expiredMicrodollars: -run.totals.expiredMicrodollars + 0 } })
   expect(await state(place)).toEqual(before)
@@ -103,7 +102,7 @@ test('a run that was stopped half-way, rolled back once it is closed: as before'
   await expect(invoke(place, { rollback: open.runId, execute: true })).rejects.toThrow(/is open/)
   await expect(invoke(place, { rollback: open.runId })).rejects.toThrow(/not closed/)
   const stopped = await invoke(place, { cancel: open.runId })
-  expect(stopped).toMatchObject({ status: 'cancelled', totals: { usersNotReached: 20 } })
+  expect(stopped).toMatchObject({ status: 'cancelled', totals: { usersNotReached: 40 } })
   const undone = await invoke(place, { rollback: open.runId, execute: true })
   expect(undone).toMatchObject({ status: 'complete', totals: { usersProcessed: stopped.totals.usersProcessed } })
   expect(await state(place)).toEqual(before)
@@ -144,8 +143,10 @@ describe('whatever happens in between', () => {
     for (const [id, outcome] of outcomes) {
       const built = processedLater.has(id) || (happened.get(id) ?? []).some(({ forbids }) => forbids)
       expect({ id, outcome, happened: happened.get(id)?.map(({ what }) => what) }).toMatchObject({ id, outcome: built ? 'changed_since' : 'rolled_back' })
-      if (happened.get(id)?.length === 0 && !built) expect(byUser(await state(place)).get(id)).toEqual(original.get(id))
     }
+    const untouched = [...original.keys()].filter((id) => happened.get(id)?.length === 0 && !processedLater.has(id))
+    const now = byUser(await state(place))
+    expect(untouched.map((id) => now.get(id))).toEqual(untouched.map((id) => original.get(id)))
     if (!later) return
     // In the reverse order the later run stands in nobody's way.
     expect(await invoke(place, { rollback: later.runId, execute: true })).toMatchObject({ totals: { usersProcessed: processedLater.size, usersLeftAlone: 0 } })
@@ -167,7 +168,7 @@ describe('whatever happens in between', () => {
     betweenReadAndApply(s3, place.bucket, async (nth) => {
       if (nth > 40) return
       for (let n = 0; n < 12; n++) {
-        const [happening] = HAPPENINGS.filter(() => dice() < 0.3)
+        const happening = HAPPENINGS.find(() => dice() < 0.3)
         await happening?.act(place.database.sql, ids[Math.floor(dice() * ids.length)] ?? '', 1_000_000)
       }
     })

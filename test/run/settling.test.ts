@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startS3, type S3Request, type S3Server } from '../../bin/sandbox/s3.ts'
+import { attemptId } from '../../lambda/archive/keys.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { Fate, RoundTrip } from '../faults/proxy.ts'
 import { buildScenario } from '../faults/scenario.ts'
@@ -31,8 +32,9 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   decide = () => 'pass'
-  place = await openPlace(template, s3, (trip) => decide(trip))
-  drops.push(place.drop)
+  const opened = await openPlace(template, s3, (trip) => decide(trip))
+  drops.push(async () => opened.drop())
+  place = opened
 })
 
 /** Users 1 to 4 are page 0, 5 to 8 page 1, 9 to 12 page 2; see test/faults/scenario.ts. */
@@ -82,7 +84,7 @@ test.each<[string, Fate, number]>([
 
 test('a commit that lands late, while the next invocation settles: its users are neither failed nor planned again', async () => {
   const held = gate()
-  decide = async (trip) => {
+  decide = async (trip): Promise<Fate> => {
     if (isCommitOfApply(trip)) await held.hold()
     return 'pass'
   }
@@ -109,7 +111,7 @@ test('a commit that lands late, while the next invocation settles: its users are
 
 test('a commit that lands while somebody already waits for it is found by that invocation', async () => {
   const held = gate()
-  decide = async (trip) => {
+  decide = async (trip): Promise<Fate> => {
     if (isCommitOfApply(trip)) await held.hold()
     return 'pass'
   }
@@ -117,7 +119,7 @@ test('a commit that lands while somebody already waits for it is found by that i
   await held.reached
   await place.later()
   // The read of the intent is what comes before the locks.
-  s3.setHooks(place.bucket.bucket, { after: ({ method, key }) => (method === 'GET' && key.endsWith('-intent.jsonl') ? void setTimeout(held.open, 100) : undefined) })
+  s3.setHooks(place.bucket.bucket, { after: ({ method, key }) => (method === 'GET' && key.endsWith('-intent.jsonl') ? void setTimeout(() => held.open(), 100) : undefined) })
   const card = await place.direct(EVENT)
   expect(await first).toMatchObject({ status: 'busy' })
   const { users } = await expectWholeAndTrue(card)
@@ -129,28 +131,26 @@ test('recovered lines are the planned outcome lines of the attempt, marked; so a
   await place.disturbed(EVENT)
   revive()
   const runId = await openRun(place)
-  const [, ...planned] = (await readLines(place.bucket, `segments/${runId}/000000-0001-001-intent.jsonl`)) as { user_id: string; line: LogLine; mutations: LogLine[] }[]
+  const [, ...planned] = (await readLines(place.bucket, `segments/${runId}/${attemptId(0, 1, 1)}-intent.jsonl`)) as { user_id: string; line: LogLine; mutations: LogLine[] }[]
   const { users, mutations } = await expectWholeAndTrue(await goOnUntilClosed(place))
   expect(planned.map(({ user_id }) => user_id)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
   expect(recoveredOf(users)).toEqual(planned.map(({ user_id }) => user_id))
   expect(users.filter((line) => line.recovered)).toEqual(planned.map(({ line }) => ({ ...line, recovered: true })))
-  expect(mutations.filter((line) => line.attempt === '000000-0001-001')).toEqual(planned.flatMap((user) => user.mutations))
+  expect(mutations.filter((line) => line.attempt === attemptId(0, 1, 1))).toEqual(planned.flatMap((user) => user.mutations))
 })
 
 test('a page finished beyond an unfinished one: the one is settled, the other left as it is', async () => {
   const held = gate()
-  decide = async (trip) => {
+  decide = async (trip): Promise<Fate> => {
     if (isCommitOfApply(trip)) await held.hold()
     return 'pass'
   }
-  // A page is in flight beside the held one, and the loop ends after it.
-  let looks = 0
-  const first = place.disturbed({ ...EVENT, concurrency: 2 }, () => (looks++ < 60 ? 900_000 : 900_000))
+  const first = place.disturbed({ ...EVENT, concurrency: 2 })
   await held.reached
   const runId = await openRun(place)
   await untilPagesFinished(runId, 2)
-  const cursor = (await readJson(place.bucket, `state/${runId}/cursor.json`)) as { finished: { from: number }[] }
-  const [missing] = [0, 1, 2].filter((page) => !cursor.finished.some(({ from, to }: { from: number; to?: number }) => from <= page && page <= (to ?? from)))
+  const cursor = (await readJson(place.bucket, `state/${runId}/cursor.json`)) as { finished: { from: number; to: number }[] }
+  const missing = [0, 1, 2].find((page) => !cursor.finished.some(({ from, to }) => from <= page && page <= to))
   expect(missing).toBeLessThan(2)
   const before = await segmentsBut(runId, missing)
 
@@ -177,10 +177,9 @@ async function segmentsBut(runId: string, page: number | undefined): Promise<str
 }
 
 test('users that somebody keeps locked: the invocation ends incomplete, keeping its lease; nobody failed, nobody planned again', async () => {
-  dieAt(isOutcome)
   decide = nthCommit(1, 'fail')
   // The first attempt was not committed; the second is never declared.
-  dieAt(({ key }) => key.endsWith('-002-intent.jsonl'))
+  dieAt(({ method, key }) => method === 'PUT' && key.endsWith(`${attemptId(0, 1, 2)}-intent.jsonl`))
   await place.disturbed(EVENT)
   revive()
   const runId = await openRun(place)
@@ -214,7 +213,7 @@ test('attempts of several invocations on one page: each user has the one that co
   const dieBusy = (user: string) =>
     place.sql.begin(async (tx) => {
       await tx`SELECT FROM kilocode_users WHERE id = ${user} FOR UPDATE`
-      dieAt(({ method, key }) => method === 'PUT' && /-002-intent\.jsonl$/.test(key))
+      dieAt(({ method, key }) => method === 'PUT' && key.endsWith(`${attemptId(0, 1, 2)}-intent.jsonl`))
       await place.disturbed(EVENT)
       revive()
     })
@@ -228,8 +227,8 @@ test('attempts of several invocations on one page: each user has the one that co
   const { users, mutations } = await expectWholeAndTrue(await goOnUntilClosed(place))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
   const attemptOf = (user: string) => [...new Set(mutations.filter((line) => line.user_id === user).map((line) => line.attempt))]
-  expect(attemptOf('user-01')).toEqual(['000000-0001-001'])
-  expect(attemptOf('user-02')).toEqual(['000000-0002-001'])
+  expect(attemptOf('user-01')).toEqual([attemptId(0, 1, 1)])
+  expect(attemptOf('user-02')).toEqual([attemptId(0, 2, 1)])
   expect((await readIntents(place.bucket, runId)).filter(({ key }) => key.startsWith('000000-')).map(({ userIds }) => userIds)).toEqual([
     ['user-01', 'user-02', 'user-03', 'user-04'],
     ['user-02'],
@@ -256,6 +255,26 @@ test("an attempt counts as not done only past the lease expiry in its intent, wh
   await place.later('20 minutes')
   const { users } = await expectWholeAndTrue(await place.direct(EVENT))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
+})
+
+test('a settling whose own replies are lost settles all the same', async () => {
+  dieAt(isOutcome)
+  await place.disturbed(EVENT)
+  revive()
+  await place.later()
+  let lost = 0
+  decide = ({ what, previous }) => (what === 'database: commit' && previous.includes('from credit_transactions where id = any') && ++lost <= 2 ? 'lose' : 'pass')
+  const card = await place.disturbed(EVENT)
+  expect(lost).toBeGreaterThan(2)
+  const { users } = await expectWholeAndTrue(card as ExitCard)
+  expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
+})
+
+test('connections that the server closes for being idle: the run goes on over new ones', async () => {
+  await place.sql.unsafe(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = 100', current_database()); END $$`)
+  s3.setHooks(place.bucket.bucket, { before: (request) => (isOutcome(request) ? new Promise((resolve) => setTimeout(resolve, 300)) : undefined) })
+  const { users } = await expectWholeAndTrue((await place.disturbed(EVENT)) as ExitCard)
+  expect(recoveredOf(users)).toEqual([])
 })
 
 test('a run that is cancelled with attempts open: what was committed is in the log, the others are not reached', async () => {

@@ -1,0 +1,128 @@
+import type { Sql } from 'postgres'
+import type { S3Request, S3Server } from '../../bin/sandbox/s3.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
+import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
+import { invokeJob } from '../support/job.ts'
+import { freshDatabase } from '../support/ledger.ts'
+import { type Fate, type PostgresProxy, type RoundTrip, startProxy } from './proxy.ts'
+
+/** A place where somebody waits until a test lets them go on; only the first who comes is held. */
+export type Gate = { readonly reached: Promise<void>; hold(): Promise<void>; open(): void }
+
+export function gate(): Gate {
+  const reached = Promise.withResolvers<void>()
+  const opened = Promise.withResolvers<void>()
+  let taken = false
+  return {
+    reached: reached.promise,
+    async hold() {
+      if (taken) return
+      taken = true
+      reached.resolve()
+      await opened.promise
+    },
+    open: () => opened.resolve(),
+  }
+}
+
+/** What an invocation came to: its card, or the error that it failed with. */
+export type Answer = { readonly status: string; readonly why: string; readonly runId: string }
+
+/** A database with its ledger, a bucket, and a way to the database on which a test can hold what the job sends. */
+export type Place = {
+  readonly sql: Sql
+  readonly url: string
+  readonly bucket: TestBucket
+  /** An invocation that comes over the proxy, and one that goes straight to the database. */
+  disturbed(event: object, timeLeft?: () => number): Promise<Answer>
+  direct(event: object, timeLeft?: () => number): Promise<ExitCard>
+  /** Sets the database's clock forward, past every lease by default. */
+  later(by?: string): Promise<void>
+  /** Ends the connections that came over the proxy, as the server does with a transaction that idles for too long. */
+  endDisturbed(): Promise<void>
+  drop(): Promise<void>
+}
+
+/** An hour: longer than any lease of a test. */
+const PAST_EVERY_LEASE = '1 hour'
+
+/** Makes a copy of a template (which has the clock of buildScenario), an empty bucket, and the proxy. */
+export async function openPlace(template: string, s3: S3Server, decide: (trip: RoundTrip) => Fate | Promise<Fate>): Promise<Place> {
+  const database = await freshDatabase(template)
+  await letClockHold(database.sql)
+  const bucket = await freshBucket(s3.endpoint)
+  const proxied = new Set<number>()
+  const proxy: PostgresProxy = await startProxy(database.url, decide, (port) => proxied.add(port))
+  const invoke = async (databaseUrl: string, event: object, timeLeft?: () => number) =>
+    invokeJob({ databaseUrl, bucket, env: { AWS_MAX_ATTEMPTS: '1' } }, event, timeLeft && { timeLeft })
+  return {
+    sql: database.sql,
+    url: database.url,
+    bucket,
+    disturbed: async (event, timeLeft) => invoke(proxy.url, event, timeLeft).catch(answerOf),
+    direct: async (event, timeLeft) => invoke(database.url, event, timeLeft),
+    later: async (by = PAST_EVERY_LEASE) => {
+      await database.sql`update test_clock.ahead set by = by + ${by}::text::interval`
+    },
+    endDisturbed: async () => {
+      const ports = JSON.stringify([...proxied])
+      await database.sql`
+        select pg_terminate_backend(pid, 5000) from pg_stat_activity
+        where datname = current_database() and client_port in (select jsonb_array_elements_text(${ports}::text::jsonb)::int)`
+    },
+    drop: async () => {
+      s3.setHooks(bucket.bucket, undefined)
+      await proxy.stop()
+      await database.drop()
+    },
+  }
+}
+
+/** The settings of a database, its search path too, are not copied with it. */
+async function letClockHold(sql: Sql): Promise<void> {
+  await sql.unsafe(`DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET search_path = test_clock, pg_catalog, public', current_database());
+  END $$`)
+}
+
+function answerOf(error: unknown): Answer {
+  if (!(error instanceof Error)) throw error
+  return { status: error.name, why: error.message, runId: '' }
+}
+
+/** Goes on with the open run, each time with every lease lapsed, until it is closed. */
+export async function goOnUntilClosed(place: Place, tries = 6): Promise<ExitCard> {
+  const runId = await openRun(place)
+  for (let nth = 1; nth <= tries; nth++) {
+    await place.later()
+    const card = await place.direct({ resume: runId })
+    if (card.status !== 'incomplete' && card.status !== 'busy') return card
+  }
+  throw new Error(`The run ${runId} is still open after ${tries} more invocations.`)
+}
+
+/** The id of the open writing run. */
+export async function openRun({ bucket }: Place): Promise<string> {
+  const { runId } = (await readJson(bucket, 'control/writer.json')) as { runId: string | null }
+  if (runId === null) throw new Error('No writing run is open.')
+  return runId
+}
+
+/** How many intents a run has by now. */
+export async function countIntents({ bucket }: Place, runId: string): Promise<number> {
+  return (await keys(bucket, `segments/${runId}/`)).filter((key) => key.endsWith('-intent.jsonl')).length
+}
+
+/** Round trips of an apply: the statement that writes, with the users locked, and the COMMIT after the clock check. */
+export function isWrite({ what }: RoundTrip): boolean {
+  return what.startsWith('database: with held as')
+}
+
+export function isCommitOfApply({ what, previous }: RoundTrip): boolean {
+  return what === 'database: commit' && previous.startsWith('select clock_timestamp() <')
+}
+
+/** Requests of a run's first invocation. */
+export function isOutcome({ method, key }: S3Request): boolean {
+  return method === 'PUT' && key.endsWith('-0001-users.jsonl')
+}
