@@ -13,7 +13,7 @@ export type RunsCommand = { readonly runs: true; readonly json: boolean }
  * @throws UsageError, and whatever reading the bucket throws
  */
 export async function showRuns({ json }: RunsCommand, terminal: Terminal): Promise<number> {
-  const place = await openPlace(process.env, (text) => void terminal.err.write(`${text}\n`))
+  const place = await openPlace(process.env, (text) => terminal.err.write(`${text}\n`))
   try {
     const runs = await withToolsHere(listRuns)
     terminal.out.write(json ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs))

@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto'
+import type { Sql } from 'postgres'
+import { readUsers } from '../../lambda/ledger/read.ts'
+import { planUser } from '../../lambda/rules/plan.ts'
+import { instantToLedgerTime } from '../../lambda/rules/times.ts'
+import type { ChangePlan, Rules } from '../../lambda/rules/types.ts'
+
+const AT_ONCE = 50
+
+const rulesAt = (instant: string): Rules => ({ instant: instantToLedgerTime(instant), minGrantAgeSeconds: 60, correctionDescriptions: [] })
+
+async function internalIds(sql: Sql): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select id from kilocode_users where lower(google_user_email) like any (array['%@kilocode.ai', '%@kilo.ai']) order by id
+  `
+  return rows.map(({ id }) => id)
+}
+
+/** The plans of all internal users, as the floor needs them beforehand. */
+export async function planAll(sql: Sql, instant: string): Promise<ChangePlan[]> {
+  const plans: ChangePlan[] = []
+  const ids = await internalIds(sql)
+  for (let from = 0; from < ids.length; from += 500) {
+    for (const reading of (await readUsers(sql, ids.slice(from, from + 500))).values()) {
+      const plan = planReading(reading, instant)
+      if (plan) plans.push(plan)
+    }
+  }
+  return plans
+}
+
+function planReading(reading: Awaited<ReturnType<typeof readUsers>> extends Map<string, infer R> ? R : never, instant: string): ChangePlan | null {
+  if ('unusable' in reading) throw reading.unusable
+  const plan = planUser(reading.user, reading.rows, rulesAt(instant), { named: false, takenLinks: new Set() })
+  return plan.change ? plan : null
+}
+
+/**
+ * What a careful script does today: user by user, 50 at once, read, date, read again, then a transaction of user update,
+ * closing rows, one baseline update at a time, and a correction. No logs. `write` false is its dry run.
+ */
+export async function perUser(sql: Sql, instant: string, write: boolean): Promise<number> {
+  const ids = (await internalIds(sql)).values()
+  let users = 0
+  const worker = async (): Promise<void> => {
+    for (const id of ids) {
+      users++
+      await oneUser(sql, id, instant, write)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  return users
+}
+
+async function oneUser(sql: Sql, id: string, instant: string, write: boolean): Promise<void> {
+  const first = (await readUsers(sql, [id])).get(id)
+  const plan = first && planReading(first, instant)
+  if (!plan || !write) return
+  const dated = plan.change.grants.filter(({ targeted }) => targeted).map(({ grant }) => grant.id)
+  await sql`
+    update credit_transactions set expiry_date = ${instant}::text::timestamptz
+    where id in (select jsonb_array_elements_text(${JSON.stringify(dated)}::text::jsonb)::uuid)
+  `
+  await readUsers(sql, [id])
+  const { user, change } = plan
+  await sql.begin(async (tx) => {
+    const updated = await tx`
+      update kilocode_users
+      set total_microdollars_acquired = ${String(change.acquiredMicrodollars)}::text::bigint,
+          next_credit_expiration_at = ${change.nextCreditExpirationAt}::text::timestamptz, updated_at = now()
+      where id = ${id} and total_microdollars_acquired = ${String(user.acquiredMicrodollars)}::text::bigint
+    `
+    if (updated.count !== 1) throw new Error(`The user ${id} changed.`)
+    await tx`insert into credit_transactions ${tx(change.closings.map((row) => closingColumns(id, row)))}`
+    for (const { grant, expirationBaselineMicrodollars } of change.grants) {
+      await tx`
+        update credit_transactions set expiration_baseline_microdollars_used = ${String(expirationBaselineMicrodollars)}::text::bigint
+        where id = ${grant.id}
+      `
+    }
+    if (change.correction) await tx`insert into credit_transactions ${tx(correctionColumns(id, change.correction))}`
+  })
+}
+
+type Row = ReturnType<typeof closingColumns>
+
+function closingColumns(userId: string, row: ChangePlan['change']['closings'][number]) {
+  return {
+    id: randomUUID() as string,
+    kilo_user_id: userId,
+    amount_microdollars: row.amountMicrodollars,
+    is_free: row.grant.isFree,
+    description: row.description,
+    credit_category: 'credits_expired',
+    original_transaction_id: row.grant.id as string | null,
+    created_at: row.createdAt,
+    original_baseline_microdollars_used: row.originalBaselineMicrodollars,
+  }
+}
+
+function correctionColumns(userId: string, correction: NonNullable<ChangePlan['change']['correction']>): Row {
+  return {
+    id: randomUUID(),
+    kilo_user_id: userId,
+    amount_microdollars: correction.amountMicrodollars,
+    is_free: true,
+    description: correction.description,
+    credit_category: 'accounting_adjustment',
+    original_transaction_id: null,
+    created_at: correction.createdAt,
+    original_baseline_microdollars_used: correction.originalBaselineMicrodollars,
+  }
+}
+
+/** The rows of plans, made ready for `floor`. */
+export function floorRows(plans: readonly ChangePlan[]): { users: string; grants: string; rows: string } {
+  return {
+    users: JSON.stringify(plans.map(({ user, change }) => [user.id, change.acquiredMicrodollars, change.nextCreditExpirationAt])),
+    grants: JSON.stringify(plans.flatMap(({ change }) => change.grants.map((g) => [g.grant.id, g.expiryDate, g.expirationBaselineMicrodollars]))),
+    rows: JSON.stringify(
+      plans.flatMap(({ user, change }) => [
+        ...change.closings.map((row) => closingColumns(user.id, row)),
+        ...(change.correction ? [correctionColumns(user.id, change.correction)] : []),
+      ]),
+    ),
+  }
+}
+
+/** The same rows by three set-based statements in one transaction: no reading, no planning, no logs. */
+export async function floor(sql: Sql, { users, grants, rows }: ReturnType<typeof floorRows>): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`
+      update kilocode_users u
+      set total_microdollars_acquired = (p ->> 1)::bigint, next_credit_expiration_at = (p ->> 2)::timestamptz, updated_at = now()
+      from jsonb_array_elements(${users}::text::jsonb) as p where u.id = p ->> 0
+    `
+    await tx`
+      update credit_transactions c
+      set expiry_date = (g ->> 1)::timestamptz, expiration_baseline_microdollars_used = (g ->> 2)::bigint
+      from jsonb_array_elements(${grants}::text::jsonb) as g where c.id = (g ->> 0)::uuid
+    `
+    await tx`
+      insert into credit_transactions (
+        id, kilo_user_id, amount_microdollars, is_free, description, credit_category,
+        original_transaction_id, created_at, original_baseline_microdollars_used
+      )
+      select * from jsonb_to_recordset(${rows}::text::jsonb) as r(
+        id uuid, kilo_user_id text, amount_microdollars bigint, is_free boolean, description text, credit_category text,
+        original_transaction_id uuid, created_at timestamptz, original_baseline_microdollars_used bigint
+      )
+    `
+  })
+}
