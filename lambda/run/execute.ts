@@ -8,7 +8,7 @@ import { exceedsPlan, type PlanShown } from './bound.ts'
 import { rowId } from './ids.ts'
 import { type Planned, planReading, rulesOf } from './planning.ts'
 import { closingsBefore, exceedsPlanLine, mutationLines, planLine } from './records.ts'
-import type { Known, Planning, Writing } from './write-page.ts'
+import type { Known, Planning, Writing } from './one-attempt.ts'
 
 export type ExecuteCandidate = Candidate & { readonly planned: PlannedUser }
 

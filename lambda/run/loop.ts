@@ -16,7 +16,8 @@ import { unfinished } from './ranges.ts'
 import { loggedChangesOf, rollbackDryPage, rollingBack } from './rollback.ts'
 import { correctedIn, type Recovered } from './settling.ts'
 import type { Tools } from './tools.ts'
-import { type PageWork, writePage } from './write-page.ts'
+import type { PageWork } from './one-attempt.ts'
+import { writePage } from './write-page.ts'
 
 /** Before each page, this much time must be left: three times the slowest page so far, within these bounds. */
 const RESERVE_PAGES = 3

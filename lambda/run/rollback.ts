@@ -11,7 +11,7 @@ import { rulesOf } from './planning.ts'
 import { closingsBefore } from './records.ts'
 import { undoLine, undoMutations, untouchedLine } from './rollback-records.ts'
 import type { Tools } from './tools.ts'
-import type { Known, Planning, Writing } from './write-page.ts'
+import type { Known, Planning, Writing } from './one-attempt.ts'
 
 export type UndoCandidate = Candidate & { readonly undo: Undo }
 

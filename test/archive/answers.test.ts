@@ -1,40 +1,17 @@
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { startS3, type S3Request, type S3Server } from '../../bin/sandbox/s3.ts'
+import { expect, test } from 'vitest'
+import type { S3Request } from '../../bin/sandbox/s3.ts'
 import { attemptId } from '../../lambda/archive/keys.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { buildScenario } from '../faults/scenario.ts'
-import { goOnUntilClosed, isOutcome, openPlace, openRun, type Place } from '../faults/stall.ts'
-import { auditAndLogs, auditJob } from '../support/audit.ts'
+import { goOnUntilClosed, isOutcome, openRun } from '../faults/stall.ts'
+import { auditAndLogs } from '../support/audit.ts'
 import { keys, readText } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
-import { dump, freshDatabase } from '../support/ledger.ts'
+import { dump } from '../support/ledger.ts'
+import { EVENT, place, s3, useScenarioPlaces } from '../support/scenario-place.ts'
 
 /** What S3 may answer to a run, and what may be wrong with what it has kept: a named error or the right end, never a guess. */
-const EVENT = { execute: true, batchSize: 4, concurrency: 1 }
-
-let s3: S3Server
-let template: string
-let place: Place
-const drops: (() => Promise<void>)[] = []
-
-beforeAll(async () => {
-  s3 = await startS3()
-  const made = await freshDatabase()
-  await buildScenario(made.sql)
-  await auditJob(made.sql)
-  await made.sql.end()
-  template = new URL(made.url).pathname.slice(1)
-})
-afterAll(async () => {
-  for (const drop of drops) await drop()
-  await s3.stop()
-})
-beforeEach(async () => {
-  const opened = await openPlace(template, s3, () => 'pass')
-  drops.push(async () => opened.drop())
-  place = opened
-})
+useScenarioPlaces()
 
 /** As in Lambda: a request that fails is tried again. */
 const execute = () => invokeJob({ databaseUrl: place.url, bucket: place.bucket }, EVENT)
