@@ -40,8 +40,9 @@ export async function closeRun(holding: Holding, verdict: Verdict, tools: Tools)
   const summary = await storeCard(tools.store, card)
   await storeManifest(holding, logs, summary, tools)
   await holding.update({ closed: decided, lease: null })
-  await freeWriter(run, tools)
+  // Before the writer is freed: whoever comes after a cut here only finds a closed run.
   tools.onClosed(card)
+  await freeWriter(run, tools)
   return card
 }
 

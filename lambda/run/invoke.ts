@@ -9,7 +9,7 @@ import { freeWriter } from './close.ts'
 import { RunRefused } from './errors.ts'
 import { knownRun } from './known-run.ts'
 import { acquire, hold } from './lease.ts'
-import { payloadOf, prepareRun } from './open.ts'
+import { checkRequest, payloadOf, prepareRun } from './open.ts'
 import { asksForSame, isSentAgain, type OpeningRequest } from './selection.ts'
 import { standingOf } from './standing.ts'
 import { status } from './status.ts'
@@ -37,11 +37,19 @@ export async function invoke(payload: Payload, tools: Tools): Promise<ExitCard> 
 async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
   const run = await runOfKey(request, tools)
   if (run) return goOn(run, tools)
-  if (request.restart !== undefined) {
-    const card = await closeForRestart(request, request.restart, tools)
-    if (card) return card
-  }
+  if (request.restart !== undefined) return beginAnew(request, request.restart, tools)
   return isWriting(request.mode) ? openOrGoOn(request, tools) : openDry(request, tools)
+}
+
+async function beginAnew(request: OpeningRequest, restart: string, tools: Tools): Promise<ExitCard> {
+  const card = await closeForRestart(request, restart, tools)
+  if (card) return card
+  try {
+    return await openOrGoOn(request, tools)
+  } catch (error) {
+    if (!(error instanceof RunRefused)) throw error
+    throw new RunRefused(`${error.message} Before that, the run ${restart} was closed, as "restart" asked.`, { cause: error })
+  }
 }
 
 /** A request key that has a run already means that run, however late the duplicate comes. @throws RunRefused */
@@ -58,9 +66,13 @@ async function runOfKey(request: OpeningRequest, tools: Tools): Promise<Run | nu
 /** Closes the run that is to be restarted; a card where it is not closed yet, so that nothing may be begun. @throws RunRefused */
 async function closeForRestart(request: OpeningRequest, runId: string, tools: Tools): Promise<ExitCard | null> {
   const run = await knownRun(runId, tools)
+  if (!isWriting(run.mode)) {
+    throw new RunRefused(`field "restart": ${runId} is a ${run.mode}, and only a writing run can be restarted. Nothing was done. To execute what a dry run showed, send {"execute": true, "plan": "<its id>"}.`)
+  }
   if (request.kind === 'run' && request.plan !== undefined && run.selection.plan === request.plan) {
     throw new RunRefused(`The plan ${request.plan} belongs to the run ${runId}, and a plan is executed once: it cannot be restarted. Nothing was done. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"} and make a new dry run.`)
   }
+  await checkRequest(request, tools)
   const card = await cancel(run, tools)
   if (card.status !== 'busy' && card.status !== 'incomplete') return null
   return { ...card, next: { text: 'stop that run, and begin anew', payload: payloadOf(request) } }

@@ -1,5 +1,5 @@
 import { type Held, readCursor, swapCursor } from '../archive/cursor.ts'
-import { type Cursor, isWriting, type Run } from '../archive/documents.ts'
+import { type Cursor, isWriting, type Run, type Verdict } from '../archive/documents.ts'
 import { LeaseLost } from '../archive/errors.ts'
 import { databaseClock } from '../ledger/clock.ts'
 import { LONGEST_ORPHAN_MS } from '../ledger/transaction.ts'
@@ -18,8 +18,11 @@ export type Holding = {
   readonly predecessorReleased: boolean
   /** The cursor as it was last written. */
   cursor(): Cursor
-  /** Adds a finished page: its outcome counts from now on. @throws LeaseLost, ArchiveUnavailable */
-  finish(result: PageResult): Promise<void>
+  /**
+   * Adds a finished page: its outcome counts from now on. With a verdict, in the same write, the run is to end so.
+   * @throws LeaseLost, ArchiveUnavailable
+   */
+  finish(result: PageResult, verdict: Verdict | null): Promise<void>
   /** Writes the cursor with these changes. @throws LeaseLost, ArchiveUnavailable */
   update(change: Partial<Cursor>): Promise<void>
 }
@@ -59,7 +62,7 @@ export function hold(run: Run, taken: Held<Cursor>, predecessorReleased: boolean
     waiting = []
     if (changes.length === 0) return
     const next = changes.reduce((cursor, change) => change(cursor), held.document)
-    const written = await swapCursor(tools.store, held, { ...next, progressAt: tools.now().toISOString() })
+    const written = await swapCursor(tools.store, held, { ...next, progressAt: progressAt(held.document, next, tools) })
     if (!written) throw new LeaseLost(`Another invocation has taken over the run ${run.runId}. Nothing more is written here.`)
     held = written
   }
@@ -75,9 +78,16 @@ export function hold(run: Run, taken: Held<Cursor>, predecessorReleased: boolean
     leaseExpiresAt: lease.expiresAt,
     predecessorReleased,
     cursor: () => held.document,
-    finish: (result) => save((cursor) => withPage(cursor, result, lease.epoch)),
+    finish: (result, verdict) =>
+      save((cursor) => ({ ...withPage(cursor, result, lease.epoch), closing: cursor.closing ?? verdict })),
     update: (change) => save((cursor) => ({ ...cursor, ...change })),
   }
+}
+
+/** To take or give back a lease is no progress: a run that fails every time it is tried must not look alive. */
+function progressAt(before: Cursor, after: Cursor, tools: Tools): string {
+  const stands = before.finished === after.finished && before.closing === after.closing && before.closed === after.closed
+  return stands ? before.progressAt : tools.now().toISOString()
 }
 
 function withPage(cursor: Cursor, result: PageResult, epoch: number): Cursor {

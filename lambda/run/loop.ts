@@ -100,7 +100,8 @@ async function workOnPage(
     ? await writeList({ run, list, epoch, leaseExpiresAt, corrections, recovered, tools })
     : { result: await showPage(run, list, epoch, tools), stop: null }
   await putOutcome(tools.store, run.runId, page, epoch, result.lines)
-  await holding.finish(result)
+  // With the page, so that no cut in between forgets why the run stops.
+  await holding.finish(result, stop === null ? null : { status: 'stopped', why: stop })
   return stop
 }
 

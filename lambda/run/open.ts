@@ -59,6 +59,19 @@ export async function prepareRun(request: OpeningRequest, tools: Tools): Promise
   return { run, cursor: await createCursor(tools.store, cursor) }
 }
 
+/**
+ * All that can be said of a request without a look at the users: before anything is done for it.
+ * @throws InvalidEvent, RunRefused, LedgerUnavailable
+ */
+export async function checkRequest(request: OpeningRequest, tools: Tools): Promise<void> {
+  limitsOf(request, tools.config)
+  if (request.kind === 'rollback') {
+    // The run that is to be closed first may be the one to be undone.
+    if (request.rollback !== request.restart) await rollbackTarget(request.rollback, tools)
+  } else if (request.plan === undefined) askedUsers(request, tools.config)
+  else await approvedDryRun(request.plan, await databaseClock(tools.ledger.writer), tools)
+}
+
 type Frozen = Pick<Run, 'selection' | 'settings' | 'matched' | 'concerns'> & { readonly lists: Matches['lists'] }
 
 /** Where the page lists come from: the ledger, an approved dry run, or the mutation log of the run to be undone. */

@@ -97,6 +97,6 @@ export async function finishRecovered(holding: Holding, recovered: Recovered, to
     const results = new Map(list.userIds.map((id) => [id, known.get(id) ?? bareResult(run, id, null, 'not_reached')]))
     const result = pageResult(run, list, results, tools.now())
     await putOutcome(tools.store, run.runId, page, epoch, result.lines)
-    await holding.finish(result)
+    await holding.finish(result, null)
   }
 }

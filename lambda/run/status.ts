@@ -1,4 +1,4 @@
-import { readCursor, readRun, readWriter } from '../archive/cursor.ts'
+import { readRun, readWriter } from '../archive/cursor.ts'
 import type { Cursor, Run } from '../archive/documents.ts'
 import { listRunIds } from '../archive/marks.ts'
 import type { ExitCard } from '../exit-card.ts'
@@ -9,13 +9,16 @@ import { noTotals } from './totals.ts'
 
 /**
  * The exit card of a run as it stands, without any work; null means the open writing run, or else the latest run.
- * Whichever is asked for, it also tells for how long the open writing run has made no progress.
+ * Whichever is asked for, it also tells for how long a run that is open has made no progress: the open writing run, or
+ * the latest run, whichever is worse.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function status(asked: Run | null, tools: Tools): Promise<ExitCard> {
   const openId = (await readWriter(tools.store))?.document.runId ?? null
-  tools.onIdle(openId === null ? 0 : await idleSeconds(openId, tools))
-  const run = asked ?? (await latestRun(openId, tools))
+  const latest = await latestRun(tools)
+  const open = openId === null ? null : await readRun(tools.store, openId)
+  tools.onIdle(Math.max(await idleSeconds(open, tools), await idleSeconds(latest, tools)))
+  const run = asked ?? open ?? latest
   return run ? cardAsItStands(run, tools) : noRunYet(tools)
 }
 
@@ -37,9 +40,9 @@ export async function cardAsItStands(run: Run, tools: Tools): Promise<ExitCard> 
 
 const NOTHING = { usersTotal: 0, usersDone: 0, totals: noTotals() }
 
-async function idleSeconds(openId: string, tools: Tools): Promise<number> {
-  const { document: cursor } = await readCursor(tools.store, openId)
-  return cursor.closed ? 0 : (tools.now().getTime() - Date.parse(cursor.progressAt)) / 1000
+async function idleSeconds(run: Run | null, tools: Tools): Promise<number> {
+  const standing = run && (await standingOf(run, tools))
+  return standing?.is === 'open' ? (tools.now().getTime() - Date.parse(standing.cursor.progressAt)) / 1000 : 0
 }
 
 function whoIsAtWork({ lease, closing }: Cursor): string {
@@ -47,11 +50,17 @@ function whoIsAtWork({ lease, closing }: Cursor): string {
   return lease ? `${what}; an invocation holds its lease until ${lease.expiresAt}` : `${what}, and nobody is at work on it`
 }
 
-async function latestRun(openId: string | null, tools: Tools): Promise<Run | null> {
-  if (openId !== null) return readRun(tools.store, openId)
-  let latest = ''
-  for await (const id of listRunIds(tools.store)) if (id > latest) latest = id
-  return latest === '' ? null : readRun(tools.store, latest)
+/** The latest run that came into being; what only was prepared (by the loser of two openings, say) is passed over while there is another. */
+async function latestRun(tools: Tools): Promise<Run | null> {
+  const ids: string[] = []
+  for await (const id of listRunIds(tools.store)) ids.push(id)
+  let prepared: Run | null = null
+  for (const id of ids.toSorted().toReversed()) {
+    const run = await readRun(tools.store, id)
+    if (run && (await standingOf(run, tools)).is !== 'unopened') return run
+    prepared ??= run
+  }
+  return prepared
 }
 
 function noRunYet(tools: Tools): ExitCard {

@@ -138,6 +138,18 @@ describe('the corrections limit', () => {
     expect(await invoke({ limits: { correctionsUsd: 2 } })).toMatchObject({ status: 'complete', totals: { corrected: '$2.00' } })
   })
 
+  test('a stop holds, even when the invocation is cut off right after it', async () => {
+    await addUsers(9, overdrawn)
+    const event = { execute: true, concurrency: 1, batchSize: 3, limits: { correctionsUsd: 2 } }
+    const cutOff = () => {
+      throw new Error('cut off')
+    }
+    await expect(invokeJob({ databaseUrl: database.url, bucket }, event, { host: { onProgress: cutOff } })).rejects.toThrow('cut off')
+    const card = await invoke(event)
+    expect(card).toMatchObject({ status: 'stopped', why: expect.stringContaining('the limit of $2.00'), totals: { usersProcessed: 0, usersNotReached: 9 } })
+    expectTheSum(card)
+  })
+
   test('what earlier invocations of the run corrected counts', async () => {
     await addUsers(9, overdrawn)
     let looks = 4

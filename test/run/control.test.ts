@@ -47,6 +47,13 @@ async function crash(event: object, nth: number, after: boolean): Promise<void> 
 }
 
 /** What a status says of idle time, beside its card. */
+/** As if the run had made no progress since the beginning of the year. */
+async function ageCursor(runId: string): Promise<void> {
+  const cursor = `state/${runId}/cursor.json`
+  const stored = JSON.stringify({ ...(await readDocument(bucket, cursor)), progressAt: '2026-01-01T00:00:00.000Z' })
+  await fetch(`${bucket.endpoint}/${bucket.bucket}/${cursor}`, { method: 'PUT', body: stored })
+}
+
 async function statusOf(runId: string): Promise<{ card: ExitCard; idle: number[] }> {
   const idle: number[] = []
   return { card: await invoke({ status: runId }, { host: { onIdle: (seconds) => void idle.push(seconds) } }), idle }
@@ -78,21 +85,29 @@ describe('status', () => {
     expect(card).toMatchObject({ status: 'incomplete', why: expect.stringMatching(/lease until 2026-11-22T06:15:25/), progress: { usersDone: 2 } })
   })
 
-  test('the idle time is that of the open writing run, whichever run is asked for, and however new a dry run is', async () => {
+  test('the idle time is that of the open writing run, whichever run is asked for, or of the latest run while that is open', async () => {
     const dry = await invoke({})
     const open = await openRun()
-    const cursor = `state/${open.runId}/cursor.json`
-    const stored = JSON.stringify({ ...(await readDocument(bucket, cursor)), progressAt: '2026-01-01T00:00:00.000Z' })
-    await fetch(`${bucket.endpoint}/${bucket.bucket}/${cursor}`, { method: 'PUT', body: stored })
+    await ageCursor(open.runId)
     expect((await statusOf(dry.runId)).idle[0]).toBeGreaterThan(86_400)
     expect((await statusOf('latest')).idle[0]).toBeGreaterThan(86_400)
     await invoke({ cancel: open.runId })
-    // A dry run that nobody went on with is no open writing run.
     await setClock(sql, LATER)
     const left = await invoke({ batchSize: 2, concurrency: 1 }, timeForPages(1))
+    await ageCursor(left.runId)
     const { card, idle } = await statusOf('latest')
     expect(card).toMatchObject({ runId: left.runId, status: 'incomplete' })
-    expect(idle).toEqual([0])
+    expect(idle[0]).toBeGreaterThan(86_400)
+    await invoke({ cancel: left.runId })
+    expect((await statusOf('latest')).idle).toEqual([0])
+  })
+
+  test('latest passes over what was prepared and never opened', async () => {
+    const done = await invoke(EVENT)
+    team.s3.setHooks(bucket.bucket, { before: (request) => (request.method === 'PUT' && request.key === 'control/writer.json' ? 'drop' : undefined) })
+    expect(await failure(EVENT)).toMatchObject({ name: 'ArchiveUnavailable' })
+    team.s3.setHooks(bucket.bucket, undefined)
+    expect((await statusOf('latest')).card).toMatchObject({ runId: done.runId, status: 'complete' })
   })
 
   test('of a refused run: its card', async () => {

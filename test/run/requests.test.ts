@@ -161,6 +161,29 @@ describe('restart', () => {
     expect(done.runId).not.toBe(old.runId)
   })
 
+  test.each<[string, object]>([
+    ['a domain that is not configured', { domains: ['unknown.com'] }],
+    ['a limit above the configured one', { limits: { users: 1_000_000 } }],
+    ['a plan that nobody knows', { plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' }],
+  ])('a request that cannot be granted closes nothing: %s', async (_, fields) => {
+    const open = await invoke(EVENT, timeForPages(1))
+    expect(await failure({ execute: true, ...fields, restart: open.runId })).toBeInstanceOf(Error)
+    expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
+  })
+
+  test('what only the ledger can refuse is said together with what was closed', async () => {
+    const open = await invoke(EVENT, timeForPages(1))
+    const refused = await failure({ execute: true, userIds: ['nobody'], restart: open.runId })
+    expect(refused).toMatchObject({ name: 'RunRefused', message: expect.stringContaining(`the run ${open.runId} was closed, as "restart" asked`) })
+  })
+
+  test('a dry run is not restarted, which a slip for "plan" would ask for', async () => {
+    const { runId } = await invoke({})
+    const before = await state()
+    expect(await failure({ execute: true, restart: runId })).toMatchObject({ name: 'RunRefused', message: expect.stringContaining('"plan"') })
+    expect(await state()).toEqual(before)
+  })
+
   test('a run that executes a plan cannot be restarted with that plan, and is not closed for it', async () => {
     const plan = await invoke({ batchSize: 2, concurrency: 1 })
     const bound = { execute: true, plan: plan.runId, concurrency: 1 }
