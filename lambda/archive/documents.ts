@@ -35,6 +35,10 @@ export type Verdict = z.infer<typeof verdict>
 const lease = z.object({ invocationId: z.string(), epoch: z.int(), expiresAt: instant })
 export type Lease = z.infer<typeof lease>
 
+/** Size, lines and SHA-256 of a stored file, as the manifest lists it. */
+const fingerprint = z.object({ key: z.string(), bytes: z.int(), lines: z.int(), sha256: z.string() })
+export type Fingerprint = z.infer<typeof fingerprint>
+
 export const cursorSchema = z.object({
   runId: z.string(),
   mode: z.string(),
@@ -58,6 +62,8 @@ export const cursorSchema = z.object({
   progressAt: instant,
   /** How the run is to end, decided once; from then on there are no more pages, only closing. */
   closing: verdict.nullable(),
+  /** The whole logs that are written and checked already: closing goes on behind them. */
+  wholeLogs: z.array(fingerprint),
   /** How it ended: the run is closed. */
   closed: verdict.nullable(),
 })

@@ -1,13 +1,10 @@
 import { createHash } from 'node:crypto'
 import type * as z from 'zod'
-import { parseDocument } from './documents.ts'
+import { type Fingerprint, parseDocument } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { logKey, type LogKind } from './keys.ts'
 import { JSONL_TYPE } from './segments.ts'
 import { createFromStream, readBytes, type Store } from './store.ts'
-
-/** Size, lines and SHA-256 of a stored file, as the manifest lists it. */
-export type Fingerprint = { readonly key: string; readonly bytes: number; readonly lines: number; readonly sha256: string }
 
 /**
  * Streams segments together into a run's whole log of one kind, in the order given, holding only a few parts in

@@ -1,8 +1,8 @@
 import { readWriter, swapWriter } from '../archive/cursor.ts'
 import { type Cursor, isWriting, parseDocument, type Run, serialize, type Totals, type Verdict } from '../archive/documents.ts'
-import { type LogKind, runFileKey, segmentKey } from '../archive/keys.ts'
+import { LOG_KINDS, logKey, type LogKind, runFileKey, segmentKey } from '../archive/keys.ts'
 import { mark } from '../archive/marks.ts'
-import { assembleLog, type Fingerprint, fingerprint } from '../archive/logs.ts'
+import { assembleLog, fingerprint } from '../archive/logs.ts'
 import { create, get } from '../archive/store.ts'
 import type { ExitCard } from '../exit-card.ts'
 import { cardOf } from './card.ts'
@@ -13,7 +13,7 @@ import { storeCard } from './stored-card.ts'
 import type { Tools } from './tools.ts'
 import { addUserLine, countedSchema, noTotals } from './totals.ts'
 
-/** A whole log is one step of closing; it is not begun with less time left than this. */
+/** A whole log is one step of closing, which the cursor remembers; it is not begun with less time left than this. */
 const STEP_MS = 5_000
 
 /**
@@ -27,18 +27,20 @@ export async function closeRun(holding: Holding, verdict: Verdict, tools: Tools)
   if (!holding.cursor().closing) await holding.update({ closing: verdict })
   const decided = holding.cursor().closing ?? verdict
 
-  const logs: Fingerprint[] = []
-  const counted = { totals: noTotals() }
-  for (const kind of ['users', 'mutations', 'errors'] as const) {
-    if (tools.timeLeft() < STEP_MS) return null
+  for (const kind of LOG_KINDS) {
     const cursor = holding.cursor()
+    if (cursor.wholeLogs.some(({ key }) => key === logKey(run.runId, kind))) continue
+    if (tools.timeLeft() < STEP_MS) return null
+    const counted = { totals: noTotals() }
     const onEnd = () => compareTotals(run.runId, kind, counted.totals, cursor.totals)
-    logs.push(await assembleLog(tools.store, run.runId, kind, segmentsOf(cursor, kind), recounter(kind, counted), onEnd))
+    const log = await assembleLog(tools.store, run.runId, kind, segmentsOf(cursor, kind), recounter(kind, counted), onEnd)
+    await holding.update({ wholeLogs: [...cursor.wholeLogs, log] })
   }
+  compareLines(holding.cursor())
 
   const card = cardOf(run, holding.cursor(), decided, tools)
   const summary = await storeCard(tools.store, card)
-  await storeManifest(holding, logs, summary, tools)
+  await storeManifest(holding, summary, tools)
   await holding.update({ closed: decided, lease: null })
   // Before the writer is freed: whoever comes after a cut here only finds a closed run.
   tools.onClosed(card)
@@ -86,20 +88,34 @@ function recounter(kind: LogKind, counted: { totals: Totals }): (line: string, s
   }
 }
 
-/** What the logs so far cannot show, since they are assembled one after the other. */
-const NOT_COUNTED_YET: Record<LogKind, Partial<Totals>> = { users: { mutationLines: 0, errorLines: 0 }, mutations: { errorLines: 0 }, errors: {} }
-
 /**
- * Before there is a whole log of this kind, so that a damaged segment can be restored. Users without grants have no
- * line unless they are flagged, so theirs is the one count that the logs cannot show.
+ * Compares what one kind of log comes to with the cursor, before there is a whole log of that kind, so that a damaged
+ * segment can be restored. Users without grants have no line unless they are flagged, so theirs is the one count that
+ * the logs cannot show.
  */
-function compareTotals(runId: string, kind: LogKind, fromLogs: Totals, fromCursor: Totals): void {
-  const [logs, cursor] = [fromLogs, fromCursor].map((totals) => sortedJson({ ...totals, usersWithoutGrants: 0, ...NOT_COUNTED_YET[kind] }))
-  if (logs === cursor) return
-  throw new TotalsDiffer(`The logs of ${runId} come to ${logs}, its cursor to ${cursor}. The run stays open; compare its segments with the database before anything else.`)
+function compareTotals(runId: string, kind: LogKind, fromLog: Totals, fromCursor: Totals): void {
+  const [log, cursor] = [fromLog, fromCursor].map((totals) => sortedJson(shownBy(kind, totals)))
+  if (log === cursor) return
+  throw new TotalsDiffer(`The ${kind} log of ${runId} comes to ${log}, its cursor to ${cursor}. The run stays open; compare its segments with the database before anything else.`)
 }
 
-function sortedJson(totals: Totals): string {
+/** Nothing may be added to a run once a whole log of it is written; if it was, the log is too short. */
+function compareLines({ runId, totals, wholeLogs }: Cursor): void {
+  const counted = { users: totals.userLines, mutations: totals.mutationLines, errors: totals.errorLines }
+  for (const kind of LOG_KINDS) {
+    const log = wholeLogs.find(({ key }) => key === logKey(runId, kind))
+    if (log?.lines === counted[kind]) continue
+    throw new TotalsDiffer(`The whole ${kind} log of ${runId} has ${log?.lines} lines, its cursor counts ${counted[kind]}. The run stays open; compare its segments with the log.`)
+  }
+}
+
+function shownBy(kind: LogKind, totals: Totals): Partial<Totals> {
+  if (kind === 'mutations') return { mutationLines: totals.mutationLines }
+  if (kind === 'errors') return { errorLines: totals.errorLines }
+  return { ...totals, usersWithoutGrants: 0, mutationLines: 0, errorLines: 0 }
+}
+
+function sortedJson(totals: Partial<Totals>): string {
   return JSON.stringify(totals, (_, value: unknown) =>
     typeof value === 'object' && value !== null
       ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
@@ -107,10 +123,11 @@ function sortedJson(totals: Totals): string {
   )
 }
 
-async function storeManifest({ run }: Holding, logs: readonly Fingerprint[], summary: string, tools: Tools): Promise<void> {
+async function storeManifest(holding: Holding, summary: string, tools: Tools): Promise<void> {
+  const { run } = holding
   const runKey = runFileKey(run.runId, 'run')
   const stored = await get(tools.store, runKey)
-  const files = [...logs, fingerprint(runKey, stored?.body ?? ''), fingerprint(runFileKey(run.runId, 'summary'), summary)]
+  const files = [...holding.cursor().wholeLogs, fingerprint(runKey, stored?.body ?? ''), fingerprint(runFileKey(run.runId, 'summary'), summary)]
   const manifest = { runId: run.runId, softwareVersion: run.softwareVersion, files }
   await create(tools.store, runFileKey(run.runId, 'manifest'), serialize(manifest), 'application/json')
 }

@@ -134,6 +134,7 @@ function firstCursor(run: Run, databaseNow: string, tools: Tools): Omit<Cursor, 
     errorRun: { error: null, users: 0 },
     progressAt: databaseNow,
     closing: null,
+    wholeLogs: [],
     closed: null,
   }
 }

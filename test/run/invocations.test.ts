@@ -79,7 +79,7 @@ test.each([0, 1, 2])('twenty invocations and more that stop at random points com
   const dice = random(SEED + nth)
   let invocations = 1
   let done = -1
-  const next = (): Promise<ExitCard> => invoke(place, EVENT, timeForLooks(2 + Math.floor(dice() * 2.5)))
+  const next = (): Promise<ExitCard> => invoke(place, EVENT, timeForLooks(2 + Math.floor(dice() * 3)))
   let card = await next()
   for (; card.status === 'incomplete' && invocations < 300; invocations++) {
     expect(card).toMatchObject({ next: { payload: { resume: card.runId } } })
