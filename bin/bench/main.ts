@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import { floor, floorRows, perUser, planAll } from './contenders.ts'
 import { BENCH, stateHash } from './ledger.ts'
-import { distance, scale, sparse } from './more.ts'
+import { distance, median, scale, sparse } from './more.ts'
 import type { Seen } from './proxy.ts'
 import { type JobResult, runJob } from './run-job.ts'
 import { type BenchDatabase, startBenchDatabase } from './servers.ts'
@@ -20,7 +20,6 @@ const { values } = parseArgs({
 })
 
 const event: object = JSON.parse(values.event)
-const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 async function timed<T>(work: () => Promise<T>): Promise<{ seconds: number; value: T }> {

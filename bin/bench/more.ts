@@ -2,7 +2,8 @@ import { performance } from 'node:perf_hooks'
 import { runJob } from './run-job.ts'
 import { type BenchDatabase, startBenchDatabase } from './servers.ts'
 
-const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
+/** The middle one of some numbers; the upper one of the middle two. */
+export const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
 
 /** The job with 1 ms added to every database round trip and 15 ms to every S3 request, against the job without. */
 export async function distance(database: BenchDatabase, rounds: number, event: object): Promise<object> {

@@ -27,13 +27,11 @@ export const totalsSchema = z.object({
 export type Totals = z.infer<typeof totalsSchema>
 
 const closedStatus = z.enum(['complete', 'complete_with_errors', 'stopped', 'cancelled'])
-export type ClosedStatus = z.infer<typeof closedStatus>
 
 const verdict = z.object({ status: closedStatus, why: z.string() })
 export type Verdict = z.infer<typeof verdict>
 
 const lease = z.object({ invocationId: z.string(), epoch: z.int(), expiresAt: instant })
-export type Lease = z.infer<typeof lease>
 
 /** Size, lines and SHA-256 of a stored file, as the manifest lists it. */
 const fingerprint = z.object({ key: z.string(), bytes: z.int(), lines: z.int(), sha256: z.string() })

@@ -9,7 +9,8 @@ import { createFromStream, readBytes, type Store } from './store.ts'
 /**
  * Streams segments together into a run's whole log of one kind, in the order given, holding only a few parts in
  * memory, and shows each line to `onLine`, with the segment that it stands in. `onEnd` comes after the last line and
- * before there is a log: what either throws leaves none, so that a damaged segment can be restored. Doing it again is harmless: a log that is there already must be the same one, byte for byte.
+ * before there is a log: what either throws leaves none, so that a damaged segment can be restored. Doing it again is
+ * harmless: a log that is there already must be the same one, byte for byte.
  * @throws ArchiveCorrupt when a segment is missing or another log is there, ArchiveUnavailable
  */
 export async function assembleLog(

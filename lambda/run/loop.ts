@@ -47,7 +47,7 @@ export async function workThroughPages(holding: Holding, recovered: Recovered, t
         return
       }
       try {
-        ended ??= await cancelled(run.runId, tools)
+        ended ??= cancelledBy(await wishToCancel(run.runId, tools))
         if (ended) return
         const next = pages.next()
         if (next.done) return
@@ -72,9 +72,14 @@ function keepsLease(error: unknown): boolean {
   return error instanceof AttemptOpen || error instanceof LeaseLost
 }
 
-async function cancelled(runId: string, tools: Tools): Promise<LoopEnd | null> {
+/** Somebody's wish that a run be cancelled, as the reason why it ends; null where there is none. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function wishToCancel(runId: string, tools: Tools): Promise<string | null> {
   const cancel = await readCancel(tools.store, runId)
-  return cancel && { end: 'cancelled', why: `cancelled by ${cancel.by} at ${cancel.at}` }
+  return cancel && `cancelled by ${cancel.by} at ${cancel.at}`
+}
+
+function cancelledBy(why: string | null): LoopEnd | null {
+  return why === null ? null : { end: 'cancelled', why }
 }
 
 function stoppedBy(why: string | null): LoopEnd | null {

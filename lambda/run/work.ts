@@ -1,4 +1,3 @@
-import { readCancel } from '../archive/marks.ts'
 import { isWriting, type Verdict } from '../archive/documents.ts'
 import { LeaseLost } from '../archive/errors.ts'
 import type { ExitCard } from '../exit-card.ts'
@@ -6,7 +5,7 @@ import { cardOf } from './card.ts'
 import { closeRun, markRun } from './close.ts'
 import { AttemptOpen } from './errors.ts'
 import type { Holding } from './lease.ts'
-import { workThroughPages } from './loop.ts'
+import { wishToCancel, workThroughPages } from './loop.ts'
 import { finishRecovered, type Recovered, settleOpenPages } from './settling.ts'
 import { storeCard } from './stored-card.ts'
 import type { Tools } from './tools.ts'
@@ -22,7 +21,7 @@ export async function work(holding: Holding, tools: Tools): Promise<ExitCard> {
   try {
     const foreign = await markRun(run, tools)
     const recovered = isWriting(run.mode) ? await settleOpenPages(holding, tools) : new Map()
-    const verdict = holding.cursor().closing ?? foreign ?? (await wishToCancel(holding, tools)) ?? (await verdictOfPages(holding, recovered, tools))
+    const verdict = holding.cursor().closing ?? foreign ?? (await verdictOfWish(holding, tools)) ?? (await verdictOfPages(holding, recovered, tools))
     if (verdict && !isComplete(verdict)) await finishRecovered(holding, recovered, tools)
     const card = verdict && (await closeRun(holding, verdict, tools))
     return card ?? (await leaveIncomplete(holding, 'the time of this invocation is up', tools))
@@ -35,16 +34,15 @@ function isComplete({ status }: Verdict): boolean {
   return status === 'complete' || status === 'complete_with_errors'
 }
 
-async function wishToCancel({ run }: Holding, tools: Tools): Promise<Verdict | null> {
-  const cancel = await readCancel(tools.store, run.runId)
-  return cancel && { status: 'cancelled', why: `cancelled by ${cancel.by} at ${cancel.at}` }
+async function verdictOfWish({ run }: Holding, tools: Tools): Promise<Verdict | null> {
+  const why = await wishToCancel(run.runId, tools)
+  return why === null ? null : { status: 'cancelled', why }
 }
 
 async function verdictOfPages(holding: Holding, recovered: Recovered, tools: Tools): Promise<Verdict | null> {
   const end = await workThroughPages(holding, recovered, tools)
   if (end.end === 'out_of_time') return null
-  if (end.end === 'stopped') return { status: 'stopped', why: end.why }
-  if (end.end === 'cancelled') return wishToCancel(holding, tools)
+  if (end.end === 'stopped' || end.end === 'cancelled') return { status: end.end, why: end.why }
   const { usersFailed } = holding.cursor().totals
   if (usersFailed > 0) return { status: 'complete_with_errors', why: `every page is done, and ${usersFailed} users failed` }
   return { status: 'complete', why: holding.cursor().pagesTotal === 0 ? 'there was no user to work on' : 'every page is done' }
