@@ -133,7 +133,7 @@ export const markSchema = z.object({ runId: z.string() })
 export const cancelSchema = z.object({ runId: z.string(), by: z.string(), at: instant })
 export type Cancel = z.infer<typeof cancelSchema>
 
-/** The head of an intent: which attempt it is, until when it may commit, and how many users follow, one a line. */
+/** The head of an intent: which attempt it is, until when it may commit, and how many users follow. */
 export const intentHeadSchema = z.object({
   run_id: z.string(),
   attempt: z.string(),
@@ -143,14 +143,20 @@ export const intentHeadSchema = z.object({
   users: z.int(),
 })
 
-/** One user of an intent: the ids of the rows to insert, and the log lines that are theirs once it has committed. */
+/**
+ * One user of an intent: the ids of the rows to insert, the user's line, and how many lines of mutations follow. All are
+ * theirs once the attempt has committed.
+ */
 export const intentUserSchema = z.object({
   user_id: z.string(),
   row_ids: z.array(z.string()),
+  mutations: z.int(),
   line: z.looseObject({}),
-  mutations: z.array(z.looseObject({})),
 })
-export type Intent = z.infer<typeof intentHeadSchema> & { readonly planned: z.infer<typeof intentUserSchema>[] }
+
+/** A user of an intent as it is read back, with the lines of the mutations. */
+export type Intended = Omit<z.infer<typeof intentUserSchema>, 'mutations'> & { readonly mutations: readonly string[] }
+export type Intent = z.infer<typeof intentHeadSchema> & { readonly planned: readonly Intended[] }
 
 /** A document as the text that is stored: indented, since people read these. */
 export function serialize(document: object): string {

@@ -4,13 +4,15 @@ import { type Fingerprint, parseDocument } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { logKey, type LogKind } from './keys.ts'
 import { JSONL_TYPE } from './segments.ts'
-import { createFromStream, readBytes, type Store } from './store.ts'
+import { createFromStream, readBytes, readInTurn, type Store } from './store.ts'
+
+type OnLine = (line: string, segmentKey: string) => void
 
 /**
  * Streams segments together into a run's whole log of one kind, in the order given, holding only a few parts in
- * memory, and shows each line to `onLine`, with the segment that it stands in. `onEnd` comes after the last line and
- * before there is a log: what either throws leaves none, so that a damaged segment can be restored. Doing it again is
- * harmless: a log that is there already must be the same one, byte for byte.
+ * memory, and shows each line to `onLine`, if there is one, with the segment that it stands in. `onEnd` hears the
+ * number of lines, before there is a log: what either throws leaves none, so that a damaged segment can be restored.
+ * Doing it again is harmless: a log that is there already must be the same one, byte for byte.
  * @throws ArchiveCorrupt when a segment is missing or another log is there, ArchiveUnavailable
  */
 export async function assembleLog(
@@ -18,13 +20,16 @@ export async function assembleLog(
   runId: string,
   kind: LogKind,
   segmentKeys: Iterable<string>,
-  onLine: (line: string, segmentKey: string) => void,
-  onEnd: () => void = () => {},
+  onLine: OnLine | null,
+  onEnd: (lines: number) => void = () => {},
 ): Promise<Fingerprint> {
   const key = logKey(runId, kind)
   const written = fingerprinter(key)
-  const lines = concatenate(store, segmentKeys, onLine, onEnd)
-  const created = await createFromStream(store, key, written.watch(lines), JSONL_TYPE)
+  const all = async function* () {
+    yield* written.watch(concatenate(store, segmentKeys, onLine))
+    onEnd(written.lines())
+  }
+  const created = await createFromStream(store, key, all(), JSONL_TYPE)
   if (!created) {
     const there = fingerprinter(key)
     for await (const chunk of there.watch(readBytes(store, key))) void chunk
@@ -35,18 +40,18 @@ export async function assembleLog(
   return written.result()
 }
 
-async function* concatenate(
-  store: Store,
-  keys: Iterable<string>,
-  onLine: (line: string, segmentKey: string) => void,
-  onEnd: () => void,
-): AsyncGenerator<Uint8Array> {
-  for (const key of keys) yield* tapLines(readBytes(store, key), (line) => onLine(line, key))
-  onEnd()
+async function* concatenate(store: Store, keys: Iterable<string>, onLine: OnLine | null): AsyncGenerator<Uint8Array> {
+  for await (const { key, bytes } of readInTurn(store, keys)) yield* onLine ? tapLines(bytes, (line) => onLine(line, key)) : bytes
+}
+
+type Fingerprinter = {
+  watch(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>
+  lines(): number
+  result(): Fingerprint
 }
 
 /** Counts and hashes bytes as they pass. */
-function fingerprinter(key: string): { watch(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>; result(): Fingerprint } {
+function fingerprinter(key: string): Fingerprinter {
   const hash = createHash('sha256')
   let bytes = 0
   let lines = 0
@@ -60,6 +65,7 @@ function fingerprinter(key: string): { watch(chunks: AsyncIterable<Uint8Array>):
         yield chunk
       }
     },
+    lines: () => lines,
     result: () => ({ key, bytes, lines, sha256: (sha256 ??= hash.digest('hex')) }),
   }
 }

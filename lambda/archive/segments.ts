@@ -1,9 +1,16 @@
-import { type Intent, intentHeadSchema, intentUserSchema, parseDocument } from './documents.ts'
+import * as z from 'zod'
+import { type Intended, type Intent, intentHeadSchema, intentUserSchema, parseDocument } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { intentKey, LOG_KINDS, type LogKind, parseIntentKey, segmentKey, segmentPrefix } from './keys.ts'
 import { create, get, list, type Store } from './store.ts'
 
 export const JSONL_TYPE = 'application/x-ndjson'
+
+/** JSON texts as lines of JSONL. As bytes, which are made once however often they are stored, and which no garbage collection has to move. */
+export function toLines(texts: readonly string[]): Uint8Array {
+  // Joined in one step: a line break appended afterwards would have the whole text copied once more.
+  return Buffer.from([...texts, ''].join('\n'))
+}
 
 /**
  * Stores an attempt's records before anything of it is written to the database. Never rewritten. `signal` gives up
@@ -14,7 +21,7 @@ export async function putIntent(
   store: Store,
   runId: string,
   attempt: string,
-  lines: readonly string[],
+  lines: readonly Uint8Array[],
   signal?: AbortSignal,
 ): Promise<void> {
   await createLines(store, intentKey(runId, attempt), lines, signal)
@@ -30,7 +37,7 @@ export async function readIntent(store: Store, runId: string, attempt: string): 
   if (!stored) throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
   const [head = '', ...lines] = stored.body.split('\n')
   const intent = parseDocument(intentHeadSchema, key, head)
-  const planned = lines.filter((line) => line !== '').map((line) => parseDocument(intentUserSchema, key, line))
+  const planned = intendedUsers(key, lines.filter((line) => line !== ''))
   if (intent.run_id !== runId || intent.attempt !== attempt) {
     throw new ArchiveCorrupt(`${key} is the intent of ${intent.attempt} of ${intent.run_id}. Restore it from its versions in S3, then resume the run.`)
   }
@@ -40,8 +47,21 @@ export async function readIntent(store: Store, runId: string, attempt: string): 
   )
 }
 
-/** The lines of a page's outcome, by kind of log. */
-export type OutcomeLines = Readonly<Record<LogKind, readonly string[]>>
+/** Lines that were cut off are missing, or are no JSON. */
+function intendedUsers(key: string, lines: readonly string[]): Intended[] {
+  const planned: Intended[] = []
+  for (let at = 0; at < lines.length; ) {
+    const user = parseDocument(intentUserSchema, key, lines[at] ?? '')
+    const mutations = Array.from({ length: user.mutations }, (_, index) => lines[at + 1 + index] ?? '')
+    for (const mutation of mutations) parseDocument(z.looseObject({}), key, mutation)
+    planned.push({ ...user, mutations })
+    at += 1 + mutations.length
+  }
+  return planned
+}
+
+/** The lines of a page's outcome, by kind of log; each element holds whole lines. */
+export type OutcomeLines = Readonly<Record<LogKind, readonly Uint8Array[]>>
 
 /**
  * Stores a page's outcome: its user, mutation and (only where there are any) error lines. It counts only once
@@ -56,9 +76,8 @@ export async function putOutcome(store: Store, runId: string, page: number, epoc
   )
 }
 
-async function createLines(store: Store, key: string, lines: readonly string[], signal?: AbortSignal): Promise<void> {
-  const body = lines.length === 0 ? '' : `${lines.join('\n')}\n`
-  if (await create(store, key, body, JSONL_TYPE, signal)) return
+async function createLines(store: Store, key: string, lines: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
+  if (await create(store, key, Buffer.concat(lines), JSONL_TYPE, signal)) return
   throw new ArchiveCorrupt(`${key} exists with other content, although only this attempt may write it. Nothing was overwritten.`)
 }
 

@@ -9,8 +9,10 @@ export type Store = { readonly client: S3Client; readonly bucket: string }
 
 export type Stored = { readonly body: string; readonly etag: string }
 
-/** Bodies up to this size go up in one request, larger ones in parts of this size. */
-const PART_BYTES = 8 * 1024 * 1024
+/** Bodies up to this size go up in one request. */
+const ONE_REQUEST_BYTES = 8 * 1024 * 1024
+/** Larger ones, and streams, go up in parts of the least size that S3 takes: two of them on their way, and one that fills. */
+const PART_BYTES = 5 * 1024 * 1024
 const CONFLICT_TRIES = 5
 
 /**
@@ -33,14 +35,56 @@ export async function get(store: Store, key: string, signal?: AbortSignal): Prom
  * @throws ArchiveCorrupt when it is absent, ArchiveUnavailable
  */
 export async function* readBytes(store: Store, key: string, range?: { from: number; to: number }): AsyncGenerator<Uint8Array> {
+  yield* chunksOf(store, key, await openObject(store, key, range))
+}
+
+/** Objects whose requests are under way while one is read: what S3 takes to answer is not waited for each time. */
+const AHEAD = 4
+
+/**
+ * Streams many objects, one after the other.
+ * @throws as readBytes
+ */
+export async function* readInTurn(store: Store, keys: Iterable<string>): AsyncGenerator<{ key: string; bytes: AsyncIterable<Uint8Array> }> {
+  const opened: { key: string; body: Promise<Readable> }[] = []
+  try {
+    for (const key of keys) {
+      const body = openObject(store, key)
+      // Its error is thrown when its turn comes; until then it must not end the process.
+      body.catch(() => {})
+      opened.push({ key, body })
+      if (opened.length > AHEAD) yield* firstOf(store, opened)
+    }
+    while (opened.length > 0) yield* firstOf(store, opened)
+  } finally {
+    for (const { body } of opened) body.then((unread) => unread.destroy(), () => {})
+  }
+}
+
+async function* firstOf(store: Store, opened: { key: string; body: Promise<Readable> }[]) {
+  const first = opened.shift()
+  if (first) yield { key: first.key, bytes: chunksOf(store, first.key, await first.body) }
+}
+
+async function openObject(store: Store, key: string, range?: { from: number; to: number }): Promise<Readable> {
   const Range = range && `bytes=${range.from}-${range.to - 1}`
   try {
-    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key, Range }))
-    if (reply.Body) yield* reply.Body.transformToWebStream()
+    const { Body } = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key, Range }))
+    // In Node it is one, and much faster than the web stream that it can be turned into.
+    if (Body instanceof Readable) return Body
+    throw new Error('The answer has no body.')
   } catch (error) {
     if (errorName(error) === 'NoSuchKey') {
       throw new ArchiveCorrupt(`${key} is missing from the bucket although the run names it. Restore it from its versions.`, { cause: error })
     }
+    throw unavailable(store, `read ${key}`, error)
+  }
+}
+
+async function* chunksOf(store: Store, key: string, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
     throw unavailable(store, `read ${key}`, error)
   }
 }
@@ -50,7 +94,7 @@ export async function* readBytes(store: Store, key: string, range?: { from: numb
  * tell: the first reply may have been lost and the request sent again, so what is there is read back and compared.
  * @throws ArchiveUnavailable
  */
-export async function create(store: Store, key: string, body: string, contentType: string, signal?: AbortSignal): Promise<boolean> {
+export async function create(store: Store, key: string, body: string | Uint8Array, contentType: string, signal?: AbortSignal): Promise<boolean> {
   const won = await putIf(store, key, body, contentType, { IfNoneMatch: '*' }, signal)
   return won !== null
 }
@@ -69,25 +113,26 @@ type Condition = { IfNoneMatch: string } | { IfMatch: string }
 async function putIf(
   store: Store,
   key: string,
-  body: string,
+  body: string | Uint8Array,
   contentType: string,
   condition: Condition,
   signal?: AbortSignal,
 ): Promise<string | null> {
+  // As bytes: the SDK takes an empty text for a stream of unknown length, and says so on standard error.
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
   for (let tries = 1; ; tries++) {
     try {
       const target = { Bucket: store.bucket, Key: key, ContentType: contentType, ...condition }
-      if (Buffer.byteLength(body) <= PART_BYTES) {
-        // As bytes: the SDK takes an empty text for a stream of unknown length, and says so on standard error.
-        const command = new PutObjectCommand({ ...target, Body: Buffer.from(body) })
+      if (bytes.length <= ONE_REQUEST_BYTES) {
+        const command = new PutObjectCommand({ ...target, Body: bytes })
         return (await store.client.send(command, { abortSignal: signal })).ETag ?? ''
       }
-      return (await inParts(store, { ...target, Body: Readable.from([Buffer.from(body)], { objectMode: false }) }, signal)).ETag ?? ''
+      return (await inParts(store, { ...target, Body: Readable.from([bytes], { objectMode: false }) }, signal)).ETag ?? ''
     } catch (error) {
       const status = statusOf(error)
       if (status === 412) {
         const there = await get(store, key, signal)
-        return there?.body === body ? there.etag : null
+        return there && Buffer.from(there.body).equals(bytes) ? there.etag : null
       }
       if (status === 404 && 'IfMatch' in condition) {
         throw new ArchiveCorrupt(`${key} has gone from the bucket. Restore it from its versions; nothing was written.`, { cause: error })

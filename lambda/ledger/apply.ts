@@ -44,7 +44,8 @@ export async function applyPlanUnderLock(
  * Writes users, grants and new rows in one statement in which each write feeds on the rows that the one before it
  * wrote: no grant of a user whose guard failed is touched, and no closing row is inserted beside a grant that is
  * not as it was read. A due grant whose date and baseline stay is written with its own values: that guards it too.
- * What was written is then counted against the plan, user by user.
+ * What was written is then counted against the plan, user by user: in one list, since the planner joins these CTEs,
+ * of whose sizes it knows nothing, by going through each for every user.
  */
 async function writeHeld(tx: Transaction, planned: readonly PlannedUser[]): Promise<Set<string>> {
   if (planned.length === 0) return new Set()
@@ -112,14 +113,19 @@ async function writeHeld(tx: Transaction, planned: readonly PlannedUser[]): Prom
       returning kilo_user_id as user_id, amount_microdollars as amount
     )
     select
-      held.id,
-      held.acquired,
-      coalesce(d.grants, 0)::int as grants,
-      coalesce(i.rows, 0)::int as rows,
-      coalesce(i.amount, 0) as amount
-    from held
-    left join (select user_id, count(*) as grants from dated group by user_id) d on d.user_id = held.id
-    left join (select user_id, count(*) as rows, sum(amount) as amount from inserted group by user_id) i on i.user_id = held.id
+      id,
+      max(acquired) as acquired,
+      sum(grants)::int as grants,
+      sum(rows)::int as rows,
+      sum(amount) as amount
+    from (
+      select id, acquired, 0 as grants, 0 as rows, 0 as amount from held
+      union all
+      select user_id, null, 1, 0, 0 from dated
+      union all
+      select user_id, null, 0, 1, amount from inserted
+    ) as written
+    group by id
   `
   const plans = new Map(planned.map((one) => [one.plan.user.id, one]))
   for (const row of written) checkWritten(row, plans.get(row.id))

@@ -2,6 +2,8 @@ import postgres from 'postgres'
 
 export type Sql = postgres.Sql
 export type Transaction = postgres.TransactionSql
+/** Whatever takes statements: a pool, or a transaction. */
+export type Statements = postgres.ISql
 
 /** How a database is reached; `password` is asked for each new connection, which survives a rotation of the secret. */
 export type Address = { readonly url: string } | {

@@ -1,7 +1,7 @@
 import { parseMicrodollars, UnusableValue } from '../rules/amounts.ts'
 import { fromPostgres } from '../rules/times.ts'
 import type { LedgerUser, Transaction as LedgerRow } from '../rules/types.ts'
-import type { Sql, Transaction } from './connect.ts'
+import type { Sql, Statements } from './connect.ts'
 import { readTransaction } from './transaction.ts'
 
 /** One user with all their rows; or the value in them that cannot be worked with. */
@@ -44,17 +44,17 @@ export async function readUsers(sql: Sql, userIds: readonly string[]): Promise<M
 }
 
 /**
- * The same within a transaction. Under a lock on the users' rows these are later statements than the lock, so that
+ * The same within a transaction of the caller's. Under a lock on the users' rows these are later statements than the lock, so that
  * they see what it waited for.
  */
-export async function readUsersIn(tx: Transaction, userIds: readonly string[]): Promise<Map<string, Reading>> {
+export async function readUsersIn(sql: Statements, userIds: readonly string[]): Promise<Map<string, Reading>> {
   const ids = JSON.stringify(userIds)
-  const [users, credits] = await Promise.all([selectUsers(tx, ids), selectCredits(tx, ids)])
+  const [users, credits] = await Promise.all([selectUsers(sql, ids), selectCredits(sql, ids)])
   return toReadings(users, credits)
 }
 
-function selectUsers(tx: Transaction, ids: string) {
-  return tx<UserRow[]>`
+function selectUsers(sql: Statements, ids: string) {
+  return sql<UserRow[]>`
     select
       id,
       google_user_email as email,
@@ -67,8 +67,8 @@ function selectUsers(tx: Transaction, ids: string) {
   `
 }
 
-function selectCredits(tx: Transaction, ids: string) {
-  return tx<CreditRow[]>`
+function selectCredits(sql: Statements, ids: string) {
+  return sql<CreditRow[]>`
     select
       kilo_user_id,
       id,

@@ -113,14 +113,19 @@ async function writeUndos(tx: Transaction, undos: readonly Undo[]): Promise<Read
       returning held.id as user_id
     )
     select
-      held.id,
-      held.acquired,
-      coalesce(d.rows, 0)::int as deleted,
-      coalesce(d.amount, 0) as amount,
-      coalesce(r.rows, 0)::int as restored
-    from held
-    left join (select user_id, count(*) as rows, sum(amount) as amount from deleted group by user_id) d on d.user_id = held.id
-    left join (select user_id, count(*) as rows from restored group by user_id) r on r.user_id = held.id
+      id,
+      max(acquired) as acquired,
+      sum(deleted)::int as deleted,
+      sum(amount) as amount,
+      sum(restored)::int as restored
+    from (
+      select id, acquired, 0 as deleted, 0 as amount, 0 as restored from held
+      union all
+      select user_id, null, 1, amount, 0 from deleted
+      union all
+      select user_id, null, 0, 0, 1 from restored
+    ) as written
+    group by id
   `
   const planned = new Map(undos.map((undo) => [undo.user.id, undo]))
   for (const row of written) checkWritten(row, planned.get(row.id))

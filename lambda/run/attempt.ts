@@ -1,6 +1,6 @@
 import type { Run } from '../archive/documents.ts'
 import { attemptId } from '../archive/keys.ts'
-import { putIntent } from '../archive/segments.ts'
+import { putIntent, toLines } from '../archive/segments.ts'
 import type { Store } from '../archive/store.ts'
 import type { RowsMeaningDone } from '../ledger/settle.ts'
 import type { UserResult } from './page.ts'
@@ -25,8 +25,9 @@ export function rowsMeaningDone(mode: string): RowsMeaningDone {
 }
 
 /**
- * Makes an attempt durable before anything of it is written to the database: a head that says what follows, then
- * one line a user with the whole planned outcome. Whoever settles the attempt after a crash needs nothing else.
+ * Makes an attempt durable before anything of it is written to the database: a head that says what follows, then for
+ * each user a line with the planned outcome, and those of the mutations. Whoever settles the attempt after a crash needs
+ * nothing else.
  * `signal` gives up where a lock is held meanwhile.
  * @throws ArchiveUnavailable, ArchiveCorrupt
  */
@@ -46,9 +47,11 @@ export async function writeIntent(
     lease_expires_at: name.leaseExpiresAt,
     users: candidates.length,
   }
-  const lines = candidates.map(({ userId, rowIds, result }) => {
-    const { line, mutations } = result
-    return `${JSON.stringify({ user_id: userId, row_ids: rowIds, line }).slice(0, -1)},"mutations":[${mutations.join(',')}]}`
-  })
-  await putIntent(store, run.runId, attempt, [JSON.stringify(head), ...lines], signal)
+  const lines = candidates.flatMap(({ userId, rowIds, result: { line, mutations } }) => [
+    Buffer.from(`{"user_id":${JSON.stringify(userId)},"row_ids":${JSON.stringify(rowIds)},"mutations":${mutations.lines},"line":`),
+    line ? line.bytes.subarray(0, -1) : Buffer.from('null'),
+    Buffer.from('}\n'),
+    mutations.bytes,
+  ])
+  await putIntent(store, run.runId, attempt, [toLines([JSON.stringify(head)]), ...lines], signal)
 }

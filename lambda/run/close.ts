@@ -1,5 +1,5 @@
 import { readWriter, swapWriter } from '../archive/cursor.ts'
-import { type Cursor, isWriting, parseDocument, type Run, serialize, type Totals, type Verdict } from '../archive/documents.ts'
+import { type Cursor, type Fingerprint, isWriting, parseDocument, type Run, serialize, type Totals, type Verdict } from '../archive/documents.ts'
 import { LOG_KINDS, logKey, type LogKind, runFileKey, segmentKey } from '../archive/keys.ts'
 import { mark } from '../archive/marks.ts'
 import { assembleLog, fingerprint } from '../archive/logs.ts'
@@ -31,9 +31,8 @@ export async function closeRun(holding: Holding, verdict: Verdict, tools: Tools)
     const cursor = holding.cursor()
     if (cursor.wholeLogs.some(({ key }) => key === logKey(run.runId, kind))) continue
     if (tools.timeLeft() < STEP_MS) return null
-    const counted = { totals: noTotals() }
-    const onEnd = () => compareTotals(run.runId, kind, counted.totals, cursor.totals)
-    const log = await assembleLog(tools.store, run.runId, kind, segmentsOf(cursor, kind), recounter(kind, counted), onEnd)
+    // One after the other: side by side they are no faster, and take 50 MB more.
+    const log = await assembleChecked(cursor, kind, tools)
     await holding.update({ wholeLogs: [...cursor.wholeLogs, log] })
   }
   compareLines(holding.cursor())
@@ -79,13 +78,17 @@ function* segmentsOf({ finished, errorPages, runId }: Cursor, kind: LogKind): Ge
   }
 }
 
-function recounter(kind: LogKind, counted: { totals: Totals }): (line: string, segmentKey: string) => void {
-  return (line, key) => {
-    const { totals } = counted
-    if (kind === 'users') counted.totals = addUserLine(totals, parseDocument(countedSchema, key, line))
-    else if (kind === 'mutations') counted.totals = { ...totals, mutationLines: totals.mutationLines + 1 }
-    else counted.totals = { ...totals, errorLines: totals.errorLines + 1 }
+/** Works out the totals of one kind of log again while it is put together. Of users' lines all counts, of the others their number. */
+async function assembleChecked(cursor: Cursor, kind: LogKind, { store }: Tools): Promise<Fingerprint> {
+  const { runId } = cursor
+  let totals = noTotals()
+  const onLine = (line: string, key: string): void => {
+    totals = addUserLine(totals, parseDocument(countedSchema, key, line))
   }
+  return assembleLog(store, runId, kind, segmentsOf(cursor, kind), kind === 'users' ? onLine : null, (lines) => {
+    if (kind !== 'users') totals[kind === 'mutations' ? 'mutationLines' : 'errorLines'] = lines
+    compareTotals(runId, kind, totals, cursor.totals)
+  })
 }
 
 /**

@@ -6,6 +6,7 @@ import { type Reading, readUsers } from '../ledger/read.ts'
 import type { AttemptName, Candidate } from './attempt.ts'
 import { exceedsPlan, type PlanShown } from './bound.ts'
 import { rowId } from './ids.ts'
+import { resultOf } from './page.ts'
 import { type Planned, planReading, rulesOf } from './planning.ts'
 import { closingsBefore, exceedsPlanLine, mutationLines, planLine } from './records.ts'
 import type { Known, Planning, Writing } from './one-attempt.ts'
@@ -21,7 +22,7 @@ export function executing(run: Run, sql: Sql, shown: PlanShown | null): Writing<
     if ('result' in planning) return planning
     const { planned } = planning
     if (shown && exceedsPlan(planned.plan, shown.get(userId))) {
-      return { result: { line: exceedsPlanLine(run, planned.plan), mutations: [], failure: null } }
+      return { result: resultOf(exceedsPlanLine(run, planned.plan)) }
     }
     return { candidate: prepare(run, name, planned) }
   }
@@ -49,7 +50,7 @@ export function prepare(run: Run, name: AttemptName, { plan, rows }: Planned): E
   return {
     userId: plan.user.id,
     rowIds: correctionId === null ? closingIds : [...closingIds, correctionId],
-    result: { line: planLine(run, plan), mutations, failure: null },
+    result: resultOf(planLine(run, plan), mutations),
     correctionMicrodollars: plan.change.correction?.amountMicrodollars ?? 0,
     closes: plan.change.closings.map((closing) => closing.grant.id),
     planned,

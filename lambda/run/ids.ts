@@ -1,4 +1,4 @@
-import { createHash, randomInt } from 'node:crypto'
+import { hash, randomInt } from 'node:crypto'
 
 /** The namespace of this job's ids; any fixed UUID does, but never another one. */
 const NAMESPACE = Buffer.from('5f0c6d1e3b0e4d3f9a54c1f3a8e2b7d6', 'hex')
@@ -8,11 +8,9 @@ const NAMESPACE = Buffer.from('5f0c6d1e3b0e4d3f9a54c1f3a8e2b7d6', 'hex')
  * so says which attempt wrote it, and the same attempt cannot insert a row twice.
  */
 export function rowId(runId: string, attempt: string, subject: string): string {
-  const hash = createHash('sha1').update(NAMESPACE).update(`${runId}/${attempt}/${subject}`).digest().subarray(0, 16)
-  hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x50, 6)
-  hash.writeUInt8((hash.readUInt8(8) & 0x3f) | 0x80, 8)
-  const hex = hash.toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  const hex = hash('sha1', Buffer.concat([NAMESPACE, Buffer.from(`${runId}/${attempt}/${subject}`)]))
+  const variant = ((Number.parseInt(hex.charAt(16), 16) & 0x3) | 0x8).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'

@@ -5,7 +5,7 @@ import { isInternal } from '../rules/internal.ts'
 import { planUser } from '../rules/plan.ts'
 import { instantToLedgerTime } from '../rules/times.ts'
 import type { ChangePlan, Rules, Transaction } from '../rules/types.ts'
-import { bareResult, failedResult, type UserResult } from './page.ts'
+import { bareResult, failedResult, resultOf, silentResult, type UserResult } from './page.ts'
 import { planLine } from './records.ts'
 
 /** A user to be changed, with the rows that the plan was made from. */
@@ -34,7 +34,7 @@ export function planReading(run: Run, userId: string, reading: Reading | undefin
     const plan = planUser(user, rows, rulesOf(run), { named, takenLinks })
     if (plan.change) return { planned: { plan, rows } }
     const silent = plan.outcome === 'no_targeted_grant' && plan.flags.length === 0
-    return { result: { line: silent ? null : planLine(run, plan), mutations: [], failure: null } }
+    return { result: silent ? silentResult() : resultOf(planLine(run, plan)) }
   } catch (error) {
     if (error instanceof UnusableValue) return { result: unusable(run, userId, user.email, 'plan', error) }
     throw error

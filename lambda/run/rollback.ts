@@ -6,7 +6,7 @@ import { UnusableValue } from '../rules/amounts.ts'
 import { type LoggedChange, planUndo, type Undo } from '../rules/undo.ts'
 import type { AttemptName, Candidate } from './attempt.ts'
 import { readLoggedChanges } from './logged-changes.ts'
-import { bareResult, failedResult, type PageResult, pageResult, type UserResult } from './page.ts'
+import { bareResult, failedResult, type PageResult, pageResult, resultOf, type UserResult } from './page.ts'
 import { rulesOf } from './planning.ts'
 import { closingsBefore } from './records.ts'
 import { undoLine, undoMutations, untouchedLine } from './rollback-records.ts'
@@ -38,11 +38,8 @@ export function rollingBack(run: Run, sql: Sql, changes: ReadonlyMap<string, Log
         return candidate && candidate.undo
       })
     },
-    refusedByOthers: (candidate, error) => ({
-      line: untouchedLine(run, candidate.undo.user, 'changed_since', [`another table still points at an inserted row: ${error}`]),
-      mutations: [],
-      failure: null,
-    }),
+    refusedByOthers: (candidate, error) =>
+      resultOf(untouchedLine(run, candidate.undo.user, 'changed_since', [`another table still points at an inserted row: ${error}`])),
   }
 }
 
@@ -77,7 +74,7 @@ function planOne(
     const plan = planUndo(change, user, rows, states, `${count}:${sha256}`)
     if (plan.outcome !== 'rolled_back') {
       const changed = plan.outcome === 'changed_since' ? plan.changed : []
-      return { result: { line: untouchedLine(run, user, plan.outcome, changed), mutations: [], failure: null } }
+      return { result: resultOf(untouchedLine(run, user, plan.outcome, changed)) }
     }
     return { candidate: prepareUndo(run, name, plan.undo, rows) }
   } catch (error) {
@@ -91,7 +88,7 @@ function prepareUndo(run: Run, name: AttemptName, undo: Undo, rows: Parameters<t
   return {
     userId: undo.user.id,
     rowIds: undo.logged.inserted.map(({ id }) => id),
-    result: { line: undoLine(run, undo, rows), mutations: undoMutations(run, attempt, undo), failure: null },
+    result: resultOf(undoLine(run, undo, rows), undoMutations(run, attempt, undo)),
     correctionMicrodollars: 0,
     closes: [],
     undo,

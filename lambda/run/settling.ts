@@ -8,7 +8,7 @@ import { type Settled, settleAttempts } from '../ledger/settle.ts'
 import { rowsMeaningDone } from './attempt.ts'
 import { AttemptOpen } from './errors.ts'
 import type { Holding } from './lease.ts'
-import { bareResult, pageResult, type UserResult } from './page.ts'
+import { bareResult, pageResult, resultOf, type UserResult } from './page.ts'
 import { isFinished } from './ranges.ts'
 import type { Tools } from './tools.ts'
 import { countedSchema } from './totals.ts'
@@ -61,15 +61,11 @@ async function settlePage(mode: string, page: number, attempts: readonly Intent[
 function recoveredBy({ run_id, attempt, planned }: Intent, settled: ReadonlyMap<string, Settled>): [string, UserResult][] {
   return planned
     .filter((user) => settled.get(user.user_id)?.doneBy === attempt)
-    .map((user) => [
-      user.user_id,
-      {
-        // Spread over the line itself: its fields keep their order.
-        line: { ...user.line, ...checkedLine(intentKey(run_id, attempt), user.line), recovered: true },
-        mutations: user.mutations.map((mutation) => JSON.stringify(mutation)),
-        failure: null,
-      },
-    ])
+    .map(({ user_id, line, mutations }) => {
+      // Spread over the line itself: its fields keep their order.
+      const recovered = { ...line, ...checkedLine(intentKey(run_id, attempt), line), recovered: true }
+      return [user_id, resultOf(recovered, mutations)]
+    })
 }
 
 function checkedLine(key: string, line: object): z.infer<typeof recoveredLineSchema> {
@@ -79,7 +75,7 @@ function checkedLine(key: string, line: object): z.infer<typeof recoveredLineSch
 /** The corrections among recovered results, in microdollars: they are committed, and no cursor counts them yet. */
 export function correctedIn(recovered: Recovered): number {
   const results = [...recovered.values()].flatMap((page) => [...page.values()])
-  return results.reduce((sum, { line }) => sum + (line?.correction_microdollars ?? 0), 0)
+  return results.reduce((sum, { line }) => sum + (line?.counted.correction_microdollars ?? 0), 0)
 }
 
 /**

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { readCursor, readPageList, readRun, readWriter } from '../../lambda/archive/cursor.ts'
 import { assembleLog } from '../../lambda/archive/logs.ts'
-import { putIntent, putOutcome, readIntent } from '../../lambda/archive/segments.ts'
+import { putIntent, putOutcome, readIntent, toLines } from '../../lambda/archive/segments.ts'
 import { create, type Store } from '../../lambda/archive/store.ts'
 import { finishedPages, isFinished, unfinished, withFinished } from '../../lambda/run/ranges.ts'
 import { freshBucket, keys, readText, type TestBucket } from '../support/bucket.ts'
@@ -64,24 +64,29 @@ test('a log of many parts is whole', async () => {
 })
 
 test('an intent and an outcome are never rewritten', async () => {
-  await putIntent(store, RUN, '000000-0001-001', ['one'])
-  await putIntent(store, RUN, '000000-0001-001', ['one'])
-  await expect(putIntent(store, RUN, '000000-0001-001', ['two'])).rejects.toMatchObject({ name: 'ArchiveCorrupt' })
-  await putOutcome(store, RUN, 0, 1, { users: ['a'], mutations: [], errors: [] })
-  await expect(putOutcome(store, RUN, 0, 1, { users: ['b'], mutations: [], errors: [] })).rejects.toMatchObject({ name: 'ArchiveCorrupt' })
+  await putIntent(store, RUN, '000000-0001-001', [toLines(['one'])])
+  await putIntent(store, RUN, '000000-0001-001', [toLines(['one'])])
+  await expect(putIntent(store, RUN, '000000-0001-001', [toLines(['two'])])).rejects.toMatchObject({ name: 'ArchiveCorrupt' })
+  await putOutcome(store, RUN, 0, 1, { users: [toLines(['a'])], mutations: [], errors: [] })
+  await expect(putOutcome(store, RUN, 0, 1, { users: [toLines(['b'])], mutations: [], errors: [] })).rejects.toMatchObject({ name: 'ArchiveCorrupt' })
   expect(await keys(bucket, 'segments/')).toEqual(['intent', 'mutations', 'users'].map((kind) => `segments/${RUN}/000000-0001-${kind === 'intent' ? '001-' : ''}${kind}.jsonl`))
 })
 
 test('an intent that is cut short is damaged, not a smaller one', async () => {
-  const head = JSON.stringify({ run_id: RUN, attempt: '000000-0001-001', page: 0, epoch: 1, lease_expires_at: '2026-11-22T06:30:00.000Z', users: 2 })
-  const user = (id: string): string => JSON.stringify({ user_id: id, row_ids: ['x'], line: {}, mutations: [] })
-  await putIntent(store, RUN, '000000-0001-001', [head, user('a'), user('b')])
-  expect(await readIntent(store, RUN, '000000-0001-001')).toMatchObject({ users: 2, planned: [{ user_id: 'a' }, { user_id: 'b' }] })
-  await create(store, `segments/${RUN}/000000-0001-002-intent.jsonl`, `${head}\n${user('a')}\n`, 'application/x-ndjson')
-  await create(store, `segments/${RUN}/000000-0001-003-intent.jsonl`, `${head.replace('001', '003')}\n${user('a')}\n${user('b').slice(0, -5)}`, 'application/x-ndjson')
-  for (const attempt of ['000000-0001-002', '000000-0001-003', '000000-0001-004']) {
+  const head = (attempt: string): string => JSON.stringify({ run_id: RUN, attempt, page: 0, epoch: 1, lease_expires_at: '2026-11-22T06:30:00.000Z', users: 2 })
+  const user = (id: string): string[] => [JSON.stringify({ user_id: id, row_ids: ['x'], mutations: 2, line: {} }), `{"of":"${id}","n":1}`, `{"of":"${id}","n":2}`]
+  const whole = [head('000000-0001-001'), ...user('a'), ...user('b')]
+  await putIntent(store, RUN, '000000-0001-001', [toLines(whole)])
+  const intent = await readIntent(store, RUN, '000000-0001-001')
+  expect(intent).toMatchObject({ users: 2, planned: [{ user_id: 'a' }, { user_id: 'b', row_ids: ['x'], mutations: ['{"of":"b","n":1}', '{"of":"b","n":2}'] }] })
+
+  const bodies = [whole.slice(0, 4), whole.slice(0, 5), whole.slice(0, 6), whole.map((line, at) => (at === 6 ? line.slice(0, -5) : line)), whole.toSpliced(3, 1)]
+  for (const [at, [, ...lines]] of bodies.entries()) {
+    const attempt = `000000-0001-00${at + 2}`
+    await putIntent(store, RUN, attempt, [toLines([head(attempt), ...lines])])
     await expect(readIntent(store, RUN, attempt)).rejects.toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining(attempt) })
   }
+  await expect(readIntent(store, RUN, '000000-0001-009')).rejects.toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining('000000-0001-009') })
 })
 
 test.each(['', '{', '{}', 'null', '[]', '{"runId":5}', '<html>'])('a document that holds %j is damaged, and named', async (body) => {

@@ -71,12 +71,13 @@ test('recovered lines are the planned outcome lines of the attempt, marked; so a
   await place.disturbed(EVENT)
   revive()
   const runId = await openRun(place)
-  const [, ...planned] = (await readLines(place.bucket, `segments/${runId}/${attemptId(0, 1, 1)}-intent.jsonl`)) as { user_id: string; line: LogLine; mutations: LogLine[] }[]
+  const intent = (await readLines(place.bucket, `segments/${runId}/${attemptId(0, 1, 1)}-intent.jsonl`)) as LogLine[]
+  const planned = intent.filter((line) => 'row_ids' in line) as { user_id: string; line: LogLine }[]
   const { users, mutations } = await expectWholeAndTrue(await goOnUntilClosed(place))
   expect(planned.map(({ user_id }) => user_id)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
   expect(recoveredOf(users)).toEqual(planned.map(({ user_id }) => user_id))
   expect(users.filter((line) => line.recovered)).toEqual(planned.map(({ line }) => ({ ...line, recovered: true })))
-  expect(mutations.filter((line) => line.attempt === attemptId(0, 1, 1))).toEqual(planned.flatMap((user) => user.mutations))
+  expect(mutations.filter((line) => line.attempt === attemptId(0, 1, 1))).toEqual(intent.filter((line) => 'row_id' in line))
 })
 
 test('a page finished beyond an unfinished one: the one is settled, the other left as it is', async () => {

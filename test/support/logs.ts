@@ -19,8 +19,8 @@ export async function readIntents(bucket: TestBucket, runId: string): Promise<{ 
   const intents = (await keys(bucket, `segments/${runId}/`)).filter((key) => key.endsWith('-intent.jsonl'))
   return Promise.all(
     intents.map(async (key) => {
-      const [, ...users] = (await readLines(bucket, key)) as LogLine[]
-      return { key: key.slice(`segments/${runId}/`.length), userIds: users.map((line) => line.user_id) }
+      const lines = (await readLines(bucket, key)) as LogLine[]
+      return { key: key.slice(`segments/${runId}/`.length), userIds: lines.filter((line) => 'row_ids' in line).map((line) => line.user_id) }
     }),
   )
 }
