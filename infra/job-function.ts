@@ -7,7 +7,7 @@ import { NodejsFunction, OutputFormat, SourceMapMode } from 'aws-cdk-lib/aws-lam
 import { LogGroup } from 'aws-cdk-lib/aws-logs'
 import { Construct } from 'constructs'
 import { join } from 'node:path'
-import { type ENVIRONMENT, METRICS, MODES, NO_RUN } from '../lambda/constants.ts'
+import { type ENVIRONMENT, METRICS, MODES, NO_RUN, NODE_OPTIONS } from '../lambda/constants.ts'
 import { addAlarm, type AlarmPlace } from './alarm.ts'
 import type { DatabaseAccess } from './database-access.ts'
 import type { DeadLetters } from './dead-letters.ts'
@@ -60,7 +60,7 @@ export class JobFunction extends Construct {
         ...brakes(settings),
         ...logs.environment,
         ...database.environment,
-        NODE_OPTIONS: '--enable-source-maps',
+        NODE_OPTIONS,
       },
       ...database.placement,
       bundling: {

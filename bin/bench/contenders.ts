@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
-import { readUsers } from '../../lambda/ledger/read.ts'
+import { readUsers, readUsersIn } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
 import type { ChangePlan, Rules } from '../../lambda/rules/types.ts'
@@ -37,7 +37,8 @@ function planReading(reading: Awaited<ReturnType<typeof readUsers>> extends Map<
 
 /**
  * What a careful script does today: user by user, 50 at once, read, date, read again, then a transaction of user update,
- * closing rows, one baseline update at a time, and a correction. No logs. `write` false is its dry run.
+ * closing rows, one baseline update at a time, and a correction: 15 statements a user of the bench ledger. No logs.
+ * `write` false is its dry run.
  */
 export async function perUser(sql: Sql, instant: string, write: boolean): Promise<number> {
   const ids = (await internalIds(sql)).values()
@@ -53,7 +54,7 @@ export async function perUser(sql: Sql, instant: string, write: boolean): Promis
 }
 
 async function oneUser(sql: Sql, id: string, instant: string, write: boolean): Promise<void> {
-  const first = (await readUsers(sql, [id])).get(id)
+  const first = (await readUsersIn(sql, [id])).get(id)
   const plan = first && planReading(first, instant)
   if (!plan || !write) return
   const dated = plan.change.grants.filter(({ targeted }) => targeted).map(({ grant }) => grant.id)
@@ -61,7 +62,7 @@ async function oneUser(sql: Sql, id: string, instant: string, write: boolean): P
     update credit_transactions set expiry_date = ${instant}::text::timestamptz
     where id in (select jsonb_array_elements_text(${JSON.stringify(dated)}::text::jsonb)::uuid)
   `
-  await readUsers(sql, [id])
+  await readUsersIn(sql, [id])
   const { user, change } = plan
   await sql.begin(async (tx) => {
     const updated = await tx`

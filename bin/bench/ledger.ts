@@ -7,9 +7,9 @@ export type Size = { readonly users: number; readonly internal: number; readonly
 export const BENCH: Size = { users: 50_000, internal: 5_000, transactionsEach: 8, othersEach: 8 }
 
 /**
- * Fills the two tables with made-up users, internal ones spread evenly among the others. Of an internal user's
- * transactions four in five are free, open grants, every other one dated; the rest are paid. Usage covers a part of them.
- * One internal user in fifty was clawed back. The same for the same size, so that copies can be compared.
+ * Fills the two tables with made-up users, internal ones spread evenly among the others. Of the transactions four in
+ * five are free, open grants, every other one dated; the rest are paid. Usage covers a part of them. One user in fifty
+ * was clawed back. The same for the same size, so that copies can be compared.
  */
 export async function seedBenchLedger(sql: Sql, size: Size): Promise<void> {
   const every = Math.floor(size.users / size.internal)
@@ -36,17 +36,18 @@ export async function seedBenchLedger(sql: Sql, size: Size): Promise<void> {
       md5(n || '/' || k)::uuid,
       'oauth/google:1' || lpad(n::text, 20, '0'),
       (1 + (n + k * 7) % 20) * 1000000::bigint,
-      k % 5 <> 0,
-      case when k % 5 <> 0 then 'Promotional credit ' || k else 'Top-up' end,
-      case when k % 5 <> 0 then 'promo-' || k end,
+      free,
+      case when free then 'Promotional credit ' || k else 'Top-up' end,
+      case when free then 'promo-' || k end,
       '2025-02-01'::timestamptz + k * interval '1 day' + n * interval '1 second',
       0,
-      case when k % 2 = 0 and k % 5 <> 0 then 0 end,
-      case when k % 2 = 0 and k % 5 <> 0 then '2099-01-01'::timestamptz + k * interval '1 day' end
+      case when k % 2 = 0 and free then 0 end,
+      case when k % 2 = 0 and free then '2099-01-01'::timestamptz + k * interval '1 day' end
     from generate_series(1, ${size.users}) as n
     cross join lateral generate_series(
       1, case when n % ${every}::int = 0 then ${size.transactionsEach}::int else ${size.othersEach}::int end
     ) as k
+    cross join lateral (select (n / ${every}::int + k) % 5 <> 0 as free) as kind
   `
   await sql`
     update kilocode_users u

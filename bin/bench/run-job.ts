@@ -2,13 +2,19 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { build } from 'esbuild'
 import * as z from 'zod'
+import { NODE_OPTIONS } from '../../lambda/constants.ts'
 import { exitCardSchema } from '../../lambda/exit-card.ts'
 import { type Seen, startProxy } from './proxy.ts'
-import { startBenchS3 } from './servers.ts'
+import type { BenchS3 } from './servers.ts'
 
-const resultSchema = z.object({ card: exitCardSchema, seconds: z.number(), pages: z.number(), peakBytes: z.number() })
-export type JobResult = z.infer<typeof resultSchema> & { readonly requests: number }
+/** `pageEnds`: when each page was done, in seconds since the invocation began. */
+const resultSchema = z.object({ card: exitCardSchema, seconds: z.number(), cpuSeconds: z.number(), pageEnds: z.array(z.number()), peakBytes: z.number() })
+export type JobResult = z.infer<typeof resultSchema> & { readonly s3: Awaited<ReturnType<BenchS3['tally']>> }
+
+/** What the job works on. */
+export type Place = { readonly bundle: string; readonly databaseUrl: string; readonly s3: BenchS3 }
 
 /** How far away the servers are, and whether somebody looks at the statements. */
 export type Way = { readonly databaseMs?: number; readonly s3Ms?: number; readonly seen?: Seen }
@@ -16,19 +22,27 @@ export type Way = { readonly databaseMs?: number; readonly s3Ms?: number; readon
 /** No brake may stop a benchmark. */
 const LIMITS = { LIMIT_USERS: '10000000', LIMIT_GRANTS: '100000000', LIMIT_USD: '1000000000', LIMIT_CORRECTIONS_USD: '10000000' }
 
-/** Runs the job once, in a process of its own, through its handler, with an S3 server of its own. */
-export async function runJob(databaseUrl: string, event: object, way: Way = {}): Promise<JobResult> {
-  const s3 = await startBenchS3()
+/** Bundles the job into a folder as it is bundled for Lambda. */
+export async function bundleJob(dir: string): Promise<string> {
+  const outfile = join(dir, 'job.mjs')
+  const entryPoints = [join(import.meta.dirname, 'job.ts')]
+  await build({ entryPoints, outfile, bundle: true, platform: 'node', format: 'esm', target: 'node24', mainFields: ['module', 'main'], minify: true })
+  return outfile
+}
+
+/** Runs the job once, in a process of its own and run by Node as in Lambda, through its handler. */
+export async function runJob({ bundle, databaseUrl, s3 }: Place, event: object, way: Way = {}): Promise<JobResult> {
   const url = new URL(databaseUrl)
   const far = way.databaseMs !== undefined || way.s3Ms !== undefined || way.seen !== undefined
   const database = far ? await startProxy(Number(url.port), way.databaseMs ?? 0, way.seen) : null
   const archive = far ? await startProxy(s3.port, way.s3Ms ?? 0) : null
   if (database) url.port = String(database.port)
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'job.ts'), JSON.stringify(event)], {
+  const child = spawn(process.execPath, [bundle, JSON.stringify(event)], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
       ...LIMITS,
+      NODE_OPTIONS,
       DATABASE_URL: url.href,
       LOG_BUCKET: 'bench',
       AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${archive?.port ?? s3.port}`,
@@ -39,8 +53,6 @@ export async function runJob(databaseUrl: string, event: object, way: Way = {}):
     },
   })
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
-  const requests = await s3.requests()
   await Promise.all([database?.stop(), archive?.stop()])
-  await s3.stop()
-  return { ...resultSchema.parse(JSON.parse(output)), requests }
+  return { ...resultSchema.parse(JSON.parse(output)), s3: await s3.tally() }
 }

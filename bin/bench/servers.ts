@@ -1,25 +1,32 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { chmod } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import postgres, { type Sql } from 'postgres'
+import postgres from 'postgres'
+import * as z from 'zod'
+import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { startPostgres } from '../sandbox/postgres.ts'
 import { seedBenchLedger, type Size } from './ledger.ts'
+import { bundleJob, type JobResult, runJob, type Way } from './run-job.ts'
 
-/** PostgreSQL with one seeded ledger, of which contenders get fresh copies. */
-export type BenchDatabase = {
+/** A fresh copy of the bench ledger: connections to it, and the job, run once on it with an empty bucket. */
+export type Copy = { readonly sql: Sql; readonly job: (event: object, way?: Way) => Promise<JobResult> }
+
+/** PostgreSQL with one seeded ledger, S3, and the job's bundle. */
+export type Bench = {
   /** Runs `work` on a copy of its own, which is dropped afterwards. */
-  onCopy<T>(work: (copy: { sql: Sql; url: string }) => Promise<T>): Promise<T>
+  onCopy<T>(work: (copy: Copy) => Promise<T>): Promise<T>
   stop(): Promise<void>
 }
 
-/** Starts a PostgreSQL of its own in a temporary folder, durable as by default, and seeds the ledger. */
-export async function startBenchDatabase(size: Size): Promise<BenchDatabase> {
+/** Starts servers of its own, PostgreSQL in a temporary folder and durable as by default, and seeds the ledger. */
+export async function startBench(size: Size): Promise<Bench> {
   const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-bench-'))
   await chmod(dir, 0o711)
+  const bundle = await bundleJob(dir)
+  const s3 = await startBenchS3()
   const server = await startPostgres({ dir: join(dir, 'postgres') })
   const admin = postgres(server.urlFor('postgres'), { max: 1, onnotice: () => {} })
   await admin`create database template_ledger`
@@ -34,10 +41,11 @@ export async function startBenchDatabase(size: Size): Promise<BenchDatabase> {
       const name = `copy_${++copies}`
       await admin`create database ${admin(name)} template template_ledger`
       await admin`checkpoint`
-      const url = server.urlFor(name)
-      const sql = postgres(url, { max: 50, onnotice: () => {} })
+      const databaseUrl = server.urlFor(name)
+      // As the job itself connects: behind a transaction pooler, say, nothing may be prepared.
+      const sql = connect({ url: databaseUrl }, 50)
       try {
-        return await work({ sql, url })
+        return await work({ sql, job: (event, way) => runJob({ bundle, databaseUrl, s3 }, event, way) })
       } finally {
         await sql.end()
         await admin`drop database ${admin(name)} with (force)`
@@ -46,23 +54,31 @@ export async function startBenchDatabase(size: Size): Promise<BenchDatabase> {
     async stop() {
       await admin.end()
       await server.stop()
+      await s3.stop()
       await rm(dir, { recursive: true, force: true })
     },
   }
 }
 
-/** An S3 server in a process of its own, with one empty bucket. */
-export type BenchS3 = { readonly port: number; requests(): Promise<number>; stop(): Promise<void> }
+/** The requests of one run, by what the job was at, and the server's CPU time. */
+const tallySchema = z.object({ opening: z.int(), pages: z.int(), closing: z.int(), cpuSeconds: z.number() })
 
-export async function startBenchS3(): Promise<BenchS3> {
+/** An S3 server in a process of its own, with one bucket. `tally` tells what it has had since the last time, and empties it. */
+export type BenchS3 = {
+  readonly port: number
+  tally(): Promise<z.infer<typeof tallySchema>>
+  stop(): Promise<void>
+}
+
+async function startBenchS3(): Promise<BenchS3> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 's3-server.ts'), 'bench'], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const nextNumber = async () => Number((await lines.next()).value)
+  const nextLine = async () => String((await lines.next()).value)
   return {
-    port: await nextNumber(),
-    async requests() {
-      child.stdin.write('count\n')
-      return nextNumber()
+    port: Number(await nextLine()),
+    async tally() {
+      child.stdin.write('\n')
+      return tallySchema.parse(JSON.parse(await nextLine()))
     },
     async stop() {
       child.stdin.end()

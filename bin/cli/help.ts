@@ -20,8 +20,8 @@ What to do
 For whom and how
   --domains a,b            only some of the configured domains
   --user-ids a,b           only these users
-  --batch-size <n>         users a page, 1 to 2000 (500)
-  --concurrency <n>        pages in flight, 1 to 16 (3)
+  --batch-size <n>         users a page, 1 to 2000 (150)
+  --concurrency <n>        pages in flight, 1 to 16 (4)
   --reason "<text>"        kept in the run's records
   --restart [<id>]         close that unfinished writing run first; without an id, whichever is open
 

@@ -38,6 +38,7 @@ export type S3Server = {
   filesOf: (bucket: string) => string
   /** Does nothing for a bucket that is there. */
   createBucket: (name: string) => void
+  emptyBucket: (name: string) => void
   /** Sets, or with undefined removes, the hooks of one bucket, and starts its request count again. */
   setHooks: (bucket: string, hooks: S3Hooks | undefined) => void
   /** How many requests the bucket has had since the start or the last `setHooks`. */
@@ -78,6 +79,7 @@ export async function startS3(options: { dir?: string, port?: number, buckets?: 
       return objectsFolder(dir, bucket)
     },
     createBucket,
+    emptyBucket: (name) => stores.s3Store.emptyBucket(name),
     setHooks: (bucket, given) => {
       counts.delete(bucket)
       if (given === undefined) hooks.delete(bucket)

@@ -46,13 +46,14 @@ export async function workThroughPages(holding: Holding, recovered: Recovered, t
         ended = { end: 'out_of_time' }
         return
       }
+      const next = pages.next()
+      if (next.done) return
       try {
-        ended ??= cancelledBy(await wishToCancel(run.runId, tools))
+        const [wish, list] = await Promise.all([wishToCancel(run.runId, tools), readPageList(tools.store, run.runId, next.value)])
+        ended ??= cancelledBy(wish)
         if (ended) return
-        const next = pages.next()
-        if (next.done) return
         const started = tools.now().getTime()
-        const stop = await workOnPage(holding, next.value, corrections, recovered.get(next.value) ?? new Map(), tools)
+        const stop = await workOnPage(holding, list, corrections, recovered.get(list.page) ?? new Map(), tools)
         hasTime.took(tools.now().getTime() - started)
         ended ??= stoppedBy(stop ?? errorThresholdPassed(holding.cursor(), run.settings))
         tools.onProgress(cardOf(holding.run, holding.cursor(), { status: 'incomplete', why: 'at work' }, tools))
@@ -94,17 +95,16 @@ function conclusion(ended: LoopEnd | null, failed: { error: unknown } | null): L
 
 async function workOnPage(
   holding: Holding,
-  page: number,
+  list: PageList,
   corrections: CorrectionsGate,
   recovered: ReadonlyMap<string, UserResult>,
   tools: Tools,
 ): Promise<string | null> {
   const { run, epoch, leaseExpiresAt } = holding
-  const list = await readPageList(tools.store, run.runId, page)
   const { result, stop } = isWriting(run.mode)
     ? await writeList({ run, list, epoch, leaseExpiresAt, corrections, recovered, tools })
     : { result: await showPage(run, list, epoch, tools), stop: null }
-  await putOutcome(tools.store, run.runId, page, epoch, result.lines)
+  await putOutcome(tools.store, run.runId, list.page, epoch, result.lines)
   // With the page, so that no cut in between forgets why the run stops.
   await holding.finish(result, stop === null ? null : { status: 'stopped', why: stop })
   return stop

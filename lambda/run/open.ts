@@ -17,9 +17,9 @@ import type { Tools } from './tools.ts'
 import { noTotals } from './totals.ts'
 import { SOFTWARE_VERSION } from './version.ts'
 
-/** Measured defaults: docs/decisions. */
-const DEFAULT_BATCH_SIZE = 500
-const DEFAULT_CONCURRENCY = 3
+/** Measured: docs/decisions/7-fast.md. */
+const DEFAULT_BATCH_SIZE = 150
+const DEFAULT_CONCURRENCY = 4
 const LISTS_AT_A_TIME = 8
 
 /** A run that has been prepared: its page lists, its run.json, and its cursor with this invocation's lease. */

@@ -55,6 +55,16 @@ test('a segment that is missing is an error, and no log', async () => {
   expect(await keys(bucket, 'logs/')).toEqual([])
 })
 
+test('one that is missing among many, read ahead, is an error when its turn comes, and no log', async () => {
+  const present = Array.from({ length: 20 }, (_, n) => n).filter((n) => n !== 9)
+  await Promise.all(present.map((n) => create(store, segment(n), `{"n":${n}}\n`, 'application/x-ndjson')))
+  const lines: string[] = []
+  const assembled = assembleLog(store, RUN, 'users', Array.from({ length: 20 }, (_, n) => segment(n)), (line) => lines.push(line))
+  await expect(assembled).rejects.toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining(segment(9)) })
+  expect(lines).toEqual(Array.from({ length: 9 }, (_, n) => `{"n":${n}}`))
+  expect(await keys(bucket, 'logs/')).toEqual([])
+})
+
 test('a log of many parts is whole', async () => {
   const body = `${'x'.repeat(99)}\n`.repeat(60_000)
   for (const n of [1, 2, 3]) await create(store, segment(n), body, 'application/x-ndjson')
