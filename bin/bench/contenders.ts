@@ -29,7 +29,8 @@ export async function planAll(sql: Sql, instant: string): Promise<ChangePlan[]> 
   return plans
 }
 
-function planReading(reading: Awaited<ReturnType<typeof readUsers>> extends Map<string, infer R> ? R : never, instant: string): ChangePlan | null {
+/** The plan of one user; null where there is nothing to change. */
+export function planReading(reading: Awaited<ReturnType<typeof readUsers>> extends Map<string, infer R> ? R : never, instant: string): ChangePlan | null {
   if ('unusable' in reading) throw reading.unusable
   const plan = planUser(reading.user, reading.rows, rulesAt(instant), { named: false, takenLinks: new Set() })
   return plan.change ? plan : null

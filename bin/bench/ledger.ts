@@ -39,7 +39,7 @@ export async function seedBenchLedger(sql: Sql, size: Size): Promise<void> {
       free,
       case when free then 'Promotional credit ' || k else 'Top-up' end,
       case when free then 'promo-' || k end,
-      '2025-02-01'::timestamptz + k * interval '1 day' + n * interval '1 second',
+      '2025-02-01'::timestamptz + (k % 300) * interval '1 day' + n * interval '1 second',
       0,
       case when k % 2 = 0 and free then 0 end,
       case when k % 2 = 0 and free then '2099-01-01'::timestamptz + k * interval '1 day' end

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { compare } from './compare.ts'
 import { distance } from './distance.ts'
+import { giant } from './giant.ts'
 import { table } from './figures.ts'
 import { scale, sparse } from './scale.ts'
 
@@ -23,6 +24,6 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`)
 const options = { rounds: Number(values.rounds), event: JSON.parse(values.event), say }
 if (!Number.isInteger(options.rounds) || options.rounds < 1) throw new Error(`--rounds ${values.rounds} is no number of rounds.`)
 
-const figures = values.scale ? [...(await scale(options)), ...(await sparse(options))] : values.distance ? await distance(options) : await compare(options)
+const figures = values.scale ? [...(await scale(options)), ...(await sparse(options)), ...(await giant(options))] : values.distance ? await distance(options) : await compare(options)
 for (const line of table(figures)) process.stdout.write(`${line}\n`)
 await writeFile(values.json, `${JSON.stringify({ at: new Date().toISOString(), node: process.version, rounds: options.rounds, event: options.event, figures }, null, 2)}\n`)

@@ -64,8 +64,9 @@ export async function sparse({ say }: Options): Promise<Figure[]> {
         { name: 'sparse: bare count, s', value: median(counts) },
         { name: 'sparse: dry run, s', value: result.seconds, atMost: Number((1.5 * median(counts) + 1).toFixed(2)) },
         { name: 'sparse: pages of 10 users', value: pageEnds.length },
-        { name: 'sparse: rows of the users table read by scans, per user', value: (after.rows - before.rows) / SPARSE, atMost: 1 },
-        { name: 'sparse: scans, each worker of a parallel one counted', value: after.scans - before.scans },
+        // The internal users are read once more, by id; a second scan would double the figure.
+        { name: 'sparse: rows of the users table read, per user', value: (after.rows - before.rows) / SPARSE, atMost: 1.01 },
+        { name: 'sparse: sequential scans, each process of a parallel one counted', value: after.scans - before.scans },
       ]
     })
   } finally {
@@ -83,12 +84,15 @@ async function secondsOfCount(sql: Sql): Promise<number> {
   return (performance.now() - begun) / 1000
 }
 
-/** PostgreSQL counts a parallel scan once for each process that takes part; the rows that they read tell how often the whole table was. */
+/**
+ * The one scan may be sequential, which PostgreSQL counts once for each process that takes part, or go along the primary
+ * key, which it does not tell from a look-up: how many rows were read tells how often the whole table was.
+ */
 async function scansOfUsers(sql: Sql): Promise<{ scans: number; rows: number }> {
   // A backend counts its scans at its end, which may come a moment after the job's.
   await setTimeout(1_000)
   const [row] = await sql<{ scans: string; rows: string }[]>`
-    select seq_scan as scans, seq_tup_read as rows from pg_stat_user_tables where relname = 'kilocode_users'
+    select seq_scan as scans, seq_tup_read + idx_tup_fetch as rows from pg_stat_user_tables where relname = 'kilocode_users'
   `
   return { scans: Number(row?.scans), rows: Number(row?.rows) }
 }
