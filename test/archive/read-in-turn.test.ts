@@ -6,20 +6,26 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readBytes, readInTurn, type Store } from '../../lambda/archive/store.ts'
 import { clientFor } from '../support/bucket.ts'
 
-const BODY = Buffer.alloc(1_000_000, 'a line\n')
+/** More than the sockets on both sides hold: an answer that nobody reads is not over for the server. */
+const BODY = Buffer.alloc(16_000_000, 'a line\n')
 const CHECKSUM = Buffer.alloc(4)
 CHECKSUM.writeUInt32BE(crc32(BODY))
 
 let server: Server
 let store: Store
 let asked: string[]
+/** Answers that have been begun, and are neither over nor given up. */
+let answering: number
 
 /** Answers every object with the same body, but cuts the connection in the middle of `cut`. */
 beforeEach(async () => {
   asked = []
+  answering = 0
   server = createServer((request, response) => {
     const key = new URL(request.url ?? '', 'http://s3').pathname.split('/').at(-1) ?? ''
     asked.push(key)
+    answering++
+    response.on('close', () => answering--)
     response.writeHead(200, { 'content-length': BODY.length, etag: '"e"', 'x-amz-checksum-crc32': CHECKSUM.toString('base64') })
     if (key !== 'cut') response.end(BODY)
     else response.write(BODY.subarray(0, 200_000), () => response.socket?.destroy())
@@ -51,7 +57,7 @@ test('objects come in the order asked for, each whole, with the next few asked f
   const read: string[] = []
   const keys = Array.from({ length: 9 }, (_, n) => `key-${n}`)
   await readSlowly(keys, read)
-  expect(read).toEqual(keys.map((key) => `${key}: 1000000`))
+  expect(read).toEqual(keys.map((key) => `${key}: 16000000`))
   expect(asked.toSorted()).toEqual(keys)
 })
 
@@ -65,7 +71,7 @@ test('an answer that is cut off is an error that names the object', async () => 
 test('so is one that is cut off while it waits for its turn, when that comes, and not before', async () => {
   const read: string[] = []
   await expect(readSlowly(['key-0', 'key-1', 'cut', 'key-3'], read)).rejects.toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('cut') })
-  expect(read).toEqual(['key-0: 1000000', 'key-1: 1000000'])
+  expect(read).toEqual(['key-0: 16000000', 'key-1: 16000000'])
 })
 
 test('whoever stops in the middle leaves no answer unread behind', async () => {
@@ -73,9 +79,5 @@ test('whoever stops in the middle leaves no answer unread behind', async () => {
     for await (const chunk of bytes) if (chunk.length > 0) break
     break
   }
-  const busy = async (): Promise<number> => {
-    server.closeIdleConnections()
-    return new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))))
-  }
-  await expect.poll(busy, { timeout: 10_000 }).toBe(0)
+  await expect.poll(() => ({ asked: asked.length, answering }), { timeout: 10_000 }).toEqual({ asked: 4, answering: 0 })
 })
