@@ -150,7 +150,7 @@ export const intentHeadSchema = z.object({
 export const intentUserSchema = z.object({
   user_id: z.string(),
   row_ids: z.array(z.string()),
-  mutations: z.int(),
+  mutations: z.int().min(0),
   line: z.looseObject({}),
 })
 

@@ -52,7 +52,12 @@ function intendedUsers(key: string, lines: readonly string[]): Intended[] {
   const planned: Intended[] = []
   for (let at = 0; at < lines.length; ) {
     const user = parseDocument(intentUserSchema, key, lines[at] ?? '')
-    const mutations = Array.from({ length: user.mutations }, (_, index) => lines[at + 1 + index] ?? '')
+    const mutations = lines.slice(at + 1, at + 1 + user.mutations)
+    if (mutations.length < user.mutations) {
+      throw new ArchiveCorrupt(
+        `${key} is cut short: of ${user.user_id} it says ${user.mutations} mutations and holds ${mutations.length}. Restore it from its versions in S3, then resume the run.`,
+      )
+    }
     for (const mutation of mutations) parseDocument(z.looseObject({}), key, mutation)
     planned.push({ ...user, mutations })
     at += 1 + mutations.length

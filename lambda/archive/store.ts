@@ -70,8 +70,9 @@ async function openObject(store: Store, key: string, range?: { from: number; to:
   const Range = range && `bytes=${range.from}-${range.to - 1}`
   try {
     const { Body } = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key, Range }))
-    // In Node it is one, and much faster than the web stream that it can be turned into.
-    if (Body instanceof Readable) return Body
+    // In Node it is one, and much faster than the web stream that it can be turned into. Its errors are thrown to whoever
+    // reads it; without a listener, one that comes while it waits for its turn would end the process (seen).
+    if (Body instanceof Readable) return Body.on('error', () => {})
     throw new Error('The answer has no body.')
   } catch (error) {
     if (errorName(error) === 'NoSuchKey') {
@@ -152,7 +153,8 @@ export async function createFromStream(store: Store, key: string, chunks: AsyncI
     try {
       yield* chunks
     } catch (error) {
-      sourceError = error
+      // Not that with which Node ends a stream that nobody reads any further: the upload's own error says why.
+      if (errorName(error) !== 'AbortError') sourceError = error
       throw error
     }
   }

@@ -78,6 +78,8 @@ function* segmentsOf({ finished, errorPages, runId }: Cursor, kind: LogKind): Ge
   }
 }
 
+const LINE_COUNTS = { users: 'userLines', mutations: 'mutationLines', errors: 'errorLines' } as const
+
 /** Works out the totals of one kind of log again while it is put together. Of users' lines all counts, of the others their number. */
 async function assembleChecked(cursor: Cursor, kind: LogKind, { store }: Tools): Promise<Fingerprint> {
   const { runId } = cursor
@@ -86,8 +88,8 @@ async function assembleChecked(cursor: Cursor, kind: LogKind, { store }: Tools):
     totals = addUserLine(totals, parseDocument(countedSchema, key, line))
   }
   return assembleLog(store, runId, kind, segmentsOf(cursor, kind), kind === 'users' ? onLine : null, (lines) => {
-    if (kind !== 'users') totals[kind === 'mutations' ? 'mutationLines' : 'errorLines'] = lines
-    compareTotals(runId, kind, totals, cursor.totals)
+    // As the whole log has them: a line that has lost its line break is none.
+    compareTotals(runId, kind, { ...totals, [LINE_COUNTS[kind]]: lines }, cursor.totals)
   })
 }
 
@@ -104,11 +106,11 @@ function compareTotals(runId: string, kind: LogKind, fromLog: Totals, fromCursor
 
 /** Nothing may be added to a run once a whole log of it is written; if it was, the log is too short. */
 function compareLines({ runId, totals, wholeLogs }: Cursor): void {
-  const counted = { users: totals.userLines, mutations: totals.mutationLines, errors: totals.errorLines }
   for (const kind of LOG_KINDS) {
     const log = wholeLogs.find(({ key }) => key === logKey(runId, kind))
-    if (log?.lines === counted[kind]) continue
-    throw new TotalsDiffer(`The whole ${kind} log of ${runId} has ${log?.lines} lines, its cursor counts ${counted[kind]}. The run stays open; compare its segments with the log.`)
+    const counted = totals[LINE_COUNTS[kind]]
+    if (log?.lines === counted) continue
+    throw new TotalsDiffer(`The whole ${kind} log of ${runId} has ${log?.lines} lines, its cursor counts ${counted}. The run stays open; compare its segments with the log.`)
   }
 }
 

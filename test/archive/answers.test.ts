@@ -193,6 +193,7 @@ const damages: [string, (runId: string) => string, (body: string, runId: string)
   ['run.json cut short', (runId) => `runs/${runId}/run.json`, half, /ArchiveCorrupt: .*run\.json/],
   ['writer.json cut short', () => 'control/writer.json', half, /ArchiveCorrupt: .*writer\.json/],
   ['a user segment cut in the middle of a line', (runId) => `segments/${runId}/000000-0001-users.jsonl`, half, /ArchiveCorrupt: .*users/],
+  ['a user segment without its last line break', (runId) => `segments/${runId}/000000-0001-users.jsonl`, (body) => body.slice(0, -1), /TotalsDiffer: |ArchiveCorrupt: .*users/],
   ['a user segment without its last line', (runId) => `segments/${runId}/000000-0001-users.jsonl`, withoutLastLine, /TotalsDiffer: /],
   ['a user segment with an outcome that nobody knows', (runId) => `segments/${runId}/000000-0001-users.jsonl`, unknownOutcome, /ArchiveCorrupt: .*users/],
   ['a mutation segment without its last line', (runId) => `segments/${runId}/000000-0001-mutations.jsonl`, withoutLastLine, /TotalsDiffer: /],

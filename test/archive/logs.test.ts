@@ -90,7 +90,7 @@ test('an intent that is cut short is damaged, not a smaller one', async () => {
   const intent = await readIntent(store, RUN, '000000-0001-001')
   expect(intent).toMatchObject({ users: 2, planned: [{ user_id: 'a' }, { user_id: 'b', row_ids: ['x'], mutations: ['{"of":"b","n":1}', '{"of":"b","n":2}'] }] })
 
-  const bodies = [whole.slice(0, 4), whole.slice(0, 5), whole.slice(0, 6), whole.map((line, at) => (at === 6 ? line.slice(0, -5) : line)), whole.toSpliced(3, 1)]
+  const bodies = [whole.slice(0, 4), whole.slice(0, 5), whole.slice(0, 6), whole.map((line, at) => (at === 6 ? line.slice(0, -5) : line)), whole.toSpliced(3, 1), whole.map((line) => line.replace('"mutations":2', '"mutations":5000000000'))]
   for (const [at, [, ...lines]] of bodies.entries()) {
     const attempt = `000000-0001-00${at + 2}`
     await putIntent(store, RUN, attempt, [toLines([head(attempt), ...lines])])

@@ -175,6 +175,15 @@ describe('large objects', () => {
     expect(await readText(bucket, 'a')).toBe('theirs')
   })
 
+  test.each([6, 12, 30])('a refused part of a stream of %i MiB is an error that says why', async (mebibytes) => {
+    s3.setHooks(bucket.bucket, { before: ({ query }) => (query.partNumber === '2' ? { status: 403, code: 'AccessDenied' } : undefined) })
+    const stream = async function* (): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < mebibytes; n++) yield Buffer.alloc(MIB, 10)
+    }
+    await expect(createFromStream(store, 'a', stream(), JSON_TYPE)).rejects.toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('403') })
+    expect(await keys(bucket)).toEqual([])
+  })
+
   test('a stream that fails is no object, and its own error comes through', async () => {
     const stream = async function* (): AsyncGenerator<Uint8Array> {
       yield Buffer.alloc(9 * MIB, 10)
