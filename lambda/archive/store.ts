@@ -11,7 +11,7 @@ export type Stored = { readonly body: string; readonly etag: string }
 
 /** Bodies up to this size go up in one request. */
 const ONE_REQUEST_BYTES = 8 * 1024 * 1024
-/** Larger ones, and streams, go up in parts of the least size that S3 takes, one after the other: more at once take more memory, and were no faster. */
+/** Larger ones, and streams, go up in parts of the least size that S3 takes: two of them on their way, which hides how far S3 is, and one that fills. */
 const PART_BYTES = 5 * 1024 * 1024
 const CONFLICT_TRIES = 5
 
@@ -178,7 +178,7 @@ export async function createFromStream(store: Store, key: string, chunks: AsyncI
 }
 
 async function inParts(store: Store, params: ConstructorParameters<typeof Upload>[0]['params'], signal?: AbortSignal) {
-  const upload = new Upload({ client: store.client, params, partSize: PART_BYTES, queueSize: 1 })
+  const upload = new Upload({ client: store.client, params, partSize: PART_BYTES, queueSize: 2 })
   const giveUp = (): void => void upload.abort()
   signal?.addEventListener('abort', giveUp)
   try {
