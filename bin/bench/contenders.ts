@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
-import { readUsers, readUsersIn } from '../../lambda/ledger/read.ts'
+import { type Reading, readUsers, readUsersIn } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
 import type { ChangePlan, Rules } from '../../lambda/rules/types.ts'
@@ -30,7 +30,7 @@ export async function planAll(sql: Sql, instant: string): Promise<ChangePlan[]> 
 }
 
 /** The plan of one user; null where there is nothing to change. */
-export function planReading(reading: Awaited<ReturnType<typeof readUsers>> extends Map<string, infer R> ? R : never, instant: string): ChangePlan | null {
+export function planReading(reading: Reading, instant: string): ChangePlan | null {
   if ('unusable' in reading) throw reading.unusable
   const plan = planUser(reading.user, reading.rows, rulesAt(instant), { named: false, takenLinks: new Set() })
   return plan.change ? plan : null

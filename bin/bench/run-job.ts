@@ -30,7 +30,10 @@ export async function bundleJob(dir: string): Promise<string> {
   return outfile
 }
 
-/** Runs the job once, in a process of its own and run by Node as in Lambda, through its handler. */
+/**
+ * Runs the job once, in a process of its own and run by Node as in Lambda, through its handler.
+ * @throws Error when it does not complete: its figures would mean nothing
+ */
 export async function runJob({ bundle, databaseUrl, s3 }: Place, event: object, way: Way = {}): Promise<JobResult> {
   const url = new URL(databaseUrl)
   const far = way.databaseMs !== undefined || way.s3Ms !== undefined || way.seen !== undefined
@@ -54,5 +57,8 @@ export async function runJob({ bundle, databaseUrl, s3 }: Place, event: object, 
   })
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
   await Promise.all([database?.stop(), archive?.stop()])
-  return { ...resultSchema.parse(JSON.parse(output)), s3: await s3.tally() }
+  const result = resultSchema.parse(JSON.parse(output))
+  const { status, why } = result.card
+  if (status !== 'complete') throw new Error(`The job ended as ${status}: ${why}`)
+  return { ...result, s3: await s3.tally() }
 }

@@ -1,8 +1,7 @@
-import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import type { Sql } from 'postgres'
 import type { Options } from './compare.ts'
-import { type Figure, median } from './figures.ts'
+import { type Figure, median, timed } from './figures.ts'
 import type { JobResult } from './run-job.ts'
 import { startBench } from './servers.ts'
 
@@ -18,7 +17,6 @@ export async function scale({ event, rounds, say }: Options): Promise<Figure[]> 
     try {
       for (let round = 1; round <= rounds; round++) {
         const result = await bench.onCopy(async ({ job }) => job({ ...event, execute: true }))
-        if (result.card.status !== 'complete') throw new Error(`The job ended as ${result.card.status}: ${result.card.why}`)
         say(`${internal} users: ${result.seconds.toFixed(1)} s, ${(result.peakBytes / 1e6).toFixed(0)} MB`)
         results.push(result)
       }
@@ -75,13 +73,13 @@ export async function sparse({ say }: Options): Promise<Figure[]> {
 }
 
 async function secondsOfCount(sql: Sql): Promise<number> {
-  const begun = performance.now()
-  await sql.begin(async (tx) => {
-    await tx`select count(*) from kilocode_users where lower(google_user_email) like any (array['%@kilocode.ai', '%@kilo.ai'])`
-    // Or its scans would be counted some time later, and pass for the job's.
-    await tx`select pg_stat_force_next_flush()`
-  })
-  return (performance.now() - begun) / 1000
+  return timed(async () =>
+    sql.begin(async (tx) => {
+      await tx`select count(*) from kilocode_users where lower(google_user_email) like any (array['%@kilocode.ai', '%@kilo.ai'])`
+      // Or its scans would be counted some time later, and pass for the job's.
+      await tx`select pg_stat_force_next_flush()`
+    }),
+  )
 }
 
 /**
