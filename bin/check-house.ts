@@ -35,15 +35,22 @@ function roomOf(file: string): string {
 }
 
 function importsOf(file: string): string[] {
-  return [...readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^'"]*?from '(\.[^']+)'/gms)].map(([, path = '']) => path)
+  return [...readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^'"]*?from '(\.[^']+)'/gms)].map(
+    ([, path = '']) => path,
+  )
 }
 
-const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => join(root, name))
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => join(root, name))
 const wrong = files.flatMap((file) =>
   importsOf(file)
     .map((path) => join(dirname(file), path))
     .filter((target) => target.startsWith(root) && !ALLOWED[roomOf(file)]?.includes(roomOf(target)))
-    .map((target) => `${relative(root, file)} (${roomOf(file)}) must not import ${relative(root, target)} (${roomOf(target)})`),
+    .map(
+      (target) =>
+        `${relative(root, file)} (${roomOf(file)}) must not import ${relative(root, target)} (${roomOf(target)})`,
+    ),
 )
 
 if (wrong.length > 0) {

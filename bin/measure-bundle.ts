@@ -30,11 +30,15 @@ console.error(JSON.stringify({ started: performance.timeOrigin, loaded }))
 
 const asset = await assetDir()
 const bundle = await readFile(join(asset, 'index.mjs'))
-console.log(`size         ${kilobytes(bundle.length)} minified, ${kilobytes(gzipSync(bundle).length)} compressed`)
+console.log(
+  `size         ${kilobytes(bundle.length)} minified, ${kilobytes(gzipSync(bundle).length)} compressed`,
+)
 const rounds = await measure()
 console.log(`loaded       ${spread(rounds.map(({ loaded }) => loaded))}`)
 console.log(`first query  ${spread(rounds.map(({ firstQuery }) => firstQuery))}`)
-console.log(`${ROUNDS} fresh processes on Node ${process.version}, milliseconds from the process's start: median (least to most)`)
+console.log(
+  `${ROUNDS} fresh processes on Node ${process.version}, milliseconds from the process's start: median (least to most)`,
+)
 
 /** The folder of the function's code, as the synthesized template names it. */
 async function assetDir(): Promise<string> {
@@ -77,7 +81,10 @@ async function makeTables(url: string): Promise<void> {
   await sql.end()
 }
 
-async function invokeInFreshProcess(databaseUrl: string, endpoint: string): Promise<{ started: number; loaded: number }> {
+async function invokeInFreshProcess(
+  databaseUrl: string,
+  endpoint: string,
+): Promise<{ started: number; loaded: number }> {
   const child = spawn(process.execPath, ['--enable-source-maps', '--input-type=module', '--eval', HOST], {
     cwd: asset,
     env: {

@@ -17,7 +17,9 @@ export async function queryLogs(folder: string, sql: string, values: readonly st
   try {
     for (const table of LOG_TABLES) await connection.run(tableOver(folder, table))
     const reader = await connection.runAndReadAll(sql, [...values])
-    return reader.getRowObjectsJS().map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, plain(value)])))
+    return reader
+      .getRowObjectsJS()
+      .map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, plain(value)])))
   } finally {
     connection.closeSync()
     instance.closeSync()
@@ -36,7 +38,8 @@ function tableOver(folder: string, table: LogTable): string {
   const { folder: name, columns } = table
   const types = Object.entries(columns).map(([column, type]) => [column, duckType(type)] as const)
   const files = filesOf(folder, table)
-  if (files.length === 0) return `CREATE TABLE ${name} (${types.map(([column, type]) => `"${column}" ${type}`).join(', ')})`
+  if (files.length === 0)
+    return `CREATE TABLE ${name} (${types.map(([column, type]) => `"${column}" ${type}`).join(', ')})`
   const shape = types.map(([column, type]) => `"${column}": ${quoted(type)}`).join(', ')
   return `CREATE VIEW ${name} AS SELECT * FROM read_json([${files.map(quoted).join(', ')}], format = 'newline_delimited', columns = {${shape}})`
 }
@@ -77,7 +80,9 @@ if (import.meta.main) {
 
 async function answer(folder: string, question: string, values: readonly string[]): Promise<void> {
   if (LOG_TABLES.every((table) => filesOf(folder, table).length === 0)) {
-    console.error(`There is no log in ${folder}: it must hold users/*.jsonl, mutations/*.jsonl or errors/*.jsonl.`)
+    console.error(
+      `There is no log in ${folder}: it must hold users/*.jsonl, mutations/*.jsonl or errors/*.jsonl.`,
+    )
     process.exitCode = 1
     return
   }

@@ -17,7 +17,12 @@ export type AlarmProps = {
 }
 
 /** An alarm that goes off above a number, says so to the notices' topic, and again when it is over. */
-export function addAlarm(scope: Construct, id: string, props: AlarmProps, { topic, runbookUrl }: AlarmPlace): Alarm {
+export function addAlarm(
+  scope: Construct,
+  id: string,
+  props: AlarmProps,
+  { topic, runbookUrl }: AlarmPlace,
+): Alarm {
   const action = new SnsAction(topic)
   const alarm = new Alarm(scope, id, {
     alarmDescription: `${props.sentence} ${runbookUrl}#${anchorOf(props.heading)}`,
@@ -34,5 +39,8 @@ export function addAlarm(scope: Construct, id: string, props: AlarmProps, { topi
 
 /** The link to a heading, as Markdown viewers make it. */
 export function anchorOf(heading: string): string {
-  return heading.toLowerCase().replace(/[^\w\s-]/g, '').replace(/\s+/g, '-')
+  return heading
+    .toLowerCase()
+    .replace(/[^\w\s-]/g, '')
+    .replace(/\s+/g, '-')
 }

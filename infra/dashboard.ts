@@ -20,21 +20,38 @@ export class RunDashboard extends Construct {
       dashboardName: this.name,
       defaultInterval: Duration.days(30),
       widgets: [
-        [graph('Runs closed', byMode(METRICS.runsClosed)), graph('Runs stopped or refused', [...byMode(METRICS.runsStopped), ...byMode(METRICS.runsRefused)])],
-        [graph('Users processed', byMode(METRICS.usersProcessed)), graph('Users left alone', byMode(METRICS.usersLeftAlone))],
-        [graph('Users failed', byMode(METRICS.usersFailed)), graph('Grants targeted', byMode(METRICS.grantsTargeted))],
-        [graph('USD expired', byMode(METRICS.usdExpired)), graph('USD corrected to zero', byMode(METRICS.usdCorrected))],
+        [
+          graph('Runs closed', byMode(METRICS.runsClosed)),
+          graph('Runs stopped or refused', [...byMode(METRICS.runsStopped), ...byMode(METRICS.runsRefused)]),
+        ],
+        [
+          graph('Users processed', byMode(METRICS.usersProcessed)),
+          graph('Users left alone', byMode(METRICS.usersLeftAlone)),
+        ],
+        [
+          graph('Users failed', byMode(METRICS.usersFailed)),
+          graph('Grants targeted', byMode(METRICS.grantsTargeted)),
+        ],
+        [
+          graph('USD expired', byMode(METRICS.usdExpired)),
+          graph('USD corrected to zero', byMode(METRICS.usdCorrected)),
+        ],
         [
           graph('Milliseconds a page (p50, p99)', [
             jobMetric(METRICS.pageMilliseconds, 'execute', 'p50', DAY),
             jobMetric(METRICS.pageMilliseconds, 'execute', 'p99', DAY),
             jobMetric(METRICS.pageMilliseconds, 'dry-run', 'p99', DAY),
           ]),
-          graph('Open run idle, seconds', [jobMetric(METRICS.openRunIdleSeconds, NO_RUN.status, 'Maximum', Duration.hours(1))]),
+          graph('Open run idle, seconds', [
+            jobMetric(METRICS.openRunIdleSeconds, NO_RUN.status, 'Maximum', Duration.hours(1)),
+          ]),
         ],
         [
           graph('Duration of invocations', [job.metricDuration({ statistic: 'Maximum', period: DAY })]),
-          graph('Invocations and errors', [job.metricInvocations({ period: DAY }), job.metricErrors({ period: DAY })]),
+          graph('Invocations and errors', [
+            job.metricInvocations({ period: DAY }),
+            job.metricErrors({ period: DAY }),
+          ]),
         ],
       ],
     })

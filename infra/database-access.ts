@@ -20,7 +20,9 @@ export class DatabaseAccess extends Construct {
     const { databaseSecretArn, readonlyDatabaseSecretArn, network } = settings
     this.environment = {
       DATABASE_SECRET_ARN: databaseSecretArn,
-      ...(readonlyDatabaseSecretArn !== undefined && { READONLY_DATABASE_SECRET_ARN: readonlyDatabaseSecretArn }),
+      ...(readonlyDatabaseSecretArn !== undefined && {
+        READONLY_DATABASE_SECRET_ARN: readonlyDatabaseSecretArn,
+      }),
       // Amazon's own certificate authorities, which sign the certificates of RDS; Node 24 on Lambda leaves them out.
       NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
     }
@@ -28,9 +30,14 @@ export class DatabaseAccess extends Construct {
     this.placement = {}
     if (network) {
       const vpc = vpcOf(this, network)
-      const given = network.securityGroupIds.map((groupId) => SecurityGroup.fromSecurityGroupId(this, groupId, groupId, { mutable: false }))
+      const given = network.securityGroupIds.map((groupId) =>
+        SecurityGroup.fromSecurityGroupId(this, groupId, groupId, { mutable: false }),
+      )
       if (given.length === 0) {
-        this.ownSecurityGroup = new SecurityGroup(this, 'SecurityGroup', { vpc, description: 'The credit expiry job, to its database, S3 and Secrets Manager' })
+        this.ownSecurityGroup = new SecurityGroup(this, 'SecurityGroup', {
+          vpc,
+          description: 'The credit expiry job, to its database, S3 and Secrets Manager',
+        })
       }
       const securityGroups = this.ownSecurityGroup ? [this.ownSecurityGroup] : given
       this.placement = { vpc, vpcSubnets: { subnetType: SubnetType.PRIVATE_WITH_EGRESS }, securityGroups }
@@ -40,11 +47,21 @@ export class DatabaseAccess extends Construct {
   /** Its secrets only; and, in a VPC, what Lambda asks for to have network interfaces there. */
   grantJob(role: IRole): void {
     const { databaseSecretArn, readonlyDatabaseSecretArn, secretKeyArn, network } = this.settings
-    const secrets = [databaseSecretArn, ...(readonlyDatabaseSecretArn === undefined ? [] : [readonlyDatabaseSecretArn])]
-    role.addToPrincipalPolicy(new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [...new Set(secrets)] }))
-    if (secretKeyArn !== undefined) role.addToPrincipalPolicy(new PolicyStatement({ actions: ['kms:Decrypt'], resources: [secretKeyArn] }))
+    const secrets = [
+      databaseSecretArn,
+      ...(readonlyDatabaseSecretArn === undefined ? [] : [readonlyDatabaseSecretArn]),
+    ]
+    role.addToPrincipalPolicy(
+      new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [...new Set(secrets)] }),
+    )
+    if (secretKeyArn !== undefined)
+      role.addToPrincipalPolicy(new PolicyStatement({ actions: ['kms:Decrypt'], resources: [secretKeyArn] }))
     if (network) role.addToPrincipalPolicy(new PolicyStatement({ actions: INTERFACES, resources: ['*'] }))
-    accept(role, 'IAM5[Resource::*]', 'X-Ray takes segments for no resource in particular; in a VPC, Lambda needs its network interface rights on every resource, as AWS documents. Neither reaches data.')
+    accept(
+      role,
+      'IAM5[Resource::*]',
+      'X-Ray takes segments for no resource in particular; in a VPC, Lambda needs its network interface rights on every resource, as AWS documents. Neither reaches data.',
+    )
   }
 }
 
@@ -60,7 +77,14 @@ const INTERFACES = [
 /** By ids alone, so that a synthesis needs no look-up in an account. The zones are not used. */
 function vpcOf(scope: Construct, { vpcId, subnetIds }: Network) {
   const availabilityZones = subnetIds.map((_, index) => Fn.select(index, Fn.getAzs()))
-  const vpc = Vpc.fromVpcAttributes(scope, 'Vpc', { vpcId, availabilityZones, privateSubnetIds: [...subnetIds] })
-  Validations.of(vpc).acknowledge({ id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId', reason: 'Nothing here needs a route table: routes are the network owner\'s.' })
+  const vpc = Vpc.fromVpcAttributes(scope, 'Vpc', {
+    vpcId,
+    availabilityZones,
+    privateSubnetIds: [...subnetIds],
+  })
+  Validations.of(vpc).acknowledge({
+    id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
+    reason: "Nothing here needs a route table: routes are the network owner's.",
+  })
   return vpc
 }

@@ -31,7 +31,11 @@ export class DeadLetters extends Construct {
   }
 
   private queue(id: string): Queue {
-    const queue = new Queue(this, id, { encryption: QueueEncryption.SQS_MANAGED, enforceSSL: true, retentionPeriod: Duration.days(14) })
+    const queue = new Queue(this, id, {
+      encryption: QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(14),
+    })
     accept(queue, 'SQS3', 'This is itself a dead letter queue: an alarm watches it, and a person empties it.')
     return queue
   }

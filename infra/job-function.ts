@@ -1,7 +1,14 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib'
 import { type IMetric, MathExpression } from 'aws-cdk-lib/aws-cloudwatch'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
-import { ApplicationLogLevel, Architecture, LoggingFormat, Runtime, SystemLogLevel, Tracing } from 'aws-cdk-lib/aws-lambda'
+import {
+  ApplicationLogLevel,
+  Architecture,
+  LoggingFormat,
+  Runtime,
+  SystemLogLevel,
+  Tracing,
+} from 'aws-cdk-lib/aws-lambda'
 import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations'
 import { NodejsFunction, OutputFormat, SourceMapMode } from 'aws-cdk-lib/aws-lambda-nodejs'
 import { LogGroup } from 'aws-cdk-lib/aws-logs'
@@ -35,7 +42,10 @@ export class JobFunction extends Construct {
 
   constructor(scope: Construct, id: string, { settings, logs, database, deadLetters, alarms }: JobParts) {
     super(scope, id)
-    const logGroup = new LogGroup(this, 'Logs', { retention: settings.logRetentionDays, removalPolicy: RemovalPolicy.RETAIN })
+    const logGroup = new LogGroup(this, 'Logs', {
+      retention: settings.logRetentionDays,
+      removalPolicy: RemovalPolicy.RETAIN,
+    })
     const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
     this.function = new NodejsFunction(this, 'Function', {
       description: 'Expires the free credit of internal team accounts; {} is a dry run',
@@ -120,8 +130,11 @@ function brakes(settings: Settings): Record<string, string> {
     MAX_FAILED_PERCENT: settings.maxFailedPercent?.toString(),
     MIN_GRANT_AGE_SECONDS: settings.minGrantAgeSeconds?.toString(),
     PLAN_MAX_AGE_HOURS: settings.planMaxAgeHours?.toString(),
-    CORRECTION_DESCRIPTIONS: settings.correctionDescriptions && JSON.stringify(settings.correctionDescriptions),
+    CORRECTION_DESCRIPTIONS:
+      settings.correctionDescriptions && JSON.stringify(settings.correctionDescriptions),
     ACCEPTED_FOREIGN_KEYS: settings.acceptedForeignKeys?.join(','),
   }
-  return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined))
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
 }

@@ -23,14 +23,21 @@ export class LogBucket extends Construct {
       versioned: true,
       ...(keyArn === undefined
         ? { encryption: BucketEncryption.S3_MANAGED }
-        : { encryption: BucketEncryption.KMS, encryptionKey: Key.fromKeyArn(this, 'Key', keyArn), bucketKeyEnabled: true }),
+        : {
+            encryption: BucketEncryption.KMS,
+            encryptionKey: Key.fromKeyArn(this, 'Key', keyArn),
+            bucketKeyEnabled: true,
+          }),
       enforceSSL: true,
       minimumTLSVersion: 1.2,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
       removalPolicy: RemovalPolicy.RETAIN,
     })
-    this.bucket.addLifecycleRule({ id: 'unfinished-uploads', abortIncompleteMultipartUploadAfter: Duration.days(1) })
+    this.bucket.addLifecycleRule({
+      id: 'unfinished-uploads',
+      abortIncompleteMultipartUploadAfter: Duration.days(1),
+    })
     this.forget('segments', PREFIXES.segments)
     this.forget('state', PREFIXES.state)
     this.environment = { LOG_BUCKET: this.bucket.bucketName }
@@ -45,21 +52,37 @@ export class LogBucket extends Construct {
   grantJob(role: IRole): void {
     const inFolders = Object.values(PREFIXES).map((prefix) => this.bucket.arnForObjects(`${prefix}*`))
     role.addToPrincipalPolicy(
-      new PolicyStatement({ actions: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'], resources: inFolders }),
+      new PolicyStatement({
+        actions: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
+        resources: inFolders,
+      }),
     )
     // Without list, S3 answers 403 for an object that is not there, and the job takes 403 for a missing right.
-    role.addToPrincipalPolicy(new PolicyStatement({ actions: ['s3:ListBucket'], resources: [this.bucket.bucketArn] }))
+    role.addToPrincipalPolicy(
+      new PolicyStatement({ actions: ['s3:ListBucket'], resources: [this.bucket.bucketArn] }),
+    )
     if (this.keyArn !== undefined) {
-      role.addToPrincipalPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.keyArn] }))
+      role.addToPrincipalPolicy(
+        new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.keyArn] }),
+      )
     }
     for (const prefix of Object.values(PREFIXES)) {
-      accept(role, `IAM5[Resource::${arnInFinding(this.bucket)}/${prefix}*]`, `Every run has keys of its own under ${prefix}; the folder is as narrow as it gets.`)
+      accept(
+        role,
+        `IAM5[Resource::${arnInFinding(this.bucket)}/${prefix}*]`,
+        `Every run has keys of its own under ${prefix}; the folder is as narrow as it gets.`,
+      )
     }
   }
 
   /** In a versioned bucket an expired object leaves its versions and then a marker behind; these go too. */
   private forget(id: string, prefix: string): void {
-    this.bucket.addLifecycleRule({ id, prefix, expiration: TEMPORARY, noncurrentVersionExpiration: OLD_VERSIONS })
+    this.bucket.addLifecycleRule({
+      id,
+      prefix,
+      expiration: TEMPORARY,
+      noncurrentVersionExpiration: OLD_VERSIONS,
+    })
     this.bucket.addLifecycleRule({ id: `${id}-markers`, prefix, expiredObjectDeleteMarker: true })
   }
 }

@@ -1,5 +1,9 @@
 /** A table over whole logs of one kind: one JSON object a line. Types are Athena's. */
-export type LogTable = { readonly folder: 'users' | 'mutations' | 'errors'; readonly comment: string; readonly columns: Readonly<Record<string, string>> }
+export type LogTable = {
+  readonly folder: 'users' | 'mutations' | 'errors'
+  readonly comment: string
+  readonly columns: Readonly<Record<string, string>>
+}
 
 const CREDIT = {
   id: 'string',
@@ -16,7 +20,8 @@ const CREDIT = {
 export const LOG_TABLES: readonly LogTable[] = [
   {
     folder: 'users',
-    comment: 'One line for each user of a run: how they ended, with balances and grants. Amounts in microdollars.',
+    comment:
+      'One line for each user of a run: how they ended, with balances and grants. Amounts in microdollars.',
     columns: {
       run_id: 'string',
       mode: 'string',
@@ -33,14 +38,17 @@ export const LOG_TABLES: readonly LogTable[] = [
       final_balance_microdollars: 'bigint',
       next_credit_expiration_at: 'string',
       flags: 'array<string>',
-      credits: `array<struct<${Object.entries(CREDIT).map(([name, type]) => `${name}:${type}`).join(',')}>>`,
+      credits: `array<struct<${Object.entries(CREDIT)
+        .map(([name, type]) => `${name}:${type}`)
+        .join(',')}>>`,
       recovered: 'boolean',
       changed: 'array<string>',
     },
   },
   {
     folder: 'mutations',
-    comment: 'One line for each row that a run changed, inserted or deleted. before and after are JSON, as texts.',
+    comment:
+      'One line for each row that a run changed, inserted or deleted. before and after are JSON, as texts.',
     columns: {
       run_id: 'string',
       mode: 'string',

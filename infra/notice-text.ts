@@ -14,7 +14,14 @@ export const CARD_NOTICE: NoticeFields = {
     [''],
     [
       'Users: {} matched; {} without grants, {} processed, {} left alone, {} failed, {} not reached',
-      ...['usersMatched', 'usersWithoutGrants', 'usersProcessed', 'usersLeftAlone', 'usersFailed', 'usersNotReached'].map(total),
+      ...[
+        'usersMatched',
+        'usersWithoutGrants',
+        'usersProcessed',
+        'usersLeftAlone',
+        'usersFailed',
+        'usersNotReached',
+      ].map(total),
     ],
     ['By outcome: {}', json(total('outcomes'))],
     ['Flags: {}', json(total('flags'))],

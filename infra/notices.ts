@@ -40,7 +40,12 @@ export class Notices extends Construct {
   /** Lets the workflow's or the function's role publish. */
   allow(sid: string, { grantPrincipal }: IGrantable): void {
     this.policy.document.addStatements(
-      new PolicyStatement({ sid, principals: [grantPrincipal], actions: ['sns:Publish'], resources: [this.topic.topicArn] }),
+      new PolicyStatement({
+        sid,
+        principals: [grantPrincipal],
+        actions: ['sns:Publish'],
+        resources: [this.topic.topicArn],
+      }),
     )
   }
 }

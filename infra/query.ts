@@ -21,7 +21,12 @@ export class LogQuery extends Construct {
     const { stackName } = Stack.of(this)
     this.database = stackName.toLowerCase().replaceAll('-', '_')
     this.workGroup = stackName
-    bucket.addLifecycleRule({ id: 'query-results', prefix: RESULTS, expiration: Duration.days(30), noncurrentVersionExpiration: Duration.days(1) })
+    bucket.addLifecycleRule({
+      id: 'query-results',
+      prefix: RESULTS,
+      expiration: Duration.days(30),
+      noncurrentVersionExpiration: Duration.days(1),
+    })
 
     const database = new CfnDatabase(this, 'Database', {
       catalogId: Aws.ACCOUNT_ID,
@@ -46,7 +51,10 @@ export class LogQuery extends Construct {
           inputFormat: 'org.apache.hadoop.mapred.TextInputFormat',
           outputFormat: 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat',
           // This one gives a nested object as a text where the column is a string; Hive's own fails there.
-          serdeInfo: { serializationLibrary: 'org.openx.data.jsonserde.JsonSerDe', parameters: { 'ignore.malformed.json': 'false' } },
+          serdeInfo: {
+            serializationLibrary: 'org.openx.data.jsonserde.JsonSerDe',
+            parameters: { 'ignore.malformed.json': 'false' },
+          },
         },
       },
     })
@@ -65,7 +73,10 @@ export class LogQuery extends Construct {
         resultConfiguration: {
           outputLocation: bucket.s3UrlForObject(RESULTS),
           expectedBucketOwner: Aws.ACCOUNT_ID,
-          encryptionConfiguration: keyArn === undefined ? { encryptionOption: 'SSE_S3' } : { encryptionOption: 'SSE_KMS', kmsKey: keyArn },
+          encryptionConfiguration:
+            keyArn === undefined
+              ? { encryptionOption: 'SSE_S3' }
+              : { encryptionOption: 'SSE_KMS', kmsKey: keyArn },
         },
       },
     })

@@ -44,5 +44,8 @@ export class RunAlarms extends Construct {
 }
 
 function overModes(metrics: readonly JobMetric[], label: string) {
-  return sumOf(metrics.flatMap((metric) => MODES.map((mode) => jobMetric(metric, mode, 'Sum'))), label)
+  return sumOf(
+    metrics.flatMap((metric) => MODES.map((mode) => jobMetric(metric, mode, 'Sum'))),
+    label,
+  )
 }

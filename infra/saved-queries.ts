@@ -22,7 +22,8 @@ ORDER BY run_id DESC`,
   },
   {
     name: 'every row changed for one user',
-    description: 'Over all runs, newest first, with the values before and after. The value: a user id (in Athena in single quotes).',
+    description:
+      'Over all runs, newest first, with the values before and after. The value: a user id (in Athena in single quotes).',
     sql: `
 SELECT run_id, type, row_id, before, after
 FROM mutations
@@ -31,7 +32,8 @@ ORDER BY run_id DESC, type, row_id`,
   },
   {
     name: 'users who lost most',
-    description: 'The hundred users of one run of whom most expired. The value: a run id (in Athena in single quotes).',
+    description:
+      'The hundred users of one run of whom most expired. The value: a run id (in Athena in single quotes).',
     sql: `
 SELECT
   user_id,
@@ -77,7 +79,8 @@ ORDER BY run_id DESC`,
   },
   {
     name: 'why users failed',
-    description: 'Errors of one run, the most frequent first. The value: a run id (in Athena in single quotes).',
+    description:
+      'Errors of one run, the most frequent first. The value: a run id (in Athena in single quotes).',
     sql: `
 SELECT error, sqlstate, stage, message, count(*) AS users, min(user_id) AS one_of_them
 FROM errors

@@ -3,7 +3,14 @@ import { Aws, Duration, TimeZone } from 'aws-cdk-lib'
 import { TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import type { IFunction } from 'aws-cdk-lib/aws-lambda'
-import { ContextAttribute, type IScheduleTarget, Schedule, ScheduleExpression, ScheduleGroup, ScheduleTargetInput } from 'aws-cdk-lib/aws-scheduler'
+import {
+  ContextAttribute,
+  type IScheduleTarget,
+  Schedule,
+  ScheduleExpression,
+  ScheduleGroup,
+  ScheduleTargetInput,
+} from 'aws-cdk-lib/aws-scheduler'
 import { LambdaInvoke, StepFunctionsStartExecution } from 'aws-cdk-lib/aws-scheduler-targets'
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions'
 import { Construct } from 'constructs'
@@ -36,17 +43,27 @@ export class Schedules extends Construct {
     this.parts = parts
     this.group = new ScheduleGroup(this, 'Group')
     this.role = new Role(this, 'Role', {
-      assumedBy: new ServicePrincipal('scheduler.amazonaws.com', { conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } } }),
+      assumedBy: new ServicePrincipal('scheduler.amazonaws.com', {
+        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
+      }),
     })
     const { settings } = parts
     // Delivered twice, it is still one run: the key is the same.
     const requestKey = ContextAttribute.executionId
     if (settings.dryRunSchedule !== 'none') {
-      this.start('DryRun', 'A dry run, for the numbers', settings.dryRunSchedule, { requestKey, reason: 'scheduled dry run' })
+      this.start('DryRun', 'A dry run, for the numbers', settings.dryRunSchedule, {
+        requestKey,
+        reason: 'scheduled dry run',
+      })
     }
     if (settings.scheduledExecute) {
       const { schedule, limits } = settings.scheduledExecute
-      this.start('Execute', 'Expires credit, within limits of its own', schedule, { execute: true, limits, requestKey, reason: 'scheduled execute' })
+      this.start('Execute', 'Expires credit, within limits of its own', schedule, {
+        execute: true,
+        limits,
+        requestKey,
+        reason: 'scheduled execute',
+      })
     }
     this.heartbeat()
   }
@@ -58,7 +75,13 @@ export class Schedules extends Construct {
       ...this.delivery(Duration.hours(1)),
     })
     const zone = TimeZone.of(settings.scheduleTimeZone)
-    this.schedule(id, description, ScheduleExpression.expression(expression, zone), target, !settings.schedulesPaused)
+    this.schedule(
+      id,
+      description,
+      ScheduleExpression.expression(expression, zone),
+      target,
+      !settings.schedulesPaused,
+    )
   }
 
   /** Goes on while the other schedules are paused: an open run must be noticed all the same. */
@@ -68,14 +91,25 @@ export class Schedules extends Construct {
       input: ScheduleTargetInput.fromObject({ status: 'latest' }),
       ...this.delivery(Duration.minutes(15)),
     })
-    this.schedule('Heartbeat', 'Asks how long an open run has been idle', ScheduleExpression.rate(Duration.hours(1)), target, true)
-    accept(this.role, `IAM5[Resource::${arnInFinding(job)}:*]`, 'CDK lets a schedule invoke every version of its one function; the function has no versions.')
+    this.schedule(
+      'Heartbeat',
+      'Asks how long an open run has been idle',
+      ScheduleExpression.rate(Duration.hours(1)),
+      target,
+      true,
+    )
+    accept(
+      this.role,
+      `IAM5[Resource::${arnInFinding(job)}:*]`,
+      'CDK lets a schedule invoke every version of its one function; the function has no versions.',
+    )
     addAlarm(
       this,
       'DeadMan',
       {
         heading: 'Alarm: dead man',
-        sentence: 'A run has been open for more than an hour without progress, or the hourly heartbeat itself is missing.',
+        sentence:
+          'A run has been open for more than an hour without progress, or the hourly heartbeat itself is missing.',
         metric: jobMetric(METRICS.openRunIdleSeconds, NO_RUN.status, 'Maximum', Duration.hours(1)),
         above: IDLE_SECONDS,
         missing: TreatMissingData.BREACHING,
@@ -85,10 +119,21 @@ export class Schedules extends Construct {
   }
 
   private delivery(maxEventAge: Duration) {
-    return { role: this.role, deadLetterQueue: this.parts.deadLetters.schedules, retryAttempts: 3, maxEventAge }
+    return {
+      role: this.role,
+      deadLetterQueue: this.parts.deadLetters.schedules,
+      retryAttempts: 3,
+      maxEventAge,
+    }
   }
 
-  private schedule(id: string, description: string, schedule: ScheduleExpression, target: IScheduleTarget, enabled: boolean): void {
+  private schedule(
+    id: string,
+    description: string,
+    schedule: ScheduleExpression,
+    target: IScheduleTarget,
+    enabled: boolean,
+  ): void {
     new Schedule(this, id, { description, schedule, target, enabled, scheduleGroup: this.group })
   }
 }

@@ -8,7 +8,10 @@ export class InvalidSettings extends Error {
 const CORRECTIONS = '["Correction to $0 after expiring internal free credits"]'
 
 const text = (pattern: RegExp, example: string) =>
-  z.string({ error: `must be like ${example}` }).trim().regex(pattern, `must be like ${example}`)
+  z
+    .string({ error: `must be like ${example}` })
+    .trim()
+    .regex(pattern, `must be like ${example}`)
 
 const list = (item: RegExp, example: string) =>
   z
@@ -18,10 +21,21 @@ const list = (item: RegExp, example: string) =>
 
 const number = (example: number) =>
   z
-    .union([z.number(), z.string().trim().regex(/^\d+(\.\d+)?$/).transform(Number)], { error: `must be a number like ${example}` })
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .trim()
+          .regex(/^\d+(\.\d+)?$/)
+          .transform(Number),
+      ],
+      { error: `must be a number like ${example}` },
+    )
     .refine((value) => value >= 0, `must be a number like ${example}`)
 
-const whole = (example: number) => number(example).refine(Number.isSafeInteger, `must be a whole number like ${example}`)
+const whole = (example: number) =>
+  number(example).refine(Number.isSafeInteger, `must be a whole number like ${example}`)
 
 const yesOrNo = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')], {
   error: 'must be true or false',
@@ -38,12 +52,22 @@ const keyArn = text(
 )
 
 /** CloudWatch keeps logs for one of these numbers of days only. */
-const RETENTION_DAYS = [30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
+const RETENTION_DAYS = [
+  30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+]
 
-const descriptions = z
-  .union([z.array(z.string().min(1)), z.string().transform(fromJson).pipe(z.array(z.string().min(1)))], {
+const descriptions = z.union(
+  [
+    z.array(z.string().min(1)),
+    z
+      .string()
+      .transform(fromJson)
+      .pipe(z.array(z.string().min(1))),
+  ],
+  {
     error: `must be a JSON list of texts like ${CORRECTIONS}`,
-  })
+  },
+)
 
 const fields = z.object({
   databaseSecretArn: secret,
@@ -77,9 +101,14 @@ const fields = z.object({
   schedulesPaused: yesOrNo.default(false),
   scheduleTimeZone: z
     .string()
-    .refine((zone) => Intl.supportedValuesOf('timeZone').includes(zone) || zone === 'UTC', 'must be a time zone like Europe/Amsterdam')
+    .refine(
+      (zone) => Intl.supportedValuesOf('timeZone').includes(zone) || zone === 'UTC',
+      'must be a time zone like Europe/Amsterdam',
+    )
     .default('UTC'),
-  dryRunSchedule: text(/^(none|(cron|rate|at)\(.+\))$/, 'cron(0 6 ? * MON *), or none').default('cron(0 6 ? * MON *)'),
+  dryRunSchedule: text(/^(none|(cron|rate|at)\(.+\))$/, 'cron(0 6 ? * MON *), or none').default(
+    'cron(0 6 ? * MON *)',
+  ),
   executeSchedule: schedule.optional(),
   executeLimitUsers: whole(300).optional(),
   executeLimitGrants: whole(5000).optional(),
@@ -90,10 +119,19 @@ const fields = z.object({
 type Fields = z.infer<typeof fields>
 
 /** How the function reaches a database in a VPC; without security groups it gets one of its own. */
-export type Network = { readonly vpcId: string; readonly subnetIds: readonly string[]; readonly securityGroupIds: readonly string[] }
+export type Network = {
+  readonly vpcId: string
+  readonly subnetIds: readonly string[]
+  readonly securityGroupIds: readonly string[]
+}
 
 /** The limits that every scheduled execute carries. */
-export type ExecuteLimits = { readonly users: number; readonly grants: number; readonly usd: number; readonly correctionsUsd: number }
+export type ExecuteLimits = {
+  readonly users: number
+  readonly grants: number
+  readonly usd: number
+  readonly correctionsUsd: number
+}
 
 /** What is configured for a deployment. What is absent is left to the function's own default. */
 export type Settings = Readonly<Fields> & {
@@ -110,16 +148,25 @@ export function readSettings(context: Readonly<Record<string, unknown>>): Settin
   const parsed = fields.safeParse(own)
   const wrong = [
     ...(parsed.error?.issues ?? []).map(({ path, message }) => sentence(String(path[0]), own, message)),
-    ...Object.keys(own).filter((key) => !(key in fields.shape)).map((key) => `"${key}" is not known: the values are ${Object.keys(fields.shape).join(', ')}`),
+    ...Object.keys(own)
+      .filter((key) => !(key in fields.shape))
+      .map((key) => `"${key}" is not known: the values are ${Object.keys(fields.shape).join(', ')}`),
   ]
   if (!parsed.success || wrong.length > 0) throw invalid(wrong)
-  return { ...parsed.data, network: networkOf(parsed.data), scheduledExecute: scheduledExecuteOf(parsed.data) }
+  return {
+    ...parsed.data,
+    network: networkOf(parsed.data),
+    scheduledExecute: scheduledExecuteOf(parsed.data),
+  }
 }
 
 function networkOf({ vpcId, subnetIds, securityGroupIds }: Fields): Network | null {
-  if (vpcId !== undefined && subnetIds !== undefined) return { vpcId, subnetIds, securityGroupIds: securityGroupIds ?? [] }
+  if (vpcId !== undefined && subnetIds !== undefined)
+    return { vpcId, subnetIds, securityGroupIds: securityGroupIds ?? [] }
   if (vpcId === undefined && subnetIds === undefined && securityGroupIds === undefined) return null
-  throw invalid(['"vpcId" and "subnetIds" go together (and "securityGroupIds" only with them), such as vpc-0123456789abcdef0 and subnet-0123456789abcdef0'])
+  throw invalid([
+    '"vpcId" and "subnetIds" go together (and "securityGroupIds" only with them), such as vpc-0123456789abcdef0 and subnet-0123456789abcdef0',
+  ])
 }
 
 function scheduledExecuteOf(given: Fields): Settings['scheduledExecute'] {
@@ -128,10 +175,14 @@ function scheduledExecuteOf(given: Fields): Settings['scheduledExecute'] {
   const limits = [users, grants, usd, correctionsUsd]
   if (executeSchedule === undefined) {
     if (limits.every((limit) => limit === undefined)) return null
-    throw invalid(['"executeLimit…" values are for scheduled executes only: set "executeSchedule" too, such as cron(0 7 1 * ? *)'])
+    throw invalid([
+      '"executeLimit…" values are for scheduled executes only: set "executeSchedule" too, such as cron(0 7 1 * ? *)',
+    ])
   }
   if (users === undefined || grants === undefined || usd === undefined || correctionsUsd === undefined) {
-    throw invalid(['"executeSchedule" needs limits of its own: "executeLimitUsers" (300, say), "executeLimitGrants" (5000), "executeLimitUsd" (20000) and "executeLimitCorrectionsUsd" (100)'])
+    throw invalid([
+      '"executeSchedule" needs limits of its own: "executeLimitUsers" (300, say), "executeLimitGrants" (5000), "executeLimitUsd" (20000) and "executeLimitCorrectionsUsd" (100)',
+    ])
   }
   return { schedule: executeSchedule, limits: { users, grants, usd, correctionsUsd } }
 }

@@ -57,7 +57,10 @@ export class Workflow extends Construct {
       timeout: LONGEST,
       tracingEnabled: true,
       logs: {
-        destination: new LogGroup(this, 'Logs', { retention: logRetentionDays, removalPolicy: RemovalPolicy.RETAIN }),
+        destination: new LogGroup(this, 'Logs', {
+          retention: logRetentionDays,
+          removalPolicy: RemovalPolicy.RETAIN,
+        }),
         level: LogLevel.ALL,
         includeExecutionData: false,
       },
@@ -72,17 +75,27 @@ export class Workflow extends Construct {
     const publish = this.publishAndEnd(notices)
     const goOn = new Pass(this, 'Go on', {
       comment: 'Payloads to go on with stand in the exit card',
-      parameters: { 'request.$': '$.request', 'payload.$': '$.answer.card.next.payload', 'turn.$': 'States.MathAdd($.turn, 1)' },
+      parameters: {
+        'request.$': '$.request',
+        'payload.$': '$.answer.card.next.payload',
+        'turn.$': 'States.MathAdd($.turn, 1)',
+      },
     })
     goOn.next(invoke)
     const wait = new Wait(this, 'Wait for the other invocation', { time: WaitTime.duration(BUSY_WAIT) })
     wait.next(goOn)
     // What is said replaces what was known: a payload can be large, and a state may hold 256 kB.
-    const sayCard = new Pass(this, 'Say how it ended', { parameters: { notice: CARD_NOTICE, 'card.$': '$.answer.card' } })
+    const sayCard = new Pass(this, 'Say how it ended', {
+      parameters: { notice: CARD_NOTICE, 'card.$': '$.answer.card' },
+    })
     sayCard.next(publish)
-    const sayStatus = new Pass(this, 'Say how it stands', { parameters: { notice: CARD_NOTICE, 'card.$': '$.answer.card', onlyAsked: true } })
+    const sayStatus = new Pass(this, 'Say how it stands', {
+      parameters: { notice: CARD_NOTICE, 'card.$': '$.answer.card', onlyAsked: true },
+    })
     sayStatus.next(publish)
-    const sayFailure = new Pass(this, 'Say what went wrong', { parameters: { notice: FAILURE_NOTICE, 'failure.$': '$.failure' } })
+    const sayFailure = new Pass(this, 'Say what went wrong', {
+      parameters: { notice: FAILURE_NOTICE, 'failure.$': '$.failure' },
+    })
     sayFailure.next(publish)
     const tooManyTurns = this.failure('Too many turns', {
       outcome: 'TooManyTurns',
@@ -90,7 +103,10 @@ export class Workflow extends Construct {
     })
     tooManyTurns.next(sayFailure)
 
-    const open = Condition.or(Condition.stringEquals(STATUS, 'incomplete'), Condition.stringEquals(STATUS, 'busy'))
+    const open = Condition.or(
+      Condition.stringEquals(STATUS, 'incomplete'),
+      Condition.stringEquals(STATUS, 'busy'),
+    )
     const howDidItEnd = new Choice(this, 'Is the run closed?')
       .when(Condition.isPresent('$.request.status'), sayStatus)
       .when(Condition.and(open, Condition.numberGreaterThanEquals('$.turn', TURNS)), tooManyTurns)
@@ -108,14 +124,27 @@ export class Workflow extends Construct {
    */
   private nameTheRequest(invoke: LambdaInvoke): IChainable {
     const remember = new Pass(this, 'Remember the request', {
-      parameters: { 'request.$': '$', 'payload.$': '$', key: { 'requestKey.$': '$$.Execution.Name' }, turn: 1 },
+      parameters: {
+        'request.$': '$',
+        'payload.$': '$',
+        key: { 'requestKey.$': '$$.Execution.Name' },
+        turn: 1,
+      },
     })
     const name = new Pass(this, 'Name the request', {
-      parameters: { 'request.$': '$.request', 'payload.$': 'States.JsonMerge($.request, $.key, false)', 'turn.$': '$.turn' },
+      parameters: {
+        'request.$': '$.request',
+        'payload.$': 'States.JsonMerge($.request, $.key, false)',
+        'turn.$': '$.turn',
+      },
     })
     name.next(invoke)
-    const named = ['requestKey', 'resume', 'cancel', 'status'].map((field) => Condition.isPresent(`$.request.${field}`))
-    return remember.next(new Choice(this, 'Has it a name?').when(Condition.or(...named), invoke).otherwise(name))
+    const named = ['requestKey', 'resume', 'cancel', 'status'].map((field) =>
+      Condition.isPresent(`$.request.${field}`),
+    )
+    return remember.next(
+      new Choice(this, 'Has it a name?').when(Condition.or(...named), invoke).otherwise(name),
+    )
   }
 
   private invoke(job: IFunction): LambdaInvoke {
@@ -146,7 +175,14 @@ export class Workflow extends Construct {
       parameters: { 'outcome.$': '$.error.Error', 'parsed.$': 'States.StringToJson($.error.Cause)' },
       resultPath: '$.failure',
     })
-    read.next(this.failure('Take its message', { 'outcome.$': '$.failure.outcome', 'why.$': '$.failure.parsed.errorMessage' })).next(next)
+    read
+      .next(
+        this.failure('Take its message', {
+          'outcome.$': '$.failure.outcome',
+          'why.$': '$.failure.parsed.errorMessage',
+        }),
+      )
+      .next(next)
     const asItIs = this.failure('Take its cause', { 'outcome.$': '$.error.Error', 'why.$': '$.error.Cause' })
     asItIs.next(next)
     const silent = this.failure('Take its name', { 'outcome.$': '$.error.Error', why: 'no cause was given' })
@@ -180,14 +216,21 @@ export class Workflow extends Construct {
       Condition.stringEquals('$.card.status', 'cancelled'),
     )
     return publish.next(
-      new Choice(this, 'As asked?').when(Condition.isPresent('$.failure'), failed).when(asAsked, done).otherwise(endedBadly),
+      new Choice(this, 'As asked?')
+        .when(Condition.isPresent('$.failure'), failed)
+        .when(asAsked, done)
+        .otherwise(endedBadly),
     )
   }
 
   private alarmOnFailures(alarms: AlarmPlace): void {
     const options = { statistic: 'Sum', period: Duration.minutes(5) }
     const { stateMachine } = this
-    const ended = [stateMachine.metricFailed(options), stateMachine.metricTimedOut(options), stateMachine.metricAborted(options)]
+    const ended = [
+      stateMachine.metricFailed(options),
+      stateMachine.metricTimedOut(options),
+      stateMachine.metricAborted(options),
+    ]
     addAlarm(
       this,
       'Failures',
@@ -202,7 +245,15 @@ export class Workflow extends Construct {
   }
 
   private acceptFindings(job: IFunction): void {
-    accept(this.stateMachine, `IAM5[Resource::${arnInFinding(job)}:*]`, 'CDK lets a workflow invoke every version of its one function; the function has no versions.')
-    accept(this.stateMachine, 'IAM5[Resource::*]', 'Log delivery and X-Ray, the only statements on every resource, have no resources of their own to name.')
+    accept(
+      this.stateMachine,
+      `IAM5[Resource::${arnInFinding(job)}:*]`,
+      'CDK lets a workflow invoke every version of its one function; the function has no versions.',
+    )
+    accept(
+      this.stateMachine,
+      'IAM5[Resource::*]',
+      'Log delivery and X-Ray, the only statements on every resource, have no resources of their own to name.',
+    )
   }
 }

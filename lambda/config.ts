@@ -50,7 +50,10 @@ const domains = z
     const wrong = list.filter((domain) => !isDomainName(domain))
     if (wrong.length === 0) return [...new Set(list)].toSorted()
     const shown = wrong.map((domain) => `"${domain}"`).join(' and ')
-    context.addIssue({ code: 'custom', message: `must be a list of whole domain names, such as kilocode.ai,kilo.ai, and ${shown} is none` })
+    context.addIssue({
+      code: 'custom',
+      message: `must be a list of whole domain names, such as kilocode.ai,kilo.ai, and ${shown} is none`,
+    })
     return z.NEVER
   })
 
@@ -60,18 +63,29 @@ const descriptions = z
   .transform((json, context) => {
     const parsed = z.array(z.string().min(1)).safeParse(tryJson(json))
     if (parsed.success) return parsed.data
-    context.addIssue({ code: 'custom', message: 'must be a JSON list of texts, such as ["Correction to $0"]' })
+    context.addIssue({
+      code: 'custom',
+      message: 'must be a JSON list of texts, such as ["Correction to $0"]',
+    })
     return z.NEVER
   })
 
 const names = z
   .string()
   .default('')
-  .transform((list) => list.split(',').map((name) => name.trim()).filter((name) => name !== ''))
+  .transform((list) =>
+    list
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== ''),
+  )
 
 const databaseUrl = z
   .string()
-  .refine((url) => /^postgres(ql)?:\/\/./.test(url) && URL.canParse(url), 'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded')
+  .refine(
+    (url) => /^postgres(ql)?:\/\/./.test(url) && URL.canParse(url),
+    'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded',
+  )
 
 const BUCKET_NEEDED = 'is required: the name of the S3 bucket for state and logs'
 
@@ -107,12 +121,15 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const values = parsed.data
   const database = databaseSource(values.DATABASE_URL, values.DATABASE_SECRET_ARN)
   if (!database) {
-    throw new InvalidConfiguration('The configuration is not valid: set DATABASE_SECRET_ARN, or DATABASE_URL for local use.')
+    throw new InvalidConfiguration(
+      'The configuration is not valid: set DATABASE_SECRET_ARN, or DATABASE_URL for local use.',
+    )
   }
   return {
     bucket: values.LOG_BUCKET,
     database,
-    readonlyDatabase: databaseSource(values.READONLY_DATABASE_URL, values.READONLY_DATABASE_SECRET_ARN) ?? database,
+    readonlyDatabase:
+      databaseSource(values.READONLY_DATABASE_URL, values.READONLY_DATABASE_SECRET_ARN) ?? database,
     domains: values.INTERNAL_DOMAINS,
     limits: {
       users: values.LIMIT_USERS,

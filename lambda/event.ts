@@ -7,17 +7,26 @@ export class InvalidEvent extends Error {
 }
 
 /** `2026-11-22T06-12-30-123Z-execute-k3j9`: sorts by time. */
-export const RUN_ID = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z-(dry-run|execute|rollback-dry-run|rollback)-[0-9a-z]{4}$/
+export const RUN_ID =
+  /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z-(dry-run|execute|rollback-dry-run|rollback)-[0-9a-z]{4}$/
 
 /** As loose as a key of the bucket allows: one that is misspelt passes, so that the nearest ones can be shown. */
 const RUN_ID_LIKE = /^\d{4}-[\w-]{5,95}$/
 const runId = z.string().regex(RUN_ID_LIKE, 'must be a run id like "2026-11-22T06-12-30-123Z-execute-k3j9"')
 const count = z.int().min(0)
 const text = z.string().trim().min(1)
-const onlyTrue = z.boolean({ error: 'must be the boolean true or false, not a text or a number: only true writes' })
+const onlyTrue = z.boolean({
+  error: 'must be the boolean true or false, not a text or a number: only true writes',
+})
 
 /** Any text that PostgreSQL can hold. */
-const userId = z.string().min(1).refine((id) => id.isWellFormed() && !id.includes('\0'), 'must be the id of a user: this text cannot be one')
+const userId = z
+  .string()
+  .min(1)
+  .refine(
+    (id) => id.isWellFormed() && !id.includes('\0'),
+    'must be the id of a user: this text cannot be one',
+  )
 
 const fields = z.strictObject({
   execute: onlyTrue.optional(),
@@ -30,13 +39,19 @@ const fields = z.strictObject({
     .partial()
     .optional(),
   reason: text.max(1000).optional(),
-  requestKey: text.max(200).regex(/^[\w.:-]+$/, 'may hold letters, digits and . _ : - only').optional(),
+  requestKey: text
+    .max(200)
+    .regex(/^[\w.:-]+$/, 'may hold letters, digits and . _ : - only')
+    .optional(),
   restart: runId.optional(),
   plan: runId.optional(),
   resume: runId.optional(),
   rollback: runId.optional(),
   cancel: runId.optional(),
-  status: z.string().refine((id) => id === 'latest' || RUN_ID_LIKE.test(id), 'must be "latest" or a run id').optional(),
+  status: z
+    .string()
+    .refine((id) => id === 'latest' || RUN_ID_LIKE.test(id), 'must be "latest" or a run id')
+    .optional(),
 })
 
 type Fields = z.infer<typeof fields>
@@ -51,18 +66,41 @@ const SHAPES: { lead: Field | null; beside: readonly Field[]; example: string }[
   { lead: 'resume', beside: [], example: '{"resume": "<run id>"}' },
   { lead: 'cancel', beside: [], example: '{"cancel": "<run id>"}' },
   { lead: 'status', beside: [], example: '{"status": "latest"}' },
-  { lead: 'rollback', beside: ['execute', 'reason', ...SIZES, ...WRITING], example: '{"rollback": "<run id>", "execute": true}' },
-  { lead: 'plan', beside: ['execute', 'limits', 'reason', ...SIZES, ...WRITING], example: '{"execute": true, "plan": "<dry run id>"}' },
-  { lead: 'execute', beside: [...SELECTION, 'limits', 'reason', ...SIZES, ...WRITING], example: '{"execute": true, "domains": ["kilo.ai"]}' },
+  {
+    lead: 'rollback',
+    beside: ['execute', 'reason', ...SIZES, ...WRITING],
+    example: '{"rollback": "<run id>", "execute": true}',
+  },
+  {
+    lead: 'plan',
+    beside: ['execute', 'limits', 'reason', ...SIZES, ...WRITING],
+    example: '{"execute": true, "plan": "<dry run id>"}',
+  },
+  {
+    lead: 'execute',
+    beside: [...SELECTION, 'limits', 'reason', ...SIZES, ...WRITING],
+    example: '{"execute": true, "domains": ["kilo.ai"]}',
+  },
   { lead: null, beside: [...SELECTION, 'limits', 'reason', 'requestKey', ...SIZES], example: '{}' },
 ]
 
 export type RunRequest = Pick<
   Fields,
-  'domains' | 'userIds' | 'batchSize' | 'concurrency' | 'limits' | 'reason' | 'requestKey' | 'restart' | 'plan'
+  | 'domains'
+  | 'userIds'
+  | 'batchSize'
+  | 'concurrency'
+  | 'limits'
+  | 'reason'
+  | 'requestKey'
+  | 'restart'
+  | 'plan'
 > & { readonly kind: 'run'; readonly mode: 'dry-run' | 'execute' }
 
-export type RollbackRequest = Pick<Fields, 'batchSize' | 'concurrency' | 'reason' | 'requestKey' | 'restart'> & {
+export type RollbackRequest = Pick<
+  Fields,
+  'batchSize' | 'concurrency' | 'reason' | 'requestKey' | 'restart'
+> & {
   readonly kind: 'rollback'
   readonly mode: 'rollback-dry-run' | 'rollback'
   readonly rollback: string
@@ -94,17 +132,35 @@ function unwrap(event: unknown): unknown {
 /** The event's schema: strict, with an EventBridge envelope taken off, resolved to one kind of payload. */
 export const eventSchema = z.preprocess(unwrap, fields).transform((given, context): Payload => {
   const present = fields.keyof().options.filter((key) => given[key] !== undefined)
-  const shape = SHAPES.find(({ lead }) => lead !== null && present.includes(lead) && given[lead] !== false) ?? SHAPES.at(-1)
-  const stray = present.filter((key) => key !== shape?.lead && !shape?.beside.includes(key) && given[key] !== false)
+  const shape =
+    SHAPES.find(({ lead }) => lead !== null && present.includes(lead) && given[lead] !== false) ??
+    SHAPES.at(-1)
+  const stray = present.filter(
+    (key) => key !== shape?.lead && !shape?.beside.includes(key) && given[key] !== false,
+  )
   for (const key of stray) {
-    const message = shape?.lead ? `does not go together with "${shape.lead}"` : 'needs "execute": true beside it'
-    context.addIssue({ code: 'custom', path: [key], message: `${message}. A valid payload: ${shape?.example}` })
+    const message = shape?.lead
+      ? `does not go together with "${shape.lead}"`
+      : 'needs "execute": true beside it'
+    context.addIssue({
+      code: 'custom',
+      path: [key],
+      message: `${message}. A valid payload: ${shape?.example}`,
+    })
   }
   if (given.plan !== undefined && given.execute !== true) {
-    context.addIssue({ code: 'custom', path: ['plan'], message: 'needs "execute": true beside it. A valid payload: {"execute": true, "plan": "<dry run id>"}' })
+    context.addIssue({
+      code: 'custom',
+      path: ['plan'],
+      message: 'needs "execute": true beside it. A valid payload: {"execute": true, "plan": "<dry run id>"}',
+    })
   }
   if (given.restart !== undefined && given.execute !== true) {
-    context.addIssue({ code: 'custom', path: ['restart'], message: 'needs "execute": true beside it: a dry run restarts nothing' })
+    context.addIssue({
+      code: 'custom',
+      path: ['restart'],
+      message: 'needs "execute": true beside it: a dry run restarts nothing',
+    })
   }
   return toPayload(given)
 })
@@ -114,7 +170,8 @@ function toPayload(given: Fields): Payload {
   if (resume !== undefined) return { kind: 'resume', runId: resume }
   if (cancel !== undefined) return { kind: 'cancel', runId: cancel }
   if (status !== undefined) return { kind: 'status', runId: status }
-  if (rollback !== undefined) return { kind: 'rollback', mode: execute ? 'rollback' : 'rollback-dry-run', rollback, ...rest }
+  if (rollback !== undefined)
+    return { kind: 'rollback', mode: execute ? 'rollback' : 'rollback-dry-run', rollback, ...rest }
   return { kind: 'run', mode: execute ? 'execute' : 'dry-run', ...rest }
 }
 

@@ -31,7 +31,15 @@ export const exitCardSchema = z.object({
   runId: z.string(),
   mode: z.string(),
   instant: z.string(),
-  status: z.enum(['complete', 'complete_with_errors', 'incomplete', 'stopped', 'cancelled', 'busy', 'refused']),
+  status: z.enum([
+    'complete',
+    'complete_with_errors',
+    'incomplete',
+    'stopped',
+    'cancelled',
+    'busy',
+    'refused',
+  ]),
   why: z.string(),
   progress: z.object({
     usersDone: z.int(),
@@ -59,7 +67,10 @@ export type RunStatus = ExitCard['status']
 export function dollars(microdollars: number): string {
   const amount = BigInt(Math.abs(microdollars))
   const whole = (amount / 1_000_000n).toString().replace(/\B(?=(\d{3})+$)/g, ',')
-  const fraction = (amount % 1_000_000n).toString().padStart(6, '0').replace(/0{1,4}$/, '')
+  const fraction = (amount % 1_000_000n)
+    .toString()
+    .padStart(6, '0')
+    .replace(/0{1,4}$/, '')
   return `${microdollars < 0 ? '-' : ''}$${whole}.${fraction}`
 }
 

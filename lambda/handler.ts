@@ -33,4 +33,8 @@ export function createHandler(given: Partial<Host>, logger: Logger, metrics: Met
 }
 
 const logger = new Logger({ serviceName: SERVICE_NAME })
-export const handler = createHandler({}, logger, new Metrics({ serviceName: SERVICE_NAME, namespace: METRICS_NAMESPACE, logger }))
+export const handler = createHandler(
+  {},
+  logger,
+  new Metrics({ serviceName: SERVICE_NAME, namespace: METRICS_NAMESPACE, logger }),
+)

@@ -63,7 +63,10 @@ export async function withTools<T>(
     requestHandler: { requestTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: CONNECTION_TIMEOUT_MS },
   })
   const writer = connect(await addressOf(config.database), CONNECTIONS)
-  const reader = config.readonlyDatabase === config.database ? writer : connect(await addressOf(config.readonlyDatabase), CONNECTIONS)
+  const reader =
+    config.readonlyDatabase === config.database
+      ? writer
+      : connect(await addressOf(config.readonlyDatabase), CONNECTIONS)
   try {
     return await work({
       config,
@@ -109,7 +112,9 @@ function parseSecret(arn: string, text: string): z.infer<typeof secretSchema> {
     return secretSchema.parse(JSON.parse(text))
   } catch {
     // No cause: a JSON error quotes the text, and the text is the secret.
-    throw new InvalidConfiguration(`The secret ${arn} is neither a postgres:// URL nor JSON with host, port, username, password and dbname.`)
+    throw new InvalidConfiguration(
+      `The secret ${arn} is neither a postgres:// URL nor JSON with host, port, username, password and dbname.`,
+    )
   }
 }
 

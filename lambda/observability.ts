@@ -29,7 +29,8 @@ export function errorLogging(logger: Logger): MiddlewareObj {
 
 function causesOf(error: Error): string[] {
   const causes: string[] = []
-  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) causes.push(redact(`${cause.name}: ${cause.message}`))
+  for (let cause = error.cause; cause instanceof Error; cause = cause.cause)
+    causes.push(redact(`${cause.name}: ${cause.message}`))
   return causes
 }
 

@@ -20,18 +20,35 @@ test('defaults are those of the contract', () => {
 })
 
 test('0 means zero, and amounts may have decimals', () => {
-  const env = { ...MINIMAL, LIMIT_USERS: '0', LIMIT_USD: '0.5', LIMIT_CORRECTIONS_USD: '0', MIN_GRANT_AGE_SECONDS: '0', MAX_FAILED_PERCENT: '2.5' }
-  expect(readConfig(env)).toMatchObject({ limits: { users: 0, usd: 0.5, correctionsUsd: 0 }, minGrantAgeSeconds: 0, maxFailedPercent: 2.5 })
+  const env = {
+    ...MINIMAL,
+    LIMIT_USERS: '0',
+    LIMIT_USD: '0.5',
+    LIMIT_CORRECTIONS_USD: '0',
+    MIN_GRANT_AGE_SECONDS: '0',
+    MAX_FAILED_PERCENT: '2.5',
+  }
+  expect(readConfig(env)).toMatchObject({
+    limits: { users: 0, usd: 0.5, correctionsUsd: 0 },
+    minGrantAgeSeconds: 0,
+    maxFailedPercent: 2.5,
+  })
 })
 
 test('domains come in any case, with spaces, and once each', () => {
-  expect(readConfig({ ...MINIMAL, INTERNAL_DOMAINS: ' Kilo.AI , kilo.ai,example.org' }).domains).toEqual(['example.org', 'kilo.ai'])
+  expect(readConfig({ ...MINIMAL, INTERNAL_DOMAINS: ' Kilo.AI , kilo.ai,example.org' }).domains).toEqual([
+    'example.org',
+    'kilo.ai',
+  ])
 })
 
 test('dry runs may have a database of their own', () => {
   const secret = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:x'
   const { database, readonlyDatabase } = readConfig({ ...MINIMAL, READONLY_DATABASE_SECRET_ARN: secret })
-  expect({ database, readonlyDatabase }).toEqual({ database: { url: MINIMAL.DATABASE_URL }, readonlyDatabase: { secretArn: secret } })
+  expect({ database, readonlyDatabase }).toEqual({
+    database: { url: MINIMAL.DATABASE_URL },
+    readonlyDatabase: { secretArn: secret },
+  })
 })
 
 test.each<[string, Record<string, string | undefined>]>([
@@ -42,18 +59,39 @@ test.each<[string, Record<string, string | undefined>]>([
   ['DATABASE_URL', { DATABASE_URL: SECRET }],
   ['DATABASE_URL', { DATABASE_URL: '' }],
   ['DATABASE_SECRET_ARN', { DATABASE_URL: undefined, DATABASE_SECRET_ARN: SECRET }],
-  ...['', ' ', ',', 'ai', '.ai', 'kilo.ai,', 'kilo', '*.kilo.ai', '@kilo.ai', 'kilo.ai;x.y', '%', 'a..b', '10.0.0.1', 'kilo.ai.'].map(
-    (domains): [string, Record<string, string>] => ['INTERNAL_DOMAINS', { INTERNAL_DOMAINS: domains }],
+  ...[
+    '',
+    ' ',
+    ',',
+    'ai',
+    '.ai',
+    'kilo.ai,',
+    'kilo',
+    '*.kilo.ai',
+    '@kilo.ai',
+    'kilo.ai;x.y',
+    '%',
+    'a..b',
+    '10.0.0.1',
+    'kilo.ai.',
+  ].map((domains): [string, Record<string, string>] => ['INTERNAL_DOMAINS', { INTERNAL_DOMAINS: domains }]),
+  ...['', '-1', '1.5', 'many', '1e3', 'Infinity', ' 5', '99999999999999999999'].map(
+    (users): [string, Record<string, string>] => ['LIMIT_USERS', { LIMIT_USERS: users }],
   ),
-  ...['', '-1', '1.5', 'many', '1e3', 'Infinity', ' 5', '99999999999999999999'].map((users): [string, Record<string, string>] => ['LIMIT_USERS', { LIMIT_USERS: users }]),
-  ...['', '-0.5', 'NaN', '1,000'].map((usd): [string, Record<string, string>] => ['LIMIT_USD', { LIMIT_USD: usd }]),
+  ...['', '-0.5', 'NaN', '1,000'].map((usd): [string, Record<string, string>] => [
+    'LIMIT_USD',
+    { LIMIT_USD: usd },
+  ]),
   ['LIMIT_GRANTS', { LIMIT_GRANTS: '-5' }],
   ['LIMIT_CORRECTIONS_USD', { LIMIT_CORRECTIONS_USD: 'none' }],
   ['MAX_FAILED_USERS', { MAX_FAILED_USERS: '2.5' }],
   ['MAX_FAILED_PERCENT', { MAX_FAILED_PERCENT: '5%' }],
   ['MIN_GRANT_AGE_SECONDS', { MIN_GRANT_AGE_SECONDS: '60s' }],
   ['PLAN_MAX_AGE_HOURS', { PLAN_MAX_AGE_HOURS: '-1' }],
-  ...['', 'Correction', '[""]', '[1]', '{}'].map((text): [string, Record<string, string>] => ['CORRECTION_DESCRIPTIONS', { CORRECTION_DESCRIPTIONS: text }]),
+  ...['', 'Correction', '[""]', '[1]', '{}'].map((text): [string, Record<string, string>] => [
+    'CORRECTION_DESCRIPTIONS',
+    { CORRECTION_DESCRIPTIONS: text },
+  ]),
 ])('%s is refused by its name, and no secret is told: %j', (name, env) => {
   const read = (): unknown => readConfig({ ...MINIMAL, ...env })
   expect(read).toThrow(InvalidConfiguration)

@@ -2,14 +2,21 @@ import { describe, expect, test } from 'vitest'
 import { invokeJob } from './support/job.ts'
 
 /** A place that nobody can reach: who gets as far as working fails in another way than by InvalidEvent. */
-const NOWHERE = { databaseUrl: 'postgres://nobody@127.0.0.1:1/nowhere', bucket: { endpoint: 'http://127.0.0.1:1', bucket: 'nowhere' }, env: { AWS_MAX_ATTEMPTS: '1' } }
+const NOWHERE = {
+  databaseUrl: 'postgres://nobody@127.0.0.1:1/nowhere',
+  bucket: { endpoint: 'http://127.0.0.1:1', bucket: 'nowhere' },
+  env: { AWS_MAX_ATTEMPTS: '1' },
+}
 const RUN = '2026-11-22T06-12-30-123Z-execute-k3j9'
 const DRY = '2026-11-22T06-12-30-123Z-dry-run-k3j9'
 
 async function refusal(event: unknown): Promise<{ name: string; message: string }> {
   return invokeJob(NOWHERE, event).then(
     () => ({ name: 'no refusal', message: '' }),
-    (error: unknown) => (error instanceof Error ? { name: error.name, message: error.message } : { name: 'unknown', message: String(error) }),
+    (error: unknown) =>
+      error instanceof Error
+        ? { name: error.name, message: error.message }
+        : { name: 'unknown', message: String(error) },
   )
 }
 
@@ -92,13 +99,16 @@ const enveloped: [unknown, string][] = [
 ]
 
 describe('is refused, naming the field, with nothing done', () => {
-  test.each([...wrongFields, ...unknownFields, ...wrongTogether, ...noObjects, ...enveloped])('%j', async (event, message) => {
-    const { name, message: said } = await refusal(event)
-    expect(name).toBe('InvalidEvent')
-    expect(said).toContain(message)
-    expect(said).toContain('Nothing was done.')
-    expect(said).toMatch(/valid payload/i)
-  })
+  test.each([...wrongFields, ...unknownFields, ...wrongTogether, ...noObjects, ...enveloped])(
+    '%j',
+    async (event, message) => {
+      const { name, message: said } = await refusal(event)
+      expect(name).toBe('InvalidEvent')
+      expect(said).toContain(message)
+      expect(said).toContain('Nothing was done.')
+      expect(said).toMatch(/valid payload/i)
+    },
+  )
 })
 
 test('every fault of an event is named at once', async () => {
@@ -107,9 +117,12 @@ test('every fault of an event is named at once', async () => {
 })
 
 test('an id that PostgreSQL cannot hold is a fault of the event', async () => {
-  for (const userId of ['a\u0000b', 'a\ud800b']) expect(await refusal({ execute: true, userIds: [userId] })).toMatchObject({ name: 'InvalidEvent' })
+  for (const userId of ['a\u0000b', 'a\ud800b'])
+    expect(await refusal({ execute: true, userIds: [userId] })).toMatchObject({ name: 'InvalidEvent' })
 })
 
 test('what looks like an envelope and carries fields beside it is not guessed at', async () => {
-  expect(await refusal({ source: 'x', 'detail-type': 'y', execute: true })).toMatchObject({ name: 'InvalidEvent' })
+  expect(await refusal({ source: 'x', 'detail-type': 'y', execute: true })).toMatchObject({
+    name: 'InvalidEvent',
+  })
 })

@@ -20,7 +20,12 @@ beforeAll(async () => {
   ;({ password } = new URL(database.url))
   for (let n = 0; n < USERS; n++) {
     const id = `user-${String(n).padStart(3, '0')}`
-    await insertUser(database.sql, { id, google_user_email: n === 0 ? QUOTED : `secret.name${n}@kilo.ai`, total_microdollars_acquired: 10 * USD, auto_top_up_enabled: n < 2 })
+    await insertUser(database.sql, {
+      id,
+      google_user_email: n === 0 ? QUOTED : `secret.name${n}@kilo.ai`,
+      total_microdollars_acquired: 10 * USD,
+      auto_top_up_enabled: n < 2,
+    })
     await insertTransaction(database.sql, { kilo_user_id: id })
   }
 })
@@ -28,9 +33,20 @@ afterAll(() => database.drop())
 
 const invoke = (event: unknown): Promise<ExitCard> => invokeJob({ databaseUrl: database.url, bucket }, event)
 const inProcess = (events: unknown[], env: Record<string, string> = {}): Promise<Invoked> =>
-  invokeInProcess({ LOG_BUCKET: bucket.bucket, DATABASE_URL: database.url, AWS_ENDPOINT_URL_S3: bucket.endpoint, ...env }, events)
+  invokeInProcess(
+    { LOG_BUCKET: bucket.bucket, DATABASE_URL: database.url, AWS_ENDPOINT_URL_S3: bucket.endpoint, ...env },
+    events,
+  )
 
-const ENVELOPE = { version: '0', id: '1', source: 'aws.scheduler', 'detail-type': 'Scheduled Event', account: '123456789012', region: 'us-east-1', resources: [] }
+const ENVELOPE = {
+  version: '0',
+  id: '1',
+  source: 'aws.scheduler',
+  'detail-type': 'Scheduled Event',
+  account: '123456789012',
+  region: 'us-east-1',
+  resources: [],
+}
 
 test.each<[string, unknown]>([
   ['null', null],
@@ -43,7 +59,11 @@ test.each<[string, unknown]>([
   ['an envelope with JSON text', { ...ENVELOPE, detail: '{"batchSize": 50}' }],
   ['an envelope with null', { ...ENVELOPE, detail: null }],
 ])('%s means a dry run over all internal users', async (_what, event) => {
-  expect(await invoke(event)).toMatchObject({ mode: 'dry-run', status: 'complete', totals: { usersMatched: USERS, usersProcessed: USERS } })
+  expect(await invoke(event)).toMatchObject({
+    mode: 'dry-run',
+    status: 'complete',
+    totals: { usersMatched: USERS, usersProcessed: USERS },
+  })
 })
 
 test('the exit card has the shape of the contract, and is what is stored', async () => {
@@ -56,7 +76,12 @@ test('the exit card has the shape of the contract, and is what is stored', async
     status: 'complete',
     why: 'every page is done',
     progress: { usersDone: USERS, usersTotal: USERS, percent: 100, etaSeconds: 0 },
-    totals: expect.objectContaining({ usersMatched: USERS, expiredMicrodollars: USERS * 10 * USD, expired: '$1,300.00', usersNotReached: 0 }),
+    totals: expect.objectContaining({
+      usersMatched: USERS,
+      expiredMicrodollars: USERS * 10 * USD,
+      expired: '$1,300.00',
+      usersNotReached: 0,
+    }),
     warnings: ['2 users may be charged by auto top-up: balance under $5.00 after this run'],
     logs: {
       users: `s3://${bucket.bucket}/logs/users/${card.runId}.jsonl`,
@@ -92,11 +117,20 @@ describe('what Lambda would log', () => {
   }, 60_000)
 
   test('the invocations ended as they should', () => {
-    expect(invoked.answers.map(({ card, error }) => card?.status ?? error?.name)).toEqual(['complete', 'LedgerUnavailable', 'InvalidEvent', 'RunRefused', 'RunRefused', 'InvalidEvent'])
+    expect(invoked.answers.map(({ card, error }) => card?.status ?? error?.name)).toEqual([
+      'complete',
+      'LedgerUnavailable',
+      'InvalidEvent',
+      'RunRefused',
+      'RunRefused',
+      'InvalidEvent',
+    ])
   })
 
   test('no e-mail and no secret, in the log or in an error', () => {
-    expect(JSON.stringify(invoked.answers.map(({ error }) => error))).not.toMatch(/@kilo|lovelace|secret\.name/)
+    expect(JSON.stringify(invoked.answers.map(({ error }) => error))).not.toMatch(
+      /@kilo|lovelace|secret\.name/,
+    )
     expect(invoked.output).not.toMatch(/@kilo|lovelace|secret\.name/)
     expect(invoked.output + JSON.stringify(invoked.answers)).not.toContain(password)
   })
@@ -105,20 +139,34 @@ describe('what Lambda would log', () => {
     const emitted = invoked.lines.filter((line) => '_aws' in line)
     expect(emitted.length).toBeGreaterThan(2)
     for (const line of emitted) {
-      const { CloudWatchMetrics: directives } = line['_aws'] as { CloudWatchMetrics: { Namespace: string; Dimensions: string[][] }[] }
-      for (const { Namespace, Dimensions } of directives) expect({ Namespace, Dimensions }).toEqual({ Namespace: 'CreditExpiry', Dimensions: [['mode']] })
+      const { CloudWatchMetrics: directives } = line['_aws'] as {
+        CloudWatchMetrics: { Namespace: string; Dimensions: string[][] }[]
+      }
+      for (const { Namespace, Dimensions } of directives)
+        expect({ Namespace, Dimensions }).toEqual({ Namespace: 'CreditExpiry', Dimensions: [['mode']] })
       expect(line.mode).toEqual(expect.any(String))
     }
-    const pages = emitted.filter(({ mode }) => mode === 'dry-run').flatMap(({ PageMilliseconds: values = [] }) => values)
+    const pages = emitted
+      .filter(({ mode }) => mode === 'dry-run')
+      .flatMap(({ PageMilliseconds: values = [] }) => values)
     expect(pages).toHaveLength(USERS)
-    expect(emitted.filter(({ mode }) => mode === 'dry-run')).toContainEqual(expect.objectContaining({ RunsClosed: 1, UsersProcessed: USERS, UsdExpired: 1300 }))
+    expect(emitted.filter(({ mode }) => mode === 'dry-run')).toContainEqual(
+      expect.objectContaining({ RunsClosed: 1, UsersProcessed: USERS, UsdExpired: 1300 }),
+    )
   })
 
   test('the exit card stands in the log once, and each error once, with its name', () => {
     expect(invoked.lines.filter(({ message }) => message === 'exit card')).toHaveLength(1)
     const errors = invoked.lines.filter(({ level }) => level === 'ERROR')
-    expect(errors.map(({ error_name: name }) => name)).toEqual(['LedgerUnavailable', 'InvalidEvent', 'RunRefused', 'RunRefused', 'InvalidEvent'])
-    for (const line of errors) expect(line).toMatchObject({ function_request_id: expect.stringContaining('request-') })
+    expect(errors.map(({ error_name: name }) => name)).toEqual([
+      'LedgerUnavailable',
+      'InvalidEvent',
+      'RunRefused',
+      'RunRefused',
+      'InvalidEvent',
+    ])
+    for (const line of errors)
+      expect(line).toMatchObject({ function_request_id: expect.stringContaining('request-') })
   })
 })
 

@@ -6,7 +6,11 @@ import type { JobResult } from './run-job.ts'
 import { type Bench, startBench } from './servers.ts'
 
 /** What the command line asks for: how often, and with which settings of the job. */
-export type Options = { readonly rounds: number; readonly event: object; readonly say: (text: string) => void }
+export type Options = {
+  readonly rounds: number
+  readonly event: object
+  readonly say: (text: string) => void
+}
 
 type Round = { perUser: number; floor: number; job: JobResult; perUserDry: number; jobDry: JobResult }
 
@@ -65,16 +69,34 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
     { name: 'floor: users/s', value: of((round) => users / round.floor) },
     { name: 'job: users/s', value: of((round) => users / round.job.seconds) },
     { name: 'floor against per-user, users/s', value: of((round) => round.perUser / round.floor) },
-    { name: 'job against per-user, users/s', value: of((round) => round.perUser / round.job.seconds), atLeast: 12 },
+    {
+      name: 'job against per-user, users/s',
+      value: of((round) => round.perUser / round.job.seconds),
+      atLeast: 12,
+    },
     { name: 'job against floor, time', value: of((round) => round.job.seconds / round.floor), atMost: 1.25 },
     { name: 'dry run: per-user, s', value: of((round) => round.perUserDry) },
     { name: 'dry run: job, s', value: of((round) => round.jobDry.seconds) },
-    { name: 'dry run: job against per-user', value: of((round) => round.perUserDry / round.jobDry.seconds), atLeast: 5 },
-    { name: 'job: until its first page is done, s', value: of((round) => round.job.pageEnds[0] ?? Number.NaN) },
-    { name: 'job: from its last page to the end, s', value: of(({ job }) => job.seconds - (job.pageEnds.at(-1) ?? Number.NaN)) },
+    {
+      name: 'dry run: job against per-user',
+      value: of((round) => round.perUserDry / round.jobDry.seconds),
+      atLeast: 5,
+    },
+    {
+      name: 'job: until its first page is done, s',
+      value: of((round) => round.job.pageEnds[0] ?? Number.NaN),
+    },
+    {
+      name: 'job: from its last page to the end, s',
+      value: of(({ job }) => job.seconds - (job.pageEnds.at(-1) ?? Number.NaN)),
+    },
     { name: 'job: CPU of its process, s', value: of((round) => round.job.cpuSeconds) },
     { name: 'job: CPU of the S3 server, s', value: of((round) => round.job.s3.cpuSeconds) },
-    { name: 'job: peak memory of its process, MB', value: Math.max(...rounds.map((round) => round.job.peakBytes / 1e6)), atMost: 256 },
+    {
+      name: 'job: peak memory of its process, MB',
+      value: Math.max(...rounds.map((round) => round.job.peakBytes / 1e6)),
+      atMost: 256,
+    },
   ]
 }
 
@@ -87,8 +109,15 @@ async function watch(bench: Bench, { event }: Options): Promise<Figure[]> {
     { name: 'pages', value: pages },
     { name: 'statements a page, opening and closing included', value: seen.statements / pages, atMost: 12 },
     { name: 'S3 requests a page', value: s3.pages / pages, atMost: 7 },
-    { name: 'S3 requests a page, opening and closing included', value: (s3.opening + s3.pages + s3.closing) / pages },
+    {
+      name: 'S3 requests a page, opening and closing included',
+      value: (s3.opening + s3.pages + s3.closing) / pages,
+    },
     { name: 'locks of user rows held, median, ms', value: median(seen.lockMilliseconds) },
-    { name: 'locks of user rows held, 99th percentile, ms', value: percentile(seen.lockMilliseconds, 0.99), atMost: 500 },
+    {
+      name: 'locks of user rows held, 99th percentile, ms',
+      value: percentile(seen.lockMilliseconds, 0.99),
+      atMost: 500,
+    },
   ]
 }

@@ -7,7 +7,11 @@ import type { ChangePlan, Rules } from '../../lambda/rules/types.ts'
 
 const AT_ONCE = 50
 
-const rulesAt = (instant: string): Rules => ({ instant: instantToLedgerTime(instant), minGrantAgeSeconds: 60, correctionDescriptions: [] })
+const rulesAt = (instant: string): Rules => ({
+  instant: instantToLedgerTime(instant),
+  minGrantAgeSeconds: 60,
+  correctionDescriptions: [],
+})
 
 async function internalIds(sql: Sql): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
@@ -80,7 +84,8 @@ async function oneUser(sql: Sql, id: string, instant: string, write: boolean): P
         where id = ${grant.id}
       `
     }
-    if (change.correction) await tx`insert into credit_transactions ${tx(correctionColumns(id, change.correction))}`
+    if (change.correction)
+      await tx`insert into credit_transactions ${tx(correctionColumns(id, change.correction))}`
   })
 }
 
@@ -117,8 +122,14 @@ function correctionColumns(userId: string, correction: NonNullable<ChangePlan['c
 /** The rows of plans, made ready for `floor`. */
 export function floorRows(plans: readonly ChangePlan[]): { users: string; grants: string; rows: string } {
   return {
-    users: JSON.stringify(plans.map(({ user, change }) => [user.id, change.acquiredMicrodollars, change.nextCreditExpirationAt])),
-    grants: JSON.stringify(plans.flatMap(({ change }) => change.grants.map((g) => [g.grant.id, g.expiryDate, g.expirationBaselineMicrodollars]))),
+    users: JSON.stringify(
+      plans.map(({ user, change }) => [user.id, change.acquiredMicrodollars, change.nextCreditExpirationAt]),
+    ),
+    grants: JSON.stringify(
+      plans.flatMap(({ change }) =>
+        change.grants.map((g) => [g.grant.id, g.expiryDate, g.expirationBaselineMicrodollars]),
+      ),
+    ),
     rows: JSON.stringify(
       plans.flatMap(({ user, change }) => [
         ...change.closings.map((row) => closingColumns(user.id, row)),

@@ -10,7 +10,9 @@ export async function distance({ rounds, event, say }: Options): Promise<Figure[
   try {
     for (let number = 1; number <= rounds; number++) {
       const measure = async (databaseMs: number, s3Ms: number): Promise<number> =>
-        bench.onCopy(async ({ job }) => (await job({ ...event, execute: true }, { databaseMs, s3Ms })).seconds)
+        bench.onCopy(
+          async ({ job }) => (await job({ ...event, execute: true }, { databaseMs, s3Ms })).seconds,
+        )
       const round = { near: await measure(0, 0), far: await measure(1, 15) }
       seconds.push(round)
       say(`round ${number}: near ${round.near.toFixed(2)} s, far ${round.far.toFixed(2)} s`)
@@ -21,6 +23,10 @@ export async function distance({ rounds, event, say }: Options): Promise<Figure[
   return [
     { name: 'near, s', value: median(seconds.map(({ near }) => near)) },
     { name: 'far, s', value: median(seconds.map(({ far }) => far)) },
-    { name: 'growth of the time, %', value: (median(seconds.map(({ near, far }) => far / near)) - 1) * 100, atMost: 25 },
+    {
+      name: 'growth of the time, %',
+      value: (median(seconds.map(({ near, far }) => far / near)) - 1) * 100,
+      atMost: 25,
+    },
   ]
 }

@@ -28,7 +28,9 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
 /** The figures as the lines of a table. */
 export function table(figures: readonly Figure[]): string[] {
   const width = Math.max(...figures.map(({ name }) => name.length))
-  return figures.map((figure) => `${figure.name.padEnd(width)} ${shown(figure.value).padStart(10)}   ${verdictOn(figure)}`.trimEnd())
+  return figures.map((figure) =>
+    `${figure.name.padEnd(width)} ${shown(figure.value).padStart(10)}   ${verdictOn(figure)}`.trimEnd(),
+  )
 }
 
 function shown(value: number): string {

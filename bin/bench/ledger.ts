@@ -1,7 +1,12 @@
 import type { Sql } from 'postgres'
 
 /** How large a bench ledger is; `othersEach` is for users who are not internal. */
-export type Size = { readonly users: number; readonly internal: number; readonly transactionsEach: number; readonly othersEach: number }
+export type Size = {
+  readonly users: number
+  readonly internal: number
+  readonly transactionsEach: number
+  readonly othersEach: number
+}
 
 /** The ledger of 7-targets: 50,000 users, 5,000 of them internal, 8 transactions each, about 32,000 targeted grants. */
 export const BENCH: Size = { users: 50_000, internal: 5_000, transactionsEach: 8, othersEach: 8 }

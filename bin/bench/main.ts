@@ -22,8 +22,16 @@ const { values } = parseArgs({
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 const options = { rounds: Number(values.rounds), event: JSON.parse(values.event), say }
-if (!Number.isInteger(options.rounds) || options.rounds < 1) throw new Error(`--rounds ${values.rounds} is no number of rounds.`)
+if (!Number.isInteger(options.rounds) || options.rounds < 1)
+  throw new Error(`--rounds ${values.rounds} is no number of rounds.`)
 
-const figures = values.scale ? [...(await scale(options)), ...(await sparse(options)), ...(await giant(options))] : values.distance ? await distance(options) : await compare(options)
+const figures = values.scale
+  ? [...(await scale(options)), ...(await sparse(options)), ...(await giant(options))]
+  : values.distance
+    ? await distance(options)
+    : await compare(options)
 for (const line of table(figures)) process.stdout.write(`${line}\n`)
-await writeFile(values.json, `${JSON.stringify({ at: new Date().toISOString(), node: process.version, rounds: options.rounds, event: options.event, figures }, null, 2)}\n`)
+await writeFile(
+  values.json,
+  `${JSON.stringify({ at: new Date().toISOString(), node: process.version, rounds: options.rounds, event: options.event, figures }, null, 2)}\n`,
+)

@@ -8,7 +8,11 @@ export type Seen = { statements: number; lockMilliseconds: number[] }
  * A TCP proxy on loopback that holds back what a client sends by `delayMs`, as if the server were that far away, and
  * that counts PostgreSQL statements and how long user rows stay locked, where `seen` is given.
  */
-export async function startProxy(port: number, delayMs: number, seen?: Seen): Promise<{ port: number; stop(): Promise<void> }> {
+export async function startProxy(
+  port: number,
+  delayMs: number,
+  seen?: Seen,
+): Promise<{ port: number; stop(): Promise<void> }> {
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true }, (client) => {
     const upstream = connect({ port, host: '127.0.0.1', noDelay: true })
@@ -60,7 +64,8 @@ function watcher(seen: Seen): { asked(chunk: Buffer): void; answered(chunk: Buff
         if (rest.length < head + 4) return
         const length = head + rest.readInt32BE(head)
         if (rest.length < length) return
-        if (started && rest.toString('latin1', 0, 1) === 'P') onStatement(rest.toString('utf8', 6, Math.min(length, 4_000)))
+        if (started && rest.toString('latin1', 0, 1) === 'P')
+          onStatement(rest.toString('utf8', 6, Math.min(length, 4_000)))
         if (started && rest.toString('latin1', 0, 1) === 'Q') onStatement(rest.toString('utf8', 5, length))
         started = true
         rest = rest.subarray(length)

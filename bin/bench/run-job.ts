@@ -10,7 +10,13 @@ import { type Seen, startProxy } from './proxy.ts'
 import type { BenchS3 } from './servers.ts'
 
 /** `pageEnds`: when each page was done, in seconds since the invocation began. */
-const resultSchema = z.object({ card: exitCardSchema, seconds: z.number(), cpuSeconds: z.number(), pageEnds: z.array(z.number()), peakBytes: z.number() })
+const resultSchema = z.object({
+  card: exitCardSchema,
+  seconds: z.number(),
+  cpuSeconds: z.number(),
+  pageEnds: z.array(z.number()),
+  peakBytes: z.number(),
+})
 export type JobResult = z.infer<typeof resultSchema> & { readonly s3: Awaited<ReturnType<BenchS3['tally']>> }
 
 /** What the job works on. */
@@ -20,13 +26,27 @@ export type Place = { readonly bundle: string; readonly databaseUrl: string; rea
 export type Way = { readonly databaseMs?: number; readonly s3Ms?: number; readonly seen?: Seen }
 
 /** No brake may stop a benchmark. */
-const LIMITS = { LIMIT_USERS: '10000000', LIMIT_GRANTS: '100000000', LIMIT_USD: '1000000000', LIMIT_CORRECTIONS_USD: '10000000' }
+const LIMITS = {
+  LIMIT_USERS: '10000000',
+  LIMIT_GRANTS: '100000000',
+  LIMIT_USD: '1000000000',
+  LIMIT_CORRECTIONS_USD: '10000000',
+}
 
 /** Bundles the job into a folder as it is bundled for Lambda. */
 export async function bundleJob(dir: string): Promise<string> {
   const outfile = join(dir, 'job.mjs')
   const entryPoints = [join(import.meta.dirname, 'job.ts')]
-  await build({ entryPoints, outfile, bundle: true, platform: 'node', format: 'esm', target: 'node24', mainFields: ['module', 'main'], minify: true })
+  await build({
+    entryPoints,
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node24',
+    mainFields: ['module', 'main'],
+    minify: true,
+  })
   return outfile
 }
 
@@ -34,7 +54,11 @@ export async function bundleJob(dir: string): Promise<string> {
  * Runs the job once, in a process of its own and run by Node as in Lambda, through its handler.
  * @throws Error when it does not complete: its figures would mean nothing
  */
-export async function runJob({ bundle, databaseUrl, s3 }: Place, event: object, way: Way = {}): Promise<JobResult> {
+export async function runJob(
+  { bundle, databaseUrl, s3 }: Place,
+  event: object,
+  way: Way = {},
+): Promise<JobResult> {
   const url = new URL(databaseUrl)
   const far = way.databaseMs !== undefined || way.s3Ms !== undefined || way.seen !== undefined
   const database = far ? await startProxy(Number(url.port), way.databaseMs ?? 0, way.seen) : null

@@ -27,22 +27,36 @@ export async function scale({ event, rounds, say }: Options): Promise<Figure[]> 
   }
   const small = await run(SMALL)
   const large = await run(LARGE)
-  const microsecondsPerUser = { small: (median(small.map(({ seconds }) => seconds)) / SMALL) * 1e6, large: (median(large.map(({ seconds }) => seconds)) / LARGE) * 1e6 }
-  const peak = { small: median(small.map(({ peakBytes }) => peakBytes / 1e6)), large: median(large.map(({ peakBytes }) => peakBytes / 1e6)) }
+  const microsecondsPerUser = {
+    small: (median(small.map(({ seconds }) => seconds)) / SMALL) * 1e6,
+    large: (median(large.map(({ seconds }) => seconds)) / LARGE) * 1e6,
+  }
+  const peak = {
+    small: median(small.map(({ peakBytes }) => peakBytes / 1e6)),
+    large: median(large.map(({ peakBytes }) => peakBytes / 1e6)),
+  }
   return [
     { name: `${SMALL} users: microseconds a user`, value: microsecondsPerUser.small },
     { name: `${LARGE} users: microseconds a user`, value: microsecondsPerUser.large },
-    { name: 'growth of the time per user, %', value: (microsecondsPerUser.large / microsecondsPerUser.small - 1) * 100, atMost: 10 },
+    {
+      name: 'growth of the time per user, %',
+      value: (microsecondsPerUser.large / microsecondsPerUser.small - 1) * 100,
+      atMost: 10,
+    },
     { name: `${SMALL} users: peak memory, MB`, value: peak.small, atMost: 256 },
     { name: `${LARGE} users: peak memory, MB`, value: peak.large, atMost: 256 },
     { name: 'growth of the peak memory, %', value: (peak.large / peak.small - 1) * 100, atMost: 10 },
-    { name: `${LARGE} users: last tenth of the pages against the second, time`, value: median(large.map(({ pageEnds }) => slowDown(pageEnds))) },
+    {
+      name: `${LARGE} users: last tenth of the pages against the second, time`,
+      value: median(large.map(({ pageEnds }) => slowDown(pageEnds))),
+    },
   ]
 }
 
 /** How much longer the last tenth of the pages took than the second one; the first has the start in it. */
 function slowDown(pageEnds: readonly number[]): number {
-  const at = (tenths: number): number => pageEnds[Math.floor((pageEnds.length - 1) * (tenths / 10))] ?? Number.NaN
+  const at = (tenths: number): number =>
+    pageEnds[Math.floor((pageEnds.length - 1) * (tenths / 10))] ?? Number.NaN
   return (at(10) - at(9)) / (at(2) - at(1))
 }
 
@@ -60,11 +74,22 @@ export async function sparse({ say }: Options): Promise<Figure[]> {
       say(`sparse: count ${median(counts).toFixed(2)} s, dry run ${result.seconds.toFixed(2)} s`)
       return [
         { name: 'sparse: bare count, s', value: median(counts) },
-        { name: 'sparse: dry run, s', value: result.seconds, atMost: Number((1.5 * median(counts) + 1).toFixed(2)) },
+        {
+          name: 'sparse: dry run, s',
+          value: result.seconds,
+          atMost: Number((1.5 * median(counts) + 1).toFixed(2)),
+        },
         { name: 'sparse: pages of 10 users', value: pageEnds.length },
         // The internal users are read once more, by id; a second scan would double the figure.
-        { name: 'sparse: rows of the users table read, per user', value: (after.rows - before.rows) / SPARSE, atMost: 1.01 },
-        { name: 'sparse: sequential scans, each process of a parallel one counted', value: after.scans - before.scans },
+        {
+          name: 'sparse: rows of the users table read, per user',
+          value: (after.rows - before.rows) / SPARSE,
+          atMost: 1.01,
+        },
+        {
+          name: 'sparse: sequential scans, each process of a parallel one counted',
+          value: after.scans - before.scans,
+        },
       ]
     })
   } finally {

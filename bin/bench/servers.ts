@@ -71,7 +71,9 @@ export type BenchS3 = {
 }
 
 async function startBenchS3(): Promise<BenchS3> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 's3-server.ts'), 'bench'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [join(import.meta.dirname, 's3-server.ts'), 'bench'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const nextLine = async () => String((await lines.next()).value)
   return {

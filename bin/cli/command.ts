@@ -1,5 +1,13 @@
 import { eventSchema, invalidEvent, type Payload } from '../../lambda/event.ts'
-import { type Given, isOption, LATEST, type OptionName, OPTIONS, readOptions, refuseWhatNpmKept } from './options.ts'
+import {
+  type Given,
+  isOption,
+  LATEST,
+  type OptionName,
+  OPTIONS,
+  readOptions,
+  refuseWhatNpmKept,
+} from './options.ts'
 import type { RunsCommand } from './runs.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -24,9 +32,28 @@ const LEADS: readonly (readonly [OptionName | null, readonly OptionName[]])[] = 
   ['status', []],
   ['cancel', ['wait', 'invocation-seconds']],
   ['resume', ['yes', 'wait', 'invocation-seconds']],
-  ['rollback', ['execute', 'yes', 'wait', 'reason', 'restart', 'batch-size', 'concurrency', 'invocation-seconds']],
-  ['plan', ['execute', 'yes', 'wait', 'reason', 'restart', 'batch-size', 'concurrency', 'invocation-seconds']],
-  ['execute', ['yes', 'wait', 'domains', 'user-ids', 'reason', 'restart', 'batch-size', 'concurrency', 'invocation-seconds']],
+  [
+    'rollback',
+    ['execute', 'yes', 'wait', 'reason', 'restart', 'batch-size', 'concurrency', 'invocation-seconds'],
+  ],
+  [
+    'plan',
+    ['execute', 'yes', 'wait', 'reason', 'restart', 'batch-size', 'concurrency', 'invocation-seconds'],
+  ],
+  [
+    'execute',
+    [
+      'yes',
+      'wait',
+      'domains',
+      'user-ids',
+      'reason',
+      'restart',
+      'batch-size',
+      'concurrency',
+      'invocation-seconds',
+    ],
+  ],
   [null, ['domains', 'user-ids', 'reason', 'batch-size', 'concurrency', 'invocation-seconds']],
 ]
 const ANYWHERE: readonly OptionName[] = ['json', 'debug']
@@ -77,14 +104,20 @@ export function readCommand(args: readonly string[], env: NodeJS.ProcessEnv): Co
 
 function refuseMisfits(given: Given): void {
   const [lead, beside] = LEADS.find(([name]) => name === null || given[name] !== undefined) ?? [null, []]
-  const misfits = Object.keys(given).filter((name) => isOption(name) && name !== lead && ![...beside, ...ANYWHERE].includes(name))
+  const misfits = Object.keys(given).filter(
+    (name) => isOption(name) && name !== lead && ![...beside, ...ANYWHERE].includes(name),
+  )
   if (misfits.length > 0) {
     const shown = misfits.map((name) => `--${name}`).join(', ')
     const reason = lead === null ? 'means nothing for a dry run' : `does not go together with --${lead}`
-    throw new UsageError(`${shown} ${reason}. Nothing was done. npm start -- --help shows what fits together.`)
+    throw new UsageError(
+      `${shown} ${reason}. Nothing was done. npm start -- --help shows what fits together.`,
+    )
   }
   if (lead === 'plan' && given.execute === undefined) {
-    throw new UsageError(`--plan needs --execute beside it. Nothing was done. To execute that dry run: npm start -- --execute --plan ${given.plan}`)
+    throw new UsageError(
+      `--plan needs --execute beside it. Nothing was done. To execute that dry run: npm start -- --execute --plan ${given.plan}`,
+    )
   }
 }
 
@@ -103,12 +136,14 @@ function fieldValue(name: OptionName, value: string | true): unknown {
   if (value === true || OPTIONS[name] === 'text' || OPTIONS[name] === 'optional id') return value
   if (OPTIONS[name] === 'number') return wholeNumber(`--${name}`, value)
   const entries = value.split(',').map((entry) => entry.trim())
-  if (entries.includes('')) throw new UsageError(`--${name} has an empty entry in "${value}". Nothing was done. Write --${name} a,b.`)
+  if (entries.includes(''))
+    throw new UsageError(`--${name} has an empty entry in "${value}". Nothing was done. Write --${name} a,b.`)
   return entries
 }
 
 function wholeNumber(what: string, text: string): number {
-  if (!/^\d+$/.test(text)) throw new UsageError(`${what} must be a whole number, not "${text}". Nothing was done.`)
+  if (!/^\d+$/.test(text))
+    throw new UsageError(`${what} must be a whole number, not "${text}". Nothing was done.`)
   return Number(text)
 }
 
@@ -117,15 +152,21 @@ function jsonObject(text: string): Record<string, unknown> {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new UsageError(`--event is not JSON (${error instanceof Error ? error.message : 'unreadable'}). Nothing was done. Put it in single quotes: npm start -- --event '{"execute":true}'`, { cause: error })
+    throw new UsageError(
+      `--event is not JSON (${error instanceof Error ? error.message : 'unreadable'}). Nothing was done. Put it in single quotes: npm start -- --event '{"execute":true}'`,
+      { cause: error },
+    )
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
-  throw new UsageError(`--event must be a JSON object. Nothing was done. For example: npm start -- --event '{"execute":true}'`)
+  throw new UsageError(
+    `--event must be a JSON object. Nothing was done. For example: npm start -- --event '{"execute":true}'`,
+  )
 }
 
 function payloadOfEvent(event: unknown): Payload {
   const parsed = eventSchema.safeParse(event)
-  if (!parsed.success) throw invalidEvent(new Error('the event does not fit its schema', { cause: parsed.error.issues }))
+  if (!parsed.success)
+    throw invalidEvent(new Error('the event does not fit its schema', { cause: parsed.error.issues }))
   return parsed.data
 }
 
@@ -133,7 +174,9 @@ function payloadOfOptions(event: unknown): Payload {
   const parsed = eventSchema.safeParse(event)
   if (parsed.success) return parsed.data
   const sentences = parsed.error.issues.map(({ path, message }) => `${optionFor(path[0])} ${message}`)
-  throw new UsageError(`${sentences.join('; ')}. Nothing was done. npm start -- --help shows examples.`, { cause: parsed.error })
+  throw new UsageError(`${sentences.join('; ')}. Nothing was done. npm start -- --help shows examples.`, {
+    cause: parsed.error,
+  })
 }
 
 function optionFor(field: PropertyKey | undefined): string {
@@ -149,18 +192,25 @@ export function mayWrite(payload: Payload): boolean {
 
 function refuseWithoutEffect(given: Given, payload: Payload): void {
   if (given.yes === true && !mayWrite(payload)) {
-    throw new UsageError('--yes answers the question before something is written, and this writes nothing. Nothing was done. Leave it out, or add --execute.')
+    throw new UsageError(
+      '--yes answers the question before something is written, and this writes nothing. Nothing was done. Leave it out, or add --execute.',
+    )
   }
   if (given.wait === true && !mayWrite(payload) && payload.kind !== 'cancel' && payload.kind !== 'resume') {
-    throw new UsageError("--wait waits for another holder's lease, and this takes none. Nothing was done. Leave it out.")
+    throw new UsageError(
+      "--wait waits for another holder's lease, and this takes none. Nothing was done. Leave it out.",
+    )
   }
 }
 
 function invocationSeconds(given: Given, env: NodeJS.ProcessEnv): number {
   const option = given['invocation-seconds']
-  const [what, text] = option === undefined ? ['INVOCATION_SECONDS', env.INVOCATION_SECONDS] : ['--invocation-seconds', option]
+  const [what, text] =
+    option === undefined ? ['INVOCATION_SECONDS', env.INVOCATION_SECONDS] : ['--invocation-seconds', option]
   if (typeof text !== 'string' || text === '') return SECONDS.usual
   const seconds = wholeNumber(what, text)
   if (seconds >= SECONDS.least && seconds <= SECONDS.most) return seconds
-  throw new UsageError(`${what} must be from ${SECONDS.least} to ${SECONDS.most}, not ${seconds}. Nothing was done.`)
+  throw new UsageError(
+    `${what} must be from ${SECONDS.least} to ${SECONDS.most}, not ${seconds}. Nothing was done.`,
+  )
 }

@@ -32,13 +32,22 @@ export function refuseWithoutYes(command: Command, terminal: Pick<Terminal, 'can
  * 'not counted': the person asked to stop before the count had come to its end.
  * @throws LedgerUnavailable, ArchiveUnavailable, RunRefused, and whatever else the count throws
  */
-export async function confirm(command: Command, given: Drive, terminal: Terminal): Promise<'yes' | 'no' | 'not counted'> {
-  const { server, bucket } = await withToolsHere(async ({ ledger, store }) => ({ server: await readServer(ledger.writer), bucket: store.bucket }))
+export async function confirm(
+  command: Command,
+  given: Drive,
+  terminal: Terminal,
+): Promise<'yes' | 'no' | 'not counted'> {
+  const { server, bucket } = await withToolsHere(async ({ ledger, store }) => ({
+    server: await readServer(ledger.writer),
+    bucket: store.bucket,
+  }))
   given.progress.begin('Counting')
   const card = await count(command, given)
   given.progress.end()
   if (given.interrupt.asked()) return 'not counted'
-  const faceValue = await withToolsHere(async ({ store }) => (await readRun(store, card.runId))?.matched.faceValueMicrodollars ?? null)
+  const faceValue = await withToolsHere(
+    async ({ store }) => (await readRun(store, card.runId))?.matched.faceValueMicrodollars ?? null,
+  )
   terminal.err.write(shown(command, server, bucket, card, faceValue))
   if (command.yes) return 'yes'
   const question = `\nWrite to ${printable(server.database)} on ${server.host}? Type yes to go on: `
@@ -53,7 +62,10 @@ async function count({ event, payload }: Command, given: Drive): Promise<ExitCar
   if (payload.kind === 'rollback') return drive({ rollback: payload.rollback, ...sizes }, given)
   const plan = payload.kind === 'run' ? payload.plan : undefined
   const selecting = plan === undefined ? event : await payloadOf(plan, given)
-  return drive({ ...fieldsOf(selecting, ['domains', 'userIds']), ...fieldsOf(event, ['limits']), ...sizes }, given)
+  return drive(
+    { ...fieldsOf(selecting, ['domains', 'userIds']), ...fieldsOf(event, ['limits']), ...sizes },
+    given,
+  )
 }
 
 /** What a dry run was asked for. @throws RunRefused that shows the nearest ids where the bucket knows no such run */
@@ -66,7 +78,13 @@ function fieldsOf(source: Record<string, unknown>, names: readonly string[]): Re
   return Object.fromEntries(Object.entries(source).filter(([name]) => names.includes(name)))
 }
 
-function shown(command: Command, server: Server, bucket: string, card: ExitCard, faceValueMicrodollars: number | null): string {
+function shown(
+  command: Command,
+  server: Server,
+  bucket: string,
+  card: ExitCard,
+  faceValueMicrodollars: number | null,
+): string {
   const facts = [
     ['Database', `${server.database} on ${server.host}, PostgreSQL ${server.version}`],
     ['Logged in as', server.user],
@@ -76,13 +94,21 @@ function shown(command: Command, server: Server, bucket: string, card: ExitCard,
   return textOf([
     ...table(facts, ['left', 'left']),
     '',
-    command.payload.kind === 'resume' ? `So far, ${wordsFor(card.mode).title.toLowerCase()} ${card.runId}:` : `A fresh count, ${card.runId}:`,
+    command.payload.kind === 'resume'
+      ? `So far, ${wordsFor(card.mode).title.toLowerCase()} ${card.runId}:`
+      : `A fresh count, ${card.runId}:`,
     '',
     ...usersTable(card),
     `Users whose card auto top-up may charge: ${card.totals.flags.auto_top_up_risk ?? 0}`,
     '',
-    ...amountsTable(card, faceValueMicrodollars === null ? [] : [['Face value of the targeted grants', faceValueMicrodollars]]),
-    ...section('Warnings', card.warnings.map((warning) => `  ! ${printable(warning)}`)),
+    ...amountsTable(
+      card,
+      faceValueMicrodollars === null ? [] : [['Face value of the targeted grants', faceValueMicrodollars]],
+    ),
+    ...section(
+      'Warnings',
+      card.warnings.map((warning) => `  ! ${printable(warning)}`),
+    ),
   ])
 }
 
@@ -98,5 +124,7 @@ function shortened(text: string): string {
 export async function openWriter(): Promise<string> {
   const runId = await withToolsHere(async ({ store }) => (await readWriter(store))?.document.runId ?? null)
   if (runId !== null) return runId
-  throw new UsageError('--restart closes an unfinished writing run first, and none is open. Nothing was done. Leave --restart out.')
+  throw new UsageError(
+    '--restart closes an unfinished writing run first, and none is open. Nothing was done. Leave --restart out.',
+  )
 }

@@ -41,7 +41,11 @@ export async function drive(event: Record<string, unknown>, given: Drive): Promi
     }
     if (card.status !== 'incomplete') return card
     idle = last === null || card.progress.usersDone > last.progress.usersDone ? 0 : idle + 1
-    if (idle === IDLE_INVOCATIONS) return { ...card, why: `${card.why}; ${idle} invocations in a row got no further: give it longer ones with --invocation-seconds` }
+    if (idle === IDLE_INVOCATIONS)
+      return {
+        ...card,
+        why: `${card.why}; ${idle} invocations in a row got no further: give it longer ones with --invocation-seconds`,
+      }
     last = card
     next = card.next?.payload ?? { resume: card.runId }
   }

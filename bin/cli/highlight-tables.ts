@@ -9,19 +9,41 @@ import { isLeftAlone, outcomesOf, spoken, wordsFor } from './words.ts'
 const LONGEST_MESSAGE = 80
 
 /** The largest changes, the corrections, the failures and the warnings of a run, each with how to see more. */
-export function highlightTables(card: ExitCard, highlights: Highlights, place: Pick<Place, 'lookInto'>): string {
+export function highlightTables(
+  card: ExitCard,
+  highlights: Highlights,
+  place: Pick<Place, 'lookInto'>,
+): string {
   const { changes, corrections, failures, warnings } = highlights
   const { users, mutations, errors } = card.logs
   const reasons = outcomesOf(card).leftAlone.map(([outcome]) => `"outcome":"${outcome}"`)
   return textOf([
     ...part('Largest changes', changes, userRows(card, changes.first), USER_ALIGN, place.lookInto(users)),
-    ...part('Corrections', corrections, correctionRows(card, corrections.first), CORRECTION_ALIGN, place.lookInto(mutations, ['accounting_adjustment'])),
+    ...part(
+      'Corrections',
+      corrections,
+      correctionRows(card, corrections.first),
+      CORRECTION_ALIGN,
+      place.lookInto(mutations, ['accounting_adjustment']),
+    ),
     ...part('Failures', failures, failureRows(failures.first), FAILURE_ALIGN, place.lookInto(errors)),
-    ...part('Users with warnings', warnings, warningRows(warnings.first), WARNING_ALIGN, place.lookInto(users, ['"flags":["', ...reasons])),
+    ...part(
+      'Users with warnings',
+      warnings,
+      warningRows(warnings.first),
+      WARNING_ALIGN,
+      place.lookInto(users, ['"flags":["', ...reasons]),
+    ),
   ])
 }
 
-function part<T>(name: string, { first, all }: Top<T>, rows: readonly string[][], align: readonly Align[], more: string): string[] {
+function part<T>(
+  name: string,
+  { first, all }: Top<T>,
+  rows: readonly string[][],
+  align: readonly Align[],
+  more: string,
+): string[] {
   if (first.length === 0) return []
   const heading = all > first.length ? `${name}, ${first.length} of ${count(all)}` : name
   return section(heading, [...table(rows, align).map((line) => `  ${line}`), `  See all: ${more}`])
@@ -37,7 +59,11 @@ function userRows({ mode }: ExitCard, lines: readonly UserLine[]): string[][] {
     money(lines.map((line) => spoken(mode, line.correction_microdollars))),
     money(lines.map((line) => line.final_balance_microdollars)),
   ]
-  return withHeadings(['user', 'e-mail', 'balance before', 'free credit', 'other due', 'correction', 'balance after'], lines, columns)
+  return withHeadings(
+    ['user', 'e-mail', 'balance before', 'free credit', 'other due', 'correction', 'balance after'],
+    lines,
+    columns,
+  )
 }
 
 const CORRECTION_ALIGN: readonly Align[] = ['left', 'left', 'right', 'right', 'right', 'right']
@@ -49,11 +75,26 @@ function correctionRows({ mode }: ExitCard, lines: readonly UserLine[]): string[
     money(lines.map((line) => spoken(mode, line.correction_microdollars))),
     money(lines.map((line) => line.final_balance_microdollars)),
   ]
-  return withHeadings(['user', 'e-mail', 'balance before', wordsFor(mode).changed, 'correction', 'balance after'], lines, columns)
+  return withHeadings(
+    ['user', 'e-mail', 'balance before', wordsFor(mode).changed, 'correction', 'balance after'],
+    lines,
+    columns,
+  )
 }
 
-function withHeadings(headings: string[], lines: readonly UserLine[], columns: readonly string[][]): string[][] {
-  return [headings, ...lines.map((line, index) => [printable(line.user_id), printable(line.email ?? '–'), ...columns.map((column) => column[index] ?? '')])]
+function withHeadings(
+  headings: string[],
+  lines: readonly UserLine[],
+  columns: readonly string[][],
+): string[][] {
+  return [
+    headings,
+    ...lines.map((line, index) => [
+      printable(line.user_id),
+      printable(line.email ?? '–'),
+      ...columns.map((column) => column[index] ?? ''),
+    ]),
+  ]
 }
 
 const FAILURE_ALIGN: readonly Align[] = ['left', 'left', 'left', 'left']

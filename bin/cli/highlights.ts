@@ -44,7 +44,12 @@ export type Highlights = {
  * larger than memory. Null when `stop` says so on the way.
  * @throws ArchiveUnavailable, ArchiveCorrupt
  */
-export async function readHighlights(store: Store, { logs }: ExitCard, size: number, stop: () => boolean): Promise<Highlights | null> {
+export async function readHighlights(
+  store: Store,
+  { logs }: ExitCard,
+  size: number,
+  stop: () => boolean,
+): Promise<Highlights | null> {
   const changes = ranking<UserLine>(size, (line) => Math.abs(changedBy(line)))
   const corrections = ranking<UserLine>(size, (line) => Math.abs(line.correction_microdollars))
   const warnings = ranking<UserLine>(size, () => 0)
@@ -56,9 +61,16 @@ export async function readHighlights(store: Store, { logs }: ExitCard, size: num
     if (line.correction_microdollars !== 0) corrections.add(line)
     if (line.flags.length > 0 || isLeftAlone(line.outcome)) warnings.add(line)
   })
-  const wholeErrors = await eachLine(store, keyOf(store, logs.errors), stop, (text) => failures.add(errorLine.parse(JSON.parse(text))))
+  const wholeErrors = await eachLine(store, keyOf(store, logs.errors), stop, (text) =>
+    failures.add(errorLine.parse(JSON.parse(text))),
+  )
   if (!wholeUsers || !wholeErrors) return null
-  return { changes: changes.top(), corrections: corrections.top(), warnings: warnings.top(), failures: failures.top() }
+  return {
+    changes: changes.top(),
+    corrections: corrections.top(),
+    warnings: warnings.top(),
+    failures: failures.top(),
+  }
 }
 
 /** What expired for a user, in microdollars; below zero where it came back. */
@@ -66,7 +78,12 @@ export function changedBy(line: UserLine): number {
   return line.expired_microdollars + line.due_paid_microdollars
 }
 
-async function eachLine(store: Store, key: string, stop: () => boolean, onLine: (line: string) => void): Promise<boolean> {
+async function eachLine(
+  store: Store,
+  key: string,
+  stop: () => boolean,
+  onLine: (line: string) => void,
+): Promise<boolean> {
   for await (const chunk of tapLines(readBytes(store, key), onLine)) {
     if (chunk.length > 0 && stop()) return false
   }

@@ -42,7 +42,11 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
 /** Opens the job's own connections, for looking at the ledger and the bucket beside an invocation. @throws as withTools */
 export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
   const told = { log: () => {}, onProgress: () => {}, onClosed: () => {}, onPage: () => {}, onIdle: () => {} }
-  return withTools({ env: process.env, source: 'cli', now: () => new Date(), ...told }, { id: randomUUID(), timeLeft: () => Infinity }, work)
+  return withTools(
+    { env: process.env, source: 'cli', now: () => new Date(), ...told },
+    { id: randomUUID(), timeLeft: () => Infinity },
+    work,
+  )
 }
 
 /** The logger writes through the global console where POWERTOOLS_DEV says so. */

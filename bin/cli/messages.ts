@@ -25,18 +25,22 @@ const KNOWN = new Set([
 export function messageFor(error: unknown, debug: boolean): string {
   const name = error instanceof Error ? error.name : 'Error'
   const message = error instanceof Error ? error.message : String(error)
-  const intro = KNOWN.has(name) ? message : `Unexpected ${name}: ${message}${debug ? '' : '\nRun it again with --debug to see where it comes from.'}`
+  const intro = KNOWN.has(name)
+    ? message
+    : `Unexpected ${name}: ${message}${debug ? '' : '\nRun it again with --debug to see where it comes from.'}`
   const text = redact(debug ? `${intro}\n${stacksOf(error).join('\ncaused by ')}` : intro)
   return `${text.split('\n').map(printable).join('\n')}\n`
 }
 
 function stacksOf(error: unknown): string[] {
   const stacks: string[] = []
-  for (let at = error; at instanceof Error; at = at.cause) stacks.push(at.stack ?? `${at.name}: ${at.message}`)
+  for (let at = error; at instanceof Error; at = at.cause)
+    stacks.push(at.stack ?? `${at.name}: ${at.message}`)
   return stacks
 }
 
-export const STOPPING = 'Stopping in good order: the pages in flight are finished, and the lease is given back. Ctrl-C again stops hard.'
+export const STOPPING =
+  'Stopping in good order: the pages in flight are finished, and the lease is given back. Ctrl-C again stops hard.'
 
 /** What a hard stop means for the run, as far as is known: its last card, and when its lease lapses. */
 export function hardStopText(card: ExitCard | null, leaseLapses: Date | undefined): string {

@@ -42,9 +42,18 @@ export const LATEST = 'latest'
  */
 export function readOptions(args: readonly string[]): Given {
   const options = Object.fromEntries(
-    Object.entries(OPTIONS).map(([name, takes]) => [name, { type: takes === 'nothing' ? 'boolean' : 'string' } as const]),
+    Object.entries(OPTIONS).map(([name, takes]) => [
+      name,
+      { type: takes === 'nothing' ? 'boolean' : 'string' } as const,
+    ]),
   )
-  const { tokens } = parseArgs({ args: withValues(args), options, strict: false, allowPositionals: true, tokens: true })
+  const { tokens } = parseArgs({
+    args: withValues(args),
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  })
   const given: Given = {}
   for (const token of tokens) {
     if (token.kind !== 'option') throw new UsageError(stray(token.kind === 'positional' ? token.value : '--'))
@@ -75,7 +84,9 @@ function valueOf(name: OptionName, value: string | undefined, inline: boolean): 
     return true
   }
   if (value === undefined || value.trim() === '' || (!inline && value.startsWith('-'))) {
-    throw new UsageError(`--${name} needs ${VALUES[OPTIONS[name]]} behind it. npm start -- --help shows examples.`)
+    throw new UsageError(
+      `--${name} needs ${VALUES[OPTIONS[name]]} behind it. npm start -- --help shows examples.`,
+    )
   }
   return value
 }
@@ -108,9 +119,14 @@ const OF_NPM_TOO: readonly OptionName[] = ['json', 'yes', 'debug', 'help']
 export function refuseWhatNpmKept(env: NodeJS.ProcessEnv): void {
   if (env.npm_lifecycle_event !== 'start') return
   const kept = Object.keys(OPTIONS).filter(
-    (name) => isOption(name) && !OF_NPM_TOO.includes(name) && env[`npm_config_${name.replaceAll('-', '_')}`] !== undefined,
+    (name) =>
+      isOption(name) &&
+      !OF_NPM_TOO.includes(name) &&
+      env[`npm_config_${name.replaceAll('-', '_')}`] !== undefined,
   )
   if (kept.length === 0) return
   const shown = kept.map((name) => `--${name}`).join(' ')
-  throw new UsageError(`npm kept ${shown} for itself. Nothing was done. Put -- before the options: npm start -- ${shown}`)
+  throw new UsageError(
+    `npm kept ${shown} for itself. Nothing was done. Put -- before the options: npm start -- ${shown}`,
+  )
 }

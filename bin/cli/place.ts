@@ -40,7 +40,10 @@ function refuseHalf(env: NodeJS.ProcessEnv): void {
   const database = DATABASES.find((name) => env[name] !== undefined)
   if (database !== undefined && env.LOG_BUCKET !== undefined) return
   const set = OWN.filter((name) => env[name] !== undefined)
-  const missing = [...(database === undefined ? ['DATABASE_URL'] : []), ...(env.LOG_BUCKET === undefined ? ['LOG_BUCKET'] : [])]
+  const missing = [
+    ...(database === undefined ? ['DATABASE_URL'] : []),
+    ...(env.LOG_BUCKET === undefined ? ['LOG_BUCKET'] : []),
+  ]
   throw new UsageError(
     `${set.join(' and ')} ${set.length === 1 ? 'is' : 'are'} set, but ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not. Nothing was done. Set both DATABASE_URL and LOG_BUCKET to work on a database of your own, or none of them to work on the sandbox.`,
   )

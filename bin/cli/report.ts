@@ -16,7 +16,10 @@ export function summary(card: ExitCard): string {
     ...usersTable(card),
     '',
     ...amountsTable(card),
-    ...section('Warnings', card.warnings.map((warning) => `  ! ${printable(warning)}`)),
+    ...section(
+      'Warnings',
+      card.warnings.map((warning) => `  ! ${printable(warning)}`),
+    ),
   ])
 }
 
@@ -33,11 +36,18 @@ export function directions(card: ExitCard, place: Pick<Place, 'locate'>): string
   ]
   return textOf([
     ...section('Logs', table(rows, ['left', 'left'])),
-    ...(card.next === null ? [] : section(`Next: ${printable(card.next.text)}`, [`  ${commandFor(card.next.payload)}`])),
+    ...(card.next === null
+      ? []
+      : section(`Next: ${printable(card.next.text)}`, [`  ${commandFor(card.next.payload)}`])),
   ])
 }
 
-const CLOSED: ReadonlySet<ExitCard['status']> = new Set(['complete', 'complete_with_errors', 'stopped', 'cancelled'])
+const CLOSED: ReadonlySet<ExitCard['status']> = new Set([
+  'complete',
+  'complete_with_errors',
+  'stopped',
+  'cancelled',
+])
 
 /** Whether the run's whole logs are written. */
 export function isClosed({ status }: ExitCard): boolean {
@@ -67,7 +77,10 @@ function outcomeRow([outcome, users]: [string, number]): string[] {
 }
 
 /** The sums, with `more` rows of a name and an amount in microdollars below them. */
-export function amountsTable({ mode, totals }: ExitCard, more: readonly (readonly [string, number])[] = []): string[] {
+export function amountsTable(
+  { mode, totals }: ExitCard,
+  more: readonly (readonly [string, number])[] = [],
+): string[] {
   const { free, due, corrections } = wordsFor(mode)
   const users = totals.usersCorrected === 1 ? '1 user' : `${count(totals.usersCorrected)} users`
   const rows: (readonly [string, number])[] = [
@@ -77,7 +90,10 @@ export function amountsTable({ mode, totals }: ExitCard, more: readonly (readonl
     ...more,
   ]
   const amounts = money(rows.map(([, microdollars]) => microdollars))
-  return table(rows.map(([name], index) => [name, amounts[index] ?? '']), ['left', 'right'])
+  return table(
+    rows.map(([name], index) => [name, amounts[index] ?? '']),
+    ['left', 'right'],
+  )
 }
 
 /** A heading with its lines below an empty line; nothing at all without lines. */

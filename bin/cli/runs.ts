@@ -35,6 +35,9 @@ export function runsTable(runs: readonly ListedRun[]): string {
     run.source,
     run.reason ?? '',
   ])
-  const lines = table([['run', 'status', 'users', 'expired', 'asked by', 'reason'], ...rows], ['left', 'left', 'right', 'right', 'left', 'left'])
+  const lines = table(
+    [['run', 'status', 'users', 'expired', 'asked by', 'reason'], ...rows],
+    ['left', 'left', 'right', 'right', 'left', 'left'],
+  )
   return `${lines.join('\n')}\n`
 }

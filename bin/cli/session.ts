@@ -62,7 +62,13 @@ export async function runCommand(command: Command, terminal: Terminal): Promise<
     place = await openPlace(process.env, progress.say)
     if (needsYes(command, place)) refuseWithoutYes(command, terminal)
     job = jobHere({ seconds: command.invocationSeconds, debug: command.debug, stopped: interrupt.asked })
-    const driving = { invoke: job.invoke, interrupt, progress, wait: command.wait, lookEveryMs: LOOK_EVERY_MS }
+    const driving = {
+      invoke: job.invoke,
+      interrupt,
+      progress,
+      wait: command.wait,
+      lookEveryMs: LOOK_EVERY_MS,
+    }
     return await work(command, place, driving, terminal)
   } finally {
     over = true
@@ -74,7 +80,9 @@ export async function runCommand(command: Command, terminal: Terminal): Promise<
 
 async function work(given: Command, place: Place, driving: Drive, terminal: Terminal): Promise<number> {
   const { interrupt, progress } = driving
-  const command = given.restartOpen ? { ...given, event: { ...given.event, restart: await openWriter() } } : given
+  const command = given.restartOpen
+    ? { ...given, event: { ...given.event, restart: await openWriter() } }
+    : given
   if (needsYes(command, place)) {
     const answer = await confirm(command, driving, terminal)
     if (answer !== 'yes') {
@@ -111,7 +119,9 @@ async function report(card: ExitCard, place: Place, driving: Drive, { out }: Ter
 /** Logs that cannot be read now do not make a run that is done a failed one. */
 async function tablesOf(card: ExitCard, place: Place, { interrupt, progress }: Drive): Promise<string> {
   try {
-    const highlights = await withToolsHere(async ({ store }) => readHighlights(store, card, ROWS, interrupt.asked))
+    const highlights = await withToolsHere(async ({ store }) =>
+      readHighlights(store, card, ROWS, interrupt.asked),
+    )
     return highlights === null ? '' : highlightTables(card, highlights, place)
   } catch (error) {
     if (!(error instanceof ArchiveUnavailable)) throw error

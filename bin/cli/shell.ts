@@ -18,7 +18,8 @@ const SIMPLE: Readonly<Record<string, string>> = {
 /** The command line that sends a payload, to be pasted into a shell. */
 export function commandFor(payload: Readonly<Record<string, unknown>>): string {
   const options = Object.entries(payload).map(([field, value]) => optionFor(field, value))
-  if (options.every((option) => option !== null)) return ['npm start', ...(options.length > 0 ? ['--', ...options] : [])].join(' ')
+  if (options.every((option) => option !== null))
+    return ['npm start', ...(options.length > 0 ? ['--', ...options] : [])].join(' ')
   return `npm start -- --event ${quoted(JSON.stringify(payload))}`
 }
 
@@ -37,7 +38,9 @@ function isPlain(text: string): boolean {
 
 /** A comma or a space at the ends would not come back as it was. */
 function listText(values: readonly unknown[]): string | null {
-  const texts = values.filter((value) => typeof value === 'string' && value !== '' && !value.includes(',') && value === value.trim())
+  const texts = values.filter(
+    (value) => typeof value === 'string' && value !== '' && !value.includes(',') && value === value.trim(),
+  )
   return texts.length === values.length ? texts.join(',') : null
 }
 

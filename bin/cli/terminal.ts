@@ -2,7 +2,11 @@ import { createInterface } from 'node:readline'
 import type { WriteStream } from 'node:tty'
 
 /** One of the process's outputs, as far as this command uses it. */
-export type Output = { readonly isTTY: boolean; readonly columns: number; readonly write: (text: string) => void }
+export type Output = {
+  readonly isTTY: boolean
+  readonly columns: number
+  readonly write: (text: string) => void
+}
 
 /** Where the command reads and writes. The result goes to `out`, and nothing else does. */
 export type Terminal = {

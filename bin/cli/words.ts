@@ -48,7 +48,14 @@ const WORDS: Readonly<Record<string, Words>> = {
   },
 }
 
-const OTHER: Words = { title: 'Run', changed: 'changed', free: 'Free credit', due: 'Other credit', corrections: 'Corrections', note: null }
+const OTHER: Words = {
+  title: 'Run',
+  changed: 'changed',
+  free: 'Free credit',
+  due: 'Other credit',
+  corrections: 'Corrections',
+  note: null,
+}
 
 /**
  * Amounts of a card or a log line as a person speaks of them: in a rollback they have the opposite sign there, since
@@ -94,7 +101,10 @@ export function isLeftAlone(outcome: string): boolean {
 }
 
 /** How users were processed, and the reasons for which users were left alone, each with how many. */
-export function outcomesOf({ totals }: ExitCard): { processed: [string, number][]; leftAlone: [string, number][] } {
+export function outcomesOf({ totals }: ExitCard): {
+  processed: [string, number][]
+  leftAlone: [string, number][]
+} {
   const counted = Object.entries(totals.outcomes).filter(([, users]) => users > 0)
   return {
     processed: counted.filter(([outcome]) => PROCESSED.includes(outcome)),

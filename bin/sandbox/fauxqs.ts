@@ -48,7 +48,9 @@ function listInOneOrder(store: S3Store): void {
     const objects: S3Object[] = []
     const groups = new Set<string>()
     const page = (isTruncated: boolean) => ({ objects, commonPrefixes: [...groups], isTruncated })
-    for (const object of listAll(bucket, { prefix, maxKeys: Number.MAX_SAFE_INTEGER }).objects.toSorted(byKey)) {
+    for (const object of listAll(bucket, { prefix, maxKeys: Number.MAX_SAFE_INTEGER }).objects.toSorted(
+      byKey,
+    )) {
       if (object.key <= startAfter) continue
       const end = delimiter === '' ? -1 : object.key.indexOf(delimiter, prefix.length)
       const group = end < 0 ? undefined : object.key.slice(0, end + delimiter.length)

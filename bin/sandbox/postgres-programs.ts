@@ -10,7 +10,7 @@ const exec = promisify(execFile)
 /** The user that PostgreSQL runs as when this process is root's, which PostgreSQL refuses. */
 const SYSTEM_USER = 'postgres'
 
-type Owner = { uid: number, gid: number }
+type Owner = { uid: number; gid: number }
 type Program = 'initdb' | 'pg_ctl'
 
 /** PostgreSQL's programs, and who must own the files that they work on (undefined: whoever runs this process). */
@@ -32,7 +32,8 @@ export async function findPostgresPrograms(dir: string): Promise<PostgresProgram
   const owner = process.getuid?.() === 0 ? await systemUser() : undefined
   const closed = owner && (await closedFolder([dir, dirname(programs.pg_ctl)], owner))
   const run = async (program: Program, args: string[]) => {
-    const command = closed === undefined ? [programs[program]] : [...throughClosedFolders(), programs[program]]
+    const command =
+      closed === undefined ? [programs[program]] : [...throughClosedFolders(), programs[program]]
     const options = { cwd: dir, env: { ...process.env, LC_ALL: 'C' }, ...(closed === undefined ? owner : {}) }
     try {
       await exec(command[0] ?? program, [...command.slice(1), ...args], options)
@@ -53,7 +54,9 @@ async function programPaths(): Promise<Record<Program | 'postgres', string>> {
   try {
     entry = require.resolve(name)
   } catch (error) {
-    throw new Error(`There is no PostgreSQL for this platform: the package ${name} is not installed.`, { cause: error })
+    throw new Error(`There is no PostgreSQL for this platform: the package ${name} is not installed.`, {
+      cause: error,
+    })
   }
   const programs: Record<Program | 'postgres', string> = await import(pathToFileURL(entry).href)
   for (const path of [programs.initdb, programs.pg_ctl, programs.postgres]) await makeExecutable(path)
@@ -94,7 +97,8 @@ async function idsOf(user: string): Promise<Owner> {
 async function closedFolder(paths: string[], owner: Owner): Promise<string | undefined> {
   for (const path of paths) {
     const folders = [path]
-    for (let folder = path; dirname(folder) !== folder; folder = dirname(folder)) folders.unshift(dirname(folder))
+    for (let folder = path; dirname(folder) !== folder; folder = dirname(folder))
+      folders.unshift(dirname(folder))
     for (const folder of folders) {
       const { mode, uid, gid } = await stat(folder)
       const search = uid === owner.uid ? 0o100 : gid === owner.gid ? 0o010 : 0o001
@@ -110,7 +114,11 @@ async function closedFolder(paths: string[], owner: Owner): Promise<string | und
  */
 function throughClosedFolders(): string[] {
   const user = [`--reuid=${SYSTEM_USER}`, `--regid=${SYSTEM_USER}`, '--clear-groups']
-  const capability = ['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--securebits=+no_setuid_fixup']
+  const capability = [
+    '--inh-caps=+dac_override',
+    '--ambient-caps=+dac_override',
+    '--securebits=+no_setuid_fixup',
+  ]
   return ['setpriv', ...user, ...capability]
 }
 

@@ -41,7 +41,7 @@ export async function stopLeftBehind(dir: string): Promise<void> {
   if (existsSync(postgresPaths(dir).pid)) await stopServerOf(dir, await findPostgresPrograms(dir))
 }
 
-async function readPidFile(path: string): Promise<{ pid: number, data: string } | undefined> {
+async function readPidFile(path: string): Promise<{ pid: number; data: string } | undefined> {
   if (!existsSync(path)) return undefined
   const [pid = '', data = ''] = (await readFile(path, 'utf8')).split('\n')
   return Number(pid) > 0 && data !== '' ? { pid: Number(pid), data } : undefined

@@ -20,7 +20,8 @@ const SETTINGS = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max
 const EPHEMERAL_SETTINGS = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
 
 /** Reasons of a failed start that another port, or stopping what a killed command had just started, mends. */
-const PASSING = /could not bind|Address already in use|pre-existing shared memory|lock file ".*" already exists/
+const PASSING =
+  /could not bind|Address already in use|pre-existing shared memory|lock file ".*" already exists/
 
 /**
  * Starts PostgreSQL on the loopback interface, on a free port unless `port` is given, with everything it keeps in `dir`
@@ -39,7 +40,9 @@ export async function startPostgres(options: {
   await mkdir(dir, { recursive: true })
   const programs = await findPostgresPrograms(dir)
   if (programs.owner) await chown(dir, programs.owner.uid, programs.owner.gid)
-  const password = existsSync(postgresPaths(dir).data) ? await keptPassword(dir) : await initialise(dir, programs)
+  const password = existsSync(postgresPaths(dir).data)
+    ? await keptPassword(dir)
+    : await initialise(dir, programs)
   const settings = [...SETTINGS, ...(ephemeral ? EPHEMERAL_SETTINGS : [])]
   const port = await startServer(dir, programs, settings, wantedPort)
   return {

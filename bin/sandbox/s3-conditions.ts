@@ -1,5 +1,5 @@
 /** An error as S3 gives it: the HTTP status, and the code that the AWS SDK takes as the error's name. */
-export type S3Answer = { status: number, code: string }
+export type S3Answer = { status: number; code: string }
 
 /** A request, as far as conditional writes depend on it. */
 type Write = {

@@ -1,10 +1,22 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import type { S3Object, S3Persistence, S3Store } from './fauxqs.ts'
 
 /** What a data file cannot say about its object. */
-type Meta = Omit<S3Object, 'key' | 'body' | 'contentLength' | 'lastModified'> & { lastModified: string, md5: string }
+type Meta = Omit<S3Object, 'key' | 'body' | 'contentLength' | 'lastModified'> & {
+  lastModified: string
+  md5: string
+}
 
 /**
  * Where the objects of `bucket` lie as plain files, each under its key. A key and the same key with `/` and more behind
@@ -26,7 +38,8 @@ export function keepInFiles(store: S3Store, dir: string): void {
   for (const entry of readdirSync(dir, { withFileTypes: true })) {
     if (!entry.isDirectory() || entry.name.startsWith('.')) continue
     store.createBucket(entry.name)
-    for (const path of filesIn(join(dir, entry.name))) store.restoreObject(entry.name, load(dir, entry.name, path))
+    for (const path of filesIn(join(dir, entry.name)))
+      store.restoreObject(entry.name, load(dir, entry.name, path))
   }
   store.persistence = filePersistence(dir)
 }
@@ -85,7 +98,11 @@ function load(dir: string, bucket: string, path: string): S3Object {
   const found = readMeta(metaPath(dir, bucket, path))
   // A description of other content is from a process that was killed between writing the two files.
   const meta = found?.md5 === md5(body) ? found : undefined
-  const { md5: _, lastModified, ...rest } = meta ?? {
+  const {
+    md5: _,
+    lastModified,
+    ...rest
+  } = meta ?? {
     etag: `"${md5(body)}"`,
     contentType: 'application/octet-stream',
     metadata: {},

@@ -52,7 +52,9 @@ export type S3Server = {
  * 11 MiB a request.
  * Throws an Error when the port is taken or another version of fauxqs is installed.
  */
-export async function startS3(options: { dir?: string, port?: number, buckets?: string[] } = {}): Promise<S3Server> {
+export async function startS3(
+  options: { dir?: string; port?: number; buckets?: string[] } = {},
+): Promise<S3Server> {
   const { dir, port = 0, buckets = [] } = options
   const stores = await newStores()
   if (dir !== undefined) {
@@ -75,7 +77,8 @@ export async function startS3(options: { dir?: string, port?: number, buckets?: 
     endpoint,
     port: Number(new URL(endpoint).port),
     filesOf: (bucket) => {
-      if (dir === undefined) throw new Error('This S3 server keeps its objects in memory: start it with a dir.')
+      if (dir === undefined)
+        throw new Error('This S3 server keeps its objects in memory: start it with a dir.')
       return objectsFolder(dir, bucket)
     },
     createBucket,
@@ -154,7 +157,9 @@ function addConditionalWrites(app: App, store: S3Store): void {
     const { bucket, key, query } = partsOf(request)
     const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = request.headers
     const write = { method: request.method, key, query, ifMatch, ifNoneMatch }
-    const failed = store.hasBucket(bucket) ? failedCondition(write, () => etagOf(store, bucket, key)) : undefined
+    const failed = store.hasBucket(bucket)
+      ? failedCondition(write, () => etagOf(store, bucket, key))
+      : undefined
     if (failed === undefined) done()
     else void answer(request, reply, failed)
   })

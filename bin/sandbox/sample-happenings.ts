@@ -3,7 +3,7 @@ import type { Happening, SampleTransaction } from './sample-history.ts'
 
 const DAY_MS = 86_400_000
 
-type Free = { category: string, description: string, unique?: boolean }
+type Free = { category: string; description: string; unique?: boolean }
 
 /** The free grants that the sample ledger gives, with their categories. */
 export const FREE = {
@@ -11,8 +11,16 @@ export const FREE = {
   promo: { category: 'conference-booth-2026', description: 'Promotional credits from our conference booth' },
   hackathon: { category: 'internal-hackathon', description: 'Hackathon credits' },
   referring: { category: 'referral-referring-bonus', description: 'Referral bonus for inviting a friend' },
-  redeeming: { category: 'referral-redeeming-bonus', description: 'Referral bonus for joining', unique: true },
-  topUpBonus: { category: 'first-top-up-bonus', description: 'Bonus credits for the first top-up', unique: true },
+  redeeming: {
+    category: 'referral-redeeming-bonus',
+    description: 'Referral bonus for joining',
+    unique: true,
+  },
+  topUpBonus: {
+    category: 'first-top-up-bonus',
+    description: 'Bonus credits for the first top-up',
+    unique: true,
+  },
   team: { category: 'team-testing-credits', description: 'Testing credits for the team' },
 } as const satisfies Record<string, Free>
 
@@ -81,7 +89,9 @@ export function clawBack(dollars: number): Happening {
 
 /** A row that belongs to the grant given last. */
 function afterLastGrant(
-  row: (grantRow: SampleTransaction) => Partial<SampleTransaction> & Pick<SampleTransaction, 'amount_microdollars'>,
+  row: (
+    grantRow: SampleTransaction,
+  ) => Partial<SampleTransaction> & Pick<SampleTransaction, 'amount_microdollars'>,
 ): Happening {
   return (history, at) => {
     const last = history.transactions.findLast((transaction) => transaction.amount_microdollars > 0)

@@ -13,7 +13,7 @@ const INTERNAL_USERS = 60
  * Fills an empty ledger with about 600 invented users, 60 of them internal. The same seed and time give the same rows.
  * Give it a transaction, so that an interrupted seeding leaves nothing.
  */
-export async function seedSampleLedger(sql: ISql, options: { now: Date, seed?: number }): Promise<void> {
+export async function seedSampleLedger(sql: ISql, options: { now: Date; seed?: number }): Promise<void> {
   const { now, seed = 1 } = options
   const histories = inventHistories(now.getTime(), randomFrom(seed))
   const users = histories.map(userOf)
@@ -66,7 +66,9 @@ function userOf(history: History): Record<string, unknown> {
     auto_top_up_enabled: autoTopUp,
     is_admin: random.chance(0.01),
     is_bot: person.name.endsWith(' Bot'),
-    email_domain: random.chance(0.3) ? person.email.slice(person.email.lastIndexOf('@') + 1).toLowerCase() : null,
+    email_domain: random.chance(0.3)
+      ? person.email.slice(person.email.lastIndexOf('@') + 1).toLowerCase()
+      : null,
     blocked_reason: blockedReason,
   }
 }

@@ -1,7 +1,7 @@
 import type { Random } from './sample-random.ts'
 
 /** An invented person, or a bot, of the sample ledger. */
-export type Person = { name: string, email: string, id: string }
+export type Person = { name: string; email: string; id: string }
 
 const FIRST_NAMES = (
   'Ada Alan Amina Ana Anton Aoife Arjun Astrid Beatriz Benedikt Bjarne Camille Carlos Chiara Chidi Dagmar Dario Deepa ' +
@@ -19,10 +19,21 @@ const LAST_NAMES = (
   'Sharma Silva Singh Sokolov Soto Suzuki Takahashi Torres Usman Varga Vogel Wagner Wang Weber Yilmaz Zhang Zimmermann'
 ).split(' ')
 
-const OUTSIDE_DOMAINS = ['gmail.com', 'gmail.com', 'outlook.com', 'proton.me', 'example.com', 'example.org', 'example.net']
+const OUTSIDE_DOMAINS = [
+  'gmail.com',
+  'gmail.com',
+  'outlook.com',
+  'proton.me',
+  'example.com',
+  'example.org',
+  'example.net',
+]
 
 /** Invents people, each with an e-mail address of their own, until the names run out (some thousands). */
-export function inventPeople(random: Random): { colleague: () => Person, outsider: (domain?: string) => Person } {
+export function inventPeople(random: Random): {
+  colleague: () => Person
+  outsider: (domain?: string) => Person
+} {
   const taken = new Set<string>()
   const invent = (emailOf: (first: string, last: string) => string): Person => {
     for (;;) {
@@ -39,7 +50,8 @@ export function inventPeople(random: Random): { colleague: () => Person, outside
         ? invent((first, last) => `${first}.${last}@kilocode.ai`)
         : invent((first, last) => `${first}.${last[0] ?? ''}@kilo.ai`)
     },
-    outsider: (domain) => invent((first, last) => `${first}.${last}@${domain ?? random.pick(OUTSIDE_DOMAINS)}`),
+    outsider: (domain) =>
+      invent((first, last) => `${first}.${last}@${domain ?? random.pick(OUTSIDE_DOMAINS)}`),
   }
 }
 

@@ -48,7 +48,15 @@ export async function openSandbox(root = '.sandbox'): Promise<Sandbox> {
       AWS_ACCESS_KEY_ID: 'sandbox',
       AWS_SECRET_ACCESS_KEY: 'sandbox',
     }
-    return { databaseUrl, endpoint: s3.endpoint, bucket: BUCKET, files: s3.filesOf(BUCKET), firstStart, env, stop }
+    return {
+      databaseUrl,
+      endpoint: s3.endpoint,
+      bucket: BUCKET,
+      files: s3.filesOf(BUCKET),
+      firstStart,
+      env,
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
@@ -67,7 +75,9 @@ async function makeLedger(adminUrl: string, databaseUrl: string): Promise<boolea
   const ledger = postgres(databaseUrl, { max: 1 })
   try {
     return await ledger.begin(async (tx) => {
-      const [found] = await tx<{ seeded: boolean }[]>`SELECT to_regclass('kilocode_users') IS NOT NULL AS seeded`
+      const [found] = await tx<
+        { seeded: boolean }[]
+      >`SELECT to_regclass('kilocode_users') IS NOT NULL AS seeded`
       if (found?.seeded === true) return false
       await tx.unsafe(await readFile(new URL('schema.sql', import.meta.url), 'utf8'))
       await seedSampleLedger(tx, { now: new Date() })

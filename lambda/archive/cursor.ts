@@ -1,5 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { type Cursor, cursorSchema, type PageList, pageListSchema, parseDocument, type Run, runSchema, serialize, type Writer, writerSchema } from './documents.ts'
+import {
+  type Cursor,
+  cursorSchema,
+  type PageList,
+  pageListSchema,
+  parseDocument,
+  type Run,
+  runSchema,
+  serialize,
+  type Writer,
+  writerSchema,
+} from './documents.ts'
 import { ArchiveCorrupt, LeaseLost } from './errors.ts'
 import { cursorKey, pageListKey, runFileKey, WRITER_KEY } from './keys.ts'
 import { create, get, type Store, swap } from './store.ts'
@@ -16,7 +27,9 @@ const JSON_TYPE = 'application/json'
 export async function readCursor(store: Store, runId: string): Promise<Held<Cursor>> {
   const held = await findCursor(store, runId)
   if (held) return held
-  throw new ArchiveCorrupt(`${cursorKey(runId)} is missing although the run was opened. Restore its last version in S3, then resume the run.`)
+  throw new ArchiveCorrupt(
+    `${cursorKey(runId)} is missing although the run was opened. Restore its last version in S3, then resume the run.`,
+  )
 }
 
 /**
@@ -41,7 +54,11 @@ export async function createCursor(store: Store, cursor: Omit<Cursor, 'nonce'>):
  * Compare-and-swap of the cursor. Null when somebody else wrote it since it was read.
  * @throws ArchiveCorrupt when it has gone, ArchiveUnavailable
  */
-export async function swapCursor(store: Store, held: Held<Cursor>, next: Omit<Cursor, 'nonce'>): Promise<Held<Cursor> | null> {
+export async function swapCursor(
+  store: Store,
+  held: Held<Cursor>,
+  next: Omit<Cursor, 'nonce'>,
+): Promise<Held<Cursor> | null> {
   const document = { ...next, nonce: randomUUID() }
   const etag = await swap(store, cursorKey(next.runId), serialize(document), held.etag)
   return etag === null ? null : { document, etag }
@@ -54,7 +71,11 @@ export async function readWriter(store: Store): Promise<Held<Writer> | null> {
 }
 
 /** Names the open writing run, or none; false when somebody else was faster. @throws ArchiveUnavailable */
-export async function swapWriter(store: Store, held: Held<Writer> | null, runId: string | null): Promise<boolean> {
+export async function swapWriter(
+  store: Store,
+  held: Held<Writer> | null,
+  runId: string | null,
+): Promise<boolean> {
   const body = serialize({ runId, nonce: randomUUID() } satisfies Writer)
   return (await swap(store, WRITER_KEY, body, held?.etag ?? null)) !== null
 }
@@ -80,8 +101,11 @@ export async function createPageList(store: Store, runId: string, list: PageList
 export async function readPageList(store: Store, runId: string, page: number): Promise<PageList> {
   const key = pageListKey(runId, page)
   const stored = await get(store, key)
-  if (!stored) throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
+  if (!stored)
+    throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
   const list = parseDocument(pageListSchema, key, stored.body)
   if (list.page === page) return list
-  throw new ArchiveCorrupt(`${key} is the list of page ${list.page}, not of page ${page}. Restore it from its versions in S3, then resume the run.`)
+  throw new ArchiveCorrupt(
+    `${key} is the list of page ${list.page}, not of page ${page}. Restore it from its versions in S3, then resume the run.`,
+  )
 }

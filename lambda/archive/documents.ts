@@ -85,7 +85,12 @@ export function isWriting(mode: Mode): boolean {
   return mode === 'execute' || mode === 'rollback'
 }
 
-const limits = z.object({ users: z.number(), grants: z.number(), usd: z.number(), correctionsUsd: z.number() })
+const limits = z.object({
+  users: z.number(),
+  grants: z.number(),
+  usd: z.number(),
+  correctionsUsd: z.number(),
+})
 
 /** What was asked and what was fixed at opening: every later invocation works by this, whatever its environment says. */
 export const runSchema = z.object({
@@ -118,7 +123,13 @@ export const runSchema = z.object({
   }),
   /** Why an execute of this would be refused; a dry run says so, and goes on. */
   concerns: z.array(z.string()),
-  matched: z.object({ users: z.int(), grants: z.int(), faceValueMicrodollars: z.int(), rows: z.int(), pages: z.int() }),
+  matched: z.object({
+    users: z.int(),
+    grants: z.int(),
+    faceValueMicrodollars: z.int(),
+    rows: z.int(),
+    pages: z.int(),
+  }),
 })
 export type Run = z.infer<typeof runSchema>
 
@@ -155,7 +166,9 @@ export const intentUserSchema = z.object({
 })
 
 /** A user of an intent as it is read back, with the lines of the mutations. */
-export type Intended = Omit<z.infer<typeof intentUserSchema>, 'mutations'> & { readonly mutations: readonly string[] }
+export type Intended = Omit<z.infer<typeof intentUserSchema>, 'mutations'> & {
+  readonly mutations: readonly string[]
+}
 export type Intent = z.infer<typeof intentHeadSchema> & { readonly planned: readonly Intended[] }
 
 /** A document as the text that is stored: indented, since people read these. */

@@ -34,14 +34,21 @@ export async function assembleLog(
     const there = fingerprinter(key)
     for await (const chunk of there.watch(readBytes(store, key))) void chunk
     if (there.result().sha256 !== written.result().sha256) {
-      throw new ArchiveCorrupt(`${key} exists with other content than the run's segments. Nothing was overwritten.`)
+      throw new ArchiveCorrupt(
+        `${key} exists with other content than the run's segments. Nothing was overwritten.`,
+      )
     }
   }
   return written.result()
 }
 
-async function* concatenate(store: Store, keys: Iterable<string>, onLine: OnLine | null): AsyncGenerator<Uint8Array> {
-  for await (const { key, bytes } of readInTurn(store, keys)) yield* onLine ? tapLines(bytes, (line) => onLine(line, key)) : bytes
+async function* concatenate(
+  store: Store,
+  keys: Iterable<string>,
+  onLine: OnLine | null,
+): AsyncGenerator<Uint8Array> {
+  for await (const { key, bytes } of readInTurn(store, keys))
+    yield* onLine ? tapLines(bytes, (line) => onLine(line, key)) : bytes
 }
 
 type Fingerprinter = {
@@ -73,7 +80,12 @@ function fingerprinter(key: string): Fingerprinter {
 /** The fingerprint of a text that is stored under a key. */
 export function fingerprint(key: string, body: string): Fingerprint {
   const bytes = Buffer.from(body)
-  return { key, bytes: bytes.length, lines: body.split('\n').length - 1, sha256: createHash('sha256').update(bytes).digest('hex') }
+  return {
+    key,
+    bytes: bytes.length,
+    lines: body.split('\n').length - 1,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+  }
 }
 
 /**
@@ -95,7 +107,10 @@ export async function* readJsonLines<T>(
  * Cuts bytes into lines, each given to `onLine`, and passes them on. Not node:readline, which also cuts at
  * U+2028 and U+2029, and these may stand unescaped in a JSON text.
  */
-export async function* tapLines(chunks: AsyncIterable<Uint8Array>, onLine: (line: string) => void): AsyncGenerator<Uint8Array> {
+export async function* tapLines(
+  chunks: AsyncIterable<Uint8Array>,
+  onLine: (line: string) => void,
+): AsyncGenerator<Uint8Array> {
   const decoder = new TextDecoder()
   let rest = ''
   for await (const chunk of chunks) {

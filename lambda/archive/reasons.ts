@@ -3,23 +3,44 @@ export type Reason = { readonly what: string; readonly todo: string }
 
 /** By the error's name as the AWS SDK gives it: S3's error code, or the SDK's own. */
 const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
-  [/^NoSuchBucket$/, { what: 'the bucket does not exist', todo: 'Check LOG_BUCKET, and the account and the region that you are in.' }],
+  [
+    /^NoSuchBucket$/,
+    {
+      what: 'the bucket does not exist',
+      todo: 'Check LOG_BUCKET, and the account and the region that you are in.',
+    },
+  ],
   [
     /^(ExpiredToken|ExpiredTokenException|TokenRefreshRequired|RequestExpired)$/,
     { what: 'the AWS credentials have expired', todo: 'Log in again (aws sso login, or however you do).' },
   ],
   [
     /^(InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|InvalidClientTokenId|UnrecognizedClientException)$/,
-    { what: 'the AWS credentials are not valid', todo: 'Check AWS_PROFILE, or AWS_ACCESS_KEY_ID and its companions; aws sts get-caller-identity shows who you are.' },
+    {
+      what: 'the AWS credentials are not valid',
+      todo: 'Check AWS_PROFILE, or AWS_ACCESS_KEY_ID and its companions; aws sts get-caller-identity shows who you are.',
+    },
   ],
   [
     /^(CredentialsProviderError|TokenProviderError)$/,
-    { what: 'there are no AWS credentials, or their login has ended', todo: 'Log in (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.' },
+    {
+      what: 'there are no AWS credentials, or their login has ended',
+      todo: 'Log in (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
+    },
   ],
-  [/^RequestTimeTooSkewed$/, { what: "this machine's clock is wrong", todo: 'Set it (NTP): AWS takes no request that is minutes off.' }],
+  [
+    /^RequestTimeTooSkewed$/,
+    {
+      what: "this machine's clock is wrong",
+      todo: 'Set it (NTP): AWS takes no request that is minutes off.',
+    },
+  ],
   [
     /^(AccessDenied|AccessDeniedException|Forbidden|AllAccessDisabled)$/,
-    { what: 'these credentials may not do that', todo: 'They need s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects; a key of its own may need more.' },
+    {
+      what: 'these credentials may not do that',
+      todo: 'They need s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects; a key of its own may need more.',
+    },
   ],
   [
     /^(PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraintException)$/,
@@ -28,7 +49,8 @@ const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
   [/^InvalidBucketName$/, { what: 'that is no name of a bucket', todo: 'Check LOG_BUCKET.' }],
 ]
 
-const UNREACHABLE = /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|TimeoutError|socket hang up|Parse Error/
+const UNREACHABLE =
+  /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|TimeoutError|socket hang up|Parse Error/
 
 /** What a person has to know about an error of S3, of its client, or of the way between; `status` is HTTP's, if any. */
 export function reasonFor(error: unknown, status: number | undefined): Reason {
@@ -41,11 +63,19 @@ function byOther(error: unknown, name: string, status: number | undefined): Reas
   const message = error instanceof Error ? error.message : ''
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (/Region is missing/.test(message)) return { what: 'no AWS region is set', todo: 'Set AWS_REGION.' }
-  if (status === 301) return { what: 'the bucket is in another region', todo: 'Set AWS_REGION to the region of the bucket.' }
-  if (status === 403) return { what: 'access is forbidden', todo: 'Check the credentials and their rights on the bucket.' }
+  if (status === 301)
+    return { what: 'the bucket is in another region', todo: 'Set AWS_REGION to the region of the bucket.' }
+  if (status === 403)
+    return { what: 'access is forbidden', todo: 'Check the credentials and their rights on the bucket.' }
   if (status !== undefined && status >= 500) return { what: 'S3 itself fails', todo: 'Wait a little.' }
   if (UNREACHABLE.test(`${name} ${code} ${message}`)) {
-    return { what: 'S3 cannot be reached', todo: 'Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3, AWS_REGION and the proxy.' }
+    return {
+      what: 'S3 cannot be reached',
+      todo: 'Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3, AWS_REGION and the proxy.',
+    }
   }
-  return { what: 'S3 refused', todo: 'Check that the bucket exists, and that these credentials may get, put and list there.' }
+  return {
+    what: 'S3 refused',
+    todo: 'Check that the bucket exists, and that these credentials may get, put and list there.',
+  }
 }

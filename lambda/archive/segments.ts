@@ -34,12 +34,18 @@ export async function putIntent(
 export async function readIntent(store: Store, runId: string, attempt: string): Promise<Intent> {
   const key = intentKey(runId, attempt)
   const stored = await get(store, key)
-  if (!stored) throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
+  if (!stored)
+    throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
   const [head = '', ...lines] = stored.body.split('\n')
   const intent = parseDocument(intentHeadSchema, key, head)
-  const planned = intendedUsers(key, lines.filter((line) => line !== ''))
+  const planned = intendedUsers(
+    key,
+    lines.filter((line) => line !== ''),
+  )
   if (intent.run_id !== runId || intent.attempt !== attempt) {
-    throw new ArchiveCorrupt(`${key} is the intent of ${intent.attempt} of ${intent.run_id}. Restore it from its versions in S3, then resume the run.`)
+    throw new ArchiveCorrupt(
+      `${key} is the intent of ${intent.attempt} of ${intent.run_id}. Restore it from its versions in S3, then resume the run.`,
+    )
   }
   if (planned.length === intent.users) return { ...intent, planned }
   throw new ArchiveCorrupt(
@@ -50,7 +56,7 @@ export async function readIntent(store: Store, runId: string, attempt: string): 
 /** Lines that were cut off are missing, or are no JSON. */
 function intendedUsers(key: string, lines: readonly string[]): Intended[] {
   const planned: Intended[] = []
-  for (let at = 0; at < lines.length; ) {
+  for (let at = 0; at < lines.length;) {
     const user = parseDocument(intentUserSchema, key, lines[at] ?? '')
     const mutations = lines.slice(at + 1, at + 1 + user.mutations)
     if (mutations.length < user.mutations) {
@@ -73,7 +79,13 @@ export type OutcomeLines = Readonly<Record<LogKind, readonly Uint8Array[]>>
  * the cursor names the page and this epoch.
  * @throws ArchiveCorrupt when another outcome stands under that name, ArchiveUnavailable
  */
-export async function putOutcome(store: Store, runId: string, page: number, epoch: number, outcome: OutcomeLines): Promise<void> {
+export async function putOutcome(
+  store: Store,
+  runId: string,
+  page: number,
+  epoch: number,
+  outcome: OutcomeLines,
+): Promise<void> {
   await Promise.all(
     LOG_KINDS.filter((kind) => kind !== 'errors' || outcome.errors.length > 0).map(async (kind) =>
       createLines(store, segmentKey(runId, page, epoch, kind), outcome[kind]),
@@ -81,13 +93,24 @@ export async function putOutcome(store: Store, runId: string, page: number, epoc
   )
 }
 
-async function createLines(store: Store, key: string, lines: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
+async function createLines(
+  store: Store,
+  key: string,
+  lines: readonly Uint8Array[],
+  signal?: AbortSignal,
+): Promise<void> {
   if (await create(store, key, Buffer.concat(lines), JSONL_TYPE, signal)) return
-  throw new ArchiveCorrupt(`${key} exists with other content, although only this attempt may write it. Nothing was overwritten.`)
+  throw new ArchiveCorrupt(
+    `${key} exists with other content, although only this attempt may write it. Nothing was overwritten.`,
+  )
 }
 
 /** The attempts whose page the cursor does not name, as `[page, attempt]` in no particular order. @throws ArchiveUnavailable */
-export async function* openAttempts(store: Store, runId: string, isFinished: (page: number) => boolean): AsyncGenerator<{ page: number; attempt: string }> {
+export async function* openAttempts(
+  store: Store,
+  runId: string,
+  isFinished: (page: number) => boolean,
+): AsyncGenerator<{ page: number; attempt: string }> {
   for await (const key of list(store, segmentPrefix(runId))) {
     const intent = parseIntentKey(key)
     if (intent && !isFinished(intent.page)) yield intent

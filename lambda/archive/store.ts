@@ -1,4 +1,10 @@
-import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
+import {
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { Readable } from 'node:stream'
 import { ArchiveCorrupt, ArchiveUnavailable } from './errors.ts'
@@ -22,7 +28,9 @@ const CONFLICT_TRIES = 5
  */
 export async function get(store: Store, key: string, signal?: AbortSignal): Promise<Stored | null> {
   try {
-    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }), { abortSignal: signal })
+    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }), {
+      abortSignal: signal,
+    })
     return { body: (await reply.Body?.transformToString('utf-8')) ?? '', etag: reply.ETag ?? '' }
   } catch (error) {
     if (errorName(error) === 'NoSuchKey') return null
@@ -34,7 +42,11 @@ export async function get(store: Store, key: string, signal?: AbortSignal): Prom
  * Streams an object's bytes, or those of [from, to), for those that may be too large to hold.
  * @throws ArchiveCorrupt when it is absent, ArchiveUnavailable
  */
-export async function* readBytes(store: Store, key: string, range?: { from: number; to: number }): AsyncGenerator<Uint8Array> {
+export async function* readBytes(
+  store: Store,
+  key: string,
+  range?: { from: number; to: number },
+): AsyncGenerator<Uint8Array> {
   yield* chunksOf(store, key, await openObject(store, key, range))
 }
 
@@ -45,7 +57,10 @@ const AHEAD = 4
  * Streams many objects, one after the other.
  * @throws as readBytes
  */
-export async function* readInTurn(store: Store, keys: Iterable<string>): AsyncGenerator<{ key: string; bytes: AsyncIterable<Uint8Array> }> {
+export async function* readInTurn(
+  store: Store,
+  keys: Iterable<string>,
+): AsyncGenerator<{ key: string; bytes: AsyncIterable<Uint8Array> }> {
   const opened: { key: string; body: Promise<Readable> }[] = []
   try {
     for (const key of keys) {
@@ -57,7 +72,11 @@ export async function* readInTurn(store: Store, keys: Iterable<string>): AsyncGe
     }
     while (opened.length > 0) yield* firstOf(store, opened)
   } finally {
-    for (const { body } of opened) body.then((unread) => unread.destroy(), () => {})
+    for (const { body } of opened)
+      body.then(
+        (unread) => unread.destroy(),
+        () => {},
+      )
   }
 }
 
@@ -66,7 +85,11 @@ async function* firstOf(store: Store, opened: { key: string; body: Promise<Reada
   if (first) yield { key: first.key, bytes: chunksOf(store, first.key, await first.body) }
 }
 
-async function openObject(store: Store, key: string, range?: { from: number; to: number }): Promise<Readable> {
+async function openObject(
+  store: Store,
+  key: string,
+  range?: { from: number; to: number },
+): Promise<Readable> {
   const Range = range && `bytes=${range.from}-${range.to - 1}`
   try {
     const { Body } = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key, Range }))
@@ -76,13 +99,20 @@ async function openObject(store: Store, key: string, range?: { from: number; to:
     throw new Error('The answer has no body.')
   } catch (error) {
     if (errorName(error) === 'NoSuchKey') {
-      throw new ArchiveCorrupt(`${key} is missing from the bucket although the run names it. Restore it from its versions.`, { cause: error })
+      throw new ArchiveCorrupt(
+        `${key} is missing from the bucket although the run names it. Restore it from its versions.`,
+        { cause: error },
+      )
     }
     throw unavailable(store, `read ${key}`, error)
   }
 }
 
-async function* chunksOf(store: Store, key: string, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* chunksOf(
+  store: Store,
+  key: string,
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   try {
     yield* body
   } catch (error) {
@@ -95,7 +125,13 @@ async function* chunksOf(store: Store, key: string, body: AsyncIterable<Uint8Arr
  * tell: the first reply may have been lost and the request sent again, so what is there is read back and compared.
  * @throws ArchiveUnavailable
  */
-export async function create(store: Store, key: string, body: string | Uint8Array, contentType: string, signal?: AbortSignal): Promise<boolean> {
+export async function create(
+  store: Store,
+  key: string,
+  body: string | Uint8Array,
+  contentType: string,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const won = await putIf(store, key, body, contentType, { IfNoneMatch: '*' }, signal)
   return won !== null
 }
@@ -105,7 +141,12 @@ export async function create(store: Store, key: string, body: string | Uint8Arra
  * ETag, or null when somebody else was faster. `body` must hold a nonce: an equal body there means that we won.
  * @throws ArchiveCorrupt when the object has gone, ArchiveUnavailable
  */
-export async function swap(store: Store, key: string, body: string, etag: string | null): Promise<string | null> {
+export async function swap(
+  store: Store,
+  key: string,
+  body: string,
+  etag: string | null,
+): Promise<string | null> {
   return putIf(store, key, body, 'application/json', etag === null ? { IfNoneMatch: '*' } : { IfMatch: etag })
 }
 
@@ -128,7 +169,10 @@ async function putIf(
         const command = new PutObjectCommand({ ...target, Body: bytes })
         return (await store.client.send(command, { abortSignal: signal })).ETag ?? ''
       }
-      return (await inParts(store, { ...target, Body: Readable.from([bytes], { objectMode: false }) }, signal)).ETag ?? ''
+      return (
+        (await inParts(store, { ...target, Body: Readable.from([bytes], { objectMode: false }) }, signal))
+          .ETag ?? ''
+      )
     } catch (error) {
       const status = statusOf(error)
       if (status === 412) {
@@ -136,7 +180,10 @@ async function putIf(
         return there && Buffer.from(there.body).equals(bytes) ? there.etag : null
       }
       if (status === 404 && 'IfMatch' in condition) {
-        throw new ArchiveCorrupt(`${key} has gone from the bucket. Restore it from its versions; nothing was written.`, { cause: error })
+        throw new ArchiveCorrupt(
+          `${key} has gone from the bucket. Restore it from its versions; nothing was written.`,
+          { cause: error },
+        )
       }
       if (status !== 409 || tries === CONFLICT_TRIES) throw unavailable(store, `write ${key}`, error)
     }
@@ -147,7 +194,12 @@ async function putIf(
  * Writes a stream of any length under a key that must not be there yet; false when something is there already.
  * @throws ArchiveUnavailable, and whatever the stream throws
  */
-export async function createFromStream(store: Store, key: string, chunks: AsyncIterable<Uint8Array>, contentType: string): Promise<boolean> {
+export async function createFromStream(
+  store: Store,
+  key: string,
+  chunks: AsyncIterable<Uint8Array>,
+  contentType: string,
+): Promise<boolean> {
   let sourceError: unknown
   const watched = async function* () {
     try {
@@ -168,7 +220,13 @@ export async function createFromStream(store: Store, key: string, chunks: AsyncI
   }
   try {
     const body = Readable.from(all(), { objectMode: false })
-    await inParts(store, { Bucket: store.bucket, Key: key, ContentType: contentType, IfNoneMatch: '*', Body: body })
+    await inParts(store, {
+      Bucket: store.bucket,
+      Key: key,
+      ContentType: contentType,
+      IfNoneMatch: '*',
+      Body: body,
+    })
     return true
   } catch (error) {
     if (sourceError !== undefined) throw sourceError
@@ -177,7 +235,11 @@ export async function createFromStream(store: Store, key: string, chunks: AsyncI
   }
 }
 
-async function inParts(store: Store, params: ConstructorParameters<typeof Upload>[0]['params'], signal?: AbortSignal) {
+async function inParts(
+  store: Store,
+  params: ConstructorParameters<typeof Upload>[0]['params'],
+  signal?: AbortSignal,
+) {
   const upload = new Upload({ client: store.client, params, partSize: PART_BYTES, queueSize: 2 })
   const giveUp = (): void => void upload.abort()
   signal?.addEventListener('abort', giveUp)
@@ -214,5 +276,8 @@ function statusOf(error: unknown): number | undefined {
 
 function unavailable({ bucket }: Store, doing: string, cause: unknown): ArchiveUnavailable {
   const { what, todo } = reasonFor(cause, statusOf(cause))
-  return new ArchiveUnavailable(`Could not ${doing} in the bucket ${bucket}: ${what}. ${todo} Then try again.`, { cause })
+  return new ArchiveUnavailable(
+    `Could not ${doing} in the bucket ${bucket}: ${what}. ${todo} Then try again.`,
+    { cause },
+  )
 }

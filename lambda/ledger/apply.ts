@@ -16,10 +16,17 @@ export type PlannedUser = {
  * For the others nothing at all was written.
  * @throws as writeGuarded
  */
-export async function applyPlans(sql: Sql, planned: readonly PlannedUser[], leaseExpiresAt: string): Promise<ReadonlySet<string>> {
+export async function applyPlans(
+  sql: Sql,
+  planned: readonly PlannedUser[],
+  leaseExpiresAt: string,
+): Promise<ReadonlySet<string>> {
   const userIds = planned.map(({ plan }) => plan.user.id)
   return writeGuarded(sql, userIds, leaseExpiresAt, async (tx, locked) =>
-    writeHeld(tx, planned.filter(({ plan }) => locked.has(plan.user.id))),
+    writeHeld(
+      tx,
+      planned.filter(({ plan }) => locked.has(plan.user.id)),
+    ),
   )
 }
 
@@ -144,10 +151,17 @@ function checkWritten(
     row.rows === closingIds.length + (correctionId === null ? 0 : 1) &&
     BigInt(row.acquired) === BigInt(plan.change.acquiredMicrodollars) &&
     moved === BigInt(row.amount)
-  if (!asPlanned) throw new GuardConflict(`What was written for the user ${row.id} differs from the plan: a grant changed in between.`)
+  if (!asPlanned)
+    throw new GuardConflict(
+      `What was written for the user ${row.id} differs from the plan: a grant changed in between.`,
+    )
 }
 
-type TouchedGrant = { readonly grant: ChangePlan['change']['grants'][number]['grant']; readonly closing: number | null; readonly change: number | null }
+type TouchedGrant = {
+  readonly grant: ChangePlan['change']['grants'][number]['grant']
+  readonly closing: number | null
+  readonly change: number | null
+}
 
 /** Every grant that is dated, raised or closed, once, with the places of its change and of its closing row in the plan. */
 function touchedGrants({ change }: ChangePlan): TouchedGrant[] {
@@ -179,7 +193,11 @@ function toParameter({ plan, closingIds, correctionId }: PlannedUser) {
   }
 }
 
-function toGrantParameter({ grant, change, closing }: TouchedGrant, plan: ChangePlan, closingIds: readonly string[]) {
+function toGrantParameter(
+  { grant, change, closing }: TouchedGrant,
+  plan: ChangePlan,
+  closingIds: readonly string[],
+) {
   const changed = change === null ? null : plan.change.grants[change]
   const row = closing === null ? null : plan.change.closings[closing]
   return {

@@ -6,13 +6,15 @@ export type Transaction = postgres.TransactionSql
 export type Statements = postgres.ISql
 
 /** How a database is reached; `password` is asked for each new connection, which survives a rotation of the secret. */
-export type Address = { readonly url: string } | {
-  readonly host: string
-  readonly port: number
-  readonly database: string
-  readonly username: string
-  readonly password: () => Promise<string>
-}
+export type Address =
+  | { readonly url: string }
+  | {
+      readonly host: string
+      readonly port: number
+      readonly database: string
+      readonly username: string
+      readonly password: () => Promise<string>
+    }
 
 /**
  * A pool that works behind a transaction pooler or RDS Proxy: nothing is prepared and nothing is session-level.

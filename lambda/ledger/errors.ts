@@ -63,12 +63,18 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlStateOf(error) === UNIQUE_VIOLATION
 }
 
-const CONNECTION_CODES = /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_SOCKET|ERR_TLS|ERR_SSL)/
+const CONNECTION_CODES =
+  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_SOCKET|ERR_TLS|ERR_SSL)/
 
 /** Whether the connection itself failed: it is closed, or about to be. */
 export function isConnectionError(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isConnectionError)
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && CONNECTION_CODES.test(error.code)
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    CONNECTION_CODES.test(error.code)
+  )
 }
 
 /** Turns what only a person can mend into an error that says how; other errors come back as they are. */

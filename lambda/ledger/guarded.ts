@@ -60,5 +60,7 @@ async function checkLease(tx: Transaction, leaseExpiresAt: string): Promise<void
     select clock_timestamp() < ${leaseExpiresAt}::text::timestamptz as in_time
   `
   if (rows[0]?.in_time === true) return
-  throw new LeaseExpired('The lease of this invocation ran out before the commit. Nothing of this page was committed.')
+  throw new LeaseExpired(
+    'The lease of this invocation ran out before the commit. Nothing of this page was committed.',
+  )
 }

@@ -8,7 +8,11 @@ export type Use = 'dry-run' | 'execute' | 'rollback-dry-run' | 'rollback'
 type Privilege = 'SELECT' | 'UPDATE' | 'INSERT' | 'DELETE'
 
 /** One privilege on one table, for the columns named; without columns, on the table. The columns are those of the job's SQL. */
-type Need = { readonly table: string; readonly privilege: Privilege; readonly columns: readonly string[] | null }
+type Need = {
+  readonly table: string
+  readonly privilege: Privilege
+  readonly columns: readonly string[] | null
+}
 
 const READ: readonly Need[] = [
   {
@@ -44,8 +48,16 @@ const READ: readonly Need[] = [
 ]
 
 const UPDATE: readonly Need[] = [
-  { table: 'kilocode_users', privilege: 'UPDATE', columns: ['total_microdollars_acquired', 'next_credit_expiration_at', 'updated_at'] },
-  { table: 'credit_transactions', privilege: 'UPDATE', columns: ['expiry_date', 'expiration_baseline_microdollars_used'] },
+  {
+    table: 'kilocode_users',
+    privilege: 'UPDATE',
+    columns: ['total_microdollars_acquired', 'next_credit_expiration_at', 'updated_at'],
+  },
+  {
+    table: 'credit_transactions',
+    privilege: 'UPDATE',
+    columns: ['expiry_date', 'expiration_baseline_microdollars_used'],
+  },
 ]
 
 const INSERT: Need = {
@@ -96,7 +108,9 @@ type Row = {
  */
 export async function preflight(sql: Sql, use: Use): Promise<void> {
   const needs = NEEDS[use]
-    .flatMap(({ table, privilege, columns }) => (columns ?? [null]).map((column) => ({ table_name: table, column_name: column, privilege })))
+    .flatMap(({ table, privilege, columns }) =>
+      (columns ?? [null]).map((column) => ({ table_name: table, column_name: column, privilege })),
+    )
     .map((need, place) => ({ ...need, place }))
   const rows = await readTransaction(
     sql,
@@ -147,7 +161,9 @@ function missingTables(rows: readonly Row[]): string | null {
 }
 
 function missingColumns(rows: readonly Row[]): string | null {
-  const columns = unique(rows.filter((row) => !row.column_there).map((row) => `${row.table_name}.${row.column_name}`))
+  const columns = unique(
+    rows.filter((row) => !row.column_there).map((row) => `${row.table_name}.${row.column_name}`),
+  )
   if (columns.length === 0) return null
   return `Missing in the database: ${columns.join(', ')}. This job knows another form of the ledger's tables; compare them before anything else.`
 }

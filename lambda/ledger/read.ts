@@ -47,7 +47,10 @@ export async function readUsers(sql: Sql, userIds: readonly string[]): Promise<M
  * The same within a transaction of the caller's. Under a lock on the users' rows these are later statements than the lock, so that
  * they see what it waited for.
  */
-export async function readUsersIn(sql: Statements, userIds: readonly string[]): Promise<Map<string, Reading>> {
+export async function readUsersIn(
+  sql: Statements,
+  userIds: readonly string[],
+): Promise<Map<string, Reading>> {
   const ids = JSON.stringify(userIds)
   const [users, credits] = await Promise.all([selectUsers(sql, ids), selectCredits(sql, ids)])
   return toReadings(users, credits)
@@ -117,8 +120,14 @@ function toTransaction(row: CreditRow): LedgerRow {
   return {
     id: row.id,
     amountMicrodollars: parseMicrodollars(`amount_microdollars of ${row.id}`, row.amount),
-    expirationBaselineMicrodollars: optionalMicrodollars(`expiration_baseline of ${row.id}`, row.expiration_baseline),
-    originalBaselineMicrodollars: optionalMicrodollars(`original_baseline of ${row.id}`, row.original_baseline),
+    expirationBaselineMicrodollars: optionalMicrodollars(
+      `expiration_baseline of ${row.id}`,
+      row.expiration_baseline,
+    ),
+    originalBaselineMicrodollars: optionalMicrodollars(
+      `original_baseline of ${row.id}`,
+      row.original_baseline,
+    ),
     isFree: row.is_free,
     description: row.description,
     creditCategory: row.credit_category,

@@ -3,7 +3,11 @@ import { CommitUncertain, explain, failureOf } from './errors.ts'
 import { writeTransaction } from './transaction.ts'
 
 /** What one attempt would have inserted (or, in a rollback, deleted) for one user. */
-export type Attempted = { readonly userId: string; readonly attempt: string; readonly rowIds: readonly string[] }
+export type Attempted = {
+  readonly userId: string
+  readonly attempt: string
+  readonly rowIds: readonly string[]
+}
 
 /** Whether rows that are there, or rows that are gone, say that an attempt was committed. */
 export type RowsMeaningDone = 'present' | 'absent'
@@ -35,7 +39,8 @@ export async function settleAttempts(
     try {
       for (const [userId, answer] of await settleUnlocked(sql, open, meaningDone)) settled.set(userId, answer)
     } catch (error) {
-      if (!goesAway(error) || tries === TRIES) throw explain(error instanceof CommitUncertain ? error.cause : error)
+      if (!goesAway(error) || tries === TRIES)
+        throw explain(error instanceof CommitUncertain ? error.cause : error)
     }
   }
   return settled
@@ -47,7 +52,11 @@ function goesAway(error: unknown): boolean {
   return failure === 'lost' || failure === 'busy'
 }
 
-async function settleUnlocked(sql: Sql, attempts: readonly Attempted[], meaningDone: RowsMeaningDone): Promise<Map<string, Settled>> {
+async function settleUnlocked(
+  sql: Sql,
+  attempts: readonly Attempted[],
+  meaningDone: RowsMeaningDone,
+): Promise<Map<string, Settled>> {
   return writeTransaction(sql, async (tx) => {
     const userIds = JSON.stringify(attempts.map(({ userId }) => userId))
     // A user who is gone has no row to lock, and no transaction that could hold it.

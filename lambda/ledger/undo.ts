@@ -7,7 +7,10 @@ import { type Reading, readUsersIn } from './read.ts'
 import { readTransaction } from './transaction.ts'
 
 /** Users with all their rows, and how the rows that the run inserted stand now; absent ones are not in `inserted`. */
-export type UndoReading = { readonly readings: ReadonlyMap<string, Reading>; readonly inserted: ReadonlyMap<string, RowState> }
+export type UndoReading = {
+  readonly readings: ReadonlyMap<string, Reading>
+  readonly inserted: ReadonlyMap<string, RowState>
+}
 
 /** Reads what a rollback of these users' changes has to know, from one snapshot. @throws LedgerUnavailable */
 export async function readForUndo(sql: Sql, changes: readonly LoggedChange[]): Promise<UndoReading> {
@@ -21,7 +24,10 @@ async function readForUndoIn(tx: Transaction, changes: readonly LoggedChange[]):
 }
 
 /** Compares all columns that were logged; a column that the table has got since does not count. */
-async function selectInserted(tx: Transaction, changes: readonly LoggedChange[]): Promise<Map<string, RowState>> {
+async function selectInserted(
+  tx: Transaction,
+  changes: readonly LoggedChange[],
+): Promise<Map<string, RowState>> {
   const rows = JSON.stringify(changes.flatMap(({ inserted }) => inserted.map(({ row }) => row)))
   const found = await tx<{ id: string; as_inserted: boolean; linked: boolean }[]>`
     select
@@ -35,10 +41,17 @@ async function selectInserted(tx: Transaction, changes: readonly LoggedChange[])
 }
 
 /** Takes the changes of a page back, and returns the users for whom it committed. @throws as writeGuarded */
-export async function applyUndos(sql: Sql, undos: readonly Undo[], leaseExpiresAt: string): Promise<ReadonlySet<string>> {
+export async function applyUndos(
+  sql: Sql,
+  undos: readonly Undo[],
+  leaseExpiresAt: string,
+): Promise<ReadonlySet<string>> {
   const userIds = undos.map(({ user }) => user.id)
   return writeGuarded(sql, userIds, leaseExpiresAt, async (tx, locked) =>
-    writeUndos(tx, undos.filter(({ user }) => locked.has(user.id))),
+    writeUndos(
+      tx,
+      undos.filter(({ user }) => locked.has(user.id)),
+    ),
   )
 }
 
@@ -63,7 +76,9 @@ export async function applyUndoUnderLock(
 async function writeUndos(tx: Transaction, undos: readonly Undo[]): Promise<ReadonlySet<string>> {
   if (undos.length === 0) return new Set()
   const closings = JSON.stringify(CLOSING_CATEGORIES)
-  const written = await tx<{ id: string; acquired: string; deleted: number; amount: string; restored: number }[]>`
+  const written = await tx<
+    { id: string; acquired: string; deleted: number; amount: string; restored: number }[]
+  >`
     with held as (
       update kilocode_users u
       set
@@ -132,13 +147,19 @@ async function writeUndos(tx: Transaction, undos: readonly Undo[]): Promise<Read
   return new Set(written.map((row) => row.id))
 }
 
-function checkWritten(row: { id: string; acquired: string; deleted: number; amount: string; restored: number }, undo: Undo | undefined): void {
+function checkWritten(
+  row: { id: string; acquired: string; deleted: number; amount: string; restored: number },
+  undo: Undo | undefined,
+): void {
   const asPlanned =
     undo !== undefined &&
     row.deleted === undo.logged.inserted.length &&
     row.restored === undo.logged.grants.length &&
     BigInt(row.acquired) === BigInt(undo.user.acquiredMicrodollars) - BigInt(row.amount)
-  if (!asPlanned) throw new GuardConflict(`What was taken back for the user ${row.id} differs from the plan: a row changed in between.`)
+  if (!asPlanned)
+    throw new GuardConflict(
+      `What was taken back for the user ${row.id} differs from the plan: a row changed in between.`,
+    )
 }
 
 function toParameter(undo: Undo) {
@@ -162,7 +183,11 @@ function toParameter(undo: Undo) {
 }
 
 /** A foreign key of another table that a deletion would silently act through. */
-export type SilentReference = { readonly table: string; readonly constraint: string; readonly action: 'CASCADE' | 'SET NULL' | 'SET DEFAULT' }
+export type SilentReference = {
+  readonly table: string
+  readonly constraint: string
+  readonly action: 'CASCADE' | 'SET NULL' | 'SET DEFAULT'
+}
 
 /**
  * The foreign keys onto credit_transactions that would change other tables when a row is deleted. RESTRICT and NO

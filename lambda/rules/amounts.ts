@@ -12,7 +12,8 @@ export class UnusableValue extends Error {
  */
 export function add(a: number, b: number): number {
   const sum = a + b
-  if (!Number.isSafeInteger(sum)) throw new UnusableValue(`the sum of ${a} and ${b} microdollars leaves ±(2^53 - 1)`)
+  if (!Number.isSafeInteger(sum))
+    throw new UnusableValue(`the sum of ${a} and ${b} microdollars leaves ±(2^53 - 1)`)
   return sum
 }
 

@@ -61,7 +61,7 @@ export function trackBaselines(initial: readonly number[]): Baselines {
     raise(from, claimed) {
       if (claimed <= 0 || count === 0) return
       add(add(from, claimed), -lowest)
-      for (let left = claimed; left > 0; ) {
+      for (let left = claimed; left > 0;) {
         const position = firstAbove(from)
         if (position === count) break
         const taken = Math.min(left, valueAt(position) - from)

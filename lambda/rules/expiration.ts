@@ -40,14 +40,19 @@ export function expiringSet(grants: Grants, instant: LedgerTime): Expiring[] {
 }
 
 /** Step 2 for grants that never had a date: what production would have computed, had they carried one since they were issued. */
-function baselinesOfUndated(undated: readonly Transaction[], closed: Grants['closed']): Map<Transaction, number> {
+function baselinesOfUndated(
+  undated: readonly Transaction[],
+  closed: Grants['closed'],
+): Map<Transaction, number> {
   const baselines = trackBaselines(undated.map((grant) => grant.originalBaselineMicrodollars ?? 0))
   const windows = closed.map(({ grant, closingMicrodollars }) => ({
     ...orderOf(grant, grant.expiryDate ?? grant.createdAt),
     from: grant.expirationBaselineMicrodollars ?? grant.originalBaselineMicrodollars ?? 0,
     claimed: Math.max(0, add(grant.amountMicrodollars, closingMicrodollars)),
   }))
-  windows.sort((a, b) => compareNumbers(a.expiryMillis, b.expiryMillis) || a.from - b.from || compareOrders(a, b))
+  windows.sort(
+    (a, b) => compareNumbers(a.expiryMillis, b.expiryMillis) || a.from - b.from || compareOrders(a, b),
+  )
   for (const { from, claimed } of windows) baselines.raise(from, claimed)
   return new Map(undated.map((grant, index) => [grant, baselines.at(index)]))
 }

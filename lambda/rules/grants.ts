@@ -35,7 +35,11 @@ export function isCorrection(row: Transaction, rules: Rules): boolean {
 }
 
 /** Sorts a user's rows by the definitions of 1-ledger-rules, "Who and what". Links count among all rows, organization rows too. */
-export function sortGrants(rows: readonly Transaction[], rules: Rules, takenLinks: ReadonlySet<string>): Grants {
+export function sortGrants(
+  rows: readonly Transaction[],
+  rules: Rules,
+  takenLinks: ReadonlySet<string>,
+): Grants {
   const closingMicrodollars = new Map<string, number>()
   const otherLinks = new Set(takenLinks)
   for (const row of rows) {

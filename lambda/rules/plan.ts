@@ -33,7 +33,8 @@ export function planUser(
   circumstances: Circumstances,
 ): Plan {
   const grants = sortGrants(rows, rules, circumstances.takenLinks)
-  const outcome = grants.targeted.length === 0 ? 'no_targeted_grant' : reasonToLeaveAlone(rows, rules, circumstances)
+  const outcome =
+    grants.targeted.length === 0 ? 'no_targeted_grant' : reasonToLeaveAlone(rows, rules, circumstances)
   if (outcome === null) return planChange(user, grants, rules)
   return {
     user,
@@ -98,7 +99,9 @@ function grantChange({ grant, targeted, expiryDate, baselineMicrodollars }: Expi
 
 /** Step 5: link_taken and negative dated ones stay open, so their dates still count. */
 function earliestOpenDate(set: readonly Expired[], grants: Grants): LedgerTime | null {
-  const notDue = set.filter((member) => member.expiredMicrodollars === null).map((member) => member.expiryDate)
+  const notDue = set
+    .filter((member) => member.expiredMicrodollars === null)
+    .map((member) => member.expiryDate)
   const leftOpen = [...grants.linkTaken, ...grants.negativeDated].flatMap((row) => row.expiryDate ?? [])
   return [...notDue, ...leftOpen].reduce<LedgerTime | null>(
     (earliest, date) => (earliest === null || compareTimes(date, earliest) < 0 ? date : earliest),
@@ -107,7 +110,11 @@ function earliestOpenDate(set: readonly Expired[], grants: Grants): LedgerTime |
 }
 
 /** Step 6: no processed user ends negative, whatever made them so. */
-function correctionOf(balanceMicrodollars: number, user: LedgerUser, instant: LedgerTime): CorrectionRow | null {
+function correctionOf(
+  balanceMicrodollars: number,
+  user: LedgerUser,
+  instant: LedgerTime,
+): CorrectionRow | null {
   if (balanceMicrodollars >= 0) return null
   return {
     amountMicrodollars: -balanceMicrodollars,

@@ -42,7 +42,10 @@ export function millisOf(time: LedgerTime): number {
   const [, year = '', rest = '', millis = '', , era] = match
   const astronomicalYear = era === undefined ? Number(year) : 1 - Number(year)
   const sign = astronomicalYear < 0 ? '-' : '+'
-  return checkedMillis(time, Date.parse(`${sign}${String(Math.abs(astronomicalYear)).padStart(6, '0')}-${rest}.${millis}Z`))
+  return checkedMillis(
+    time,
+    Date.parse(`${sign}${String(Math.abs(astronomicalYear)).padStart(6, '0')}-${rest}.${millis}Z`),
+  )
 }
 
 function checkedMillis(time: LedgerTime, parsed: number): number {

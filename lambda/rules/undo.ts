@@ -12,10 +12,23 @@ export type LoggedChange = {
   readonly grants: readonly LoggedGrant[]
   readonly inserted: readonly LoggedRow[]
 }
-export type GrantValues = { readonly expiryDate: LedgerTime | null; readonly expirationBaselineMicrodollars: number | null }
-export type LoggedGrant = { readonly id: string; readonly targeted: boolean; readonly before: GrantValues; readonly after: GrantValues }
+export type GrantValues = {
+  readonly expiryDate: LedgerTime | null
+  readonly expirationBaselineMicrodollars: number | null
+}
+export type LoggedGrant = {
+  readonly id: string
+  readonly targeted: boolean
+  readonly before: GrantValues
+  readonly after: GrantValues
+}
 /** A closing row with the grant that it closes, or the correction (which closes none), with all its columns in `row`. */
-export type LoggedRow = { readonly id: string; readonly amountMicrodollars: number; readonly closes: string | null; readonly row: object }
+export type LoggedRow = {
+  readonly id: string
+  readonly amountMicrodollars: number
+  readonly closes: string | null
+  readonly row: object
+}
 
 /** How an inserted row stands in the database now. */
 export type RowState = { readonly asInserted: boolean; readonly linked: boolean }
@@ -57,7 +70,9 @@ export function planUndo(
     ...logged.grants.flatMap(({ id, after }) => changeOfGrant(id, byId.get(id), after)),
     ...(closingsFingerprint === logged.closingsBefore
       ? []
-      : ['closing rows or corrections were added or changed since: if a later run of this job did that, undo that one first']),
+      : [
+          'closing rows or corrections were added or changed since: if a later run of this job did that, undo that one first',
+        ]),
   ]
   if (changed.length > 0) return { outcome: 'changed_since', changed }
 
@@ -101,5 +116,8 @@ function earliestOpenDate(logged: LoggedChange, rows: readonly Transaction[]): L
   return standing
     .filter((row) => row.organizationId === null && !closed.has(row.id))
     .flatMap((row) => (restored.get(row.id) ?? row).expiryDate ?? [])
-    .reduce<LedgerTime | null>((least, date) => (least === null || compareTimes(date, least) < 0 ? date : least), null)
+    .reduce<LedgerTime | null>(
+      (least, date) => (least === null || compareTimes(date, least) < 0 ? date : least),
+      null,
+    )
 }

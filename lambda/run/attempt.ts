@@ -6,7 +6,12 @@ import type { RowsMeaningDone } from '../ledger/settle.ts'
 import type { UserResult } from './page.ts'
 
 /** Which attempt it is, and until when it may commit. */
-export type AttemptName = { readonly page: number; readonly epoch: number; readonly n: number; readonly leaseExpiresAt: string }
+export type AttemptName = {
+  readonly page: number
+  readonly epoch: number
+  readonly n: number
+  readonly leaseExpiresAt: string
+}
 
 /** One user of an attempt: what tells whether it was committed, and the result that is theirs then. */
 export type Candidate = {
@@ -48,7 +53,9 @@ export async function writeIntent(
     users: candidates.length,
   }
   const lines = candidates.flatMap(({ userId, rowIds, result: { line, mutations } }) => [
-    Buffer.from(`{"user_id":${JSON.stringify(userId)},"row_ids":${JSON.stringify(rowIds)},"mutations":${mutations.lines},"line":`),
+    Buffer.from(
+      `{"user_id":${JSON.stringify(userId)},"row_ids":${JSON.stringify(rowIds)},"mutations":${mutations.lines},"line":`,
+    ),
     line ? line.bytes.subarray(0, -1) : Buffer.from('null'),
     Buffer.from('}\n'),
     mutations.bytes,

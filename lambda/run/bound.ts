@@ -9,7 +9,9 @@ const shownSchema = z.object({
   expired_microdollars: z.int(),
   due_paid_microdollars: z.int(),
   correction_microdollars: z.int(),
-  credits: z.array(z.object({ id: z.string(), targeted: z.boolean(), expired_microdollars: z.int().nullable() })),
+  credits: z.array(
+    z.object({ id: z.string(), targeted: z.boolean(), expired_microdollars: z.int().nullable() }),
+  ),
 })
 type Shown = z.infer<typeof shownSchema>
 
@@ -17,9 +19,15 @@ type Shown = z.infer<typeof shownSchema>
 export type PlanShown = ReadonlyMap<string, Shown>
 
 /** Reads what a dry run showed of the users of one of its pages. @throws ArchiveCorrupt, ArchiveUnavailable */
-export async function readPlanShown(store: Store, dryRunId: string, page: number, epoch: number): Promise<PlanShown> {
+export async function readPlanShown(
+  store: Store,
+  dryRunId: string,
+  page: number,
+  epoch: number,
+): Promise<PlanShown> {
   const shown = new Map<string, Shown>()
-  for await (const line of readJsonLines(store, segmentKey(dryRunId, page, epoch, 'users'), shownSchema)) shown.set(line.user_id, line)
+  for await (const line of readJsonLines(store, segmentKey(dryRunId, page, epoch, 'users'), shownSchema))
+    shown.set(line.user_id, line)
   return shown
 }
 
@@ -29,7 +37,11 @@ export async function readPlanShown(store: Store, dryRunId: string, page: number
  */
 export function exceedsPlan(plan: ChangePlan, shown: Shown | undefined): boolean {
   // A credit without an amount stood in the plan of a user who was left alone: no closing row was shown.
-  const closed = new Map((shown?.credits ?? []).filter((credit) => credit.expired_microdollars !== null).map((credit) => [credit.id, credit.targeted]))
+  const closed = new Map(
+    (shown?.credits ?? [])
+      .filter((credit) => credit.expired_microdollars !== null)
+      .map((credit) => [credit.id, credit.targeted]),
+  )
   const unseen = plan.credits.some(({ id, targeted }) => closed.get(id) !== targeted)
   return (
     shown === undefined ||

@@ -43,16 +43,25 @@ export function correctionsGate(limitUsd: number, doneMicrodollars: number): Cor
 export function limitsPassed(matched: Run['matched'], limits: Run['settings']['limits']): string[] {
   const face = microdollarsOf(limits.usd)
   return [
-    ...(matched.users > limits.users ? [`${matched.users} users match, the limit is ${limits.users} (LIMIT_USERS, limits.users)`] : []),
-    ...(matched.grants > limits.grants ? [`${matched.grants} grants are targeted, the limit is ${limits.grants} (LIMIT_GRANTS, limits.grants)`] : []),
+    ...(matched.users > limits.users
+      ? [`${matched.users} users match, the limit is ${limits.users} (LIMIT_USERS, limits.users)`]
+      : []),
+    ...(matched.grants > limits.grants
+      ? [`${matched.grants} grants are targeted, the limit is ${limits.grants} (LIMIT_GRANTS, limits.grants)`]
+      : []),
     ...(matched.faceValueMicrodollars > face
-      ? [`the targeted grants' face value is ${dollars(matched.faceValueMicrodollars)}, the limit is ${dollars(face)} (LIMIT_USD, limits.usd)`]
+      ? [
+          `the targeted grants' face value is ${dollars(matched.faceValueMicrodollars)}, the limit is ${dollars(face)} (LIMIT_USD, limits.usd)`,
+        ]
       : []),
   ]
 }
 
 /** Goes on counting how often the last error came in a row; a user who did not fail ends the row. */
-export function errorRunAfter(errorRun: Cursor['errorRun'], errors: readonly (string | null)[]): Cursor['errorRun'] {
+export function errorRunAfter(
+  errorRun: Cursor['errorRun'],
+  errors: readonly (string | null)[],
+): Cursor['errorRun'] {
   return errors.reduce<Cursor['errorRun']>((row, error) => {
     if (row.users >= SAME_ERROR_IN_A_ROW) return row
     return { error, users: error !== null && error === row.error ? row.users + 1 : error === null ? 0 : 1 }
@@ -66,6 +75,7 @@ export function errorThresholdPassed(cursor: Cursor, settings: Run['settings']):
   if (failed > allowed) {
     return `${failed} of ${cursor.usersDone} users failed, more than ${settings.maxFailedUsers} (MAX_FAILED_USERS) and ${settings.maxFailedPercent} % (MAX_FAILED_PERCENT)`
   }
-  if (cursor.errorRun.users >= SAME_ERROR_IN_A_ROW) return `the same error hit ${cursor.errorRun.users} users in a row: ${cursor.errorRun.error}`
+  if (cursor.errorRun.users >= SAME_ERROR_IN_A_ROW)
+    return `the same error hit ${cursor.errorRun.users} users in a row: ${cursor.errorRun.error}`
   return null
 }

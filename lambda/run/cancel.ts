@@ -23,7 +23,9 @@ export async function cancel(run: Run, tools: Tools): Promise<ExitCard> {
   const standing = await standingOf(run, tools)
   if (standing.is === 'closed' || standing.is === 'refused') return finished(run, standing.card, tools)
   if (standing.is === 'unopened') {
-    throw new RunRefused(`The run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`)
+    throw new RunRefused(
+      `The run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`,
+    )
   }
   const by = `${tools.invocation.source} ${tools.invocation.id}`
   await askToCancel(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
@@ -45,5 +47,8 @@ async function finished(run: Run, card: ExitCard, tools: Tools): Promise<ExitCar
 function stillHeld(run: Run, cursor: Cursor, tools: Tools): ExitCard {
   const until = cursor.lease?.expiresAt ?? 'an unknown time'
   const why = `asked to stop; whoever is at work on this run looks before its next page, and its lease lapses at ${until}`
-  return { ...cardOf(run, cursor, { status: 'busy', why }, tools), next: { text: 'see whether it has stopped', payload: { cancel: run.runId } } }
+  return {
+    ...cardOf(run, cursor, { status: 'busy', why }, tools),
+    next: { text: 'see whether it has stopped', payload: { cancel: run.runId } },
+  }
 }

@@ -8,7 +8,12 @@ export type Shown = Pick<Run, 'runId' | 'mode' | 'instant' | 'asked' | 'selectio
 type Standing = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal'>
 
 /** The exit card of a run as its cursor stands: 3-contract, "Exit card". */
-export function cardOf(run: Shown, cursor: Standing, verdict: { status: RunStatus; why: string }, tools: Tools): ExitCard {
+export function cardOf(
+  run: Shown,
+  cursor: Standing,
+  verdict: { status: RunStatus; why: string },
+  tools: Tools,
+): ExitCard {
   const { totals, usersDone, usersTotal } = cursor
   return {
     runId: run.runId,
@@ -20,7 +25,11 @@ export function cardOf(run: Shown, cursor: Standing, verdict: { status: RunStatu
       usersDone,
       usersTotal,
       percent: usersTotal === 0 ? 100 : Math.floor((usersDone / usersTotal) * 100),
-      etaSeconds: isOpen(verdict.status) ? etaSeconds(run, cursor, tools.now()) : usersDone < usersTotal ? null : 0,
+      etaSeconds: isOpen(verdict.status)
+        ? etaSeconds(run, cursor, tools.now())
+        : usersDone < usersTotal
+          ? null
+          : 0,
     },
     totals: {
       usersMatched: usersTotal,
@@ -63,15 +72,39 @@ function warningsOf(run: Shown, { totals }: Standing): string[] {
   const concerns = isWriting(run.mode) ? [] : run.concerns
   return [
     ...concerns.map((concern) => `an execute would be refused: ${concern}`),
-    ...say(flags.auto_top_up_risk, (n) => `${users(n)} may be charged by auto top-up: balance under $5.00 after this run`),
-    ...say(Math.max(0, totals.duePaidMicrodollars), (n) => `${dollars(n)} of credit that was not targeted was due and expired in the same pass`),
+    ...say(
+      flags.auto_top_up_risk,
+      (n) => `${users(n)} may be charged by auto top-up: balance under $5.00 after this run`,
+    ),
+    ...say(
+      Math.max(0, totals.duePaidMicrodollars),
+      (n) => `${dollars(n)} of credit that was not targeted was due and expired in the same pass`,
+    ),
     ...say(flags.overdrawn_before, (n) => `${users(n)} had a negative balance before`),
-    ...say(flags.link_taken, (n) => `${one(n, 'has', 'have')} a grant that cannot be closed, since another row links to it`),
-    ...say(flags.negative_dated, (n) => `${one(n, 'has', 'have')} a dated transaction that is not positive; it was left open`),
-    ...say(outcomes.too_recent, (n) => `${users(n)} left alone, since a row of theirs is too recent: the next run takes them`),
-    ...say(outcomes.needs_review, (n) => `${users(n)} left alone until a person has looked: name them in "userIds" then`),
-    ...say(outcomes.exceeds_plan, (n) => `${users(n)} left alone, since more would happen than the plan showed`),
-    ...say(outcomes.changed_since, (n) => `${users(n)} left alone, since they changed after the run: see their lines`),
+    ...say(
+      flags.link_taken,
+      (n) => `${one(n, 'has', 'have')} a grant that cannot be closed, since another row links to it`,
+    ),
+    ...say(
+      flags.negative_dated,
+      (n) => `${one(n, 'has', 'have')} a dated transaction that is not positive; it was left open`,
+    ),
+    ...say(
+      outcomes.too_recent,
+      (n) => `${users(n)} left alone, since a row of theirs is too recent: the next run takes them`,
+    ),
+    ...say(
+      outcomes.needs_review,
+      (n) => `${users(n)} left alone until a person has looked: name them in "userIds" then`,
+    ),
+    ...say(
+      outcomes.exceeds_plan,
+      (n) => `${users(n)} left alone, since more would happen than the plan showed`,
+    ),
+    ...say(
+      outcomes.changed_since,
+      (n) => `${users(n)} left alone, since they changed after the run: see their lines`,
+    ),
     ...say(totals.usersFailed, (n) => `${users(n)} failed: see the error log`),
   ]
 }
@@ -108,13 +141,20 @@ function nextOf(run: Shown, cursor: Standing, status: RunStatus): ExitCard['next
   switch (run.mode) {
     case 'dry-run':
       if (status !== 'complete') return again
-      return cursor.totals.usersProcessed === 0 ? null : { text: 'execute exactly this plan', payload: { execute: true, plan: run.runId } }
+      return cursor.totals.usersProcessed === 0
+        ? null
+        : { text: 'execute exactly this plan', payload: { execute: true, plan: run.runId } }
     case 'execute':
-      if (status === 'complete_with_errors') return run.selection.plan === null ? again : newPlan(run.selection)
-      return cursor.totals.mutationLines === 0 ? null : { text: 'undo this run (this shows it first)', payload: { rollback: run.runId } }
+      if (status === 'complete_with_errors')
+        return run.selection.plan === null ? again : newPlan(run.selection)
+      return cursor.totals.mutationLines === 0
+        ? null
+        : { text: 'undo this run (this shows it first)', payload: { rollback: run.runId } }
     case 'rollback-dry-run':
       if (status !== 'complete') return again
-      return cursor.totals.usersProcessed === 0 ? null : { text: 'undo it', payload: { rollback: run.selection.rollback, execute: true } }
+      return cursor.totals.usersProcessed === 0
+        ? null
+        : { text: 'undo it', payload: { rollback: run.selection.rollback, execute: true } }
     case 'rollback':
       return status === 'complete' ? null : again
   }
@@ -122,5 +162,8 @@ function nextOf(run: Shown, cursor: Standing, status: RunStatus): ExitCard['next
 
 /** A plan is executed once, and without it the same payload would be about everybody: so a new dry run of the same users. */
 function newPlan({ domains, userIds }: Shown['selection']): ExitCard['next'] {
-  return { text: 'mend what the error log shows, then make a new plan', payload: { domains, ...(userIds && { userIds }) } }
+  return {
+    text: 'mend what the error log shows, then make a new plan',
+    payload: { domains, ...(userIds && { userIds }) },
+  }
 }

@@ -1,5 +1,14 @@
 import { readWriter, swapWriter } from '../archive/cursor.ts'
-import { type Cursor, type Fingerprint, isWriting, parseDocument, type Run, serialize, type Totals, type Verdict } from '../archive/documents.ts'
+import {
+  type Cursor,
+  type Fingerprint,
+  isWriting,
+  parseDocument,
+  type Run,
+  serialize,
+  type Totals,
+  type Verdict,
+} from '../archive/documents.ts'
 import { LOG_KINDS, logKey, type LogKind, runFileKey, segmentKey } from '../archive/keys.ts'
 import { mark } from '../archive/marks.ts'
 import { assembleLog, fingerprint } from '../archive/logs.ts'
@@ -69,7 +78,9 @@ export async function markRun({ runId, mode, asked, selection }: Run, tools: Too
   if (!isWriting(mode)) return null
   if (asked.requestKey !== null) await mark(tools.store, 'request', asked.requestKey, runId)
   const owner = selection.plan === null ? runId : await mark(tools.store, 'plan', selection.plan, runId)
-  return owner === runId ? null : { status: 'stopped', why: `the plan ${selection.plan} was executed by the run ${owner} already` }
+  return owner === runId
+    ? null
+    : { status: 'stopped', why: `the plan ${selection.plan} was executed by the run ${owner} already` }
 }
 
 function* segmentsOf({ finished, errorPages, runId }: Cursor, kind: LogKind): Generator<string> {
@@ -87,10 +98,17 @@ async function assembleChecked(cursor: Cursor, kind: LogKind, { store }: Tools):
   const onLine = (line: string, key: string): void => {
     totals = addUserLine(totals, parseDocument(countedSchema, key, line))
   }
-  return assembleLog(store, runId, kind, segmentsOf(cursor, kind), kind === 'users' ? onLine : null, (lines) => {
-    // As the whole log has them: a line that has lost its line break is none.
-    compareTotals(runId, kind, { ...totals, [LINE_COUNTS[kind]]: lines }, cursor.totals)
-  })
+  return assembleLog(
+    store,
+    runId,
+    kind,
+    segmentsOf(cursor, kind),
+    kind === 'users' ? onLine : null,
+    (lines) => {
+      // As the whole log has them: a line that has lost its line break is none.
+      compareTotals(runId, kind, { ...totals, [LINE_COUNTS[kind]]: lines }, cursor.totals)
+    },
+  )
 }
 
 /**
@@ -101,7 +119,9 @@ async function assembleChecked(cursor: Cursor, kind: LogKind, { store }: Tools):
 function compareTotals(runId: string, kind: LogKind, fromLog: Totals, fromCursor: Totals): void {
   const [log, cursor] = [fromLog, fromCursor].map((totals) => sortedJson(shownBy(kind, totals)))
   if (log === cursor) return
-  throw new TotalsDiffer(`The ${kind} log of ${runId} comes to ${log}, its cursor to ${cursor}. The run stays open; compare its segments with the database before anything else.`)
+  throw new TotalsDiffer(
+    `The ${kind} log of ${runId} comes to ${log}, its cursor to ${cursor}. The run stays open; compare its segments with the database before anything else.`,
+  )
 }
 
 /** Nothing may be added to a run once a whole log of it is written; if it was, the log is too short. */
@@ -110,7 +130,9 @@ function compareLines({ runId, totals, wholeLogs }: Cursor): void {
     const log = wholeLogs.find(({ key }) => key === logKey(runId, kind))
     const counted = totals[LINE_COUNTS[kind]]
     if (log?.lines === counted) continue
-    throw new TotalsDiffer(`The whole ${kind} log of ${runId} has ${log?.lines} lines, its cursor counts ${counted}. The run stays open; compare its segments with the log.`)
+    throw new TotalsDiffer(
+      `The whole ${kind} log of ${runId} has ${log?.lines} lines, its cursor counts ${counted}. The run stays open; compare its segments with the log.`,
+    )
   }
 }
 
@@ -132,7 +154,11 @@ async function storeManifest(holding: Holding, summary: string, tools: Tools): P
   const { run } = holding
   const runKey = runFileKey(run.runId, 'run')
   const stored = await get(tools.store, runKey)
-  const files = [...holding.cursor().wholeLogs, fingerprint(runKey, stored?.body ?? ''), fingerprint(runFileKey(run.runId, 'summary'), summary)]
+  const files = [
+    ...holding.cursor().wholeLogs,
+    fingerprint(runKey, stored?.body ?? ''),
+    fingerprint(runFileKey(run.runId, 'summary'), summary),
+  ]
   const manifest = { runId: run.runId, softwareVersion: run.softwareVersion, files }
   await create(tools.store, runFileKey(run.runId, 'manifest'), serialize(manifest), 'application/json')
 }

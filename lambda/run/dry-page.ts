@@ -16,7 +16,9 @@ export async function dryPage(run: Run, list: PageList, epoch: number, tools: To
   const sql = tools.ledger.reader
   const readings = await readUsers(sql, list.userIds)
   const planAll = (takenLinks: ReadonlySet<string>) =>
-    new Map(list.userIds.map((userId) => [userId, planReading(run, userId, readings.get(userId), takenLinks)]))
+    new Map(
+      list.userIds.map((userId) => [userId, planReading(run, userId, readings.get(userId), takenLinks)]),
+    )
   const plans = planAll(new Set())
   const closes = [...plans.values()].flatMap((planning) =>
     'planned' in planning ? planning.planned.plan.change.closings.map(({ grant }) => grant.id) : [],
@@ -24,9 +26,11 @@ export async function dryPage(run: Run, list: PageList, epoch: number, tools: To
   const taken = closes.length > 0 ? await findTakenLinks(sql, closes) : new Set<string>()
 
   const name = { page: list.page, epoch, n: 1, leaseExpiresAt: '' }
-  const results = [...(taken.size > 0 ? planAll(taken) : plans)].map(([userId, planning]): [string, UserResult] => [
-    userId,
-    'result' in planning ? planning.result : prepare(run, name, planning.planned).result,
-  ])
+  const results = [...(taken.size > 0 ? planAll(taken) : plans)].map(
+    ([userId, planning]): [string, UserResult] => [
+      userId,
+      'result' in planning ? planning.result : prepare(run, name, planning.planned).result,
+    ],
+  )
   return pageResult(run, list, new Map(results), tools.now())
 }

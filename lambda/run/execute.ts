@@ -17,7 +17,11 @@ export type ExecuteCandidate = Candidate & { readonly planned: PlannedUser }
  * What an execute run does to users: the rules' plan of each, within what the approved plan showed, if there is one.
  */
 export function executing(run: Run, sql: Sql, shown: PlanShown | null): Writing<ExecuteCandidate> {
-  const planOne = (userId: string, reading: Reading | undefined, { name, takenLinks }: Known): Planning<ExecuteCandidate> => {
+  const planOne = (
+    userId: string,
+    reading: Reading | undefined,
+    { name, takenLinks }: Known,
+  ): Planning<ExecuteCandidate> => {
     const planning = planReading(run, userId, reading, takenLinks)
     if ('result' in planning) return planning
     const { planned } = planning
@@ -31,7 +35,12 @@ export function executing(run: Run, sql: Sql, shown: PlanShown | null): Writing<
       const readings = await readUsers(sql, userIds)
       return new Map(userIds.map((userId) => [userId, planOne(userId, readings.get(userId), known)]))
     },
-    apply: async (candidates, leaseExpiresAt) => applyPlans(sql, candidates.map(({ planned }) => planned), leaseExpiresAt),
+    apply: async (candidates, leaseExpiresAt) =>
+      applyPlans(
+        sql,
+        candidates.map(({ planned }) => planned),
+        leaseExpiresAt,
+      ),
     applyUnderLock: async (userId, known, leaseExpiresAt, declare) =>
       applyPlanUnderLock(sql, userId, leaseExpiresAt, async (reading) => {
         const candidate = await declare(planOne(userId, reading, known))

@@ -48,7 +48,9 @@ async function beginAnew(request: OpeningRequest, restart: string, tools: Tools)
     return await openOrGoOn(request, tools)
   } catch (error) {
     if (!(error instanceof RunRefused)) throw error
-    throw new RunRefused(`${error.message} Before that, the run ${restart} was closed, as "restart" asked.`, { cause: error })
+    throw new RunRefused(`${error.message} Before that, the run ${restart} was closed, as "restart" asked.`, {
+      cause: error,
+    })
   }
 }
 
@@ -60,17 +62,27 @@ async function runOfKey(request: OpeningRequest, tools: Tools): Promise<Run | nu
   const run = await knownRun(owner, tools)
   // The very payload is a duplicate, whatever has become of the configuration since.
   if (isSentAgain(request, run) || asksForSame(request, run, tools.config)) return run
-  throw new RunRefused(`field "requestKey": the run ${owner} was opened with this key and another payload: ${JSON.stringify(run.asked.payload)}. Nothing was done. Use a key of its own for each request.`)
+  throw new RunRefused(
+    `field "requestKey": the run ${owner} was opened with this key and another payload: ${JSON.stringify(run.asked.payload)}. Nothing was done. Use a key of its own for each request.`,
+  )
 }
 
 /** Closes the run that is to be restarted; a card where it is not closed yet, so that nothing may be begun. @throws RunRefused */
-async function closeForRestart(request: OpeningRequest, runId: string, tools: Tools): Promise<ExitCard | null> {
+async function closeForRestart(
+  request: OpeningRequest,
+  runId: string,
+  tools: Tools,
+): Promise<ExitCard | null> {
   const run = await knownRun(runId, tools)
   if (!isWriting(run.mode)) {
-    throw new RunRefused(`field "restart": ${runId} is a ${run.mode}, and only a writing run can be restarted. Nothing was done. To execute what a dry run showed, send {"execute": true, "plan": "<its id>"}.`)
+    throw new RunRefused(
+      `field "restart": ${runId} is a ${run.mode}, and only a writing run can be restarted. Nothing was done. To execute what a dry run showed, send {"execute": true, "plan": "<its id>"}.`,
+    )
   }
   if (request.kind === 'run' && request.plan !== undefined && run.selection.plan === request.plan) {
-    throw new RunRefused(`The plan ${request.plan} belongs to the run ${runId}, and a plan is executed once: it cannot be restarted. Nothing was done. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"} and make a new dry run.`)
+    throw new RunRefused(
+      `The plan ${request.plan} belongs to the run ${runId}, and a plan is executed once: it cannot be restarted. Nothing was done. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"} and make a new dry run.`,
+    )
   }
   await checkRequest(request, tools)
   const card = await cancel(run, tools)
@@ -121,7 +133,9 @@ function refuseOther(open: Run, request: OpeningRequest, tools: Tools): void {
 async function goOn(run: Run, tools: Tools): Promise<ExitCard> {
   const standing = await standingOf(run, tools)
   if (standing.is === 'unopened') {
-    throw new RunRefused(`The run ${run.runId} was prepared but never opened, so there is nothing to go on with. Send its payload again: ${JSON.stringify(run.asked.payload)}.`)
+    throw new RunRefused(
+      `The run ${run.runId} was prepared but never opened, so there is nothing to go on with. Send its payload again: ${JSON.stringify(run.asked.payload)}.`,
+    )
   }
   if (standing.is !== 'open') {
     await freeWriter(run, tools)

@@ -14,7 +14,9 @@ export async function knownRun(runId: string, tools: Tools): Promise<Run> {
   if (run) return run
   const near = await nearestRunIds(runId, tools)
   const hint = near.length > 0 ? ` Did you mean ${near.join(' or ')}?` : ''
-  throw new RunRefused(`The bucket ${tools.config.bucket} knows no run ${runId}.${hint} The folder runs/ shows all ids. Nothing was done.`)
+  throw new RunRefused(
+    `The bucket ${tools.config.bucket} knows no run ${runId}.${hint} The folder runs/ shows all ids. Nothing was done.`,
+  )
 }
 
 /** ` (the nearest: …)`, for the message about an id that the bucket does not know; empty where none is near. @throws ArchiveUnavailable */

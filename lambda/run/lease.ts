@@ -37,7 +37,10 @@ export function leaseFrom(databaseNow: string, epoch: number, tools: Tools) {
  * Takes the lease of an open run, or says who holds it. Every acquisition raises the epoch.
  * @throws ArchiveCorrupt, ArchiveUnavailable, LedgerUnavailable
  */
-export async function acquire(run: Run, tools: Tools): Promise<{ holding: Holding } | { busy: Cursor } | { closed: Cursor }> {
+export async function acquire(
+  run: Run,
+  tools: Tools,
+): Promise<{ holding: Holding } | { busy: Cursor } | { closed: Cursor }> {
   const held = await readCursor(tools.store, run.runId)
   const cursor = held.document
   if (cursor.closed) return { closed: cursor }
@@ -45,7 +48,9 @@ export async function acquire(run: Run, tools: Tools): Promise<{ holding: Holdin
   if (cursor.lease && cursor.lease.expiresAt > now) return { busy: cursor }
   const epoch = cursor.epoch + 1
   const taken = await swapCursor(tools.store, held, { ...cursor, epoch, lease: leaseFrom(now, epoch, tools) })
-  return taken ? { holding: hold(run, taken, cursor.lease === null, tools) } : { busy: (await readCursor(tools.store, run.runId)).document }
+  return taken
+    ? { holding: hold(run, taken, cursor.lease === null, tools) }
+    : { busy: (await readCursor(tools.store, run.runId)).document }
 }
 
 /** The holding of a run whose cursor, with this invocation's lease in it, has just been written. */
@@ -62,8 +67,14 @@ export function hold(run: Run, taken: Held<Cursor>, predecessorReleased: boolean
     waiting = []
     if (changes.length === 0) return
     const next = changes.reduce((cursor, change) => change(cursor), held.document)
-    const written = await swapCursor(tools.store, held, { ...next, progressAt: progressAt(held.document, next, tools) })
-    if (!written) throw new LeaseLost(`Another invocation has taken over the run ${run.runId}. Nothing more is written here.`)
+    const written = await swapCursor(tools.store, held, {
+      ...next,
+      progressAt: progressAt(held.document, next, tools),
+    })
+    if (!written)
+      throw new LeaseLost(
+        `Another invocation has taken over the run ${run.runId}. Nothing more is written here.`,
+      )
     held = written
   }
   const save = (change: (cursor: Cursor) => Cursor): Promise<void> => {
@@ -86,7 +97,8 @@ export function hold(run: Run, taken: Held<Cursor>, predecessorReleased: boolean
 
 /** To take or give back a lease is no progress: a run that fails every time it is tried must not look alive. */
 function progressAt(before: Cursor, after: Cursor, tools: Tools): string {
-  const stands = before.finished === after.finished && before.closing === after.closing && before.closed === after.closed
+  const stands =
+    before.finished === after.finished && before.closing === after.closing && before.closed === after.closed
   return stands ? before.progressAt : tools.now().toISOString()
 }
 
@@ -94,8 +106,13 @@ function withPage(cursor: Cursor, result: PageResult, epoch: number): Cursor {
   const highest = Math.max(-1, ...cursor.finished.map(({ to }) => to))
   return {
     ...cursor,
-    finished: isFinished(cursor.finished, result.page) ? cursor.finished : withFinished(cursor.finished, result.page, epoch),
-    errorPages: result.lines.errors.length > 0 ? [...cursor.errorPages, result.page].toSorted((a, b) => a - b) : cursor.errorPages,
+    finished: isFinished(cursor.finished, result.page)
+      ? cursor.finished
+      : withFinished(cursor.finished, result.page, epoch),
+    errorPages:
+      result.lines.errors.length > 0
+        ? [...cursor.errorPages, result.page].toSorted((a, b) => a - b)
+        : cursor.errorPages,
     usersDone: cursor.usersDone + result.errors.length,
     lastUserId: result.page > highest ? result.lastUserId : cursor.lastUserId,
     totals: addTotals(cursor.totals, result.totals),

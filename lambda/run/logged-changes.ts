@@ -7,8 +7,15 @@ import type { Store } from '../archive/store.ts'
 import type { GrantValues, LoggedChange, LoggedGrant, LoggedRow } from '../rules/undo.ts'
 
 const next = { next_credit_expiration_at: z.string().nullable() }
-const values = z.object({ expiry_date: z.string().nullable(), expiration_baseline_microdollars_used: z.int().nullable() })
-const row = z.looseObject({ id: z.string(), amount_microdollars: z.int(), original_transaction_id: z.string().nullable() })
+const values = z.object({
+  expiry_date: z.string().nullable(),
+  expiration_baseline_microdollars_used: z.int().nullable(),
+})
+const row = z.looseObject({
+  id: z.string(),
+  amount_microdollars: z.int(),
+  original_transaction_id: z.string().nullable(),
+})
 const common = { user_id: z.string(), row_id: z.string() }
 
 /** One line of an execute run's mutation log, as far as a rollback reads it. */
@@ -32,7 +39,11 @@ export function parseMutation(key: string, line: string): Mutation {
 }
 
 /** What the lines in a range of a run's mutation log say, by user. @throws ArchiveCorrupt, ArchiveUnavailable */
-export async function readLoggedChanges(store: Store, runId: string, range: { from: number; to: number }): Promise<Map<string, LoggedChange>> {
+export async function readLoggedChanges(
+  store: Store,
+  runId: string,
+  range: { from: number; to: number },
+): Promise<Map<string, LoggedChange>> {
   const key = logKey(runId, 'mutations')
   const byUser = new Map<string, Mutation[]>()
   for await (const mutation of readJsonLines(store, key, mutationSchema, range)) {
@@ -48,7 +59,10 @@ function toChange(key: string, userId: string, mutations: readonly Mutation[]): 
   if (!user) throw new ArchiveCorrupt(`${key} holds no user_update of the user ${userId}.`)
   return {
     userId,
-    nextCreditExpirationAt: { before: user.before.next_credit_expiration_at, after: user.after.next_credit_expiration_at },
+    nextCreditExpirationAt: {
+      before: user.before.next_credit_expiration_at,
+      after: user.after.next_credit_expiration_at,
+    },
     closingsBefore: `${user.before.closings_count}:${user.before.closings_sha256}`,
     grants: mutations.flatMap(toGrant),
     inserted: mutations.flatMap(toRow),
@@ -62,11 +76,22 @@ function toGrant(mutation: Mutation): LoggedGrant[] {
 }
 
 function toValues(logged: z.infer<typeof values>): GrantValues {
-  return { expiryDate: logged.expiry_date, expirationBaselineMicrodollars: logged.expiration_baseline_microdollars_used }
+  return {
+    expiryDate: logged.expiry_date,
+    expirationBaselineMicrodollars: logged.expiration_baseline_microdollars_used,
+  }
 }
 
 function toRow(mutation: Mutation): LoggedRow[] {
-  if (mutation.type !== 'credits_expired_insert' && mutation.type !== 'accounting_adjustment_insert') return []
+  if (mutation.type !== 'credits_expired_insert' && mutation.type !== 'accounting_adjustment_insert')
+    return []
   const { after } = mutation
-  return [{ id: after.id, amountMicrodollars: after.amount_microdollars, closes: after.original_transaction_id, row: after }]
+  return [
+    {
+      id: after.id,
+      amountMicrodollars: after.amount_microdollars,
+      closes: after.original_transaction_id,
+      row: after,
+    },
+  ]
 }

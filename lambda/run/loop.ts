@@ -24,18 +24,27 @@ const RESERVE_PAGES = 3
 const RESERVE_LEAST_MS = 10_000
 
 /** Why the pages ended: all done, no time for another, a brake with its reason, or somebody's wish. */
-export type LoopEnd = { readonly end: 'done' | 'out_of_time' } | { readonly end: 'stopped' | 'cancelled'; readonly why: string }
+export type LoopEnd =
+  | { readonly end: 'done' | 'out_of_time' }
+  | { readonly end: 'stopped' | 'cancelled'; readonly why: string }
 
 /**
  * Works through the pages that the cursor does not name, `concurrency` of them at a time, so that the database need
  * not wait for S3. A page's outcome is stored before the cursor names it.
  * @throws what a page throws, after the other pages in flight have come to their end
  */
-export async function workThroughPages(holding: Holding, recovered: Recovered, tools: Tools): Promise<LoopEnd> {
+export async function workThroughPages(
+  holding: Holding,
+  recovered: Recovered,
+  tools: Tools,
+): Promise<LoopEnd> {
   const { run } = holding
   const { pagesTotal, finished, totals } = holding.cursor()
   const pages = unfinished(finished, pagesTotal)
-  const corrections = correctionsGate(run.settings.limits.correctionsUsd, totals.correctedMicrodollars + correctedIn(recovered))
+  const corrections = correctionsGate(
+    run.settings.limits.correctionsUsd,
+    totals.correctedMicrodollars + correctedIn(recovered),
+  )
   const hasTime = timekeeper(tools)
   let ended: LoopEnd | null = stoppedBy(errorThresholdPassed(holding.cursor(), run.settings))
   let failed: { error: unknown } | null = null
@@ -49,14 +58,25 @@ export async function workThroughPages(holding: Holding, recovered: Recovered, t
       const next = pages.next()
       if (next.done) return
       try {
-        const [wish, list] = await Promise.all([wishToCancel(run.runId, tools), readPageList(tools.store, run.runId, next.value)])
+        const [wish, list] = await Promise.all([
+          wishToCancel(run.runId, tools),
+          readPageList(tools.store, run.runId, next.value),
+        ])
         ended ??= cancelledBy(wish)
         if (ended) return
         const started = tools.now().getTime()
-        const stop = await workOnPage(holding, list, corrections, recovered.get(list.page) ?? new Map(), tools)
+        const stop = await workOnPage(
+          holding,
+          list,
+          corrections,
+          recovered.get(list.page) ?? new Map(),
+          tools,
+        )
         hasTime.took(tools.now().getTime() - started)
         ended ??= stoppedBy(stop ?? errorThresholdPassed(holding.cursor(), run.settings))
-        tools.onProgress(cardOf(holding.run, holding.cursor(), { status: 'incomplete', why: 'at work' }, tools))
+        tools.onProgress(
+          cardOf(holding.run, holding.cursor(), { status: 'incomplete', why: 'at work' }, tools),
+        )
       } catch (error) {
         // Above any other end: this page is not finished, so the run cannot be closed yet.
         if (error instanceof OutOfTime) ended = { end: 'out_of_time' }
@@ -114,11 +134,17 @@ function showPage(run: Run, list: PageList, epoch: number, tools: Tools): Promis
   return run.mode === 'dry-run' ? dryPage(run, list, epoch, tools) : rollbackDryPage(run, list, epoch, tools)
 }
 
-async function writeList(work: Omit<PageWork<Candidate>, 'writing'>): Promise<{ result: PageResult; stop: string | null }> {
+async function writeList(
+  work: Omit<PageWork<Candidate>, 'writing'>,
+): Promise<{ result: PageResult; stop: string | null }> {
   const { run, list, tools } = work
   const sql = tools.ledger.writer
-  if (run.mode === 'rollback') return writePage({ ...work, writing: rollingBack(run, sql, await loggedChangesOf(run, list, tools)) })
-  const shown = run.selection.plan !== null && list.shown ? await readPlanShown(tools.store, run.selection.plan, list.shown.page, list.shown.epoch) : null
+  if (run.mode === 'rollback')
+    return writePage({ ...work, writing: rollingBack(run, sql, await loggedChangesOf(run, list, tools)) })
+  const shown =
+    run.selection.plan !== null && list.shown
+      ? await readPlanShown(tools.store, run.selection.plan, list.shown.page, list.shown.epoch)
+      : null
   return writePage({ ...work, writing: executing(run, sql, shown) })
 }
 

@@ -1,6 +1,13 @@
 import { ArchiveUnavailable, LeaseLost } from '../archive/errors.ts'
 import type { PageList, Run } from '../archive/documents.ts'
-import { CommitUncertain, explain, type Failure, failureOf, isUniqueViolation, LeaseExpired } from '../ledger/errors.ts'
+import {
+  CommitUncertain,
+  explain,
+  type Failure,
+  failureOf,
+  isUniqueViolation,
+  LeaseExpired,
+} from '../ledger/errors.ts'
 import { findTakenLinks } from '../ledger/links.ts'
 import { settleAttempts } from '../ledger/settle.ts'
 import { type AttemptName, type Candidate, rowsMeaningDone, writeIntent } from './attempt.ts'
@@ -34,7 +41,12 @@ export type Writing<C extends Candidate> = {
    * Reads and plans one user under a lock, lets `declare` make the plan durable, and applies what it returns.
    * @throws as writeUnderLock
    */
-  applyUnderLock(userId: string, known: Known, leaseExpiresAt: string, declare: (planning: Planning<C>) => Promise<C | null>): Promise<boolean>
+  applyUnderLock(
+    userId: string,
+    known: Known,
+    leaseExpiresAt: string,
+    declare: (planning: Planning<C>) => Promise<C | null>,
+  ): Promise<boolean>
   /** The result of a user whose rows another table's foreign key holds fast, where that is an answer and not a failure. */
   refusedByOthers?(candidate: C, message: string): UserResult
 }
@@ -81,7 +93,10 @@ type Attempt<C extends Candidate> = {
  * Steps 1 to 4 for many users at once. Users without a result afterwards were locked, or changed since they were read.
  * @throws OutOfTime, CorrectionsLimit, AttemptOpen, LeaseLost, LedgerUnavailable, ArchiveUnavailable
  */
-export async function attemptGroup<C extends Candidate>(progress: Progress<C>, userIds: readonly string[]): Promise<Refusal<C> | null> {
+export async function attemptGroup<C extends Candidate>(
+  progress: Progress<C>,
+  userIds: readonly string[],
+): Promise<Refusal<C> | null> {
   const { writing, leaseExpiresAt } = progress.work
   const attempt = nextAttempt(progress, false)
   return conclude(progress, attempt, async () => {
@@ -97,7 +112,10 @@ export async function attemptGroup<C extends Candidate>(progress: Progress<C>, u
  * Steps 1 to 4 for one user whose row is locked before it is read, so that usage every few milliseconds cannot come in
  * between. @throws as attemptGroup
  */
-export async function attemptAlone<C extends Candidate>(progress: Progress<C>, userId: string): Promise<Refusal<C> | null> {
+export async function attemptAlone<C extends Candidate>(
+  progress: Progress<C>,
+  userId: string,
+): Promise<Refusal<C> | null> {
   const { writing, leaseExpiresAt } = progress.work
   const attempt = nextAttempt(progress, true)
   return conclude(progress, attempt, async () => {
@@ -114,14 +132,20 @@ export async function attemptAlone<C extends Candidate>(progress: Progress<C>, u
 /** Every page gets one attempt; further ones only while there is time. */
 function nextAttempt<C extends Candidate>(progress: Progress<C>, underLock: boolean): Attempt<C> {
   const { list, epoch, leaseExpiresAt, tools } = progress.work
-  if (progress.attempts > 0 && tools.timeLeft() < LAST_MOMENT_MS) throw new OutOfTime(`The time is up in the middle of page ${list.page}.`)
+  if (progress.attempts > 0 && tools.timeLeft() < LAST_MOMENT_MS)
+    throw new OutOfTime(`The time is up in the middle of page ${list.page}.`)
   progress.attempts++
   const name = { page: list.page, epoch, n: progress.attempts, leaseExpiresAt }
   return { name, underLock, candidates: [], stage: 'read', reservedMicrodollars: 0 }
 }
 
 /** Takes a planned user into the attempt, unless planning came to a result already. */
-function admit<C extends Candidate>(progress: Progress<C>, attempt: Attempt<C>, userId: string, planning: Planning<C>): C | null {
+function admit<C extends Candidate>(
+  progress: Progress<C>,
+  attempt: Attempt<C>,
+  userId: string,
+  planning: Planning<C>,
+): C | null {
   if ('result' in planning) {
     progress.results.set(userId, planning.result)
     return null
@@ -131,7 +155,11 @@ function admit<C extends Candidate>(progress: Progress<C>, attempt: Attempt<C>, 
 }
 
 /** Step 3. Nothing is written to the database before this has resolved. */
-async function declare<C extends Candidate>({ work }: Progress<C>, attempt: Attempt<C>, signal?: AbortSignal): Promise<void> {
+async function declare<C extends Candidate>(
+  { work }: Progress<C>,
+  attempt: Attempt<C>,
+  signal?: AbortSignal,
+): Promise<void> {
   attempt.stage = 'intent'
   const microdollars = correctedBy(attempt.candidates)
   work.corrections.reserve(microdollars)
@@ -166,10 +194,19 @@ async function conclude<C extends Candidate>(
 }
 
 /** After a commit that nobody answered, only the database tells for whom it took effect; any other error had no effect. */
-async function settle<C extends Candidate>({ work }: Progress<C>, { candidates }: Attempt<C>, error: unknown): Promise<ReadonlySet<string>> {
+async function settle<C extends Candidate>(
+  { work }: Progress<C>,
+  { candidates }: Attempt<C>,
+  error: unknown,
+): Promise<ReadonlySet<string>> {
   if (!(error instanceof CommitUncertain)) throw error
   const attempted = candidates.map(({ userId, rowIds }) => ({ userId, attempt: '', rowIds }))
-  const settled = await settleAttempts(work.tools.ledger.writer, attempted, rowsMeaningDone(work.run.mode), work.tools.pause).catch((cause: unknown) => {
+  const settled = await settleAttempts(
+    work.tools.ledger.writer,
+    attempted,
+    rowsMeaningDone(work.run.mode),
+    work.tools.pause,
+  ).catch((cause: unknown) => {
     throw stillOpen(work.list, attempted.length, cause)
   })
   if (settled.size < attempted.length) throw stillOpen(work.list, attempted.length - settled.size, error)
@@ -177,17 +214,27 @@ async function settle<C extends Candidate>({ work }: Progress<C>, { candidates }
 }
 
 function stillOpen(list: PageList, users: number, cause: unknown): AttemptOpen {
-  return new AttemptOpen(`It is not known yet whether ${users} users of page ${list.page} were committed.`, { cause })
+  return new AttemptOpen(`It is not known yet whether ${users} users of page ${list.page} were committed.`, {
+    cause,
+  })
 }
 
-async function refusalOf<C extends Candidate>(progress: Progress<C>, attempt: Attempt<C>, error: unknown): Promise<Refusal<C>> {
+async function refusalOf<C extends Candidate>(
+  progress: Progress<C>,
+  attempt: Attempt<C>,
+  error: unknown,
+): Promise<Refusal<C>> {
   if (error instanceof LeaseExpired) throw new LeaseLost(error.message, { cause: error })
   const { stage } = attempt
-  if (error instanceof ArchiveUnavailable && attempt.underLock) return { failure: 'busy', stage, error, candidates: attempt.candidates }
+  if (error instanceof ArchiveUnavailable && attempt.underLock)
+    return { failure: 'busy', stage, error, candidates: attempt.candidates }
   const failure = failureOf(error)
   if (failure === undefined || failure === 'broken') throw explain(error)
   if (isUniqueViolation(error)) {
-    const taken = await findTakenLinks(progress.work.tools.ledger.writer, attempt.candidates.flatMap(({ closes }) => closes))
+    const taken = await findTakenLinks(
+      progress.work.tools.ledger.writer,
+      attempt.candidates.flatMap(({ closes }) => closes),
+    )
     for (const id of taken) progress.takenLinks.add(id)
   }
   return { failure, stage, error, candidates: attempt.candidates }

@@ -72,10 +72,17 @@ export async function checkRequest(request: OpeningRequest, tools: Tools): Promi
   else await approvedDryRun(request.plan, await databaseClock(tools.ledger.writer), tools)
 }
 
-type Frozen = Pick<Run, 'selection' | 'settings' | 'matched' | 'concerns'> & { readonly lists: Matches['lists'] }
+type Frozen = Pick<Run, 'selection' | 'settings' | 'matched' | 'concerns'> & {
+  readonly lists: Matches['lists']
+}
 
 /** Where the page lists come from: the ledger, an approved dry run, or the mutation log of the run to be undone. */
-async function freeze(request: OpeningRequest, instant: string, sql: Tools['ledger']['reader'], tools: Tools): Promise<Frozen> {
+async function freeze(
+  request: OpeningRequest,
+  instant: string,
+  sql: Tools['ledger']['reader'],
+  tools: Tools,
+): Promise<Frozen> {
   const settings = settingsOf(request, tools)
   const { batchSize } = settings
   if (request.kind === 'rollback') {

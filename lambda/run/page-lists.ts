@@ -1,5 +1,10 @@
 import type { PageList, Run } from '../archive/documents.ts'
-import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers, type Selection } from '../ledger/matching.ts'
+import {
+  type MatchingUser,
+  MOST_MICRODOLLARS,
+  readMatchingUsers,
+  type Selection,
+} from '../ledger/matching.ts'
 import { isInternal } from '../rules/internal.ts'
 import { RunRefused } from './errors.ts'
 import type { Tools } from './tools.ts'
@@ -41,7 +46,10 @@ export async function readMatches(
     matched.users += 1
     matched.grants += user.grants
     matched.rows += user.rows
-    matched.faceValueMicrodollars = Math.min(matched.faceValueMicrodollars + user.faceValueMicrodollars, MOST_MICRODOLLARS)
+    matched.faceValueMicrodollars = Math.min(
+      matched.faceValueMicrodollars + user.faceValueMicrodollars,
+      MOST_MICRODOLLARS,
+    )
   }
 
   await readMatchingUsers(reader, selection, correctionDescriptions, take)

@@ -34,9 +34,23 @@ export type PageResult = {
 
 /** How a user ended who did not fail: their line, and one of each row that was changed, inserted or deleted. */
 export function resultOf(line: Counted, mutations: readonly string[] = []): UserResult {
-  const { outcome, flags, grants_targeted, expired_microdollars, due_paid_microdollars, correction_microdollars } = line
+  const {
+    outcome,
+    flags,
+    grants_targeted,
+    expired_microdollars,
+    due_paid_microdollars,
+    correction_microdollars,
+  } = line
   // A copy: of the whole line only the bytes need stay in memory.
-  const counted = { outcome, flags, grants_targeted, expired_microdollars, due_paid_microdollars, correction_microdollars }
+  const counted = {
+    outcome,
+    flags,
+    grants_targeted,
+    expired_microdollars,
+    due_paid_microdollars,
+    correction_microdollars,
+  }
   return {
     line: { bytes: toLines([JSON.stringify(line)]), counted },
     mutations: { bytes: toLines(mutations), lines: mutations.length },
@@ -55,12 +69,22 @@ export function bareResult(run: RunName, userId: string, email: string | null, o
 }
 
 /** A user who failed; everybody else goes on. */
-export function failedResult(run: RunName, userId: string, email: string | null, failure: UserFailure): UserResult {
+export function failedResult(
+  run: RunName,
+  userId: string,
+  email: string | null,
+  failure: UserFailure,
+): UserResult {
   return { ...bareResult(run, userId, email, 'failed'), failure }
 }
 
 /** Puts the results of all users of a page together, in the order of its list, so that the lines of one user stand together. */
-export function pageResult(run: RunName, list: PageList, results: ReadonlyMap<string, UserResult>, now: Date): PageResult {
+export function pageResult(
+  run: RunName,
+  list: PageList,
+  results: ReadonlyMap<string, UserResult>,
+  now: Date,
+): PageResult {
   const lines = { users: [] as Uint8Array[], mutations: [] as Uint8Array[], errors: [] as Uint8Array[] }
   const errors: (string | null)[] = []
   let totals = noTotals()
@@ -74,7 +98,10 @@ export function pageResult(run: RunName, list: PageList, results: ReadonlyMap<st
     } else totals = { ...totals, usersWithoutGrants: totals.usersWithoutGrants + 1 }
     totals.mutationLines += mutations.lines
     lines.mutations.push(mutations.bytes)
-    if (failure) lines.errors.push(toLines([JSON.stringify(errorLine(run, { userId, page: list.page, ...failure }, now))]))
+    if (failure)
+      lines.errors.push(
+        toLines([JSON.stringify(errorLine(run, { userId, page: list.page, ...failure }, now))]),
+      )
     errors.push(failure && `${failure.error}: ${failure.message}`)
   }
   return {

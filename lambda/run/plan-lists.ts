@@ -16,31 +16,40 @@ import type { Tools } from './tools.ts'
  */
 export async function approvedDryRun(dryRunId: string, databaseNow: string, tools: Tools): Promise<Run> {
   const dryRun = await readRun(tools.store, dryRunId)
-  if (!dryRun || dryRun.mode !== 'dry-run') throw refused(dryRunId, `this bucket knows no such dry run${await nearestHint(dryRunId, tools)}`)
+  if (!dryRun || dryRun.mode !== 'dry-run')
+    throw refused(dryRunId, `this bucket knows no such dry run${await nearestHint(dryRunId, tools)}`)
   const ageHours = (Date.parse(databaseNow) - Date.parse(dryRun.instant)) / 3_600_000
   const { planMaxAgeHours } = tools.config
   if (ageHours > planMaxAgeHours) {
-    throw refused(dryRunId, `it is ${ageHours.toFixed(1)} hours old, and a plan holds for ${planMaxAgeHours} (PLAN_MAX_AGE_HOURS)`)
+    throw refused(
+      dryRunId,
+      `it is ${ageHours.toFixed(1)} hours old, and a plan holds for ${planMaxAgeHours} (PLAN_MAX_AGE_HOURS)`,
+    )
   }
   const standing = await standingOf(dryRun, tools)
   const status = standing.is === 'closed' ? standing.card.status : 'not finished'
-  if (status !== 'complete') throw refused(dryRunId, `it is ${status}, and only a complete one can be executed`)
+  if (status !== 'complete')
+    throw refused(dryRunId, `it is ${status}, and only a complete one can be executed`)
   const difference = differenceOf(dryRun, tools.config)
   if (difference) throw refused(dryRunId, `the configuration has changed since: ${difference}`)
   const owner = await readMark(tools.store, 'plan', dryRunId)
-  if (owner !== null) throw refused(dryRunId, `the run ${owner} has executed it already; see {"status": "${owner}"}`)
+  if (owner !== null)
+    throw refused(dryRunId, `the run ${owner} has executed it already; see {"status": "${owner}"}`)
   return dryRun
 }
 
 function refused(dryRunId: string, why: string): RunRefused {
-  return new RunRefused(`The plan ${dryRunId} cannot be executed: ${why}. Nothing was done. Make a new dry run with {}, look at it, and execute that one.`)
+  return new RunRefused(
+    `The plan ${dryRunId} cannot be executed: ${why}. Nothing was done. Make a new dry run with {}, look at it, and execute that one.`,
+  )
 }
 
 function differenceOf({ settings, selection }: Run, config: Config): string | null {
   const gone = selection.domains.filter((domain) => !config.domains.includes(domain))
   if (gone.length > 0) return `INTERNAL_DOMAINS no longer holds ${gone.join(', ')}`
   if (settings.minGrantAgeSeconds !== config.minGrantAgeSeconds) return 'MIN_GRANT_AGE_SECONDS'
-  if (JSON.stringify(settings.correctionDescriptions) !== JSON.stringify(config.correctionDescriptions)) return 'CORRECTION_DESCRIPTIONS'
+  if (JSON.stringify(settings.correctionDescriptions) !== JSON.stringify(config.correctionDescriptions))
+    return 'CORRECTION_DESCRIPTIONS'
   return null
 }
 
@@ -55,7 +64,13 @@ export async function listsOfDryRun(dryRun: Run, batchSize: number, tools: Tools
     const { userIds, rows } = await readPageList(tools.store, dryRun.runId, shown.page)
     for (let from = 0; from < userIds.length; from += batchSize) {
       const some = userIds.slice(from, from + batchSize)
-      lists.push({ page: lists.length, userIds: some, rows: Math.ceil((rows * some.length) / userIds.length), shown, bytes: null })
+      lists.push({
+        page: lists.length,
+        userIds: some,
+        rows: Math.ceil((rows * some.length) / userIds.length),
+        shown,
+        bytes: null,
+      })
     }
   }
   return { lists, matched: { ...dryRun.matched, pages: lists.length } }

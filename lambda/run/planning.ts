@@ -24,11 +24,17 @@ export function rulesOf(run: Run): Rules {
 }
 
 /** Plans one user from what was read; `undefined` means that the user is gone. Never throws for one user's data. */
-export function planReading(run: Run, userId: string, reading: Reading | undefined, takenLinks: ReadonlySet<string>): Planning {
+export function planReading(
+  run: Run,
+  userId: string,
+  reading: Reading | undefined,
+  takenLinks: ReadonlySet<string>,
+): Planning {
   if (!reading) return { result: bareResult(run, userId, null, 'gone') }
   if ('unusable' in reading) return { result: unusable(run, userId, reading.email, 'read', reading.unusable) }
   const { user, rows } = reading
-  if (!isInternal(user.email, run.selection.domains)) return { result: bareResult(run, userId, user.email, 'not_internal') }
+  if (!isInternal(user.email, run.selection.domains))
+    return { result: bareResult(run, userId, user.email, 'not_internal') }
   try {
     const named = run.selection.userIds?.includes(userId) ?? false
     const plan = planUser(user, rows, rulesOf(run), { named, takenLinks })
@@ -41,6 +47,18 @@ export function planReading(run: Run, userId: string, reading: Reading | undefin
   }
 }
 
-function unusable(run: Run, userId: string, email: string, stage: 'read' | 'plan', error: UnusableValue): UserResult {
-  return failedResult(run, userId, email, { stage, error: error.name, sqlState: null, message: error.message, attempts: 1 })
+function unusable(
+  run: Run,
+  userId: string,
+  email: string,
+  stage: 'read' | 'plan',
+  error: UnusableValue,
+): UserResult {
+  return failedResult(run, userId, email, {
+    stage,
+    error: error.name,
+    sqlState: null,
+    message: error.message,
+    attempts: 1,
+  })
 }

@@ -6,11 +6,16 @@ export function isFinished(ranges: Ranges, page: number): boolean {
 }
 
 /** The ranges with one more page; neighbours of one epoch grow together, so that the cursor stays small. */
-export function withFinished(ranges: Ranges, page: number, epoch: number): { from: number; to: number; epoch: number }[] {
+export function withFinished(
+  ranges: Ranges,
+  page: number,
+  epoch: number,
+): { from: number; to: number; epoch: number }[] {
   const all = [...ranges, { from: page, to: page, epoch }].toSorted((a, b) => a.from - b.from)
   return all.reduce<{ from: number; to: number; epoch: number }[]>((merged, range) => {
     const last = merged.at(-1)
-    if (last && last.epoch === range.epoch && last.to + 1 === range.from) merged.splice(-1, 1, { ...last, to: range.to })
+    if (last && last.epoch === range.epoch && last.to + 1 === range.from)
+      merged.splice(-1, 1, { ...last, to: range.to })
     else merged.push({ ...range })
     return merged
   }, [])

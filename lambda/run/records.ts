@@ -130,7 +130,12 @@ export function mutationLine(run: RunName, attempt: string, userId: string) {
 }
 
 /** One line for each row that is changed or inserted, with its values before and after; the user's own first. */
-export function mutationLines(run: RunName, attempt: string, planned: PlannedUser, closings: object): string[] {
+export function mutationLines(
+  run: RunName,
+  attempt: string,
+  planned: PlannedUser,
+  closings: object,
+): string[] {
   const { plan, closingIds, correctionId } = planned
   const { user, change } = plan
   const line = mutationLine(run, attempt, user.id)
@@ -167,7 +172,12 @@ export function mutationLines(run: RunName, attempt: string, planned: PlannedUse
             'accounting_adjustment_insert',
             correctionId,
             null,
-            wholeRow(correctionId, user.id, { ...change.correction, isFree: true, category: CORRECTION_CATEGORY, link: null }),
+            wholeRow(correctionId, user.id, {
+              ...change.correction,
+              isFree: true,
+              category: CORRECTION_CATEGORY,
+              link: null,
+            }),
           ),
         ]
       : []),
@@ -211,8 +221,13 @@ function wholeRow(id: string, userId: string, row: NewRow): object {
 }
 
 /** Count and hash of a user's closing rows and corrections: how a rollback sees that something was built on top. */
-export function closingsBefore(rows: readonly Transaction[], rules: Rules): { closings_count: number; closings_sha256: string } {
-  const ids = rows.filter((row) => isClosingRow(row) || isCorrection(row, rules)).map((row) => `${row.id}:${row.amountMicrodollars}`)
+export function closingsBefore(
+  rows: readonly Transaction[],
+  rules: Rules,
+): { closings_count: number; closings_sha256: string } {
+  const ids = rows
+    .filter((row) => isClosingRow(row) || isCorrection(row, rules))
+    .map((row) => `${row.id}:${row.amountMicrodollars}`)
   const sha256 = createHash('sha256').update(ids.toSorted().join('\n')).digest('hex')
   return { closings_count: ids.length, closings_sha256: sha256 }
 }
@@ -222,7 +237,15 @@ export type ErrorStage = 'read' | 'plan' | 'intent' | 'apply' | 'outcome'
 /** One line of the error log: which user failed, where, and after how many attempts. */
 export function errorLine(
   run: RunName,
-  failure: { userId: string; page: number; stage: ErrorStage; error: string; sqlState: string | null; message: string; attempts: number },
+  failure: {
+    userId: string
+    page: number
+    stage: ErrorStage
+    error: string
+    sqlState: string | null
+    message: string
+    attempts: number
+  },
   at: Date,
 ): object {
   return {

@@ -17,14 +17,18 @@ const MUTATIONS_A_PAGE = 4_000
 
 /** The execute run that a rollback names: it must be closed, so that its mutation log is whole. @throws RunRefused */
 export async function rollbackTarget(runId: string, tools: Tools): Promise<Run> {
-  const refuse = (why: string) => new RunRefused(`The run ${runId} cannot be rolled back: ${why}. Nothing was done.`)
+  const refuse = (why: string) =>
+    new RunRefused(`The run ${runId} cannot be rolled back: ${why}. Nothing was done.`)
   const run = await readRun(tools.store, runId)
   if (!run) throw refuse(`this bucket knows no such run${await nearestHint(runId, tools)}`)
   if (run.mode !== 'execute') throw refuse(`it is a ${run.mode}, and only an execute run changes the ledger`)
   const standing = await standingOf(run, tools)
-  if (standing.is === 'refused' || standing.is === 'unopened') throw refuse('it was never opened, so it changed nothing')
+  if (standing.is === 'refused' || standing.is === 'unopened')
+    throw refuse('it was never opened, so it changed nothing')
   if (standing.is === 'open') {
-    throw refuse(`it is not closed. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"}, first`)
+    throw refuse(
+      `it is not closed. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"}, first`,
+    )
   }
   return run
 }
@@ -38,14 +42,16 @@ export async function listsOfMutations(target: Run, batchSize: number, tools: To
   let at = 0
   const turnPage = (): void => {
     const { userIds, rows, from } = page
-    if (userIds.length > 0) lists.push({ page: lists.length, userIds, rows, shown: null, bytes: { from, to: at } })
+    if (userIds.length > 0)
+      lists.push({ page: lists.length, userIds, rows, shown: null, bytes: { from, to: at } })
     page = { userIds: [], rows: 0, from: at }
   }
   const take = (line: string): void => {
     const { user_id: userId } = parseMutation(key, line)
     if (page.userIds.at(-1) !== userId) {
       if (page.userIds.length === batchSize || page.rows >= MUTATIONS_A_PAGE) turnPage()
-      if (seen.has(userId)) throw new ArchiveCorrupt(`${key}: the lines of the user ${userId} do not stand together.`)
+      if (seen.has(userId))
+        throw new ArchiveCorrupt(`${key}: the lines of the user ${userId} do not stand together.`)
       seen.add(userId)
       page.userIds.push(userId)
     }
@@ -55,7 +61,10 @@ export async function listsOfMutations(target: Run, batchSize: number, tools: To
   for await (const chunk of tapLines(readBytes(tools.store, key), take)) void chunk
   turnPage()
   const rows = lists.reduce((sum, list) => sum + list.rows, 0)
-  return { lists, matched: { users: seen.size, grants: 0, faceValueMicrodollars: 0, rows, pages: lists.length } }
+  return {
+    lists,
+    matched: { users: seen.size, grants: 0, faceValueMicrodollars: 0, rows, pages: lists.length },
+  }
 }
 
 /** Why an undo may not delete rows: deleting them would silently change other tables. @throws LedgerUnavailable */
@@ -63,5 +72,8 @@ export async function silentReferences(tools: Tools, sql: Tools['ledger']['reade
   const references = await findSilentReferences(sql)
   return references
     .filter(({ constraint }) => !tools.config.acceptedForeignKeys.includes(constraint))
-    .map(({ table, constraint, action }) => `deleting credit_transactions rows would change ${table} (${constraint}, ON DELETE ${action}); list it in ACCEPTED_FOREIGN_KEYS if that is acceptable`)
+    .map(
+      ({ table, constraint, action }) =>
+        `deleting credit_transactions rows would change ${table} (${constraint}, ON DELETE ${action}); list it in ACCEPTED_FOREIGN_KEYS if that is acceptable`,
+    )
 }

@@ -49,7 +49,12 @@ function restoredCredit(grant: Transaction, targeted: boolean, closingMicrodolla
 }
 
 /** The line of a user whom a rollback leaves as they are, and what changed since the run. */
-export function untouchedLine(run: RunName, user: LedgerUser, outcome: Outcome, changed: readonly string[]): UserLine {
+export function untouchedLine(
+  run: RunName,
+  user: LedgerUser,
+  outcome: Outcome,
+  changed: readonly string[],
+): UserLine {
   const balance = user.acquiredMicrodollars - user.usedMicrodollars
   return {
     ...bareLine(run, user.id, user.email, outcome),
@@ -70,8 +75,14 @@ export function undoMutations(run: RunName, attempt: string, undo: Undo): string
     line(
       'user_update',
       user.id,
-      { total_microdollars_acquired: user.acquiredMicrodollars, next_credit_expiration_at: user.nextCreditExpirationAt },
-      { total_microdollars_acquired: undo.acquiredMicrodollars, next_credit_expiration_at: undo.nextCreditExpirationAt },
+      {
+        total_microdollars_acquired: user.acquiredMicrodollars,
+        next_credit_expiration_at: user.nextCreditExpirationAt,
+      },
+      {
+        total_microdollars_acquired: undo.acquiredMicrodollars,
+        next_credit_expiration_at: undo.nextCreditExpirationAt,
+      },
     ),
     ...logged.grants.map(({ id, targeted, before, after }) =>
       line(targeted ? 'credit_restored' : 'baseline_restored', id, values(after), values(before)),

@@ -16,20 +16,36 @@ import type { Known, Planning, Writing } from './one-attempt.ts'
 export type UndoCandidate = Candidate & { readonly undo: Undo }
 
 /** What the run to be undone logged of the users of one page. @throws ArchiveCorrupt, ArchiveUnavailable */
-export async function loggedChangesOf(run: Run, list: PageList, tools: Tools): Promise<ReadonlyMap<string, LoggedChange>> {
-  if (run.selection.rollback === null || list.bytes === null) throw new Error(`Page ${list.page} of ${run.runId} is no page of a rollback.`)
+export async function loggedChangesOf(
+  run: Run,
+  list: PageList,
+  tools: Tools,
+): Promise<ReadonlyMap<string, LoggedChange>> {
+  if (run.selection.rollback === null || list.bytes === null)
+    throw new Error(`Page ${list.page} of ${run.runId} is no page of a rollback.`)
   return readLoggedChanges(tools.store, run.selection.rollback, list.bytes)
 }
 
 /** What a rollback does to users: takes back what the log says, all of one user or nothing. */
-export function rollingBack(run: Run, sql: Sql, changes: ReadonlyMap<string, LoggedChange>): Writing<UndoCandidate> {
+export function rollingBack(
+  run: Run,
+  sql: Sql,
+  changes: ReadonlyMap<string, LoggedChange>,
+): Writing<UndoCandidate> {
   const changesOf = (userIds: readonly string[]) => userIds.flatMap((userId) => changes.get(userId) ?? [])
   return {
     async plan(userIds, known) {
       const reading = await readForUndo(sql, changesOf(userIds))
-      return new Map(userIds.map((userId) => [userId, planOne(run, userId, changes.get(userId), reading, known.name)]))
+      return new Map(
+        userIds.map((userId) => [userId, planOne(run, userId, changes.get(userId), reading, known.name)]),
+      )
     },
-    apply: async (candidates, leaseExpiresAt) => applyUndos(sql, candidates.map(({ undo }) => undo), leaseExpiresAt),
+    apply: async (candidates, leaseExpiresAt) =>
+      applyUndos(
+        sql,
+        candidates.map(({ undo }) => undo),
+        leaseExpiresAt,
+      ),
     async applyUnderLock(userId, { name }: Known, leaseExpiresAt, declare) {
       const change = changes.get(userId)
       if (!change) throw new Error(`The log says nothing of the user ${userId}.`)
@@ -39,12 +55,21 @@ export function rollingBack(run: Run, sql: Sql, changes: ReadonlyMap<string, Log
       })
     },
     refusedByOthers: (candidate, error) =>
-      resultOf(untouchedLine(run, candidate.undo.user, 'changed_since', [`another table still points at an inserted row: ${error}`])),
+      resultOf(
+        untouchedLine(run, candidate.undo.user, 'changed_since', [
+          `another table still points at an inserted row: ${error}`,
+        ]),
+      ),
   }
 }
 
 /** One page of a rollback's dry run, in a READ ONLY transaction. @throws LedgerUnavailable, ArchiveCorrupt, ArchiveUnavailable */
-export async function rollbackDryPage(run: Run, list: PageList, epoch: number, tools: Tools): Promise<PageResult> {
+export async function rollbackDryPage(
+  run: Run,
+  list: PageList,
+  epoch: number,
+  tools: Tools,
+): Promise<PageResult> {
   const changes = await loggedChangesOf(run, list, tools)
   const reading = await readForUndo(tools.ledger.reader, [...changes.values()])
   const name = { page: list.page, epoch, n: 1, leaseExpiresAt: '' }
@@ -83,7 +108,12 @@ function planOne(
   }
 }
 
-function prepareUndo(run: Run, name: AttemptName, undo: Undo, rows: Parameters<typeof undoLine>[2]): UndoCandidate {
+function prepareUndo(
+  run: Run,
+  name: AttemptName,
+  undo: Undo,
+  rows: Parameters<typeof undoLine>[2],
+): UndoCandidate {
   const attempt = attemptId(name.page, name.epoch, name.n)
   return {
     userId: undo.user.id,
@@ -96,5 +126,11 @@ function prepareUndo(run: Run, name: AttemptName, undo: Undo, rows: Parameters<t
 }
 
 function unusable(run: Run, userId: string, email: string, error: UnusableValue): UserResult {
-  return failedResult(run, userId, email, { stage: 'plan', error: error.name, sqlState: null, message: error.message, attempts: 1 })
+  return failedResult(run, userId, email, {
+    stage: 'plan',
+    error: error.name,
+    sqlState: null,
+    message: error.message,
+    attempts: 1,
+  })
 }

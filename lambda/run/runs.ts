@@ -43,7 +43,8 @@ export async function listRuns(tools: Tools): Promise<ListedRun[]> {
 
 /** One read is enough for a run with its last card; the open one may have it before it is closed. */
 async function listedRun(run: Run, isOpen: boolean, tools: Tools): Promise<ListedRun> {
-  const { status, totals } = (isOpen ? null : await finalCard(tools.store, run.runId)) ?? (await cardAsItStands(run, tools))
+  const { status, totals } =
+    (isOpen ? null : await finalCard(tools.store, run.runId)) ?? (await cardAsItStands(run, tools))
   return {
     runId: run.runId,
     mode: run.mode,

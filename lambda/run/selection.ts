@@ -6,7 +6,10 @@ import { InvalidEvent, type RollbackRequest, type RunRequest } from '../event.ts
 export type OpeningRequest = RunRequest | RollbackRequest
 
 /** The domains and users that a payload asks for, resolved against the configuration. @throws InvalidEvent */
-export function askedUsers(request: RunRequest, config: Config): Pick<Run['selection'], 'domains' | 'userIds'> {
+export function askedUsers(
+  request: RunRequest,
+  config: Config,
+): Pick<Run['selection'], 'domains' | 'userIds'> {
   const strangers = (request.domains ?? []).filter((domain) => !config.domains.includes(domain))
   if (strangers.length > 0) {
     throw new InvalidEvent(
@@ -39,7 +42,11 @@ export function asksForSame(request: OpeningRequest, run: Run, config: Config): 
   if (request.kind === 'rollback') return run.selection.rollback === request.rollback
   if (request.plan !== undefined) return run.selection.plan === request.plan
   const { domains, userIds } = askedUsers(request, config)
-  return run.selection.plan === null && sameTexts(run.selection.domains, domains) && sameTexts(run.selection.userIds, userIds)
+  return (
+    run.selection.plan === null &&
+    sameTexts(run.selection.domains, domains) &&
+    sameTexts(run.selection.userIds, userIds)
+  )
 }
 
 /** Whether a payload is the one that a run was opened with, in all that makes a run; whatever the configuration was and is. */

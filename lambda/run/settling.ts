@@ -28,13 +28,16 @@ export async function settleOpenPages(holding: Holding, tools: Tools): Promise<R
   const { run } = holding
   const { finished } = holding.cursor()
   const intents = new Map<number, Intent[]>()
-  for await (const { page, attempt } of openAttempts(tools.store, run.runId, (number) => isFinished(finished, number))) {
+  for await (const { page, attempt } of openAttempts(tools.store, run.runId, (number) =>
+    isFinished(finished, number),
+  )) {
     intents.set(page, [...(intents.get(page) ?? []), await readIntent(tools.store, run.runId, attempt)])
   }
   if (!holding.predecessorReleased) await refuseUnexpired([...intents.values()].flat(), tools)
 
   const recovered = new Map<number, Map<string, UserResult>>()
-  for (const [page, attempts] of intents) recovered.set(page, await settlePage(run.mode, page, attempts, tools))
+  for (const [page, attempts] of intents)
+    recovered.set(page, await settlePage(run.mode, page, attempts, tools))
   return recovered
 }
 
@@ -43,22 +46,38 @@ export async function settleOpenPages(holding: Holding, tools: Tools): Promise<R
  * moment, so this holds unless the database's clock was set back.
  */
 async function refuseUnexpired(intents: readonly Intent[], tools: Tools): Promise<void> {
-  const latest = intents.map((intent) => intent.lease_expires_at).toSorted().at(-1)
+  const latest = intents
+    .map((intent) => intent.lease_expires_at)
+    .toSorted()
+    .at(-1)
   if (latest === undefined || latest < (await databaseClock(tools.ledger.writer))) return
-  throw new AttemptOpen(`An attempt of another invocation may commit until ${latest}, by the database's clock.`)
+  throw new AttemptOpen(
+    `An attempt of another invocation may commit until ${latest}, by the database's clock.`,
+  )
 }
 
-async function settlePage(mode: string, page: number, attempts: readonly Intent[], tools: Tools): Promise<Map<string, UserResult>> {
+async function settlePage(
+  mode: string,
+  page: number,
+  attempts: readonly Intent[],
+  tools: Tools,
+): Promise<Map<string, UserResult>> {
   const attempted = attempts.flatMap(({ attempt, planned }) =>
     planned.map((user) => ({ userId: user.user_id, attempt, rowIds: user.row_ids })),
   )
   const settled = await settleAttempts(tools.ledger.writer, attempted, rowsMeaningDone(mode), tools.pause)
   const open = new Set(attempted.map(({ userId }) => userId)).size - settled.size
-  if (open > 0) throw new AttemptOpen(`${open} users of page ${page} are locked, so it is not known yet whether they were committed.`)
+  if (open > 0)
+    throw new AttemptOpen(
+      `${open} users of page ${page} are locked, so it is not known yet whether they were committed.`,
+    )
   return new Map(attempts.flatMap((intent) => recoveredBy(intent, settled)))
 }
 
-function recoveredBy({ run_id, attempt, planned }: Intent, settled: ReadonlyMap<string, Settled>): [string, UserResult][] {
+function recoveredBy(
+  { run_id, attempt, planned }: Intent,
+  settled: ReadonlyMap<string, Settled>,
+): [string, UserResult][] {
   return planned
     .filter((user) => settled.get(user.user_id)?.doneBy === attempt)
     .map(({ user_id, line, mutations }) => {
@@ -90,7 +109,9 @@ export async function finishRecovered(holding: Holding, recovered: Recovered, to
     // Once it is decided how the run ends, its whole logs may be there: an intent that came too late to be committed adds nothing.
     if (isFinished(finished, page) || (closing && known.size === 0)) continue
     const list = await readPageList(tools.store, run.runId, page)
-    const results = new Map(list.userIds.map((id) => [id, known.get(id) ?? bareResult(run, id, null, 'not_reached')]))
+    const results = new Map(
+      list.userIds.map((id) => [id, known.get(id) ?? bareResult(run, id, null, 'not_reached')]),
+    )
     const result = pageResult(run, list, results, tools.now())
     await putOutcome(tools.store, run.runId, page, epoch, result.lines)
     await holding.finish(result, null)

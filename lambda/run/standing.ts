@@ -26,10 +26,16 @@ export async function standingOf(run: Run, tools: Tools): Promise<Standing> {
   const cursor = (await findCursor(store, runId))?.document ?? null
   const card = await lastCard(store, runId)
   if (card?.status === 'refused') return { is: 'refused', card }
-  if (cursor?.closed) return { is: 'closed', card: card && isFinal(card.status) ? card : cardOf(run, cursor, cursor.closed, tools) }
+  if (cursor?.closed)
+    return {
+      is: 'closed',
+      card: card && isFinal(card.status) ? card : cardOf(run, cursor, cursor.closed, tools),
+    }
   if (cursor) return isWriting(run.mode) && !isNamed ? { is: 'unopened', cursor } : { is: 'open', cursor }
   if (isNamed) return { is: 'open', cursor: (await readCursor(store, runId)).document }
   if (card && isFinal(card.status)) return { is: 'closed', card }
   // A run with a card that is not final was opened: its cursor must be there.
-  return card ? { is: 'open', cursor: (await readCursor(store, runId)).document } : { is: 'unopened', cursor: null }
+  return card
+    ? { is: 'open', cursor: (await readCursor(store, runId)).document }
+    : { is: 'unopened', cursor: null }
 }

@@ -33,7 +33,12 @@ export async function cardAsItStands(run: Run, tools: Tools): Promise<ExitCard> 
       return cardOf(run, standing.cursor, { status: 'incomplete', why: whoIsAtWork(standing.cursor) }, tools)
     case 'unopened': {
       const why = 'it was prepared but never opened, so nothing was written'
-      return cardOf(run, standing.cursor ?? { ...NOTHING, usersTotal: run.matched.users }, { status: 'refused', why }, tools)
+      return cardOf(
+        run,
+        standing.cursor ?? { ...NOTHING, usersTotal: run.matched.users },
+        { status: 'refused', why },
+        tools,
+      )
     }
   }
 }
@@ -47,7 +52,9 @@ async function idleSeconds(run: Run | null, tools: Tools): Promise<number> {
 
 function whoIsAtWork({ lease, closing }: Cursor): string {
   const what = closing ? `it is being closed as ${closing.status}` : 'it is open'
-  return lease ? `${what}; an invocation holds its lease until ${lease.expiresAt}` : `${what}, and nobody is at work on it`
+  return lease
+    ? `${what}; an invocation holds its lease until ${lease.expiresAt}`
+    : `${what}, and nobody is at work on it`
 }
 
 /** The latest run that came into being; what only was prepared (by the loser of two openings, say) is passed over while there is another. */

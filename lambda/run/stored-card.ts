@@ -27,7 +27,8 @@ export async function storeCard(store: Store, card: ExitCard): Promise<string> {
     const there = await readCard(store, card.runId)
     if (there && isFinal(there.card.status)) return there.body
     // A holder that has lost its lease, and does not know it yet, may store its card in between.
-    if ((await swap(store, runFileKey(card.runId, 'summary'), body, there?.etag ?? null)) !== null) return body
+    if ((await swap(store, runFileKey(card.runId, 'summary'), body, there?.etag ?? null)) !== null)
+      return body
   }
 }
 

@@ -22,7 +22,6 @@ export function noTotals(): Totals {
   }
 }
 
-
 const BUCKETS = {
   expired: 'usersProcessed',
   nothing_to_expire: 'usersProcessed',

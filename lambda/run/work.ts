@@ -17,11 +17,19 @@ import type { Tools } from './tools.ts'
  */
 export async function work(holding: Holding, tools: Tools): Promise<ExitCard> {
   const { run } = holding
-  tools.log('run under way', { runId: run.runId, epoch: holding.epoch, leaseExpiresAt: holding.leaseExpiresAt })
+  tools.log('run under way', {
+    runId: run.runId,
+    epoch: holding.epoch,
+    leaseExpiresAt: holding.leaseExpiresAt,
+  })
   try {
     const foreign = await markRun(run, tools)
     const recovered = isWriting(run.mode) ? await settleOpenPages(holding, tools) : new Map()
-    const verdict = holding.cursor().closing ?? foreign ?? (await verdictOfWish(holding, tools)) ?? (await verdictOfPages(holding, recovered, tools))
+    const verdict =
+      holding.cursor().closing ??
+      foreign ??
+      (await verdictOfWish(holding, tools)) ??
+      (await verdictOfPages(holding, recovered, tools))
     if (verdict && !isComplete(verdict)) await finishRecovered(holding, recovered, tools)
     const card = verdict && (await closeRun(holding, verdict, tools))
     return card ?? (await leaveIncomplete(holding, 'the time of this invocation is up', tools))
@@ -44,8 +52,12 @@ async function verdictOfPages(holding: Holding, recovered: Recovered, tools: Too
   if (end.end === 'out_of_time') return null
   if (end.end === 'stopped' || end.end === 'cancelled') return { status: end.end, why: end.why }
   const { usersFailed } = holding.cursor().totals
-  if (usersFailed > 0) return { status: 'complete_with_errors', why: `every page is done, and ${usersFailed} users failed` }
-  return { status: 'complete', why: holding.cursor().pagesTotal === 0 ? 'there was no user to work on' : 'every page is done' }
+  if (usersFailed > 0)
+    return { status: 'complete_with_errors', why: `every page is done, and ${usersFailed} users failed` }
+  return {
+    status: 'complete',
+    why: holding.cursor().pagesTotal === 0 ? 'there was no user to work on' : 'every page is done',
+  }
 }
 
 async function leaveIncomplete(holding: Holding, why: string, tools: Tools): Promise<ExitCard> {
@@ -59,12 +71,16 @@ async function leaveIncomplete(holding: Holding, why: string, tools: Tools): Pro
 async function handleFailure(holding: Holding, error: unknown, tools: Tools): Promise<ExitCard> {
   const card = (why: string) => cardOf(holding.run, holding.cursor(), { status: 'incomplete', why }, tools)
   if (error instanceof LeaseLost) return { ...card(error.message), status: 'busy' }
-  if (error instanceof AttemptOpen) return card(`${error.message} The lease lapses at ${holding.leaseExpiresAt}; go on after that`)
+  if (error instanceof AttemptOpen)
+    return card(`${error.message} The lease lapses at ${holding.leaseExpiresAt}; go on after that`)
   try {
     await storeCard(tools.store, card(error instanceof Error ? error.message : 'an unknown error'))
     await holding.update({ lease: null })
   } catch (cause) {
-    tools.log('the lease could not be given back; it lapses by itself', { leaseExpiresAt: holding.leaseExpiresAt, cause: String(cause) })
+    tools.log('the lease could not be given back; it lapses by itself', {
+      leaseExpiresAt: holding.leaseExpiresAt,
+      cause: String(cause),
+    })
   }
   throw error
 }

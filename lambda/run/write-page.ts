@@ -18,9 +18,17 @@ const PATIENCE_MS = 60_000
  * @throws OutOfTime, AttemptOpen, LeaseLost, LedgerUnavailable, ArchiveUnavailable: the page is not finished, and what was
  *   committed of it stands in its intents
  */
-export async function writePage<C extends Candidate>(work: PageWork<C>): Promise<{ result: PageResult; stop: string | null }> {
+export async function writePage<C extends Candidate>(
+  work: PageWork<C>,
+): Promise<{ result: PageResult; stop: string | null }> {
   const began = work.tools.now().getTime()
-  const progress: Progress<C> = { work, began, results: new Map(work.recovered), takenLinks: new Set(), attempts: 0 }
+  const progress: Progress<C> = {
+    work,
+    began,
+    results: new Map(work.recovered),
+    takenLinks: new Set(),
+    attempts: 0,
+  }
   let stop: string | null = null
   try {
     await applyGroup(progress, open(progress, work.list.userIds))
@@ -39,7 +47,10 @@ function open(progress: Progress<Candidate>, userIds: readonly string[]): string
 }
 
 /** Step 5: rounds of the whole group; then halves, where something refuses the group; else one user at a time. */
-async function applyGroup<C extends Candidate>(progress: Progress<C>, userIds: readonly string[]): Promise<void> {
+async function applyGroup<C extends Candidate>(
+  progress: Progress<C>,
+  userIds: readonly string[],
+): Promise<void> {
   let refusal: Refusal<C> | null = null
   let pending = userIds
   if (pending.length === 0) return
@@ -68,19 +79,33 @@ async function applyAlone<C extends Candidate>(progress: Progress<C>, userId: st
     if (++tries > 1) await tools.pause(PAUSE_MS * 2 ** tries)
     refusal = await attemptAlone(progress, userId)
     if (progress.results.has(userId)) return
-  } while (refusal?.failure !== 'data' && tries < ALONE_TRIES && tools.now().getTime() - progress.began < PATIENCE_MS)
-  if (refusal?.failure === 'lost' || refusal?.error instanceof ArchiveUnavailable) throw explain(refusal.error)
-  progress.results.set(userId, heldFast(progress, userId, refusal) ?? failedResult(run, userId, null, failureRecord(refusal, tries)))
+  } while (
+    refusal?.failure !== 'data' &&
+    tries < ALONE_TRIES &&
+    tools.now().getTime() - progress.began < PATIENCE_MS
+  )
+  if (refusal?.failure === 'lost' || refusal?.error instanceof ArchiveUnavailable)
+    throw explain(refusal.error)
+  progress.results.set(
+    userId,
+    heldFast(progress, userId, refusal) ?? failedResult(run, userId, null, failureRecord(refusal, tries)),
+  )
 }
 
 /** A foreign key of another table that refuses a deletion: NO ACTION, and RESTRICT since PostgreSQL 18. */
 const HELD_FAST = new Set(['23503', '23001'])
 
-function heldFast<C extends Candidate>(progress: Progress<C>, userId: string, refusal: Refusal<C> | null): UserResult | null {
+function heldFast<C extends Candidate>(
+  progress: Progress<C>,
+  userId: string,
+  refusal: Refusal<C> | null,
+): UserResult | null {
   const { writing } = progress.work
   const candidate = refusal?.candidates.find((one) => one.userId === userId)
   if (!refusal || !candidate || !HELD_FAST.has(sqlStateOf(refusal.error) ?? '')) return null
-  return writing.refusedByOthers?.(candidate, refusal.error instanceof Error ? refusal.error.message : '') ?? null
+  return (
+    writing.refusedByOthers?.(candidate, refusal.error instanceof Error ? refusal.error.message : '') ?? null
+  )
 }
 
 function failureRecord(refusal: Refusal<Candidate> | null, attempts: number) {

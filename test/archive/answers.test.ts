@@ -15,19 +15,35 @@ useScenarioPlaces()
 
 /** As in Lambda: a request that fails is tried again. */
 const execute = () => invokeJob({ databaseUrl: place.url, bucket: place.bucket }, EVENT)
-const failure = (work: Promise<unknown>) => work.then(() => null, (error: unknown) => error)
-const answer = (hooks: (request: S3Request) => { status: number; code: string } | 'drop' | undefined, when: 'before' | 'after' = 'before') =>
-  s3.setHooks(place.bucket.bucket, { [when]: hooks })
+const failure = (work: Promise<unknown>) =>
+  work.then(
+    () => null,
+    (error: unknown) => error,
+  )
+const answer = (
+  hooks: (request: S3Request) => { status: number; code: string } | 'drop' | undefined,
+  when: 'before' | 'after' = 'before',
+) => s3.setHooks(place.bucket.bucket, { [when]: hooks })
 const heal = () => s3.setHooks(place.bucket.bucket, undefined)
 
 async function expectWholeAndTrue(card: ExitCard): Promise<void> {
-  expect(card).toMatchObject({ status: 'complete_with_errors', totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1 } })
+  expect(card).toMatchObject({
+    status: 'complete_with_errors',
+    totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1 },
+  })
   const { database, logs } = await auditAndLogs(place.sql, place.bucket, [card.runId])
   expect(logs).toEqual(database)
 }
 
 async function everything(): Promise<Map<string, string>> {
-  return new Map(await Promise.all((await keys(place.bucket)).map(async (key): Promise<[string, string]> => [key, await readText(place.bucket, key)])))
+  return new Map(
+    await Promise.all(
+      (await keys(place.bucket)).map(async (key): Promise<[string, string]> => [
+        key,
+        await readText(place.bucket, key),
+      ]),
+    ),
+  )
 }
 
 /** These hold the state of the run, and are made to be replaced; everything else is written once. */
@@ -35,7 +51,9 @@ const REPLACED = /\/cursor\.json$|\/summary\.json$|^control\/writer\.json$/
 
 async function expectNothingOverwritten(before: ReadonlyMap<string, string>): Promise<void> {
   const after = await everything()
-  const overwritten = [...before].filter(([key, body]) => !REPLACED.test(key) && after.get(key) !== body).map(([key]) => key)
+  const overwritten = [...before]
+    .filter(([key, body]) => !REPLACED.test(key) && after.get(key) !== body)
+    .map(([key]) => key)
   expect(overwritten).toEqual([])
 }
 
@@ -59,8 +77,18 @@ test('every write takes effect and its first reply is lost: 412 to the second tr
 })
 
 test.each<[string, number, string, (request: S3Request) => boolean]>([
-  ['409 ConditionalRequestConflict to every first write', 409, 'ConditionalRequestConflict', ({ method, key }) => method === 'PUT' && !key.startsWith('logs/')],
-  ['503 SlowDown to every first request for control/ and cursors', 503, 'SlowDown', ({ key }) => key.startsWith('control/') || key.endsWith('cursor.json')],
+  [
+    '409 ConditionalRequestConflict to every first write',
+    409,
+    'ConditionalRequestConflict',
+    ({ method, key }) => method === 'PUT' && !key.startsWith('logs/'),
+  ],
+  [
+    '503 SlowDown to every first request for control/ and cursors',
+    503,
+    'SlowDown',
+    ({ key }) => key.startsWith('control/') || key.endsWith('cursor.json'),
+  ],
 ])('%s: tried again, and the run ends as ever', async (_what, status, code, which) => {
   const first = firstOfEach(which)
   answer((request) => (first(request) ? { status, code } : undefined))
@@ -72,13 +100,19 @@ test.each<[string, number, string, (request: S3Request) => boolean]>([
 test('409 while a whole log is written is an error; the next invocation closes the run', async () => {
   const first = firstOfEach(({ method, key }) => method === 'PUT' && key.startsWith('logs/users/'))
   answer((request) => (first(request) ? { status: 409, code: 'ConditionalRequestConflict' } : undefined))
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('409 ConditionalRequestConflict') })
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining('409 ConditionalRequestConflict'),
+  })
   await expectWholeAndTrue(await execute())
 })
 
 test('503 SlowDown for ever is an error that says to wait; afterwards the run is gone on with', async () => {
   answer((request) => (isOutcome(request) ? { status: 503, code: 'SlowDown' } : undefined))
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('503 SlowDown') })
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining('503 SlowDown'),
+  })
   const before = await everything()
   heal()
   await expectWholeAndTrue(await execute())
@@ -87,9 +121,14 @@ test('503 SlowDown for ever is an error that says to wait; afterwards the run is
 
 test('a bucket that becomes read-only in the middle: an error; what was committed is found when it can be written again', async () => {
   let writes = 0
-  answer(({ method }) => (method === 'PUT' && ++writes > 12 ? { status: 403, code: 'AccessDenied' } : undefined))
+  answer(({ method }) =>
+    method === 'PUT' && ++writes > 12 ? { status: 403, code: 'AccessDenied' } : undefined,
+  )
   const error = await failure(execute())
-  expect(error).toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('403 AccessDenied') })
+  expect(error).toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining('403 AccessDenied'),
+  })
   const before = await everything()
   heal()
   // The lease could not be given back either.
@@ -101,8 +140,13 @@ test('a bucket that becomes read-only in the middle: an error; what was committe
 test('403 never means absent: the cursor of an open run', async () => {
   await begun()
   const before = { stored: await everything(), ledger: await dump(place.sql) }
-  answer(({ method, key }) => (method === 'GET' && key.endsWith('cursor.json') ? { status: 403, code: 'AccessDenied' } : undefined))
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('cursor.json') })
+  answer(({ method, key }) =>
+    method === 'GET' && key.endsWith('cursor.json') ? { status: 403, code: 'AccessDenied' } : undefined,
+  )
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining('cursor.json'),
+  })
   heal()
   expect({ stored: await everything(), ledger: await dump(place.sql) }).toEqual(before)
   await expectWholeAndTrue(await goOnUntilClosed(place))
@@ -110,15 +154,25 @@ test('403 never means absent: the cursor of an open run', async () => {
 
 test('403 never means absent: whether a run is open', async () => {
   const ledger = await dump(place.sql)
-  answer(({ method, key }) => (method === 'GET' && key === 'control/writer.json' ? { status: 403, code: 'AccessDenied' } : undefined))
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('control/writer.json') })
+  answer(({ method, key }) =>
+    method === 'GET' && key === 'control/writer.json' ? { status: 403, code: 'AccessDenied' } : undefined,
+  )
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining('control/writer.json'),
+  })
   expect(await keys(place.bucket)).toEqual([])
   expect(await dump(place.sql)).toEqual(ledger)
 })
 
 test.each(['summary.json', '/pages/', '/cancel.json'])('403 never means absent: %s', async (name) => {
-  answer(({ method, key }) => (method === 'GET' && key.includes(name) ? { status: 403, code: 'AccessDenied' } : undefined))
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining(name) })
+  answer(({ method, key }) =>
+    method === 'GET' && key.includes(name) ? { status: 403, code: 'AccessDenied' } : undefined,
+  )
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining(name),
+  })
   heal()
   await expectWholeAndTrue(await goOnUntilClosed(place))
 })
@@ -151,16 +205,24 @@ test('404 on If-Match: a cursor that has gone in the middle is an error, and is 
       await place.bucket.client.send(new DeleteObjectCommand({ Bucket: place.bucket.bucket, Key: cursor }))
     },
   })
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining('cursor.json has gone') })
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveCorrupt',
+    message: expect.stringContaining('cursor.json has gone'),
+  })
   heal()
   expect((await keys(place.bucket, 'state/')).filter((key) => key.endsWith('cursor.json'))).toEqual([])
   const before = { stored: await everything(), ledger: await dump(place.sql) }
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining('cursor.json is missing') })
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveCorrupt',
+    message: expect.stringContaining('cursor.json is missing'),
+  })
   expect({ stored: await everything(), ledger: await dump(place.sql) }).toEqual(before)
 })
 
 async function write(key: string, body: string): Promise<void> {
-  await place.bucket.client.send(new PutObjectCommand({ Bucket: place.bucket.bucket, Key: key, Body: Buffer.from(body) }))
+  await place.bucket.client.send(
+    new PutObjectCommand({ Bucket: place.bucket.bucket, Key: key, Body: Buffer.from(body) }),
+  )
 }
 
 /** A run whose last page, 2, was committed, in its second attempt, before its holder died; every lease has lapsed. */
@@ -181,51 +243,121 @@ const half = (body: string) => body.slice(0, body.length / 2)
 const withoutLastLine = (body: string) => body.replace(/[^\n]*\n$/, '')
 const unknownOutcome = (body: string) => body.replaceAll('"outcome":"expired"', '"outcome":"perhaps"')
 
-const damages: [string, (runId: string) => string, (body: string, runId: string) => string | Promise<string>, RegExp][] = [
+const damages: [
+  string,
+  (runId: string) => string,
+  (body: string, runId: string) => string | Promise<string>,
+  RegExp,
+][] = [
   ['a cursor cut short', (runId) => `state/${runId}/cursor.json`, half, /ArchiveCorrupt: .*cursor\.json/],
   ['an empty cursor', (runId) => `state/${runId}/cursor.json`, () => '', /ArchiveCorrupt: .*cursor\.json/],
-  ['a page list cut short', (runId) => `state/${runId}/pages/000002.json`, half, /ArchiveCorrupt: .*000002\.json/],
-  ['a page list of another page', (runId) => `state/${runId}/pages/000002.json`, (_, runId) => readText(place.bucket, `state/${runId}/pages/000000.json`), /ArchiveCorrupt: .*000002\.json/],
-  ['an intent cut in the middle', (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`, half, /ArchiveCorrupt: .*intent\.jsonl/],
-  ['an intent without its last line', (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`, withoutLastLine, /ArchiveCorrupt: .*intent\.jsonl/],
-  ['an intent with an outcome that nobody knows', (runId) => `segments/${runId}/${attemptId(2, 1, 2)}-intent.jsonl`, unknownOutcome, /ArchiveCorrupt: .*intent\.jsonl/],
-  ['an intent of another attempt', (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`, (_, runId) => readText(place.bucket, `segments/${runId}/${attemptId(0, 1, 1)}-intent.jsonl`), /ArchiveCorrupt: .*intent\.jsonl/],
+  [
+    'a page list cut short',
+    (runId) => `state/${runId}/pages/000002.json`,
+    half,
+    /ArchiveCorrupt: .*000002\.json/,
+  ],
+  [
+    'a page list of another page',
+    (runId) => `state/${runId}/pages/000002.json`,
+    (_, runId) => readText(place.bucket, `state/${runId}/pages/000000.json`),
+    /ArchiveCorrupt: .*000002\.json/,
+  ],
+  [
+    'an intent cut in the middle',
+    (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`,
+    half,
+    /ArchiveCorrupt: .*intent\.jsonl/,
+  ],
+  [
+    'an intent without its last line',
+    (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`,
+    withoutLastLine,
+    /ArchiveCorrupt: .*intent\.jsonl/,
+  ],
+  [
+    'an intent with an outcome that nobody knows',
+    (runId) => `segments/${runId}/${attemptId(2, 1, 2)}-intent.jsonl`,
+    unknownOutcome,
+    /ArchiveCorrupt: .*intent\.jsonl/,
+  ],
+  [
+    'an intent of another attempt',
+    (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`,
+    (_, runId) => readText(place.bucket, `segments/${runId}/${attemptId(0, 1, 1)}-intent.jsonl`),
+    /ArchiveCorrupt: .*intent\.jsonl/,
+  ],
   ['run.json cut short', (runId) => `runs/${runId}/run.json`, half, /ArchiveCorrupt: .*run\.json/],
   ['writer.json cut short', () => 'control/writer.json', half, /ArchiveCorrupt: .*writer\.json/],
-  ['a user segment cut in the middle of a line', (runId) => `segments/${runId}/000000-0001-users.jsonl`, half, /ArchiveCorrupt: .*users/],
-  ['a user segment without its last line break', (runId) => `segments/${runId}/000000-0001-users.jsonl`, (body) => body.slice(0, -1), /TotalsDiffer: |ArchiveCorrupt: .*users/],
-  ['a user segment without its last line', (runId) => `segments/${runId}/000000-0001-users.jsonl`, withoutLastLine, /TotalsDiffer: /],
-  ['a user segment with an outcome that nobody knows', (runId) => `segments/${runId}/000000-0001-users.jsonl`, unknownOutcome, /ArchiveCorrupt: .*users/],
-  ['a mutation segment without its last line', (runId) => `segments/${runId}/000000-0001-mutations.jsonl`, withoutLastLine, /TotalsDiffer: /],
+  [
+    'a user segment cut in the middle of a line',
+    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
+    half,
+    /ArchiveCorrupt: .*users/,
+  ],
+  [
+    'a user segment without its last line break',
+    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
+    (body) => body.slice(0, -1),
+    /TotalsDiffer: |ArchiveCorrupt: .*users/,
+  ],
+  [
+    'a user segment without its last line',
+    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
+    withoutLastLine,
+    /TotalsDiffer: /,
+  ],
+  [
+    'a user segment with an outcome that nobody knows',
+    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
+    unknownOutcome,
+    /ArchiveCorrupt: .*users/,
+  ],
+  [
+    'a mutation segment without its last line',
+    (runId) => `segments/${runId}/000000-0001-mutations.jsonl`,
+    withoutLastLine,
+    /TotalsDiffer: /,
+  ],
 ]
 
-test.each(damages)('%s: an error that says so; once it is restored, the run is gone on with to its true end', async (_what, keyOf, damage, error) => {
-  const runId = await begun()
-  const key = keyOf(runId)
-  const good = await readText(place.bucket, key)
-  const bad = await damage(good, runId)
-  expect(bad).not.toBe(good)
-  await write(key, bad)
-  const before = await everything()
-  for (let tries = 0; tries < 2; tries++) {
-    const failed = await failure(execute())
-    expect(failed instanceof Error ? `${failed.name}: ${failed.message}` : failed).toMatch(error)
-    await expectNothingOverwritten(before)
-    expect(await readText(place.bucket, key)).toBe(key.endsWith('cursor.json') || key.startsWith('control/') ? bad : (before.get(key) ?? ''))
-    await place.later()
-  }
-  await write(key, good)
-  await expectWholeAndTrue(await goOnUntilClosed(place))
-})
+test.each(damages)(
+  '%s: an error that says so; once it is restored, the run is gone on with to its true end',
+  async (_what, keyOf, damage, error) => {
+    const runId = await begun()
+    const key = keyOf(runId)
+    const good = await readText(place.bucket, key)
+    const bad = await damage(good, runId)
+    expect(bad).not.toBe(good)
+    await write(key, bad)
+    const before = await everything()
+    for (let tries = 0; tries < 2; tries++) {
+      const failed = await failure(execute())
+      expect(failed instanceof Error ? `${failed.name}: ${failed.message}` : failed).toMatch(error)
+      await expectNothingOverwritten(before)
+      expect(await readText(place.bucket, key)).toBe(
+        key.endsWith('cursor.json') || key.startsWith('control/') ? bad : (before.get(key) ?? ''),
+      )
+      await place.later()
+    }
+    await write(key, good)
+    await expectWholeAndTrue(await goOnUntilClosed(place))
+  },
+)
 
 test('a summary cut short: nothing is closed over it', async () => {
-  answer(({ method, key }) => (method === 'PUT' && key.endsWith('manifest.json') ? { status: 403, code: 'AccessDenied' } : undefined))
+  answer(({ method, key }) =>
+    method === 'PUT' && key.endsWith('manifest.json') ? { status: 403, code: 'AccessDenied' } : undefined,
+  )
   expect(await failure(execute())).toMatchObject({ name: 'ArchiveUnavailable' })
   heal()
   const key = `runs/${await openRun(place)}/summary.json`
   const good = await readText(place.bucket, key)
   await write(key, half(good))
-  expect(await failure(execute())).toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining('summary.json') })
+  expect(await failure(execute())).toMatchObject({
+    name: 'ArchiveCorrupt',
+    message: expect.stringContaining('summary.json'),
+  })
   expect(await readText(place.bucket, key)).toBe(half(good))
   await write(key, good)
   await expectWholeAndTrue(await goOnUntilClosed(place))

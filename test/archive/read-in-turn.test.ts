@@ -27,10 +27,17 @@ beforeEach(async () => {
     asked.push(key)
     open.add(response)
     response.on('close', () => open.delete(response))
-    response.writeHead(200, { 'content-length': BODY.length, etag: '"e"', 'x-amz-checksum-crc32': CHECKSUM.toString('base64') })
+    response.writeHead(200, {
+      'content-length': BODY.length,
+      etag: '"e"',
+      'x-amz-checksum-crc32': CHECKSUM.toString('base64'),
+    })
     if (!key.startsWith('cut')) response.end(BODY)
     // Less than fills the buffers on the way is seen to be cut off at once, more of it only when it is read.
-    else response.write(BODY.subarray(0, key === 'cut-early' ? 20_000 : 200_000), () => response.socket?.destroy())
+    else
+      response.write(BODY.subarray(0, key === 'cut-early' ? 20_000 : 200_000), () =>
+        response.socket?.destroy(),
+      )
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const address = server.address()
@@ -67,19 +74,30 @@ test('an answer that is cut off is an error that names the object', async () => 
   const read = async (): Promise<void> => {
     for await (const chunk of readBytes(store, 'cut')) void chunk
   }
-  await expect(read()).rejects.toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('cut') })
+  await expect(read()).rejects.toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining('cut'),
+  })
 })
 
-test.each(['cut', 'cut-early'])('so is one that is cut off while it waits for its turn, when that comes, and not before: %s', async (cut) => {
-  const read: string[] = []
-  await expect(readSlowly(['key-0', 'key-1', cut, 'key-3'], read)).rejects.toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining(cut) })
-  expect(read).toEqual(['key-0: 16000000', 'key-1: 16000000'])
-})
+test.each(['cut', 'cut-early'])(
+  'so is one that is cut off while it waits for its turn, when that comes, and not before: %s',
+  async (cut) => {
+    const read: string[] = []
+    await expect(readSlowly(['key-0', 'key-1', cut, 'key-3'], read)).rejects.toMatchObject({
+      name: 'ArchiveUnavailable',
+      message: expect.stringContaining(cut),
+    })
+    expect(read).toEqual(['key-0: 16000000', 'key-1: 16000000'])
+  },
+)
 
 test('whoever stops in the middle leaves no answer unread behind', async () => {
   for await (const { bytes } of readInTurn(store, ['key-0', 'key-1', 'key-2', 'cut'])) {
     for await (const chunk of bytes) if (chunk.length > 0) break
     break
   }
-  await expect.poll(() => ({ asked: asked.length, answering: answering.size }), { timeout: 10_000 }).toEqual({ asked: 4, answering: 0 })
+  await expect
+    .poll(() => ({ asked: asked.length, answering: answering.size }), { timeout: 10_000 })
+    .toEqual({ asked: 4, answering: 0 })
 })

@@ -1,7 +1,15 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startS3, type S3Hooks, type S3Server } from '../../bin/sandbox/s3.ts'
-import { create, createFromStream, get, list, readBytes, swap, type Store } from '../../lambda/archive/store.ts'
+import {
+  create,
+  createFromStream,
+  get,
+  list,
+  readBytes,
+  swap,
+  type Store,
+} from '../../lambda/archive/store.ts'
 import { clientFor, freshBucket, keys, readText, type TestBucket } from '../support/bucket.ts'
 
 const JSON_TYPE = 'application/json'
@@ -29,7 +37,8 @@ function onFirstWrite(hooks: { before?: S3Hooks['before']; after?: S3Hooks['afte
   })
 }
 
-const rival = (key: string, body: string): Promise<unknown> => clientFor(s3.endpoint).send(new PutObjectCommand({ Bucket: bucket.bucket, Key: key, Body: body }))
+const rival = (key: string, body: string): Promise<unknown> =>
+  clientFor(s3.endpoint).send(new PutObjectCommand({ Bucket: bucket.bucket, Key: key, Body: body }))
 
 describe('create', () => {
   test('writes once: the same again is fine, another is refused and nothing is overwritten', async () => {
@@ -73,7 +82,9 @@ describe('create', () => {
   test('an abandoned write is an error, and may be there or not', async () => {
     const gone = new AbortController()
     s3.setHooks(bucket.bucket, { before: () => gone.abort() })
-    await expect(create(store, 'a', 'one', JSON_TYPE, gone.signal)).rejects.toMatchObject({ name: 'ArchiveUnavailable' })
+    await expect(create(store, 'a', 'one', JSON_TYPE, gone.signal)).rejects.toMatchObject({
+      name: 'ArchiveUnavailable',
+    })
   })
 
   test('an abandoned write of a large object is an error too, as soon as it is abandoned', async () => {
@@ -84,7 +95,9 @@ describe('create', () => {
         if (++requests === 1) gone.abort()
       },
     })
-    await expect(create(store, 'a', 'x'.repeat(9 * MIB), JSON_TYPE, gone.signal)).rejects.toMatchObject({ name: 'ArchiveUnavailable' })
+    await expect(create(store, 'a', 'x'.repeat(9 * MIB), JSON_TYPE, gone.signal)).rejects.toMatchObject({
+      name: 'ArchiveUnavailable',
+    })
     expect(await keys(bucket)).toEqual([])
   })
 })
@@ -108,12 +121,16 @@ describe('swap', () => {
 
   test('of two at once, one wins', async () => {
     const first = await swap(store, 'a', '{"nonce":0}', null)
-    const swaps = await Promise.all(Array.from({ length: 20 }, (_, nonce) => swap(store, 'a', JSON.stringify({ nonce: nonce + 1 }), first)))
+    const swaps = await Promise.all(
+      Array.from({ length: 20 }, (_, nonce) => swap(store, 'a', JSON.stringify({ nonce: nonce + 1 }), first)),
+    )
     expect(swaps.filter((etag) => etag !== null)).toHaveLength(1)
   })
 
   test('what has gone is an error, never written anew', async () => {
-    await expect(swap(store, 'a', '{"nonce":1}', '"0123456789abcdef0123456789abcdef"')).rejects.toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining('a has gone') })
+    await expect(swap(store, 'a', '{"nonce":1}', '"0123456789abcdef0123456789abcdef"')).rejects.toMatchObject(
+      { name: 'ArchiveCorrupt', message: expect.stringContaining('a has gone') },
+    )
     expect(await keys(bucket)).toEqual([])
   })
 })
@@ -134,7 +151,10 @@ test.each([
 
 test('absent is null for a document, and an error for what must be there', async () => {
   expect(await get(store, 'a')).toBeNull()
-  await expect(drain(readBytes(store, 'a'))).rejects.toMatchObject({ name: 'ArchiveCorrupt', message: expect.stringContaining('a is missing') })
+  await expect(drain(readBytes(store, 'a'))).rejects.toMatchObject({
+    name: 'ArchiveCorrupt',
+    message: expect.stringContaining('a is missing'),
+  })
 })
 
 async function drain<T>(items: AsyncIterable<T>): Promise<T[]> {
@@ -175,14 +195,22 @@ describe('large objects', () => {
     expect(await readText(bucket, 'a')).toBe('theirs')
   })
 
-  test.each([6, 12, 30])('a refused part of a stream of %i MiB is an error that says why', async (mebibytes) => {
-    s3.setHooks(bucket.bucket, { before: ({ query }) => (query.partNumber === '2' ? { status: 403, code: 'AccessDenied' } : undefined) })
-    const stream = async function* (): AsyncGenerator<Uint8Array> {
-      for (let n = 0; n < mebibytes; n++) yield Buffer.alloc(MIB, 10)
-    }
-    await expect(createFromStream(store, 'a', stream(), JSON_TYPE)).rejects.toMatchObject({ name: 'ArchiveUnavailable', message: expect.stringContaining('403') })
-    expect(await keys(bucket)).toEqual([])
-  })
+  test.each([6, 12, 30])(
+    'a refused part of a stream of %i MiB is an error that says why',
+    async (mebibytes) => {
+      s3.setHooks(bucket.bucket, {
+        before: ({ query }) => (query.partNumber === '2' ? { status: 403, code: 'AccessDenied' } : undefined),
+      })
+      const stream = async function* (): AsyncGenerator<Uint8Array> {
+        for (let n = 0; n < mebibytes; n++) yield Buffer.alloc(MIB, 10)
+      }
+      await expect(createFromStream(store, 'a', stream(), JSON_TYPE)).rejects.toMatchObject({
+        name: 'ArchiveUnavailable',
+        message: expect.stringContaining('403'),
+      })
+      expect(await keys(bucket)).toEqual([])
+    },
+  )
 
   test('a stream that fails is no object, and its own error comes through', async () => {
     const stream = async function* (): AsyncGenerator<Uint8Array> {
@@ -196,7 +224,8 @@ describe('large objects', () => {
 
 test('lists more than one page of keys', async () => {
   const names = Array.from({ length: 1_005 }, (_, n) => `p/${String(n).padStart(4, '0')}`)
-  for (let at = 0; at < names.length; at += 100) await Promise.all(names.slice(at, at + 100).map((name) => create(store, name, '', JSON_TYPE)))
+  for (let at = 0; at < names.length; at += 100)
+    await Promise.all(names.slice(at, at + 100).map((name) => create(store, name, '', JSON_TYPE)))
   expect(await drain(list(store, 'p/'))).toEqual(names)
   expect(await drain(list(store, 'q/'))).toEqual([])
 })

@@ -26,7 +26,14 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
       usersCorrected: 3,
       correctedMicrodollars: 55_000_000,
       corrected: '$55.00',
-      outcomes: { expired: 41, nothing_to_expire: 7, too_recent: 1, needs_review: 1, failed: 1, no_targeted_grant: 2 },
+      outcomes: {
+        expired: 41,
+        nothing_to_expire: 7,
+        too_recent: 1,
+        needs_review: 1,
+        failed: 1,
+        no_targeted_grant: 2,
+      },
       flags: { auto_top_up_risk: 1 },
       ...totals,
     },
@@ -47,5 +54,11 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
 export function cardAt(usersDone: number, usersTotal: number, given: Partial<ExitCard> = {}): ExitCard {
   const percent = usersTotal === 0 ? 100 : Math.floor((usersDone / usersTotal) * 100)
   const next = { text: 'go on with this run', payload: { resume: RUN_ID } }
-  return cardWith({ status: 'incomplete', why: 'at work', progress: { usersDone, usersTotal, percent, etaSeconds: null }, next, ...given })
+  return cardWith({
+    status: 'incomplete',
+    why: 'at work',
+    progress: { usersDone, usersTotal, percent, etaSeconds: null },
+    next,
+    ...given,
+  })
 }

@@ -24,7 +24,10 @@ describe('what is sent', () => {
     ['', {}],
     ['--execute', { execute: true }],
     ['--domains kilo.ai,kilocode.ai', { domains: ['kilo.ai', 'kilocode.ai'] }],
-    ['--execute --user-ids a,b --batch-size 7 --concurrency 2', { execute: true, userIds: ['a', 'b'], batchSize: 7, concurrency: 2 }],
+    [
+      '--execute --user-ids a,b --batch-size 7 --concurrency 2',
+      { execute: true, userIds: ['a', 'b'], batchSize: 7, concurrency: 2 },
+    ],
     [`--execute --plan ${DRY_RUN}`, { execute: true, plan: DRY_RUN }],
     [`--rollback ${RUN}`, { rollback: RUN }],
     [`--rollback=${RUN} --execute --reason mistake`, { rollback: RUN, execute: true, reason: 'mistake' }],
@@ -40,7 +43,11 @@ describe('what is sent', () => {
   })
 
   test('--restart without a run id means the run that is open, whichever it is', () => {
-    expect(read('--execute --restart --yes')).toMatchObject({ event: { execute: true }, restartOpen: true, yes: true })
+    expect(read('--execute --restart --yes')).toMatchObject({
+      event: { execute: true },
+      restartOpen: true,
+      yes: true,
+    })
     expect(read(`--execute --restart ${RUN}`).restartOpen).toBe(false)
   })
 
@@ -73,10 +80,16 @@ describe('what is refused, and what is said', () => {
     ['--batch-size 2001', '--batch-size: Too big'],
     ['--concurrency 17', '--concurrency: Too big'],
     ['--resume some/run', '--resume: must be a run id like "2026-'],
-    ['--plan x', '--plan needs --execute beside it. Nothing was done. To execute that dry run: npm start -- --execute --plan x'],
+    [
+      '--plan x',
+      '--plan needs --execute beside it. Nothing was done. To execute that dry run: npm start -- --execute --plan x',
+    ],
     [`--execute --plan ${DRY_RUN} --domains kilo.ai`, '--domains does not go together with --plan.'],
     [`--resume ${RUN} --execute`, '--execute does not go together with --resume.'],
-    [`--status ${RUN} --reason x --batch-size 5`, '--reason, --batch-size does not go together with --status.'],
+    [
+      `--status ${RUN} --reason x --batch-size 5`,
+      '--reason, --batch-size does not go together with --status.',
+    ],
     [`--cancel ${RUN} --yes`, '--yes does not go together with --cancel.'],
     [`--rollback ${RUN} --user-ids a`, '--user-ids does not go together with --rollback.'],
     ['--event {} --execute', '--execute does not go together with --event.'],
@@ -91,7 +104,10 @@ describe('what is refused, and what is said', () => {
     ['--event []', '--event must be a JSON object.'],
     ['--event {"excute":true}', 'unknown field "excute", did you mean "execute"?'],
     ['--event {"execute":"true"}', 'must be the boolean true or false'],
-    [`--event {"resume":"${RUN}","execute":true}`, 'field "execute": does not go together with "resume". A valid payload: {"resume": "<run id>"}'],
+    [
+      `--event {"resume":"${RUN}","execute":true}`,
+      'field "execute": does not go together with "resume". A valid payload: {"resume": "<run id>"}',
+    ],
     ['--invocation-seconds 5', '--invocation-seconds must be from 10 to 900, not 5.'],
   ])('%s', (line, message) => {
     expect(refusal(line)).toContain(message)
@@ -107,13 +123,24 @@ describe('what is refused, and what is said', () => {
   })
 
   test('a wrong INVOCATION_SECONDS is named', () => {
-    expect(refusal('--json', { INVOCATION_SECONDS: 'long' })).toContain('INVOCATION_SECONDS must be a whole number, not "long".')
-    expect(refusal('--json', { INVOCATION_SECONDS: '1000' })).toContain('INVOCATION_SECONDS must be from 10 to 900, not 1000.')
+    expect(refusal('--json', { INVOCATION_SECONDS: 'long' })).toContain(
+      'INVOCATION_SECONDS must be a whole number, not "long".',
+    )
+    expect(refusal('--json', { INVOCATION_SECONDS: '1000' })).toContain(
+      'INVOCATION_SECONDS must be from 10 to 900, not 1000.',
+    )
   })
 
   test('options that npm kept for itself, since -- was forgotten', () => {
-    const env = { npm_lifecycle_event: 'start', npm_config_execute: 'true', npm_config_user_ids: 'a', npm_config_yes: 'true' }
-    expect(refusal([], env)).toBe('npm kept --execute --user-ids for itself. Nothing was done. Put -- before the options: npm start -- --execute --user-ids')
+    const env = {
+      npm_lifecycle_event: 'start',
+      npm_config_execute: 'true',
+      npm_config_user_ids: 'a',
+      npm_config_yes: 'true',
+    }
+    expect(refusal([], env)).toBe(
+      'npm kept --execute --user-ids for itself. Nothing was done. Put -- before the options: npm start -- --execute --user-ids',
+    )
     expect(readCommand([], { ...env, npm_lifecycle_event: 'test' })).toMatchObject({ event: {} })
   })
 })

@@ -34,12 +34,32 @@ function changed(url: string, change: (url: URL) => void): string {
 }
 
 test.each<[string, (url: URL) => void, string]>([
-  ['the server is down', (url) => (url.port = '1'), 'The database does not answer: connect ECONNREFUSED 127.0.0.1:1. Check that it runs, and the host and the port in DATABASE_URL.'],
+  [
+    'the server is down',
+    (url) => (url.port = '1'),
+    'The database does not answer: connect ECONNREFUSED 127.0.0.1:1. Check that it runs, and the host and the port in DATABASE_URL.',
+  ],
   ['no such host', (url) => (url.hostname = 'ledger.invalid'), "The database's host name is unknown: "],
-  ['a wrong password', (url) => (url.password = 'wrong-hunter2'), 'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "postgres". Put the right user and password into DATABASE_URL, or into its secret.'],
-  ['no such user', (url) => (url.username = 'somebody'), 'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "somebody".'],
-  ['no such database', (url) => (url.pathname = '/nowhere'), 'The database does not exist (SQLSTATE 3D000): database "nowhere" does not exist. Check the name of the database at the end of DATABASE_URL'],
-  ['TLS asked for and not offered', (url) => (url.search = 'sslmode=require'), 'The database does not offer TLS: '],
+  [
+    'a wrong password',
+    (url) => (url.password = 'wrong-hunter2'),
+    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "postgres". Put the right user and password into DATABASE_URL, or into its secret.',
+  ],
+  [
+    'no such user',
+    (url) => (url.username = 'somebody'),
+    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "somebody".',
+  ],
+  [
+    'no such database',
+    (url) => (url.pathname = '/nowhere'),
+    'The database does not exist (SQLSTATE 3D000): database "nowhere" does not exist. Check the name of the database at the end of DATABASE_URL',
+  ],
+  [
+    'TLS asked for and not offered',
+    (url) => (url.search = 'sslmode=require'),
+    'The database does not offer TLS: ',
+  ],
 ])('%s', async (_, change, message) => {
   const said = await refusal(changed(database.url, change))
   expect(said).toContain(`LedgerUnavailable: ${message}`)
@@ -49,13 +69,17 @@ test.each<[string, (url: URL) => void, string]>([
 
 test('another database: the tables are missing', async () => {
   const said = await refusal(changed(database.url, (url) => (url.pathname = '/postgres')))
-  expect(said).toContain('LedgerUnavailable: The user postgres sees no table kilocode_users and no table credit_transactions.')
+  expect(said).toContain(
+    'LedgerUnavailable: The user postgres sees no table kilocode_users and no table credit_transactions.',
+  )
 })
 
 test('a column that is gone is named, before anything begins', async () => {
   const other = await freshDatabase()
   await other.sql`ALTER TABLE kilocode_users DROP COLUMN auto_top_up_enabled`
-  expect(await refusal(other.url)).toContain('LedgerUnavailable: Missing in the database: kilocode_users.auto_top_up_enabled.')
+  expect(await refusal(other.url)).toContain(
+    'LedgerUnavailable: Missing in the database: kilocode_users.auto_top_up_enabled.',
+  )
   await other.drop()
 })
 
@@ -71,7 +95,9 @@ test('no connection left', async () => {
         url.password = 'secret'
       }),
     )
-    expect(said).toContain('LedgerUnavailable: The database has no connection left (SQLSTATE 53300): too many connections for database')
+    expect(said).toContain(
+      'LedgerUnavailable: The database has no connection left (SQLSTATE 53300): too many connections for database',
+    )
   } finally {
     await database.sql`DROP ROLE late_comer`
     await other.drop()
@@ -82,7 +108,9 @@ test('a database set read-only: an execute is refused, a dry run is not', async 
   const other = await freshDatabase()
   await database.sql`ALTER DATABASE ${database.sql(new URL(other.url).pathname.slice(1))} SET default_transaction_read_only = on`
   expect(await refusal(other.url)).toBe('no error: complete')
-  expect(await refusal(other.url, { execute: true })).toContain('LedgerUnavailable: The database is read-only: somebody has set default_transaction_read_only')
+  expect(await refusal(other.url, { execute: true })).toContain(
+    'LedgerUnavailable: The database is read-only: somebody has set default_transaction_read_only',
+  )
   await other.drop()
 })
 
@@ -91,7 +119,11 @@ test("a database whose clock is far from this machine's", async () => {
   const hourAgo = new Date(Date.now() - 3_600_000).toISOString()
   await stopClock(other.sql, hourAgo)
   const said = await refusal(other.url)
-  expect(said).toMatch(new RegExp(`^RunRefused: The database's clock says ${hourAgo}, this machine's \\S+Z: they are 60 minutes apart\\. Nothing was done\\. Set the one that is wrong`))
+  expect(said).toMatch(
+    new RegExp(
+      `^RunRefused: The database's clock says ${hourAgo}, this machine's \\S+Z: they are 60 minutes apart\\. Nothing was done\\. Set the one that is wrong`,
+    ),
+  )
   await other.drop()
 })
 
@@ -123,7 +155,7 @@ describe('a server of its own', () => {
     await admin.end()
   }
 
-  test("a certificate that nobody trusts is refused; named in NODE_EXTRA_CA_CERTS it is trusted, for the host that it is for", async () => {
+  test('a certificate that nobody trusts is refused; named in NODE_EXTRA_CA_CERTS it is trusted, for the host that it is for', async () => {
     const { certificate, key } = selfSigned()
     await ownedByServer('server.crt', certificate)
     await ownedByServer('server.key', key)
@@ -133,12 +165,17 @@ describe('a server of its own', () => {
     const url = changed(server.urlFor('postgres'), (given) => (given.search = 'sslmode=require'))
 
     const said = await refusal(url)
-    expect(said).toContain("LedgerUnavailable: The database's TLS certificate is not trusted: self-signed certificate")
-    expect(said).toContain('Name the authority that signed it in NODE_EXTRA_CA_CERTS (a PEM file). It is never accepted unverified.')
+    expect(said).toContain(
+      "LedgerUnavailable: The database's TLS certificate is not trusted: self-signed certificate",
+    )
+    expect(said).toContain(
+      'Name the authority that signed it in NODE_EXTRA_CA_CERTS (a PEM file). It is never accepted unverified.',
+    )
 
     const ca = join(dir, 'ca.pem')
     await writeFile(ca, certificate)
-    const trusting = await start([], { cwd: dir, env: { ...ownPlace(url, bucket), NODE_EXTRA_CA_CERTS: ca } }).ended
+    const trusting = await start([], { cwd: dir, env: { ...ownPlace(url, bucket), NODE_EXTRA_CA_CERTS: ca } })
+      .ended
     expect(trusting.stderr).toContain('The user postgres sees no table kilocode_users')
     await asAdmin('ALTER SYSTEM RESET ssl')
   })

@@ -19,7 +19,13 @@ async function driven(cards: readonly ExitCard[], { wait = false, interruptAt = 
         return cards[sent.length - 1] ?? cardWith({ why: 'one invocation too many' })
       },
       interrupt: { asked: () => controller.signal.aborted, signal: controller.signal, release: () => {} },
-      progress: { say: (text) => void said.push(text), begin: () => {}, show: () => {}, end: () => {}, latest: () => null },
+      progress: {
+        say: (text) => void said.push(text),
+        begin: () => {},
+        show: () => {},
+        end: () => {},
+        latest: () => null,
+      },
       wait,
       lookEveryMs: 1,
     },
@@ -40,23 +46,41 @@ test('a closed run is not sent again, whatever its status', async () => {
 })
 
 test('somebody else at work: the end without --wait, the same again with it', async () => {
-  const busy = cardAt(10, 60, { status: 'busy', why: 'another invocation is at work; its lease lapses at 06:13' })
-  expect(await driven([busy])).toMatchObject({ card: { status: 'busy' }, sent: [{ execute: true }], said: [] })
+  const busy = cardAt(10, 60, {
+    status: 'busy',
+    why: 'another invocation is at work; its lease lapses at 06:13',
+  })
+  expect(await driven([busy])).toMatchObject({
+    card: { status: 'busy' },
+    sent: [{ execute: true }],
+    said: [],
+  })
   const waited = await driven([busy, busy, cardWith()], { wait: true })
-  expect(waited).toMatchObject({ card: { status: 'complete' }, sent: [{ execute: true }, { execute: true }, { execute: true }] })
+  expect(waited).toMatchObject({
+    card: { status: 'complete' },
+    sent: [{ execute: true }, { execute: true }, { execute: true }],
+  })
   expect(waited.said[0]).toBe('Waiting: another invocation is at work; its lease lapses at 06:13.')
 })
 
 test('an own lease that was kept, since a commit is uncertain: what that invocation said, not that somebody is at work', async () => {
-  const uncertain = cardAt(10, 60, { why: 'It is not known yet whether 2 users of page 3 were committed. The lease lapses at 06:14' })
+  const uncertain = cardAt(10, 60, {
+    why: 'It is not known yet whether 2 users of page 3 were committed. The lease lapses at 06:14',
+  })
   const busy = cardAt(10, 60, { status: 'busy', why: 'another invocation is at work' })
   expect((await driven([uncertain, busy])).card).toEqual(uncertain)
   const waited = await driven([uncertain, busy, cardWith()], { wait: true })
-  expect(waited).toMatchObject({ card: { status: 'complete' }, said: [expect.stringContaining('Waiting: It is not known yet')] })
+  expect(waited).toMatchObject({
+    card: { status: 'complete' },
+    said: [expect.stringContaining('Waiting: It is not known yet')],
+  })
 })
 
 test('once asked to stop there is no further invocation, and no further waiting', async () => {
-  expect(await driven([cardAt(10, 60)], { interruptAt: 1 })).toMatchObject({ card: { status: 'incomplete' }, sent: [{ execute: true }] })
+  expect(await driven([cardAt(10, 60)], { interruptAt: 1 })).toMatchObject({
+    card: { status: 'incomplete' },
+    sent: [{ execute: true }],
+  })
   const busy = cardAt(10, 60, { status: 'busy' })
   expect(await driven([busy], { wait: true, interruptAt: 1 })).toMatchObject({ card: { status: 'busy' } })
 })

@@ -29,29 +29,57 @@ beforeAll(async () => {
   bucket = await freshBucket()
   const { logs } = cardWith()
   const here = (url: string) => url.replace('s3://my-logs/', `s3://${bucket.bucket}/`)
-  card = cardWith({ logs: { ...logs, users: here(logs.users), mutations: here(logs.mutations), errors: here(logs.errors) } })
+  card = cardWith({
+    logs: { ...logs, users: here(logs.users), mutations: here(logs.mutations), errors: here(logs.errors) },
+  })
 })
 
-async function read(users: Line[], errors: Line[] = [], { size = 3, stop = (): boolean => false } = {}): Promise<Highlights | null> {
-  for (const [url, lines] of [[card.logs.users, users], [card.logs.errors, errors]] as const) {
+async function read(
+  users: Line[],
+  errors: Line[] = [],
+  { size = 3, stop = (): boolean => false } = {},
+): Promise<Highlights | null> {
+  for (const [url, lines] of [
+    [card.logs.users, users],
+    [card.logs.errors, errors],
+  ] as const) {
     const Body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
-    await bucket.client.send(new PutObjectCommand({ Bucket: bucket.bucket, Key: url.replace(`s3://${bucket.bucket}/`, ''), Body: Buffer.from(Body) }))
+    await bucket.client.send(
+      new PutObjectCommand({
+        Bucket: bucket.bucket,
+        Key: url.replace(`s3://${bucket.bucket}/`, ''),
+        Body: Buffer.from(Body),
+      }),
+    )
   }
   return readHighlights(bucket, card, size, stop)
 }
 
 describe('what is shown of a log', () => {
   test('the largest changes, the first first where they are equal, and how many there are in all', async () => {
-    const lines = Array.from({ length: 1_000 }, (_, index) => userLine({ user_id: `u${index}`, expired_microdollars: (index * 7_919) % 1_000, due_paid_microdollars: index === 500 ? 5_000 : 0 }))
+    const lines = Array.from({ length: 1_000 }, (_, index) =>
+      userLine({
+        user_id: `u${index}`,
+        expired_microdollars: (index * 7_919) % 1_000,
+        due_paid_microdollars: index === 500 ? 5_000 : 0,
+      }),
+    )
     const found = await read(lines)
     expect(found?.changes.all).toBe(999)
-    expect(found?.changes.first.map((line) => line.expired_microdollars + line.due_paid_microdollars)).toEqual([5_500, 999, 998])
-    const equal = await read(['a', 'b', 'c', 'd'].map((id) => userLine({ user_id: id, expired_microdollars: 5 })))
+    expect(
+      found?.changes.first.map((line) => line.expired_microdollars + line.due_paid_microdollars),
+    ).toEqual([5_500, 999, 998])
+    const equal = await read(
+      ['a', 'b', 'c', 'd'].map((id) => userLine({ user_id: id, expired_microdollars: 5 })),
+    )
     expect(equal?.changes.first.map((line) => line.user_id)).toEqual(['a', 'b', 'c'])
   })
 
   test('what came back in a rollback ranks as what expired', async () => {
-    const found = await read([userLine({ user_id: 'a', expired_microdollars: -1 }), userLine({ user_id: 'b', expired_microdollars: -9, correction_microdollars: -2 })])
+    const found = await read([
+      userLine({ user_id: 'a', expired_microdollars: -1 }),
+      userLine({ user_id: 'b', expired_microdollars: -9, correction_microdollars: -2 }),
+    ])
     expect(found?.changes.first.map((line) => line.user_id)).toEqual(['b', 'a'])
     expect(found?.corrections).toMatchObject({ all: 1, first: [{ user_id: 'b' }] })
   })
@@ -69,13 +97,39 @@ describe('what is shown of a log', () => {
 test('the tables, each with how to see all of it', async () => {
   const found = await read(
     [
-      userLine({ user_id: 'ada', expired_microdollars: 9_500_000, balance_before_microdollars: 12_500_000, final_balance_microdollars: 3_000_000, flags: ['auto_top_up_risk'] }),
-      userLine({ user_id: 'bob', expired_microdollars: 5_000_001, balance_before_microdollars: 1, correction_microdollars: 5_000_000 }),
-      userLine({ user_id: 'evil\u001b[2J', outcome: 'needs_review', email: null, final_balance_microdollars: 1_234_000_000 }),
+      userLine({
+        user_id: 'ada',
+        expired_microdollars: 9_500_000,
+        balance_before_microdollars: 12_500_000,
+        final_balance_microdollars: 3_000_000,
+        flags: ['auto_top_up_risk'],
+      }),
+      userLine({
+        user_id: 'bob',
+        expired_microdollars: 5_000_001,
+        balance_before_microdollars: 1,
+        correction_microdollars: 5_000_000,
+      }),
+      userLine({
+        user_id: 'evil\u001b[2J',
+        outcome: 'needs_review',
+        email: null,
+        final_balance_microdollars: 1_234_000_000,
+      }),
     ],
-    [{ user_id: 'joe', stage: 'apply', error: 'PostgresError', sqlstate: null, message: `no ${'x'.repeat(100)}`, extra: 1 }],
+    [
+      {
+        user_id: 'joe',
+        stage: 'apply',
+        error: 'PostgresError',
+        sqlstate: null,
+        message: `no ${'x'.repeat(100)}`,
+        extra: 1,
+      },
+    ],
   )
-  const lookInto = (url: string, texts?: readonly string[]) => `look ${url.split('/')[4]} ${texts?.join(' ') ?? ''}`
+  const lookInto = (url: string, texts?: readonly string[]) =>
+    `look ${url.split('/')[4]} ${texts?.join(' ') ?? ''}`
   expect(found && highlightTables(card, found, { lookInto })).toBe(`
 Largest changes
   user  e-mail       balance before  free credit  other due  correction  balance after

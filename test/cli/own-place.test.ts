@@ -20,11 +20,27 @@ afterAll(async () => rm(cwd, { recursive: true }))
 beforeEach(async () => {
   database = await freshDatabase()
   bucket = await freshBucket()
-  const { id } = await insertUser(database.sql, { id: 'ada', total_microdollars_acquired: 30_000_000, microdollars_used: 4_000_000, auto_top_up_enabled: true })
+  const { id } = await insertUser(database.sql, {
+    id: 'ada',
+    total_microdollars_acquired: 30_000_000,
+    microdollars_used: 4_000_000,
+    auto_top_up_enabled: true,
+  })
   await insertTransaction(database.sql, { kilo_user_id: id })
-  await insertTransaction(database.sql, { kilo_user_id: id, is_free: false, amount_microdollars: 20_000_000, credit_category: 'paid' })
-  await insertTransaction(database.sql, { kilo_user_id: (await insertUser(database.sql, { id: 'bob' })).id, amount_microdollars: 5_500_000 })
-  await insertTransaction(database.sql, { kilo_user_id: (await insertUser(database.sql, { id: 'eve' })).id, created_at: new Date(Date.now() + 3_600_000).toISOString() })
+  await insertTransaction(database.sql, {
+    kilo_user_id: id,
+    is_free: false,
+    amount_microdollars: 20_000_000,
+    credit_category: 'paid',
+  })
+  await insertTransaction(database.sql, {
+    kilo_user_id: (await insertUser(database.sql, { id: 'bob' })).id,
+    amount_microdollars: 5_500_000,
+  })
+  await insertTransaction(database.sql, {
+    kilo_user_id: (await insertUser(database.sql, { id: 'eve' })).id,
+    created_at: new Date(Date.now() + 3_600_000).toISOString(),
+  })
 })
 afterEach(async () => database.drop())
 
@@ -53,13 +69,25 @@ test('with --yes it shows where and what, by a fresh count, and goes on', async 
   const { status, stdout, stderr } = await run(['--event', '{"execute":true}', '--yes', '--json'])
   expect(status).toBe(0)
   const { host, pathname } = new URL(database.url)
-  const [version = ''] = (await database.sql<{ server_version: string }[]>`SHOW server_version`)[0]?.server_version.split(' ') ?? []
+  const [version = ''] =
+    (await database.sql<{ server_version: string }[]>`SHOW server_version`)[0]?.server_version.split(' ') ??
+    []
   expect(stderr).toContain(`Database      ${pathname.slice(1)} on ${host}, PostgreSQL ${version}\n`)
-  expect(stderr).toMatch(/Logged in as {2}postgres\nLog bucket {4}test-\w+\nTo be sent {4}\{"execute":true\}\n/)
-  expect(stderr).toMatch(/Users matched +3\n {2}processed +2\n {4}expired +2 .*\n {2}without a targeted grant +0\n {2}left alone +1\n {4}too_recent +1 /)
+  expect(stderr).toMatch(
+    /Logged in as {2}postgres\nLog bucket {4}test-\w+\nTo be sent {4}\{"execute":true\}\n/,
+  )
+  expect(stderr).toMatch(
+    /Users matched +3\n {2}processed +2\n {4}expired +2 .*\n {2}without a targeted grant +0\n {2}left alone +1\n {4}too_recent +1 /,
+  )
   expect(stderr).toMatch(/Grants targeted +3\nUsers whose card auto top-up may charge: 0\n/)
-  expect(stderr).toMatch(/Free credit that would expire +\$11\.50\n.*\nCorrections of balances below zero, 1 user +\$5\.50\nFace value of the targeted grants +\$25\.50\n/)
-  expect(exitCardSchema.parse(JSON.parse(stdout))).toMatchObject({ mode: 'execute', status: 'complete', totals: { usersProcessed: 2, corrected: '$5.50' } })
+  expect(stderr).toMatch(
+    /Free credit that would expire +\$11\.50\n.*\nCorrections of balances below zero, 1 user +\$5\.50\nFace value of the targeted grants +\$25\.50\n/,
+  )
+  expect(exitCardSchema.parse(JSON.parse(stdout))).toMatchObject({
+    mode: 'execute',
+    status: 'complete',
+    totals: { usersProcessed: 2, corrected: '$5.50' },
+  })
   expect(stderr).not.toContain('Type yes')
 })
 
@@ -73,23 +101,34 @@ async function answer(typed: string): Promise<Ended> {
 test.skipIf(!hasTerminals)('on a terminal it asks; only yes goes on', async () => {
   const before = await dump(database.sql)
   for (const typed of ['no\n', '\n', 'y\n', '\u0004']) {
-    expect(await answer(typed)).toMatchObject({ status: 1, stdout: expect.stringContaining('Nothing was written.') })
+    expect(await answer(typed)).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('Nothing was written.'),
+    })
   }
   expect(await dump(database.sql)).toEqual(before)
-  expect(await answer('yes\n')).toMatchObject({ status: 0, stdout: expect.stringContaining('Largest changes') })
+  expect(await answer('yes\n')).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining('Largest changes'),
+  })
   expect(await dump(database.sql)).not.toEqual(before)
 })
 
 test.skipIf(!hasTerminals)('a Ctrl-C at the question writes nothing', async () => {
   const before = await dump(database.sql)
-  expect(await answer('\u0003')).toMatchObject({ status: 3, stdout: expect.stringContaining('Nothing was written.') })
+  expect(await answer('\u0003')).toMatchObject({
+    status: 3,
+    stdout: expect.stringContaining('Nothing was written.'),
+  })
   expect(await dump(database.sql)).toEqual(before)
 })
 
 test('dry runs log in where READONLY_DATABASE_URL says', async () => {
   const nowhere = new URL(database.url)
   nowhere.port = '1'
-  expect(await run([], { DATABASE_URL: nowhere.href, READONLY_DATABASE_URL: database.url })).toMatchObject({ status: 0 })
+  expect(await run([], { DATABASE_URL: nowhere.href, READONLY_DATABASE_URL: database.url })).toMatchObject({
+    status: 0,
+  })
   const other = await run([], { READONLY_DATABASE_URL: nowhere.href })
   expect(other).toMatchObject({ status: 1, stderr: expect.stringContaining('The database does not answer') })
 })
@@ -97,10 +136,18 @@ test('dry runs log in where READONLY_DATABASE_URL says', async () => {
 test.each<[string, Record<string, string>, string]>([
   ['only a database', { LOG_BUCKET: '' }, 'DATABASE_URL is set, but LOG_BUCKET is not.'],
   ['only a bucket', { DATABASE_URL: '' }, 'LOG_BUCKET is set, but DATABASE_URL is not.'],
-  ['only a database for dry runs', { DATABASE_URL: '', LOG_BUCKET: '', READONLY_DATABASE_URL: 'postgres://x/y' }, 'READONLY_DATABASE_URL is set, but DATABASE_URL and LOG_BUCKET are not.'],
+  [
+    'only a database for dry runs',
+    { DATABASE_URL: '', LOG_BUCKET: '', READONLY_DATABASE_URL: 'postgres://x/y' },
+    'READONLY_DATABASE_URL is set, but DATABASE_URL and LOG_BUCKET are not.',
+  ],
 ])('%s is no place to work on, and no reason to take the sandbox', async (_, env, message) => {
   const refused = await run([], env)
-  expect(refused).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(`${message} Nothing was done.`) })
+  expect(refused).toMatchObject({
+    status: 1,
+    stdout: '',
+    stderr: expect.stringContaining(`${message} Nothing was done.`),
+  })
   expect(existsSync(join(cwd, '.sandbox'))).toBe(false)
 })
 
@@ -118,15 +165,23 @@ test('neither the password nor an e-mail is said, even with --debug', async () =
 test('a rollback shows what it would give back before it asks, and a resume how far its run is', async () => {
   const before = await dump(database.sql, { updatedAt: false })
   const executed = exitCardSchema.parse(JSON.parse((await run(['--execute', '--yes', '--json'])).stdout))
-  expect(await run(['--rollback', executed.runId, '--execute'])).toMatchObject({ status: 1, stderr: expect.stringContaining('nobody can be asked') })
+  expect(await run(['--rollback', executed.runId, '--execute'])).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('nobody can be asked'),
+  })
   const undone = await run(['--rollback', executed.runId, '--execute', '--yes'])
   expect(undone.status).toBe(0)
-  expect(undone.stderr).toMatch(/A fresh count, \S+-rollback-dry-run-\S+:\n(.*\n)+Free credit that would come back +\$11\.50\n/)
+  expect(undone.stderr).toMatch(
+    /A fresh count, \S+-rollback-dry-run-\S+:\n(.*\n)+Free credit that would come back +\$11\.50\n/,
+  )
   expect(undone.stdout).toMatch(/^Rollback \S+\ncomplete: /)
   expect(await dump(database.sql, { updatedAt: false })).toEqual(before)
 
   const resumed = await run(['--resume', executed.runId, '--yes'])
-  expect(resumed).toMatchObject({ status: 0, stderr: expect.stringContaining(`So far, execute ${executed.runId}:`) })
+  expect(resumed).toMatchObject({
+    status: 0,
+    stderr: expect.stringContaining(`So far, execute ${executed.runId}:`),
+  })
 })
 
 test('a plan is shown by a count of the users that its dry run was about', async () => {
@@ -139,27 +194,58 @@ test('a plan is shown by a count of the users that its dry run was about', async
 })
 
 test('--restart without a run id closes the run that is open; where none is, it is refused', async () => {
-  expect(await run(['--execute', '--restart', '--yes'])).toMatchObject({ status: 1, stderr: expect.stringContaining('and none is open.') })
-  const open = await invokeJob({ databaseUrl: database.url, bucket }, { execute: true, userIds: ['ada'] }, { timeLeft: () => 0 })
-  expect(await run(['--execute', '--yes'])).toMatchObject({ status: 1, stderr: expect.stringContaining(`The run ${open.runId} is open`) })
+  expect(await run(['--execute', '--restart', '--yes'])).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('and none is open.'),
+  })
+  const open = await invokeJob(
+    { databaseUrl: database.url, bucket },
+    { execute: true, userIds: ['ada'] },
+    { timeLeft: () => 0 },
+  )
+  expect(await run(['--execute', '--yes'])).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining(`The run ${open.runId} is open`),
+  })
   const restarted = await run(['--execute', '--restart', '--yes'])
   expect(restarted).toMatchObject({ status: 0, stderr: expect.stringContaining(`"restart":"${open.runId}"`) })
-  expect(await run(['--status', open.runId])).toMatchObject({ status: 2, stdout: expect.stringContaining('\ncancelled: ') })
+  expect(await run(['--status', open.runId])).toMatchObject({
+    status: 2,
+    stdout: expect.stringContaining('\ncancelled: '),
+  })
 })
 
 test('--cancel closes an open run, which is what was asked for', async () => {
-  const { runId } = await invokeJob({ databaseUrl: database.url, bucket }, { execute: true }, { timeLeft: () => 0 })
-  expect(await run(['--status'])).toMatchObject({ status: 3, stdout: expect.stringContaining(`npm start -- --resume ${runId}`) })
-  expect(await run(['--cancel', runId])).toMatchObject({ status: 0, stdout: expect.stringContaining('\ncancelled: ') })
+  const { runId } = await invokeJob(
+    { databaseUrl: database.url, bucket },
+    { execute: true },
+    { timeLeft: () => 0 },
+  )
+  expect(await run(['--status'])).toMatchObject({
+    status: 3,
+    stdout: expect.stringContaining(`npm start -- --resume ${runId}`),
+  })
+  expect(await run(['--cancel', runId])).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining('\ncancelled: '),
+  })
 })
 
-test.skipIf(!hasTerminals)('a user whom the database refuses: complete with errors, status 2, and on a terminal who and why', async () => {
-  await database.sql.unsafe(`
+test.skipIf(!hasTerminals)(
+  'a user whom the database refuses: complete with errors, status 2, and on a terminal who and why',
+  async () => {
+    await database.sql.unsafe(`
     CREATE FUNCTION refuse_bob() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'bob is under review' USING ERRCODE = 'P0001'; END $$;
     CREATE TRIGGER refuse_bob BEFORE UPDATE ON kilocode_users FOR EACH ROW WHEN (old.id = 'bob') EXECUTE FUNCTION refuse_bob()`)
-  const { status, stdout } = await startOnTerminal(['--execute', '--yes'], { cwd, env: ownPlace(database.url, bucket) }).ended
-  expect(status).toBe(2)
-  const text = stdout.replaceAll('\r\n', '\n')
-  expect(text).toMatch(/\ncomplete_with_errors: every page is done, and 1 users? failed\n/)
-  expect(text).toMatch(/\nFailures\n {2}user {2}at +error {2}message\n {2}bob {3}apply {2}P0001 {2}bob is under review\n {2}See all: aws s3 cp s3:\/\/\S+errors\S+ - \| less\n/)
-})
+    const { status, stdout } = await startOnTerminal(['--execute', '--yes'], {
+      cwd,
+      env: ownPlace(database.url, bucket),
+    }).ended
+    expect(status).toBe(2)
+    const text = stdout.replaceAll('\r\n', '\n')
+    expect(text).toMatch(/\ncomplete_with_errors: every page is done, and 1 users? failed\n/)
+    expect(text).toMatch(
+      /\nFailures\n {2}user {2}at +error {2}message\n {2}bob {3}apply {2}P0001 {2}bob is under review\n {2}See all: aws s3 cp s3:\/\/\S+errors\S+ - \| less\n/,
+    )
+  },
+)

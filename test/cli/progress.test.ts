@@ -25,10 +25,14 @@ test('on a terminal one bar is drawn over and over, with rate, time left and dol
   expect(screen()).toEqual(['Execute …'])
   now += 2_000
   progress.show(cardAt(1_000, 4_000))
-  expect(screen()).toEqual(['Execute [##########------------------------------] 1,000/4,000 users, 500/s, 0:06 left, $1,314.51526 expired'])
+  expect(screen()).toEqual([
+    'Execute [##########------------------------------] 1,000/4,000 users, 500/s, 0:06 left, $1,314.51526 expired',
+  ])
   now += 2_000
   progress.show(cardAt(4_000, 4_000))
-  expect(screen()).toEqual(['Execute [########################################] 4,000/4,000 users, 1,000/s, $1,314.51526 expired'])
+  expect(screen()).toEqual([
+    'Execute [########################################] 4,000/4,000 users, 1,000/s, $1,314.51526 expired',
+  ])
   progress.end()
   expect(screen()).toEqual([''])
 })

@@ -14,7 +14,10 @@ const PROJECT = fileURLToPath(new URL('../../', import.meta.url))
  */
 function commandsIn(readme: string): { line: string; status: number }[] {
   const blocks = [...readme.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block)
-  const lines = blocks.join('').split('\n').filter((line) => line.startsWith('npm start'))
+  const lines = blocks
+    .join('')
+    .split('\n')
+    .filter((line) => line.startsWith('npm start'))
   return lines.map((line) => ({ line, status: Number(/# exits with (\d)/.exec(line)?.[1] ?? 0) }))
 }
 
@@ -22,14 +25,19 @@ let folder: string
 beforeAll(async () => {
   // The project as a fresh clone has it, with a sandbox of its own.
   folder = await mkdtemp(join(tmpdir(), 'credit-expiry-readme-'))
-  for (const name of ['bin', 'node_modules', 'package.json']) await symlink(join(PROJECT, name), join(folder, name))
+  for (const name of ['bin', 'node_modules', 'package.json'])
+    await symlink(join(PROJECT, name), join(folder, name))
 })
 afterAll(async () => rm(folder, { recursive: true }))
 
-function inShell(line: string): Promise<{ status: number | string | null | undefined; stdout: string; stderr: string }> {
+function inShell(
+  line: string,
+): Promise<{ status: number | string | null | undefined; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     const env = { PATH: process.env.PATH, HOME: folder, npm_config_update_notifier: 'false' }
-    execFile('sh', ['-c', line], { cwd: folder, env }, (error, stdout, stderr) => resolve({ status: error ? error.code : 0, stdout, stderr }))
+    execFile('sh', ['-c', line], { cwd: folder, env }, (error, stdout, stderr) =>
+      resolve({ status: error ? error.code : 0, stdout, stderr }),
+    )
   })
 }
 
@@ -38,7 +46,9 @@ test('the commands in the README do what they say', { timeout: 120_000 }, async 
   expect(commands.length).toBeGreaterThanOrEqual(2)
   const ids = { '<dry run id>': '', '<run id>': '' }
   for (const { line, status } of commands) {
-    const filled = line.replaceAll('<dry run id>', ids['<dry run id>']).replaceAll('<run id>', ids['<run id>'])
+    const filled = line
+      .replaceAll('<dry run id>', ids['<dry run id>'])
+      .replaceAll('<run id>', ids['<run id>'])
     const ended = await inShell(filled)
     expect({ line, ...ended }).toMatchObject({ line, status })
     ids['<dry run id>'] = /^Dry run (\S+)/m.exec(ended.stdout)?.[1] ?? ids['<dry run id>']

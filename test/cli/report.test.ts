@@ -62,10 +62,17 @@ test('without a next payload there is no next command', () => {
 })
 
 test('text from elsewhere cannot rewrite the terminal', () => {
-  expect(summary(cardWith({ why: 'stopped by \u001b[2J\r\n\u202eevil' }))).toContain('complete: stopped by ?[2J???evil\n')
+  expect(summary(cardWith({ why: 'stopped by \u001b[2J\r\n\u202eevil' }))).toContain(
+    'complete: stopped by ?[2J???evil\n',
+  )
 })
 
 test('amounts keep all their cents, and more where they have more', () => {
   expect(money([1_000_000, -2_500_000, 1, null])).toEqual(['$1.00    ', '-$2.50    ', '$0.000001', '–    '])
-  expect(table(money([1_000_000_000, 1]).map((amount) => [amount]), ['right'])).toEqual(['$1,000.00', '    $0.000001'])
+  expect(
+    table(
+      money([1_000_000_000, 1]).map((amount) => [amount]),
+      ['right'],
+    ),
+  ).toEqual(['$1,000.00', '    $0.000001'])
 })

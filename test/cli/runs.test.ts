@@ -18,7 +18,12 @@ const run = (given: Partial<ListedRun>): ListedRun => ({
 })
 
 test('the runs of a bucket stand under each other, amounts by their points', () => {
-  const rollback = run({ runId: '2026-11-22T07-00-00-000Z-rollback-aaaa', mode: 'rollback', expiredMicrodollars: -5_000_000, reason: 'a slip' })
+  const rollback = run({
+    runId: '2026-11-22T07-00-00-000Z-rollback-aaaa',
+    mode: 'rollback',
+    expiredMicrodollars: -5_000_000,
+    reason: 'a slip',
+  })
   expect(runsTable([rollback, run({})])).toBe(
     [
       'run                                     status    users       expired  asked by  reason',

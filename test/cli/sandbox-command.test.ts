@@ -44,12 +44,19 @@ test('a dry run in a new sandbox, then what each summary says to do next, and an
   expect(outcomes.filter((outcome) => outcome.includes('expired')).length).toBeGreaterThan(40)
 
   const shown = await next(executed)
-  expect(shown).toMatchObject({ status: 0, stdout: expect.stringMatching(/^Dry run of a rollback \S+\ncomplete: /) })
+  expect(shown).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^Dry run of a rollback \S+\ncomplete: /),
+  })
 
   const again = await run('--execute', '--json')
   expect(again.status).toBe(0)
   const card = exitCardSchema.parse(JSON.parse(again.stdout))
-  expect(card).toMatchObject({ mode: 'execute', status: 'complete', totals: { usersMatched: 60, usersCorrected: 0 } })
+  expect(card).toMatchObject({
+    mode: 'execute',
+    status: 'complete',
+    totals: { usersMatched: 60, usersCorrected: 0 },
+  })
   // A user whose row was too recent may have come of age in between.
   expect(card.totals.usersProcessed).toBeLessThanOrEqual(1)
 })
@@ -66,7 +73,9 @@ test('standard output holds the result and nothing else, whatever is said', asyn
 test('a refusal goes to standard error, with status 1, without a stack unless --debug', async () => {
   const refused = await run('--user-ids', 'nobody')
   expect(refused).toMatchObject({ status: 1, stdout: '' })
-  expect(refused.stderr).toContain('field "userIds": 1 of them are not internal users of these domains: nobody.')
+  expect(refused.stderr).toContain(
+    'field "userIds": 1 of them are not internal users of these domains: nobody.',
+  )
   expect(refused.stderr).not.toMatch(/^ +at /m)
   const debugged = await run('--user-ids', 'nobody', '--debug')
   expect(debugged.stderr).toMatch(/^ +at /m)
@@ -74,14 +83,23 @@ test('a refusal goes to standard error, with status 1, without a stack unless --
 })
 
 test('what the AWS SDK finds in the environment does not lead away from the sandbox', async () => {
-  const env = { AWS_PROFILE: 'production', AWS_SESSION_TOKEN: 'token', AWS_ENDPOINT_URL_S3: 'https://s3.example.com', AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'true' }
+  const env = {
+    AWS_PROFILE: 'production',
+    AWS_SESSION_TOKEN: 'token',
+    AWS_ENDPOINT_URL_S3: 'https://s3.example.com',
+    AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'true',
+  }
   expect(await start(['--json'], { cwd, env }).ended).toMatchObject({ status: 0 })
 })
 
 test('one command at a time', async () => {
   const sandbox = await openSandbox(join(cwd, '.sandbox'))
   try {
-    expect(await run()).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(`in use by process ${process.pid}`) })
+    expect(await run()).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringContaining(`in use by process ${process.pid}`),
+    })
   } finally {
     await sandbox.stop()
   }
@@ -93,14 +111,19 @@ test('--help is the result of a command without anything being started', async (
   expect(stdout).toContain('npm start -- --execute')
 })
 
-test.skipIf(!hasTerminals)('on a terminal: a bar, and tables of the largest changes, the corrections and the warnings', async () => {
-  await rm(join(cwd, '.sandbox'), { recursive: true, force: true })
-  const { status, stdout } = await startOnTerminal(['--execute'], { cwd }).ended
-  const text = stdout.replaceAll('\r\n', '\n')
-  expect(status).toBe(0)
-  expect(text).toContain('\r\u001b[KExecute [########')
-  expect(text).toContain('] 60/60 users, ')
-  expect(text).toMatch(/\nLargest changes, 10 of \d+\n {2}user +e-mail +balance before +free credit +other due +correction +balance after\n/)
-  expect(text).toMatch(/\nCorrections\n(.*\n)+? {2}See all: grep -F -e accounting_adjustment \.sandbox/)
-  expect(text).toMatch(/\nUsers with warnings\n(.*\n)+? {2}See all: grep -F /)
-})
+test.skipIf(!hasTerminals)(
+  'on a terminal: a bar, and tables of the largest changes, the corrections and the warnings',
+  async () => {
+    await rm(join(cwd, '.sandbox'), { recursive: true, force: true })
+    const { status, stdout } = await startOnTerminal(['--execute'], { cwd }).ended
+    const text = stdout.replaceAll('\r\n', '\n')
+    expect(status).toBe(0)
+    expect(text).toContain('\r\u001b[KExecute [########')
+    expect(text).toContain('] 60/60 users, ')
+    expect(text).toMatch(
+      /\nLargest changes, 10 of \d+\n {2}user +e-mail +balance before +free credit +other due +correction +balance after\n/,
+    )
+    expect(text).toMatch(/\nCorrections\n(.*\n)+? {2}See all: grep -F -e accounting_adjustment \.sandbox/)
+    expect(text).toMatch(/\nUsers with warnings\n(.*\n)+? {2}See all: grep -F /)
+  },
+)

@@ -23,8 +23,14 @@ test.each<[Record<string, unknown>, string]>([
   [{ execute: true, plan: DRY_RUN }, `npm start -- --execute --plan ${DRY_RUN}`],
   [{ resume: RUN }, `npm start -- --resume ${RUN}`],
   [{ rollback: RUN }, `npm start -- --rollback ${RUN}`],
-  [{ rollback: RUN, execute: true, reason: "that wasn't meant; $HOME stays" }, `npm start -- --rollback ${RUN} --execute --reason 'that wasn'\\''t meant; $HOME stays'`],
-  [{ execute: true, domains: ['kilo.ai'], userIds: ['a', 'oauth/google:1'], batchSize: 5 }, 'npm start -- --execute --domains kilo.ai --user-ids a,oauth/google:1 --batch-size 5'],
+  [
+    { rollback: RUN, execute: true, reason: "that wasn't meant; $HOME stays" },
+    `npm start -- --rollback ${RUN} --execute --reason 'that wasn'\\''t meant; $HOME stays'`,
+  ],
+  [
+    { execute: true, domains: ['kilo.ai'], userIds: ['a', 'oauth/google:1'], batchSize: 5 },
+    'npm start -- --execute --domains kilo.ai --user-ids a,oauth/google:1 --batch-size 5',
+  ],
 ])('%j is sent by a command line that a shell takes as meant', (payload, line) => {
   expect(commandFor(payload)).toBe(line)
   expect(readCommand(argumentsOf(line), {})).toMatchObject({ event: payload })

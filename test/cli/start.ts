@@ -21,15 +21,23 @@ export type Running = {
 }
 
 /** Starts the real command in `cwd`, with nothing of this process's environment but what it needs to run. */
-export function start(args: readonly string[], { cwd, env = {} }: { cwd: string; env?: Record<string, string> }): Running {
-  return running(spawn(process.execPath, [START, ...args], { cwd, env: { PATH: process.env.PATH, HOME: cwd, ...env } }))
+export function start(
+  args: readonly string[],
+  { cwd, env = {} }: { cwd: string; env?: Record<string, string> },
+): Running {
+  return running(
+    spawn(process.execPath, [START, ...args], { cwd, env: { PATH: process.env.PATH, HOME: cwd, ...env } }),
+  )
 }
 
 /** Whether commands can be given a terminal here: that takes util-linux's script. */
 export const hasTerminals = process.platform === 'linux' && existsSync('/usr/bin/script')
 
 /** The same with a terminal as standard input, output and error: what goes to either output is in `stdout`. */
-export function startOnTerminal(args: readonly string[], { cwd, env = {} }: { cwd: string; env?: Record<string, string> }): Running {
+export function startOnTerminal(
+  args: readonly string[],
+  { cwd, env = {} }: { cwd: string; env?: Record<string, string> },
+): Running {
   // In the shell's place: that would end with the signal itself, whatever the command makes of it.
   const words = ['exec', process.execPath, START, ...args].map(quoted)
   const options = { cwd, env: { PATH: process.env.PATH, HOME: cwd, TERM: 'xterm', ...env } }
@@ -56,7 +64,8 @@ function running(child: ChildProcessWithoutNullStreams): Running {
       look()
     })
     await Promise.race([found, ended])
-    if (!hasSaid(text)) throw new Error(`The command ended without saying "${text}": ${output.stdout}${output.stderr}`)
+    if (!hasSaid(text))
+      throw new Error(`The command ended without saying "${text}": ${output.stdout}${output.stderr}`)
   }
   return { child, said, type: (text) => void child.stdin.write(text), ended }
 }

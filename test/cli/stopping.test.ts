@@ -78,8 +78,14 @@ test('Ctrl-C finishes the pages in flight, gives the lease back, and says how to
 
   const rest = await run('--resume', card.runId, '--yes', '--json').ended
   expect(rest.status).toBe(0)
-  expect(exitCardSchema.parse(JSON.parse(rest.stdout))).toMatchObject({ runId: card.runId, status: 'complete', totals: { usersProcessed: USERS } })
-  const [closed] = await database.sql<{ count: number }[]>`SELECT count(*)::int AS count FROM credit_transactions WHERE credit_category = 'credits_expired'`
+  expect(exitCardSchema.parse(JSON.parse(rest.stdout))).toMatchObject({
+    runId: card.runId,
+    status: 'complete',
+    totals: { usersProcessed: USERS },
+  })
+  const [closed] = await database.sql<
+    { count: number }[]
+  >`SELECT count(*)::int AS count FROM credit_transactions WHERE credit_category = 'credits_expired'`
   expect(closed?.count).toBe(USERS)
 })
 
@@ -98,12 +104,18 @@ test('a second Ctrl-C stops hard, says what that means and when the lease lapses
   const { status, stdout, stderr } = await command.ended
   expect({ status, stdout }).toEqual({ status: 3, stdout: '' })
   const [runId = ''] = /\S+-execute-\w+/.exec(stderr.slice(stderr.indexOf('Stopped hard'))) ?? []
-  expect(stderr).toMatch(new RegExp(`Stopped hard\\. Pages in flight were cut off: .* Its lease lapses at \\S+Z\\. To go on: npm start -- --resume ${runId} --wait\n`))
+  expect(stderr).toMatch(
+    new RegExp(
+      `Stopped hard\\. Pages in flight were cut off: .* Its lease lapses at \\S+Z\\. To go on: npm start -- --resume ${runId} --wait\n`,
+    ),
+  )
   expect(await runState(runId)).toMatchObject({ lease: { epoch: 1 }, usersDone: 2 })
 
   const tooEarly = await run('--resume', runId, '--yes').ended
   expect(tooEarly.status).toBe(3)
-  expect(tooEarly.stdout).toMatch(/\nbusy: another invocation is at work on this run; its lease lapses at \S+Z\n/)
+  expect(tooEarly.stdout).toMatch(
+    /\nbusy: another invocation is at work on this run; its lease lapses at \S+Z\n/,
+  )
 })
 
 test('with --wait a command waits while somebody else is at work, and gives the card of the run they finish', async () => {
@@ -125,8 +137,21 @@ test('with --wait a command waits while somebody else is at work, and gives the 
 })
 
 test('one command repeats invocations until the run is closed', async () => {
-  s3.setHooks(bucket.bucket, duringPage2(async () => setTimeout(LONGER_THAN_AN_INVOCATION_OF_10_S_BEGINS_PAGES_MS)))
-  const { status, stdout } = await run('--execute', '--yes', '--json', '--batch-size', '1', '--concurrency', '1', '--invocation-seconds', '10').ended
+  s3.setHooks(
+    bucket.bucket,
+    duringPage2(async () => setTimeout(LONGER_THAN_AN_INVOCATION_OF_10_S_BEGINS_PAGES_MS)),
+  )
+  const { status, stdout } = await run(
+    '--execute',
+    '--yes',
+    '--json',
+    '--batch-size',
+    '1',
+    '--concurrency',
+    '1',
+    '--invocation-seconds',
+    '10',
+  ).ended
   expect(status).toBe(0)
   const card = exitCardSchema.parse(JSON.parse(stdout))
   expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: USERS } })
@@ -148,10 +173,16 @@ test('a Ctrl-C before the job has begun opens no run', async () => {
   expect((await keys(bucket)).filter((key) => key.includes('-execute-'))).toEqual([])
 })
 
-test.skipIf(!hasTerminals)('logs that cannot be read afterwards do not make a run that is done a failed one', async () => {
-  s3.setHooks(bucket.bucket, { before: ({ method, key }) => (method === 'GET' && key.startsWith('logs/') ? { status: 403, code: 'AccessDenied' } : undefined) })
-  const { status, stdout } = await startOnTerminal([], { cwd, env: ownPlace(database.url, bucket) }).ended
-  expect(status).toBe(0)
-  expect(stdout).toContain('The tables cannot be shown. Could not read logs/users/')
-  expect(stdout).toContain('npm start -- --execute --plan ')
-})
+test.skipIf(!hasTerminals)(
+  'logs that cannot be read afterwards do not make a run that is done a failed one',
+  async () => {
+    s3.setHooks(bucket.bucket, {
+      before: ({ method, key }) =>
+        method === 'GET' && key.startsWith('logs/') ? { status: 403, code: 'AccessDenied' } : undefined,
+    })
+    const { status, stdout } = await startOnTerminal([], { cwd, env: ownPlace(database.url, bucket) }).ended
+    expect(status).toBe(0)
+    expect(stdout).toContain('The tables cannot be shown. Could not read logs/users/')
+    expect(stdout).toContain('npm start -- --execute --plan ')
+  },
+)

@@ -20,7 +20,14 @@ export async function essence(trial: Trial): Promise<Json> {
     transactions: sorted(state.transactions.map((row) => neutral(withoutOwnId(row)))),
     userLines: sorted((await log('users')).map((line) => neutral({ ...line, recovered: undefined }))),
     mutations: sorted((await log('mutations')).map((line) => neutral(withoutNames(line)))),
-    errors: sorted((await log('errors')).map(({ user_id, stage, error, sqlstate }) => ({ user_id, stage, error, sqlstate }))),
+    errors: sorted(
+      (await log('errors')).map(({ user_id, stage, error, sqlstate }) => ({
+        user_id,
+        stage,
+        error,
+        sqlstate,
+      })),
+    ),
     status: card.status,
     totals: card.totals,
     ...(await leftOpen(trial)),
@@ -30,10 +37,16 @@ export async function essence(trial: Trial): Promise<Json> {
 /** Replaces the names of all runs of the bucket, and the ids of rows that they inserted: UUIDs of version 5. */
 async function neutralizer(bucket: TestBucket): Promise<(value: Json) => Json> {
   const files = (await keys(bucket, 'runs/')).filter((key) => key.endsWith('/run.json'))
-  const runs = (await Promise.all(files.map((key) => readJson(bucket, key)))) as { runId: string; instant: string }[]
+  const runs = (await Promise.all(files.map((key) => readJson(bucket, key)))) as {
+    runId: string
+    instant: string
+  }[]
   const steps = runs.map(({ runId, instant }) => neutralize(instant, runId))
   return (value) => {
-    const named = JSON.stringify(value).replace(/[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'INSERTED')
+    const named = JSON.stringify(value).replace(
+      /[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g,
+      'INSERTED',
+    )
     return steps.reduce((json, step) => step(json), JSON.parse(named) as Json)
   }
 }
@@ -52,20 +65,31 @@ function neutralize(instant: string, runId: string): (value: Json) => Json {
 }
 
 function withoutOwnId(row: Json): Json {
-  const inserted = row.credit_category === 'credits_expired' || row.credit_category === 'accounting_adjustment'
+  const inserted =
+    row.credit_category === 'credits_expired' || row.credit_category === 'accounting_adjustment'
   return inserted ? { ...row, id: 'INSERTED' } : row
 }
 
 /** What is undefined is not there any more once it is neutral. */
 function withoutNames({ row_id, after, ...line }: Json): Json {
   const inserted = String(line.type).endsWith('_insert')
-  return { ...line, attempt: undefined, row_id: inserted ? 'INSERTED' : row_id, after: inserted ? { ...(after as Json), id: 'INSERTED' } : after }
+  return {
+    ...line,
+    attempt: undefined,
+    row_id: inserted ? 'INSERTED' : row_id,
+    after: inserted ? { ...(after as Json), id: 'INSERTED' } : after,
+  }
 }
 
 async function leftOpen({ bucket, runId }: Trial): Promise<Json> {
-  const cursor = (await readJson(bucket, `state/${runId}/cursor.json`)) as { lease: unknown; finished: { from: number; to: number }[] }
+  const cursor = (await readJson(bucket, `state/${runId}/cursor.json`)) as {
+    lease: unknown
+    finished: { from: number; to: number }[]
+  }
   const writer = (await readJson(bucket, 'control/writer.json')) as { runId: unknown }
-  const manifest = (await readJson(bucket, `runs/${runId}/manifest.json`)) as { files: { key: string; sha256: string }[] }
+  const manifest = (await readJson(bucket, `runs/${runId}/manifest.json`)) as {
+    files: { key: string; sha256: string }[]
+  }
   const wrongHashes: string[] = []
   for (const { key, sha256 } of manifest.files) {
     const text = await readText(bucket, key)

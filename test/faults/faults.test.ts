@@ -46,19 +46,28 @@ describe.each(SAMPLES)('$name', (story, sample) => {
   })
 
   test('undisturbed, it does what the story is for', () => {
-    expect(undisturbed).toMatchObject({ lease: null, openRun: null, wrongHashes: [], ...EXPECTED[story.name] })
+    expect(undisturbed).toMatchObject({
+      lease: null,
+      openRun: null,
+      wrongHashes: [],
+      ...EXPECTED[story.name],
+    })
   })
 
-  test('disturbed at any call, and gone on with, it ends as if nothing had happened', { timeout: 7_200_000 }, async () => {
-    const faults = chosenFaults(story, calls, sample)
-    const differences: string[] = []
-    for (const fault of faults) {
-      const difference = await differenceOf(fault)
-      if (difference !== null) differences.push(difference)
-    }
-    process.stderr.write(`${story.name}: ${faults.length} faults tried over ${calls.length} calls\n`)
-    expect(differences).toEqual([])
-  })
+  test(
+    'disturbed at any call, and gone on with, it ends as if nothing had happened',
+    { timeout: 7_200_000 },
+    async () => {
+      const faults = chosenFaults(story, calls, sample)
+      const differences: string[] = []
+      for (const fault of faults) {
+        const difference = await differenceOf(fault)
+        if (difference !== null) differences.push(difference)
+      }
+      process.stderr.write(`${story.name}: ${faults.length} faults tried over ${calls.length} calls\n`)
+      expect(differences).toEqual([])
+    },
+  )
 
   async function differenceOf(fault: Fault): Promise<string | null> {
     let trial: Trial | null = null
@@ -76,10 +85,26 @@ describe.each(SAMPLES)('$name', (story, sample) => {
 })
 
 const EXPECTED: Record<string, object> = {
-  execute: { pages: 3, status: 'complete_with_errors', totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1, usersCorrected: 1 } },
-  rollback: { pages: 3, status: 'complete', totals: { usersMatched: 9, usersProcessed: 9, usersCorrected: 1 } },
-  cancel: { pages: 2, status: 'cancelled', totals: { usersMatched: 12, usersProcessed: 6, usersNotReached: 6 } },
-  restart: { pages: 3, status: 'complete_with_errors', totals: { usersMatched: 12, usersProcessed: 3, usersFailed: 1, usersCorrected: 0 } },
+  execute: {
+    pages: 3,
+    status: 'complete_with_errors',
+    totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1, usersCorrected: 1 },
+  },
+  rollback: {
+    pages: 3,
+    status: 'complete',
+    totals: { usersMatched: 9, usersProcessed: 9, usersCorrected: 1 },
+  },
+  cancel: {
+    pages: 2,
+    status: 'cancelled',
+    totals: { usersMatched: 12, usersProcessed: 6, usersNotReached: 6 },
+  },
+  restart: {
+    pages: 3,
+    status: 'complete_with_errors',
+    totals: { usersMatched: 12, usersProcessed: 3, usersFailed: 1, usersCorrected: 0 },
+  },
 }
 
 /** A retried call makes sense for S3 only, where the client itself sends a request again. */
@@ -87,12 +112,17 @@ function chosenFaults(story: Story, calls: readonly string[], sample: number): F
   const asked = process.env.FAULTS ?? ''
   const all = MODES.flatMap((mode) => calls.map((_, index): Fault => ({ at: index + 1, mode })))
   const [name, at, mode] = asked.split(':')
-  if (mode !== undefined) return all.filter((fault) => name === story.name && fault.at === Number(at) && fault.mode === mode)
-  if (asked === 'all' || asked === story.name) return all.filter((fault) => fault.mode !== 'lose-retried' || calls[fault.at - 1]?.startsWith('S3'))
+  if (mode !== undefined)
+    return all.filter((fault) => name === story.name && fault.at === Number(at) && fault.mode === mode)
+  if (asked === 'all' || asked === story.name)
+    return all.filter((fault) => fault.mode !== 'lose-retried' || calls[fault.at - 1]?.startsWith('S3'))
   if (asked !== '') return []
   const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 1_000_000)
   process.stderr.write(`FAULTS_SEED=${seed}\n`)
-  return Array.from({ length: sample }, (_, index) => all[Math.floor(random(seed + index) * all.length)] ?? { at: 1, mode: 'fail' })
+  return Array.from(
+    { length: sample },
+    (_, index) => all[Math.floor(random(seed + index) * all.length)] ?? { at: 1, mode: 'fail' },
+  )
 }
 
 /** A number from 0 to 1 out of a seed (mulberry32's step). */

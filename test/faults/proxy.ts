@@ -71,7 +71,9 @@ function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fat
     const waits = type === '' || type === 'S' || type === 'H' || type === 'Q'
     batch.push(bytes)
     if (QUEUED.has(type)) return
-    const fate = waits ? await decide({ what: `database: ${type === '' ? 'connect' : statement}`, previous }) : 'pass'
+    const fate = waits
+      ? await decide({ what: `database: ${type === '' ? 'connect' : statement}`, previous })
+      : 'pass'
     if (fate === 'fail') return cutBoth()
     if (fate === 'lose') loseAt = type === 'H' ? DESCRIBED : new Set([READY])
     upstream.write(Buffer.concat(batch))

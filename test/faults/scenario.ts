@@ -49,15 +49,28 @@ export async function buildScenario(sql: Sql): Promise<void> {
   await grant(2)
   await user(3, 3, 30)
   await grant(3)
-  await grant(3, { is_free: false, amount_microdollars: 20 * USD, expiry_date: '2026-01-01T00:00:00.000123Z', credit_category: null })
+  await grant(3, {
+    is_free: false,
+    amount_microdollars: 20 * USD,
+    expiry_date: '2026-01-01T00:00:00.000123Z',
+    credit_category: null,
+  })
   await user(4, 4, 20)
   await grant(4, { expiry_date: '2999-01-01T00:00:00.000456Z', expiration_baseline_microdollars_used: 0 })
-  await grant(4, { is_free: false, expiry_date: '2999-02-01T00:00:00.000789Z', expiration_baseline_microdollars_used: 0 })
+  await grant(4, {
+    is_free: false,
+    expiry_date: '2999-02-01T00:00:00.000789Z',
+    expiration_baseline_microdollars_used: 0,
+  })
   await user(6, 0, 0)
   await grant(6)
   await user(8)
   await grant(8)
-  await grant(8, { amount_microdollars: -1 * USD, credit_category: 'orb_credit_voided', description: 'Voided' })
+  await grant(8, {
+    amount_microdollars: -1 * USD,
+    credit_category: 'orb_credit_voided',
+    description: 'Voided',
+  })
   await user(12)
   // Somebody else's row links to a grant of user 11: the database alone knows.
   const taken = await grant(11)

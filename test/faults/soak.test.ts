@@ -75,7 +75,9 @@ async function oldGrants(round: number): Promise<void> {
 
 async function totals(): Promise<Map<string, bigint>> {
   await sql`CREATE TABLE known_rows AS SELECT id FROM credit_transactions`
-  const rows = await sql<{ id: string; total: string }[]>`SELECT id, total_microdollars_acquired AS total FROM kilocode_users`
+  const rows = await sql<
+    { id: string; total: string }[]
+  >`SELECT id, total_microdollars_acquired AS total FROM kilocode_users`
   return new Map(rows.map(({ id, total }) => [id, BigInt(total)]))
 }
 
@@ -95,13 +97,24 @@ type Happening = (userId: string, dice: () => number) => Promise<unknown>
 const usage: Happening = (userId, dice) =>
   application`UPDATE kilocode_users SET microdollars_used = microdollars_used + ${Math.floor(dice() * 50_000)} WHERE id = ${userId}`
 
-const addToTotal = (on: Sql | postgres.TransactionSql, userId: string, amount: number, expiry: string | null) => on`
+const addToTotal = (
+  on: Sql | postgres.TransactionSql,
+  userId: string,
+  amount: number,
+  expiry: string | null,
+) => on`
   UPDATE kilocode_users
   SET total_microdollars_acquired = total_microdollars_acquired + ${amount},
     next_credit_expiration_at = least(next_credit_expiration_at, ${expiry}::text::timestamptz), updated_at = now()
   WHERE id = ${userId}`
 
-const insertCredit = (on: Sql | postgres.TransactionSql, userId: string, amount: number, isFree: boolean, expiry: string | null) => on`
+const insertCredit = (
+  on: Sql | postgres.TransactionSql,
+  userId: string,
+  amount: number,
+  isFree: boolean,
+  expiry: string | null,
+) => on`
   INSERT INTO credit_transactions (kilo_user_id, amount_microdollars, is_free, expiry_date, expiration_baseline_microdollars_used, original_baseline_microdollars_used)
   SELECT id, ${amount}, ${isFree}, ${expiry}::text::timestamptz, CASE WHEN ${expiry}::text IS NOT NULL THEN microdollars_used END, microdollars_used
   FROM kilocode_users WHERE id = ${userId}`
@@ -118,13 +131,15 @@ const grantInTwoCommits: Happening = async (userId, dice) => {
   await addToTotal(application, userId, amount, expiry)
 }
 
-const inOneCommit = (signed: (dice: () => number) => number, isFree: boolean): Happening => async (userId, dice) => {
-  const [amount, expiry] = [signed(dice), isFree ? expirySoon(dice) : null]
-  await application.begin(async (tx) => {
-    await insertCredit(tx, userId, amount, isFree, amount > 0 ? expiry : null)
-    await addToTotal(tx, userId, amount, amount > 0 ? expiry : null)
-  })
-}
+const inOneCommit =
+  (signed: (dice: () => number) => number, isFree: boolean): Happening =>
+  async (userId, dice) => {
+    const [amount, expiry] = [signed(dice), isFree ? expirySoon(dice) : null]
+    await application.begin(async (tx) => {
+      await insertCredit(tx, userId, amount, isFree, amount > 0 ? expiry : null)
+      await addToTotal(tx, userId, amount, amount > 0 ? expiry : null)
+    })
+  }
 const grantInOneCommit = inOneCommit((dice) => Math.ceil(dice() * 5) * USD, true)
 const topUp = inOneCommit((dice) => Math.ceil(dice() * 20) * USD, false)
 const clawback = inOneCommit((dice) => -Math.ceil(dice() * 6) * USD, false)
@@ -136,7 +151,12 @@ const production: Happening = (userId) =>
   })
 
 /** Goes on until the round is over, with `pauseMs` at most between two. Returns how many there were. */
-async function keepHappening(happening: Happening, seed: number, until: number, pauseMs: number): Promise<number> {
+async function keepHappening(
+  happening: Happening,
+  seed: number,
+  until: number,
+  pauseMs: number,
+): Promise<number> {
   const dice = random(seed)
   let times = 0
   for (; Date.now() < until; times++) {
@@ -147,8 +167,15 @@ async function keepHappening(happening: Happening, seed: number, until: number, 
 }
 
 async function execute(minimumAge: number): Promise<ExitCard> {
-  const env = { MIN_GRANT_AGE_SECONDS: String(minimumAge), LIMIT_CORRECTIONS_USD: '1000000', LIMIT_GRANTS: '1000000' }
-  return invokeJob({ databaseUrl: database.url, bucket, env }, { execute: true, batchSize: 150, concurrency: 3 })
+  const env = {
+    MIN_GRANT_AGE_SECONDS: String(minimumAge),
+    LIMIT_CORRECTIONS_USD: '1000000',
+    LIMIT_GRANTS: '1000000',
+  }
+  return invokeJob(
+    { databaseUrl: database.url, bucket, env },
+    { execute: true, batchSize: 150, concurrency: 3 },
+  )
 }
 
 async function executeTwice(minimumAge: number, until: number): Promise<ExitCard[]> {
@@ -158,52 +185,56 @@ async function executeTwice(minimumAge: number, until: number): Promise<ExitCard
   return cards
 }
 
-test('everybody at once: the money adds up, nobody is closed twice, nobody is processed below zero, and the logs are true', { timeout: 300_000 }, async () => {
-  const closed = new Set<string>()
-  const sums = { happenings: 0, processed: 0, tooRecent: 0, failed: 0, busy: 0, runs: 0 }
-  for (let round = 0; round < ROUNDS; round++) {
-    if (round > 0) await oldGrants(round)
-    // Between a grant's two commits only its age protects it: without that, a grant comes in one.
-    const minimumAge = round % 2 === 0 ? 60 : 0
-    const until = Date.now() + ROUND_MS
-    const seed = SEED + round * 100
-    const [cards, ...times] = await Promise.all([
-      executeTwice(minimumAge, until),
-      keepHappening(usage, seed + 1, until, 0),
-      keepHappening(usage, seed + 2, until, 2),
-      keepHappening(minimumAge > 0 ? grantInTwoCommits : grantInOneCommit, seed + 3, until, 30),
-      keepHappening(topUp, seed + 4, until, 60),
-      keepHappening(clawback, seed + 5, until, 60),
-      keepHappening(production, seed + 6, until, 2),
-      keepHappening(production, seed + 7, until, 2),
-    ])
-    for (const { status, runId, totals: counted } of cards) {
-      expect(['complete', 'complete_with_errors', 'busy']).toContain(status)
-      if (status === 'busy') sums.busy += 1
-      if (status === 'busy' || closed.has(runId)) continue
-      closed.add(runId)
-      sums.runs += 1
-      sums.processed += counted.usersProcessed
-      sums.tooRecent += counted.outcomes.too_recent ?? 0
-      sums.failed += counted.usersFailed
+test(
+  'everybody at once: the money adds up, nobody is closed twice, nobody is processed below zero, and the logs are true',
+  { timeout: 300_000 },
+  async () => {
+    const closed = new Set<string>()
+    const sums = { happenings: 0, processed: 0, tooRecent: 0, failed: 0, busy: 0, runs: 0 }
+    for (let round = 0; round < ROUNDS; round++) {
+      if (round > 0) await oldGrants(round)
+      // Between a grant's two commits only its age protects it: without that, a grant comes in one.
+      const minimumAge = round % 2 === 0 ? 60 : 0
+      const until = Date.now() + ROUND_MS
+      const seed = SEED + round * 100
+      const [cards, ...times] = await Promise.all([
+        executeTwice(minimumAge, until),
+        keepHappening(usage, seed + 1, until, 0),
+        keepHappening(usage, seed + 2, until, 2),
+        keepHappening(minimumAge > 0 ? grantInTwoCommits : grantInOneCommit, seed + 3, until, 30),
+        keepHappening(topUp, seed + 4, until, 60),
+        keepHappening(clawback, seed + 5, until, 60),
+        keepHappening(production, seed + 6, until, 2),
+        keepHappening(production, seed + 7, until, 2),
+      ])
+      for (const { status, runId, totals: counted } of cards) {
+        expect(['complete', 'complete_with_errors', 'busy']).toContain(status)
+        if (status === 'busy') sums.busy += 1
+        if (status === 'busy' || closed.has(runId)) continue
+        closed.add(runId)
+        sums.runs += 1
+        sums.processed += counted.usersProcessed
+        sums.tooRecent += counted.outcomes.too_recent ?? 0
+        sums.failed += counted.usersFailed
+      }
+      sums.happenings += times.reduce((all, one) => all + one, 0)
     }
-    sums.happenings += times.reduce((all, one) => all + one, 0)
-  }
-  process.stderr.write(`soak: ${JSON.stringify(sums)}\n`)
-  expect(sums.processed).toBeGreaterThan(USERS / 2)
-  expect(sums.tooRecent).toBeGreaterThan(0)
-  expect(sums.failed).toBe(0)
+    process.stderr.write(`soak: ${JSON.stringify(sums)}\n`)
+    expect(sums.processed).toBeGreaterThan(USERS / 2)
+    expect(sums.tooRecent).toBeGreaterThan(0)
+    expect(sums.failed).toBe(0)
 
-  await expectTotalsToFollowRows()
-  const twice = await sql`
+    await expectTotalsToFollowRows()
+    const twice = await sql`
     SELECT original_transaction_id FROM credit_transactions
     WHERE credit_category IN ('credits_expired', 'orb_credit_expired', 'orb_credit_voided') GROUP BY 1 HAVING count(*) > 1 AND original_transaction_id IS NOT NULL`
-  expect([...twice]).toEqual([])
-  const below = (await commitsOf(sql)).filter(({ used, acquired }) => acquired < used)
-  expect(below).toEqual([])
-  const { database: noted, logs } = await auditAndLogs(sql, bucket, [...closed])
-  expect(logs).toEqual(noted)
-})
+    expect([...twice]).toEqual([])
+    const below = (await commitsOf(sql)).filter(({ used, acquired }) => acquired < used)
+    expect(below).toEqual([])
+    const { database: noted, logs } = await auditAndLogs(sql, bucket, [...closed])
+    expect(logs).toEqual(noted)
+  },
+)
 
 async function expectTotalsToFollowRows(): Promise<void> {
   const rows = await sql<{ id: string; total: string; inserted: string }[]>`
@@ -211,6 +242,8 @@ async function expectTotalsToFollowRows(): Promise<void> {
       coalesce((SELECT sum(amount_microdollars) FROM credit_transactions t
         WHERE t.kilo_user_id = u.id AND NOT EXISTS (SELECT FROM known_rows k WHERE k.id = t.id)), 0) AS inserted
     FROM kilocode_users u`
-  const wrong = rows.filter(({ id, total, inserted }) => BigInt(total) - (initial.get(id) ?? 0n) !== BigInt(inserted))
+  const wrong = rows.filter(
+    ({ id, total, inserted }) => BigInt(total) - (initial.get(id) ?? 0n) !== BigInt(inserted),
+  )
   expect(wrong).toEqual([])
 }

@@ -47,7 +47,11 @@ export type Place = {
 const PAST_EVERY_LEASE = '1 hour'
 
 /** Makes a copy of a template (which has the clock of buildScenario), an empty bucket, and the proxy. */
-export async function openPlace(template: string, s3: S3Server, decide: (trip: RoundTrip) => Fate | Promise<Fate>): Promise<Place> {
+export async function openPlace(
+  template: string,
+  s3: S3Server,
+  decide: (trip: RoundTrip) => Fate | Promise<Fate>,
+): Promise<Place> {
   const database = await freshDatabase(template)
   await letClockHold(database.sql)
   const bucket = await freshBucket(s3.endpoint)

@@ -11,7 +11,18 @@ import { dump, freshDatabase } from '../support/ledger.ts'
 import { essence } from './compare.ts'
 import type { Fate, RoundTrip } from './proxy.ts'
 import { buildScenario } from './scenario.ts'
-import { countIntents, gate, type Gate, goOnUntilClosed, isCommitOfApply, isOutcome, isWrite, openPlace, openRun, type Place } from './stall.ts'
+import {
+  countIntents,
+  gate,
+  type Gate,
+  goOnUntilClosed,
+  isCommitOfApply,
+  isOutcome,
+  isWrite,
+  openPlace,
+  openRun,
+  type Place,
+} from './stall.ts'
 
 /**
  * A holder stalls at one step of its first page, its lease lapses, others finish the run, and then it wakes. Real
@@ -64,8 +75,17 @@ async function placeWith(hold: (trip: RoundTrip) => Promise<void>): Promise<Plac
   return place
 }
 
-async function essenceOf({ sql, bucket }: Place, card: Parameters<typeof essence>[0]['card']): Promise<unknown> {
-  return essence({ database: { sql, url: '', drop: async () => {} }, bucket, runId: card.runId, card, calls: [] })
+async function essenceOf(
+  { sql, bucket }: Place,
+  card: Parameters<typeof essence>[0]['card'],
+): Promise<unknown> {
+  return essence({
+    database: { sql, url: '', drop: async () => {} },
+    bucket,
+    runId: card.runId,
+    card,
+    calls: [],
+  })
 }
 
 /** One winner per user, nothing twice, nothing lost: as undisturbed, and the log is what the database noted. */
@@ -75,8 +95,15 @@ async function expectAsUndisturbed(place: Place, card: Parameters<typeof essence
   expect(logs).toEqual(database)
 }
 
-function holdRequests(place: Place, held: Gate, which: (request: S3Request) => boolean, when: 'before' | 'after'): void {
-  s3.setHooks(place.bucket.bucket, { [when]: async (request: S3Request) => (which(request) ? held.hold() : undefined) })
+function holdRequests(
+  place: Place,
+  held: Gate,
+  which: (request: S3Request) => boolean,
+  when: 'before' | 'after',
+): void {
+  s3.setHooks(place.bucket.bucket, {
+    [when]: async (request: S3Request) => (which(request) ? held.hold() : undefined),
+  })
 }
 
 const isCursorWrite = ({ method, key }: S3Request) => method === 'PUT' && key.endsWith('cursor.json')
@@ -86,32 +113,50 @@ const unlocked: [string, (place: Place, held: Gate) => void][] = [
   ['with its intent written', (place, held) => holdRequests(place, held, isIntent, 'after')],
   ['with its intent on its way', (place, held) => holdRequests(place, held, isIntent, 'before')],
   ['committed, before its outcome', (place, held) => holdRequests(place, held, isOutcome, 'before')],
-  ['with its outcome stored, before its cursor', (place, held) => {
-    let writes = 0
-    holdRequests(place, held, (request) => isCursorWrite(request) && ++writes === 2, 'before')
-  }],
-  ['with its cursor written, before it heard of it', (place, held) => {
-    let writes = 0
-    holdRequests(place, held, (request) => isCursorWrite(request) && ++writes === 2, 'after')
-  }],
-  ['while it stores its last card', (place, held) => holdRequests(place, held, ({ method, key }) => method === 'PUT' && key.endsWith('summary.json'), 'before')],
+  [
+    'with its outcome stored, before its cursor',
+    (place, held) => {
+      let writes = 0
+      holdRequests(place, held, (request) => isCursorWrite(request) && ++writes === 2, 'before')
+    },
+  ],
+  [
+    'with its cursor written, before it heard of it',
+    (place, held) => {
+      let writes = 0
+      holdRequests(place, held, (request) => isCursorWrite(request) && ++writes === 2, 'after')
+    },
+  ],
+  [
+    'while it stores its last card',
+    (place, held) =>
+      holdRequests(
+        place,
+        held,
+        ({ method, key }) => method === 'PUT' && key.endsWith('summary.json'),
+        'before',
+      ),
+  ],
 ]
 
-test.concurrent.each(unlocked)('a holder that stalls %s: the others finish, and it wakes to nothing', async (_where, stall) => {
-  const held = gate()
-  const place = await placeWith(() => Promise.resolve())
-  stall(place, held)
-  const first = place.disturbed(EVENT)
-  await held.reached
-  const card = await goOnUntilClosed(place)
-  await expectAsUndisturbed(place, card)
-  const before = { ledger: await dump(place.sql), keys: await keys(place.bucket, 'logs/') }
+test.concurrent.each(unlocked)(
+  'a holder that stalls %s: the others finish, and it wakes to nothing',
+  async (_where, stall) => {
+    const held = gate()
+    const place = await placeWith(() => Promise.resolve())
+    stall(place, held)
+    const first = place.disturbed(EVENT)
+    await held.reached
+    const card = await goOnUntilClosed(place)
+    await expectAsUndisturbed(place, card)
+    const before = { ledger: await dump(place.sql), keys: await keys(place.bucket, 'logs/') }
 
-  held.open()
-  expect(await first).toMatchObject({ status: 'busy' })
-  expect({ ledger: await dump(place.sql), keys: await keys(place.bucket, 'logs/') }).toEqual(before)
-  await expectAsUndisturbed(place, card)
-})
+    held.open()
+    expect(await first).toMatchObject({ status: 'busy' })
+    expect({ ledger: await dump(place.sql), keys: await keys(place.bucket, 'logs/') }).toEqual(before)
+    await expectAsUndisturbed(place, card)
+  },
+)
 
 /** Steps with users locked: who comes next can only wait, until the stalled transaction has come to its end. */
 const locked: [string, (trip: RoundTrip) => boolean][] = [
@@ -119,20 +164,23 @@ const locked: [string, (trip: RoundTrip) => boolean][] = [
   ['before its COMMIT, after the check', isCommitOfApply],
 ]
 
-test.concurrent.each(locked)('a holder that stalls %s: the server ends its transaction, the others finish, it wakes to nothing', async (_where, which) => {
-  const held = gate()
-  const place = await placeWith(async (trip) => (which(trip) ? held.hold() : undefined))
-  const first = place.disturbed(EVENT)
-  await held.reached
-  await expectOthersToWait(place)
+test.concurrent.each(locked)(
+  'a holder that stalls %s: the server ends its transaction, the others finish, it wakes to nothing',
+  async (_where, which) => {
+    const held = gate()
+    const place = await placeWith(async (trip) => (which(trip) ? held.hold() : undefined))
+    const first = place.disturbed(EVENT)
+    await held.reached
+    await expectOthersToWait(place)
 
-  await place.endDisturbed()
-  const card = await goOnUntilClosed(place)
-  await expectAsUndisturbed(place, card)
-  held.open()
-  expect(await first).toMatchObject({ status: 'busy' })
-  await expectAsUndisturbed(place, card)
-})
+    await place.endDisturbed()
+    const card = await goOnUntilClosed(place)
+    await expectAsUndisturbed(place, card)
+    held.open()
+    expect(await first).toMatchObject({ status: 'busy' })
+    await expectAsUndisturbed(place, card)
+  },
+)
 
 test.concurrent.each(locked)('a holder that stalls %s and wakes while others wait', async (_where, which) => {
   const held = gate()
@@ -161,7 +209,8 @@ test.concurrent('a holder whose COMMIT is in flight: it lands late, and is found
 
 async function untilInCommit({ sql }: Place): Promise<void> {
   for (let seen = false; !seen; await pause(10)) {
-    const rows = await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'credit-expiry' AND wait_event = 'PgSleep'`
+    const rows =
+      await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'credit-expiry' AND wait_event = 'PgSleep'`
     seen = rows.length > 0
   }
 }
@@ -172,9 +221,16 @@ async function expectOthersToWait(place: Place): Promise<void> {
   await place.later()
   const intents = await countIntents(place, runId)
   const second = await place.direct({ resume: runId })
-  expect(second).toMatchObject({ status: 'incomplete', why: expect.stringContaining('locked'), totals: { usersFailed: 0, usersProcessed: 0 } })
+  expect(second).toMatchObject({
+    status: 'incomplete',
+    why: expect.stringContaining('locked'),
+    totals: { usersFailed: 0, usersProcessed: 0 },
+  })
   expect(await countIntents(place, runId)).toBe(intents)
-  expect(await readJson(place.bucket, `state/${runId}/cursor.json`)).toMatchObject({ lease: { epoch: 2 }, finished: [] })
+  expect(await readJson(place.bucket, `state/${runId}/cursor.json`)).toMatchObject({
+    lease: { epoch: 2 },
+    finished: [],
+  })
 }
 
 test.concurrent('a holder that wakes while another one stores the last card: its own is no obstacle', async () => {
@@ -221,9 +277,13 @@ test.concurrent('a process that is stopped whole, and goes on after the others h
       stopped.resolve()
     },
   })
-  const child = spawn(process.execPath, [script, JSON.stringify({ databaseUrl: place.url, endpoint, bucket, env: {} }), JSON.stringify(EVENT)], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
+  const child = spawn(
+    process.execPath,
+    [script, JSON.stringify({ databaseUrl: place.url, endpoint, bucket, env: {} }), JSON.stringify(EVENT)],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  )
   const said = text(child.stdout)
   await stopped.promise
   s3.setHooks(bucket, undefined)

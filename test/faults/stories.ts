@@ -14,7 +14,11 @@ export type Story = {
 const SIZES = { batchSize: BATCH_SIZE, concurrency: 3 }
 
 /** A run of its own. */
-export const EXECUTE: Story = { name: 'execute', spends: true, prepare: async () => ({ execute: true, ...SIZES }) }
+export const EXECUTE: Story = {
+  name: 'execute',
+  spends: true,
+  prepare: async () => ({ execute: true, ...SIZES }),
+}
 
 /** A run that is taken back. */
 export const ROLLBACK: Story = {
@@ -27,7 +31,11 @@ export const ROLLBACK: Story = {
 }
 
 /** A run whose holder died once a page was committed and before its outcome was stored: there is something to settle. */
-export const CANCEL: Story = { name: 'cancel', spends: false, prepare: async (place, s3) => ({ cancel: await diedOnItsSecondPage(place, s3) }) }
+export const CANCEL: Story = {
+  name: 'cancel',
+  spends: false,
+  prepare: async (place, s3) => ({ cancel: await diedOnItsSecondPage(place, s3) }),
+}
 export const RESTART: Story = {
   name: 'restart',
   spends: true,
@@ -36,7 +44,10 @@ export const RESTART: Story = {
 
 export const STORIES: readonly Story[] = [EXECUTE, ROLLBACK, CANCEL, RESTART]
 
-async function diedOnItsSecondPage(place: JobPlace & { readonly bucket: TestBucket }, s3: S3Server): Promise<string> {
+async function diedOnItsSecondPage(
+  place: JobPlace & { readonly bucket: TestBucket },
+  s3: S3Server,
+): Promise<string> {
   let dead = false
   s3.setHooks(place.bucket.bucket, {
     before: ({ method, key }) => {
@@ -45,7 +56,10 @@ async function diedOnItsSecondPage(place: JobPlace & { readonly bucket: TestBuck
     },
   })
   const env = { ...place.env, AWS_MAX_ATTEMPTS: '1' }
-  const end = await invokeJob({ ...place, env }, { execute: true, batchSize: BATCH_SIZE, concurrency: 1 }).catch((error: unknown) => error)
+  const end = await invokeJob(
+    { ...place, env },
+    { execute: true, batchSize: BATCH_SIZE, concurrency: 1 },
+  ).catch((error: unknown) => error)
   s3.setHooks(place.bucket.bucket, undefined)
   if (!(end instanceof Error)) throw new Error('The invocation that was to die did not.')
   const { runId } = (await readJson(place.bucket, 'control/writer.json')) as { runId: string }

@@ -34,7 +34,12 @@ const RESUMES = 6
  * Runs a story with one fault in the invocation that it is about, and then, with the clock set forward past every
  * lease, goes on with it until it is closed.
  */
-export async function runTrial(template: string, s3: S3Server, fault: Fault | null, story: Story = EXECUTE): Promise<Trial> {
+export async function runTrial(
+  template: string,
+  s3: S3Server,
+  fault: Fault | null,
+  story: Story = EXECUTE,
+): Promise<Trial> {
   const database = await freshDatabase(template)
   const bucket = await freshBucket(s3.endpoint)
   const event = await story.prepare({ databaseUrl: database.url, bucket }, s3)
@@ -95,7 +100,11 @@ async function runIdsOf(bucket: TestBucket): Promise<Set<string | undefined>> {
   return new Set((await keys(bucket, 'runs/')).map((key) => key.split('/')[1]))
 }
 
-type Clock = { readonly now: () => Date; readonly aheadMs: () => number; readonly goForward: () => Promise<void> }
+type Clock = {
+  readonly now: () => Date
+  readonly aheadMs: () => number
+  readonly goForward: () => Promise<void>
+}
 
 /** The scenario's clock, of the database and of the job's machine: it goes forward past every lease. */
 async function clockOf({ sql }: Trial['database']): Promise<Clock> {
@@ -115,7 +124,12 @@ async function clockOf({ sql }: Trial['database']): Promise<Clock> {
   }
 }
 
-async function runInChild(place: JobPlace, event: object, aheadMs: number, child: { process: ChildProcess | null }): Promise<void> {
+async function runInChild(
+  place: JobPlace,
+  event: object,
+  aheadMs: number,
+  child: { process: ChildProcess | null },
+): Promise<void> {
   const script = fileURLToPath(new URL('child.ts', import.meta.url))
   const { endpoint, bucket } = place.bucket
   const where = JSON.stringify({ databaseUrl: place.databaseUrl, endpoint, bucket, env: place.env, aheadMs })
@@ -131,9 +145,14 @@ async function goOnUntilClosed(
   earlier: ReadonlySet<string | undefined>,
 ): Promise<{ runId: string; card: ExitCard }> {
   const { bucket } = place
-  const written = (await keys(bucket, 'control/writer.json')).length > 0 ? await readJson(bucket, 'control/writer.json') : null
+  const written =
+    (await keys(bucket, 'control/writer.json')).length > 0
+      ? await readJson(bucket, 'control/writer.json')
+      : null
   const open = (written as { runId: string | null } | null)?.runId ?? undefined
-  const closed = (await keys(bucket, 'runs/')).filter((key) => key.endsWith('/manifest.json')).map((key) => key.split('/')[1])
+  const closed = (await keys(bucket, 'runs/'))
+    .filter((key) => key.endsWith('/manifest.json'))
+    .map((key) => key.split('/')[1])
   // A run that was prepared but not opened leaves its files behind; the same payload then opens another one.
   const runId = [open, ...closed].find((id) => id !== undefined && !earlier.has(id))
   let event: object = runId === undefined ? asked : { resume: runId }

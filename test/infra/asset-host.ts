@@ -40,7 +40,10 @@ process.on('message', (event) => {
   )
 })
 
-process.send?.({ loaded: true, strangers: ['zod', 'postgres', '@aws-sdk/client-s3', '@middy/core'].filter(isReachable) })
+process.send?.({
+  loaded: true,
+  strangers: ['zod', 'postgres', '@aws-sdk/client-s3', '@middy/core'].filter(isReachable),
+})
 
 function isReachable(name: string): boolean {
   try {

@@ -10,7 +10,11 @@ import { Template } from 'aws-cdk-lib/assertions'
 import { LEAST, onlyOf, stackWith } from './synthesized.ts'
 
 /** The synthesized asset in a folder of its own, outside this repository, and what becomes of both. */
-export type Asset = { readonly dir: string; readonly environment: Record<string, string>; readonly remove: () => Promise<void> }
+export type Asset = {
+  readonly dir: string
+  readonly environment: Record<string, string>
+  readonly remove: () => Promise<void>
+}
 
 /** Synthesizes with the bundle, and copies the function's asset to a place from where no node_modules can be reached. */
 export async function synthesizeAsset(): Promise<Asset> {
@@ -18,7 +22,8 @@ export async function synthesizeAsset(): Promise<Asset> {
   const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-asset-'))
   const { app, stack } = stackWith(LEAST, { outdir, bundle: true })
   app.synth()
-  const { Code, Environment, Handler } = onlyOf(Template.fromStack(stack), 'AWS::Lambda::Function').Properties as {
+  const { Code, Environment, Handler } = onlyOf(Template.fromStack(stack), 'AWS::Lambda::Function')
+    .Properties as {
     Code: { S3Key: string }
     Environment: { Variables: Record<string, string> }
     Handler: string
@@ -32,7 +37,10 @@ export async function synthesizeAsset(): Promise<Asset> {
   return { dir, environment: Environment.Variables, remove }
 }
 
-export type Answer = { readonly card?: unknown; readonly error?: { readonly name: string; readonly message: string } }
+export type Answer = {
+  readonly card?: unknown
+  readonly error?: { readonly name: string; readonly message: string }
+}
 
 /** A process that has loaded the asset as Lambda does. */
 export type AssetProcess = {
@@ -45,7 +53,13 @@ export type AssetProcess = {
 
 /** Starts Node on the asset, with this environment and nothing else. */
 export async function startAsset({ dir }: Asset, env: Record<string, string>): Promise<AssetProcess> {
-  const child = fork(join(dir, 'host.ts'), [], { cwd: dir, env, execPath: process.execPath, execArgv: [], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  const child = fork(join(dir, 'host.ts'), [], {
+    cwd: dir,
+    env,
+    execPath: process.execPath,
+    execArgv: [],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
   const output: Buffer[] = []
   const errors: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => output.push(chunk))
@@ -93,7 +107,14 @@ export async function startSecrets(secret: string): Promise<{ endpoint: string; 
   const server: Server = createServer((request, response) => {
     request.resume()
     response.setHeader('content-type', 'application/x-amz-json-1.1')
-    response.end(JSON.stringify({ ARN: LEAST.databaseSecretArn, Name: 'ledger', SecretString: secret, VersionStages: ['AWSCURRENT'] }))
+    response.end(
+      JSON.stringify({
+        ARN: LEAST.databaseSecretArn,
+        Name: 'ledger',
+        SecretString: secret,
+        VersionStages: ['AWSCURRENT'],
+      }),
+    )
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -2,7 +2,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { freshBucket, readLines, type TestBucket } from '../support/bucket.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { type Asset, type AssetProcess, readBundle, startAsset, startSecrets, synthesizeAsset } from './asset-process.ts'
+import {
+  type Asset,
+  type AssetProcess,
+  readBundle,
+  startAsset,
+  startSecrets,
+  synthesizeAsset,
+} from './asset-process.ts'
 import { emittedIn } from './metric-names.ts'
 
 /** The synthesized asset itself, loaded as Lambda loads it: the only check that catches a bundle that cannot load. */
@@ -49,7 +56,12 @@ async function metricsOf(event: unknown): Promise<string[]> {
   const sent = () => lambda.lines().filter((line) => '_aws' in line)
   const before = sent().length
   await lambda.invoke(event)
-  return sent().slice(before).flatMap(emittedIn).map(({ namespace, name, unit, dimensions }) => `${namespace} ${name} ${unit} ${JSON.stringify(dimensions)}`)
+  return sent()
+    .slice(before)
+    .flatMap(emittedIn)
+    .map(
+      ({ namespace, name, unit, dimensions }) => `${namespace} ${name} ${unit} ${JSON.stringify(dimensions)}`,
+    )
 }
 
 test('it is one file under 1.5 MB that reaches no package', async () => {
@@ -57,11 +69,15 @@ test('it is one file under 1.5 MB that reaches no package', async () => {
   expect(lambda.strangers).toEqual([])
 })
 
-test('a dry run and then an execute, with the database\'s address from Secrets Manager', async () => {
+test("a dry run and then an execute, with the database's address from Secrets Manager", async () => {
   const dry = (await lambda.invoke({})).card as ExitCard
   expect(dry).toMatchObject({ mode: 'dry-run', status: 'complete', totals: { expired: '$12.00' } })
   const done = (await lambda.invoke({ execute: true, plan: dry.runId })).card as ExitCard
-  expect(done).toMatchObject({ mode: 'execute', status: 'complete', totals: { expired: '$12.00', usersProcessed: 2 } })
+  expect(done).toMatchObject({
+    mode: 'execute',
+    status: 'complete',
+    totals: { expired: '$12.00', usersProcessed: 2 },
+  })
   expect(await readLines(bucket, `logs/users/${done.runId}.jsonl`)).toHaveLength(2)
   const rows = await sql`SELECT FROM kilocode_users WHERE total_microdollars_acquired <> microdollars_used`
   expect(rows).toHaveLength(0)
@@ -77,19 +93,25 @@ test('its metrics are those that the alarms name', async () => {
       `CreditExpiry UsdCorrected None ${mode('dry-run')}`,
     ]),
   )
-  expect(await metricsOf({ status: 'latest' })).toEqual([`CreditExpiry OpenRunIdleSeconds Seconds ${mode('status')}`])
+  expect(await metricsOf({ status: 'latest' })).toEqual([
+    `CreditExpiry OpenRunIdleSeconds Seconds ${mode('status')}`,
+  ])
   expect(await metricsOf({ excute: true })).toEqual([`CreditExpiry InvalidEvents Count ${mode('unknown')}`])
-  expect(await metricsOf({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-0000' })).toEqual([`CreditExpiry RunsRefused Count ${mode('execute')}`])
+  expect(await metricsOf({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-0000' })).toEqual([
+    `CreditExpiry RunsRefused Count ${mode('execute')}`,
+  ])
 })
 
 test('an error is logged as JSON, with lines of the source and not of the bundle', async () => {
   await lambda.invoke({ excute: true })
-  const logged = lambda.lines().findLast((line) => 'error_name' in line) as { error_name: string; stack: string } | undefined
+  const logged = lambda.lines().findLast((line) => 'error_name' in line) as
+    | { error_name: string; stack: string }
+    | undefined
   expect(logged?.error_name).toBe('InvalidEvent')
   expect(logged?.stack).toMatch(/lambda\/event\.ts:\d+/)
 })
 
-test('no log line holds an e-mail address or the database\'s address', () => {
+test("no log line holds an e-mail address or the database's address", () => {
   const logs = JSON.stringify(lambda.lines())
   expect(logs).not.toContain('@kilo.ai')
   expect(logs).not.toContain(url)

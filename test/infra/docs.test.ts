@@ -15,7 +15,9 @@ const anchors = new Set([...sections.keys()].map(anchorOf))
 const template = templateWith(LEAST)
 
 describe('the runbook', () => {
-  const alarms = resourcesOf(template, 'AWS::CloudWatch::Alarm').map(([id, { Properties }]) => [id, String(Properties['AlarmDescription'])] as const)
+  const alarms = resourcesOf(template, 'AWS::CloudWatch::Alarm').map(
+    ([id, { Properties }]) => [id, String(Properties['AlarmDescription'])] as const,
+  )
 
   test.for(alarms)('has the heading that the alarm %s links to', ([, description]) => {
     const [, sentence = '', anchor = ''] = /^(.+\.) docs\/runbook\.md#(.+)$/.exec(description) ?? []
@@ -25,9 +27,12 @@ describe('the runbook', () => {
 
   test('says of every alarm what it means, how to look and what to do, and of no alarm that is not there', () => {
     const headings = [...sections.keys()].filter((heading) => heading.startsWith('Alarm: '))
-    expect(new Set(headings.map(anchorOf))).toEqual(new Set(alarms.map(([, description]) => description.split('#')[1])))
+    expect(new Set(headings.map(anchorOf))).toEqual(
+      new Set(alarms.map(([, description]) => description.split('#')[1])),
+    )
     for (const heading of headings) {
-      for (const part of ['**What it means.**', '**How to look.**', '**What to do.**']) expect(`${heading}: ${sections.get(heading)}`).toContain(part)
+      for (const part of ['**What it means.**', '**How to look.**', '**What to do.**'])
+        expect(`${heading}: ${sections.get(heading)}`).toContain(part)
     }
   })
 
@@ -38,8 +43,13 @@ describe('the runbook', () => {
 
   test('names every value that can be configured, and every output that it speaks of exists', () => {
     const configuration = sections.get('Configuration') ?? ''
-    const shortened: Record<string, string> = { executeLimitGrants: '…Grants', executeLimitUsd: '…Usd', executeLimitCorrectionsUsd: '…CorrectionsUsd' }
-    for (const name of Object.keys(EVERYTHING)) expect(configuration).toContain(`\`${shortened[name] ?? name}\``)
+    const shortened: Record<string, string> = {
+      executeLimitGrants: '…Grants',
+      executeLimitUsd: '…Usd',
+      executeLimitCorrectionsUsd: '…CorrectionsUsd',
+    }
+    for (const name of Object.keys(EVERYTHING))
+      expect(configuration).toContain(`\`${shortened[name] ?? name}\``)
     for (const [, output = ''] of runbook.matchAll(/outputs? `(\w+)`/g)) template.hasOutput(output, {})
   })
 

@@ -10,7 +10,13 @@ export type Emitted = {
 }
 
 type Emf = {
-  readonly _aws: { readonly CloudWatchMetrics: readonly { Namespace: string; Dimensions: string[][]; Metrics: { Name: string; Unit: string }[] }[] }
+  readonly _aws: {
+    readonly CloudWatchMetrics: readonly {
+      Namespace: string
+      Dimensions: string[][]
+      Metrics: { Name: string; Unit: string }[]
+    }[]
+  }
 } & Readonly<Record<string, unknown>>
 
 /** The metrics in one line of the embedded metric format. */
@@ -31,17 +37,27 @@ export function emittedIn(emf: object): Emitted[] {
 
 /** Every metric that the template's alarms and dashboard name. */
 export function metricsNamedIn(template: Template): Emitted[] {
-  return [...resourcesOf(template, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => ofAlarm(Properties)), ...ofDashboard(template)]
+  return [
+    ...resourcesOf(template, 'AWS::CloudWatch::Alarm').flatMap(([, { Properties }]) => ofAlarm(Properties)),
+    ...ofDashboard(template),
+  ]
 }
 
 type Stat = {
-  readonly Metric: { readonly Namespace: string; readonly MetricName: string; readonly Dimensions?: readonly { Name: string; Value: string }[] }
+  readonly Metric: {
+    readonly Namespace: string
+    readonly MetricName: string
+    readonly Dimensions?: readonly { Name: string; Value: string }[]
+  }
   readonly Unit?: string
 }
 
 function ofAlarm(properties: Readonly<Record<string, unknown>>): Emitted[] {
   const { Metrics = [] } = properties as { Metrics?: { MetricStat?: Stat }[] }
-  const single = 'MetricName' in properties ? [{ MetricStat: { Metric: properties, Unit: properties['Unit'] } as unknown as Stat }] : []
+  const single =
+    'MetricName' in properties
+      ? [{ MetricStat: { Metric: properties, Unit: properties['Unit'] } as unknown as Stat }]
+      : []
   return [...Metrics, ...single].flatMap(({ MetricStat }) =>
     MetricStat
       ? [
@@ -49,7 +65,9 @@ function ofAlarm(properties: Readonly<Record<string, unknown>>): Emitted[] {
             namespace: MetricStat.Metric.Namespace,
             name: MetricStat.Metric.MetricName,
             unit: MetricStat.Unit,
-            dimensions: Object.fromEntries((MetricStat.Metric.Dimensions ?? []).map(({ Name, Value }) => [Name, Value])),
+            dimensions: Object.fromEntries(
+              (MetricStat.Metric.Dimensions ?? []).map(({ Name, Value }) => [Name, Value]),
+            ),
           },
         ]
       : [],
@@ -58,7 +76,9 @@ function ofAlarm(properties: Readonly<Record<string, unknown>>): Emitted[] {
 
 /** A dashboard names no units. */
 function ofDashboard(template: Template): Emitted[] {
-  const { DashboardBody } = onlyOf(template, 'AWS::CloudWatch::Dashboard').Properties as { DashboardBody: { 'Fn::Join': [string, unknown[]] } }
+  const { DashboardBody } = onlyOf(template, 'AWS::CloudWatch::Dashboard').Properties as {
+    DashboardBody: { 'Fn::Join': [string, unknown[]] }
+  }
   const text = DashboardBody['Fn::Join'][1].map((part) => (typeof part === 'string' ? part : 'x')).join('')
   const { widgets } = JSON.parse(text) as { widgets: { properties: { metrics?: unknown[][] } }[] }
   return widgets.flatMap(({ properties }) => (properties.metrics ?? []).map(ofWidget))
@@ -66,6 +86,14 @@ function ofDashboard(template: Template): Emitted[] {
 
 function ofWidget(metric: readonly unknown[]): Emitted {
   const [namespace, name, ...rest] = metric.filter((part) => typeof part === 'string')
-  const pairs = Array.from({ length: rest.length / 2 }, (_, index) => [rest[2 * index] ?? '', rest[2 * index + 1] ?? ''])
-  return { namespace: namespace ?? '', name: name ?? '', unit: undefined, dimensions: Object.fromEntries(pairs) as Record<string, string> }
+  const pairs = Array.from({ length: rest.length / 2 }, (_, index) => [
+    rest[2 * index] ?? '',
+    rest[2 * index + 1] ?? '',
+  ])
+  return {
+    namespace: namespace ?? '',
+    name: name ?? '',
+    unit: undefined,
+    dimensions: Object.fromEntries(pairs) as Record<string, string>,
+  }
 }

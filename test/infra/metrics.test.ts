@@ -15,7 +15,9 @@ const run = (mode: 'dry-run' | 'execute'): Payload => ({ kind: 'run', mode })
 /** What an invocation emits for an event, as lambda/ sends it to CloudWatch. */
 function emitted(payload: Payload | null, work: (metrics: Metrics) => void, error?: Error): Emitted[] {
   const metrics = new Metrics({ namespace: METRICS_NAMESPACE, serviceName: 'credit-expiry' })
-  const event = payload ? { success: true as const, data: payload } : { success: false as const, error: new Error('unreadable') }
+  const event = payload
+    ? { success: true as const, data: payload }
+    : { success: false as const, error: new Error('unreadable') }
   const request = { event, error: error ?? null } as never
   const middleware = metricsByMode(metrics)
   void middleware.before?.(request)
@@ -39,8 +41,14 @@ const ALL = [
   ...[run('dry-run'), run('execute')].flatMap((payload) => emitted(payload, nothing, new RunRefused('no'))),
   ...emitted({ kind: 'rollback', mode: 'rollback-dry-run', rollback: RUN_ID }, nothing, new RunRefused('no')),
   ...emitted({ kind: 'cancel', runId: RUN_ID }, nothing, new RunRefused('no')),
-  ...[run('dry-run'), run('execute'), null].flatMap((payload) => emitted(payload, nothing, new InvalidEvent('no'))),
-  ...emitted({ kind: 'rollback', mode: 'rollback-dry-run', rollback: RUN_ID }, nothing, new InvalidEvent('no')),
+  ...[run('dry-run'), run('execute'), null].flatMap((payload) =>
+    emitted(payload, nothing, new InvalidEvent('no')),
+  ),
+  ...emitted(
+    { kind: 'rollback', mode: 'rollback-dry-run', rollback: RUN_ID },
+    nothing,
+    new InvalidEvent('no'),
+  ),
   ...emitted({ kind: 'resume', runId: RUN_ID }, nothing, new InvalidEvent('no')),
   ...emitted({ kind: 'status', runId: 'latest' }, (metrics) => recordIdle(metrics, 42)),
 ]
@@ -50,7 +58,12 @@ test('every metric that an alarm or the dashboard names is emitted, with the sam
   expect(named.length).toBeGreaterThan(40)
   // The dashboard names no units: there any will do.
   const isEmitted = ({ name, unit, dimensions }: Emitted) =>
-    ALL.some((metric) => metric.name === name && (unit === undefined || metric.unit === unit) && metric.dimensions['mode'] === dimensions['mode'])
+    ALL.some(
+      (metric) =>
+        metric.name === name &&
+        (unit === undefined || metric.unit === unit) &&
+        metric.dimensions['mode'] === dimensions['mode'],
+    )
   expect(named.filter((metric) => !isEmitted(metric))).toEqual([])
   for (const metric of named) expect(Object.keys(metric.dimensions)).toEqual(['mode'])
   expect(named.filter(({ unit }) => unit !== undefined).length).toBeGreaterThan(15)
@@ -70,17 +83,22 @@ test('metrics carry the dimension mode and no other, also those that are sent of
 test('a mode that was left behind by an earlier invocation does not stick', () => {
   const metrics = new Metrics({ namespace: METRICS_NAMESPACE, serviceName: 'credit-expiry' })
   const middleware = metricsByMode(metrics)
-  for (const mode of ['execute', 'dry-run'] as const) void middleware.before?.({ event: { success: true, data: run(mode) } } as never)
+  for (const mode of ['execute', 'dry-run'] as const)
+    void middleware.before?.({ event: { success: true, data: run(mode) } } as never)
   recordPage(metrics, 1)
   expect(emittedIn(metrics.serializeMetrics())).toMatchObject([{ dimensions: { mode: 'dry-run' } }])
 })
 
-test('the names of the errors that are counted, and not tried again, are the errors\' own', () => {
-  expect(FINAL_ERRORS).toEqual({ invalidEvent: new InvalidEvent('').name, runRefused: new RunRefused('').name })
+test("the names of the errors that are counted, and not tried again, are the errors' own", () => {
+  expect(FINAL_ERRORS).toEqual({
+    invalidEvent: new InvalidEvent('').name,
+    runRefused: new RunRefused('').name,
+  })
 })
 
 test('the dead man goes off above an hour, and when nothing is heard', () => {
-  const [, alarm] = resourcesOf(template, 'AWS::CloudWatch::Alarm').find(([id]) => id.includes('DeadMan')) ?? []
+  const [, alarm] =
+    resourcesOf(template, 'AWS::CloudWatch::Alarm').find(([id]) => id.includes('DeadMan')) ?? []
   expect(alarm?.Properties).toMatchObject({
     MetricName: 'OpenRunIdleSeconds',
     Dimensions: [{ Name: 'mode', Value: 'status' }],
@@ -93,7 +111,7 @@ test('the dead man goes off above an hour, and when nothing is heard', () => {
   })
 })
 
-test('every alarm tells the notices\' topic when it goes off and when it is over; only the dead man minds silence', () => {
+test("every alarm tells the notices' topic when it goes off and when it is over; only the dead man minds silence", () => {
   const alarms = resourcesOf(template, 'AWS::CloudWatch::Alarm')
   expect(alarms.map(([id]) => id.replace(/[0-9A-F]{8}$/, '')).toSorted()).toEqual([
     'DeadLettersAlarm',
@@ -111,11 +129,12 @@ test('every alarm tells the notices\' topic when it goes off and when it is over
   }
 })
 
-test('an alarm of metric math uses ten metrics at most, and the corrections\' one the configured amount', () => {
+test("an alarm of metric math uses ten metrics at most, and the corrections' one the configured amount", () => {
   for (const [, { Properties }] of resourcesOf(template, 'AWS::CloudWatch::Alarm')) {
     expect(((Properties['Metrics'] ?? []) as object[]).length).toBeLessThanOrEqual(10)
   }
-  const [, corrections] = resourcesOf(template, 'AWS::CloudWatch::Alarm').find(([id]) => id.includes('Corrections')) ?? []
+  const [, corrections] =
+    resourcesOf(template, 'AWS::CloudWatch::Alarm').find(([id]) => id.includes('Corrections')) ?? []
   expect(corrections?.Properties['Threshold']).toBe(Number(EVERYTHING.correctionsAlarmUsd))
   expect(onlyOf(template, 'AWS::CloudWatch::Dashboard').Properties['DashboardBody']).toBeDefined()
 })

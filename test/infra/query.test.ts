@@ -21,7 +21,12 @@ let executed: ExitCard
 let rolledBack: ExitCard
 
 beforeAll(async () => {
-  await insertUser(sql, { id: 'ada', total_microdollars_acquired: 10_000_000, microdollars_used: 4_000_000, auto_top_up_enabled: true })
+  await insertUser(sql, {
+    id: 'ada',
+    total_microdollars_acquired: 10_000_000,
+    microdollars_used: 4_000_000,
+    auto_top_up_enabled: true,
+  })
   await insertUser(sql, { id: 'bob', total_microdollars_acquired: 0 })
   await insertUser(sql, { id: 'cid', total_microdollars_acquired: 10_000_000 })
   await insertUser(sql, { id: 'dan', total_microdollars_acquired: 10_000_000 })
@@ -53,12 +58,19 @@ async function ask(name: string, ...values: string[]): Promise<Row[]> {
   return queryLogs(folder, saved.sql, values)
 }
 
-test.for(LOG_TABLES)('the columns of $folder are the keys of its lines', async ({ folder: kind, columns }) => {
-  const lines = (await Promise.all((await keys(bucket, `logs/${kind}/`)).map(async (key) => readLines(bucket, key)))).flat()
-  const inLogs = new Set(lines.flatMap((line) => Object.keys(line as object)))
-  // Only what was recovered after a crash is marked so, which no run here was.
-  expect([...inLogs, ...(kind === 'users' ? ['recovered'] : [])].toSorted()).toEqual(Object.keys(columns).toSorted())
-})
+test.for(LOG_TABLES)(
+  'the columns of $folder are the keys of its lines',
+  async ({ folder: kind, columns }) => {
+    const lines = (
+      await Promise.all((await keys(bucket, `logs/${kind}/`)).map(async (key) => readLines(bucket, key)))
+    ).flat()
+    const inLogs = new Set(lines.flatMap((line) => Object.keys(line as object)))
+    // Only what was recovered after a crash is marked so, which no run here was.
+    expect([...inLogs, ...(kind === 'users' ? ['recovered'] : [])].toSorted()).toEqual(
+      Object.keys(columns).toSorted(),
+    )
+  },
+)
 
 test('the fields of credits are the keys of its objects', async () => {
   const lines = (await readLines(bucket, `logs/users/${executed.runId}.jsonl`)) as { credits: object[] }[]
@@ -69,19 +81,28 @@ test('the fields of credits are the keys of its objects', async () => {
 
 test('the deployed tables and queries are these', () => {
   const template = templateWith()
-  const tables = resourcesOf(template, 'AWS::Glue::Table').map(([, { Properties }]) => Properties['TableInput'])
+  const tables = resourcesOf(template, 'AWS::Glue::Table').map(
+    ([, { Properties }]) => Properties['TableInput'],
+  )
   for (const { folder: name, columns } of LOG_TABLES) {
     expect(tables).toContainEqual(
       expect.objectContaining({
         Name: name,
         StorageDescriptor: expect.objectContaining({
           Columns: Object.entries(columns).map(([Name, Type]) => ({ Name, Type })),
-          Location: { 'Fn::Join': ['', ['s3://', { Ref: expect.stringContaining('LogBucket') as string }, `/logs/${name}/`]] },
+          Location: {
+            'Fn::Join': [
+              '',
+              ['s3://', { Ref: expect.stringContaining('LogBucket') as string }, `/logs/${name}/`],
+            ],
+          },
         }) as object,
       }),
     )
   }
-  const queries = resourcesOf(template, 'AWS::Athena::NamedQuery').map(([, { Properties }]) => Properties['QueryString'])
+  const queries = resourcesOf(template, 'AWS::Athena::NamedQuery').map(
+    ([, { Properties }]) => Properties['QueryString'],
+  )
   expect(new Set(queries)).toEqual(new Set(SAVED_QUERIES.map((query) => query.sql.trim())))
 })
 
@@ -92,14 +113,24 @@ test('what happened to one user: over all runs, newest first', async () => {
     ['expired', 6],
     ['expired', 6],
   ])
-  expect(history[1]).toMatchObject({ run_id: executed.runId, balance_before_usd: 6, final_balance_usd: 0, flags: ['auto_top_up_risk'] })
+  expect(history[1]).toMatchObject({
+    run_id: executed.runId,
+    balance_before_usd: 6,
+    final_balance_usd: 0,
+    flags: ['auto_top_up_risk'],
+  })
 })
 
 test('every row changed for one user: with the values before and after as JSON', async () => {
   const rows = await ask('every row changed for one user', 'ada')
-  const inserted = rows.find(({ run_id, type }) => run_id === executed.runId && type === 'credits_expired_insert')
+  const inserted = rows.find(
+    ({ run_id, type }) => run_id === executed.runId && type === 'credits_expired_insert',
+  )
   expect(inserted?.['before']).toBeNull()
-  expect(JSON.parse(String(inserted?.['after']))).toMatchObject({ amount_microdollars: -6_000_000, kilo_user_id: 'ada' })
+  expect(JSON.parse(String(inserted?.['after']))).toMatchObject({
+    amount_microdollars: -6_000_000,
+    kilo_user_id: 'ada',
+  })
   const update = rows.find(({ run_id, type }) => run_id === executed.runId && type === 'user_update')
   expect(JSON.parse(String(update?.['before']))).toMatchObject({ total_microdollars_acquired: 10_000_000 })
 })
@@ -133,21 +164,32 @@ test('runs in dollars: the sums of the exit cards', async () => {
 })
 
 test('why users failed', async () => {
-  expect(await ask('why users failed', executed.runId)).toMatchObject([{ sqlstate: '22000', users: 1, one_of_them: 'dan' }])
+  expect(await ask('why users failed', executed.runId)).toMatchObject([
+    { sqlstate: '22000', users: 1, one_of_them: 'dan' },
+  ])
 })
 
 test('a log that was downloaded alone can be asked too', async () => {
   const alone = await mkdtemp(join(tmpdir(), 'credit-expiry-logs-'))
   await mkdir(join(alone, 'users'))
-  await writeFile(join(alone, 'users', 'one.jsonl'), await readText(bucket, `logs/users/${executed.runId}.jsonl`))
-  expect(await queryLogs(alone, 'SELECT count(*) AS users, (SELECT count(*) FROM errors) AS errors FROM users')).toEqual([{ users: 4, errors: 0 }])
+  await writeFile(
+    join(alone, 'users', 'one.jsonl'),
+    await readText(bucket, `logs/users/${executed.runId}.jsonl`),
+  )
+  expect(
+    await queryLogs(alone, 'SELECT count(*) AS users, (SELECT count(*) FROM errors) AS errors FROM users'),
+  ).toEqual([{ users: 4, errors: 0 }])
   await rm(alone, { recursive: true })
 })
 
 test('the command answers a question by its name, and says what is wrong with a folder or with SQL', () => {
-  const command = (...given: string[]) => spawnSync(process.execPath, ['bin/query.ts', ...given], { encoding: 'utf8' })
+  const command = (...given: string[]) =>
+    spawnSync(process.execPath, ['bin/query.ts', ...given], { encoding: 'utf8' })
   expect(command(folder, 'what happened to one user', 'ada').stdout).toContain(executed.runId)
-  expect(command(join(folder, 'nowhere'), 'all corrections')).toMatchObject({ status: 1, stderr: expect.stringContaining('There is no log in') as string })
+  expect(command(join(folder, 'nowhere'), 'all corrections')).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('There is no log in') as string,
+  })
   const wrong = command(folder, 'SELECT nothing FROM users')
   expect(wrong).toMatchObject({ status: 1, stderr: expect.stringContaining('"nothing" not found') as string })
   expect(wrong.stderr).not.toContain('    at ')

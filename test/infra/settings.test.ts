@@ -16,39 +16,73 @@ function complaintAbout(values: Record<string, unknown>): string {
 }
 
 test('the secret alone is enough, and every value is understood as text, as -c gives it', () => {
-  expect(readSettings(LEAST)).toMatchObject({ network: null, scheduledExecute: null, dryRunSchedule: 'cron(0 6 ? * MON *)' })
+  expect(readSettings(LEAST)).toMatchObject({
+    network: null,
+    scheduledExecute: null,
+    dryRunSchedule: 'cron(0 6 ? * MON *)',
+  })
   expect(readSettings(EVERYTHING)).toMatchObject({
     limitCorrectionsUsd: 100.5,
     internalDomains: ['kilocode.ai', 'kilo.ai'],
     correctionDescriptions: ['Set right by hand'],
-    network: { subnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'], securityGroupIds: ['sg-0123456789abcdef0'] },
-    scheduledExecute: { schedule: 'cron(0 7 1 * ? *)', limits: { users: 300, grants: 5000, usd: 20_000, correctionsUsd: 100 } },
+    network: {
+      subnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'],
+      securityGroupIds: ['sg-0123456789abcdef0'],
+    },
+    scheduledExecute: {
+      schedule: 'cron(0 7 1 * ? *)',
+      limits: { users: 300, grants: 5000, usd: 20_000, correctionsUsd: 100 },
+    },
   })
 })
 
 test.for([
   [{}, '"databaseSecretArn" is missing; it must be like arn:aws:secretsmanager:'],
-  [{ databaseSecretArn: 'postgres://user:secret@host/db' }, '"databaseSecretArn" must be like arn:aws:secretsmanager:'],
-  [{ databaseSecretArn: 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger' }, 'the whole ARN, with its last six characters'],
-  [{ ...LEAST, internalDomains: 'ai' }, '"internalDomains" must be a list like kilocode.ai,kilo.ai, not "ai"'],
+  [
+    { databaseSecretArn: 'postgres://user:secret@host/db' },
+    '"databaseSecretArn" must be like arn:aws:secretsmanager:',
+  ],
+  [
+    { databaseSecretArn: 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger' },
+    'the whole ARN, with its last six characters',
+  ],
+  [
+    { ...LEAST, internalDomains: 'ai' },
+    '"internalDomains" must be a list like kilocode.ai,kilo.ai, not "ai"',
+  ],
   [{ ...LEAST, internalDomains: '' }, '"internalDomains" must be a list like kilocode.ai,kilo.ai'],
   [{ ...LEAST, limitUsers: '-1' }, '"limitUsers" must be a number like 2000, not "-1"'],
   [{ ...LEAST, limitUsers: '1.5' }, '"limitUsers" must be a whole number like 2000, not "1.5"'],
   [{ ...LEAST, logRetentionDays: '7' }, '"logRetentionDays" must be one of 30, 60, 90'],
   [{ ...LEAST, schedulesPaused: 'yes' }, '"schedulesPaused" must be true or false, not "yes"'],
-  [{ ...LEAST, scheduleTimeZone: 'Mars/Olympus' }, '"scheduleTimeZone" must be a time zone like Europe/Amsterdam'],
-  [{ ...LEAST, dryRunSchedule: 'weekly' }, '"dryRunSchedule" must be like cron(0 6 ? * MON *), or none, not "weekly"'],
-  [{ ...LEAST, correctionDescriptions: 'a text' }, '"correctionDescriptions" must be a JSON list of texts like ["'],
+  [
+    { ...LEAST, scheduleTimeZone: 'Mars/Olympus' },
+    '"scheduleTimeZone" must be a time zone like Europe/Amsterdam',
+  ],
+  [
+    { ...LEAST, dryRunSchedule: 'weekly' },
+    '"dryRunSchedule" must be like cron(0 6 ? * MON *), or none, not "weekly"',
+  ],
+  [
+    { ...LEAST, correctionDescriptions: 'a text' },
+    '"correctionDescriptions" must be a JSON list of texts like ["',
+  ],
   [{ ...LEAST, noticesEmail: 'nobody' }, '"noticesEmail" must be like credits-team@example.com'],
   [{ ...LEAST, vpcId: 'vpc-0123456789abcdef0' }, '"vpcId" and "subnetIds" go together'],
   [{ ...LEAST, securityGroupIds: 'sg-0123456789abcdef0' }, '"vpcId" and "subnetIds" go together'],
-  [{ ...LEAST, vpcId: 'default', subnetIds: 'subnet-0123456789abcdef0' }, '"vpcId" must be like vpc-0123456789abcdef0, not "default"'],
+  [
+    { ...LEAST, vpcId: 'default', subnetIds: 'subnet-0123456789abcdef0' },
+    '"vpcId" must be like vpc-0123456789abcdef0, not "default"',
+  ],
   [{ ...LEAST, executeSchedule: 'rate(30 days)' }, '"executeSchedule" needs limits of its own'],
   [{ ...LEAST, executeLimitUsers: '1' }, 'set "executeSchedule" too'],
   [{ ...LEAST, limitUsrs: '1' }, '"limitUsrs" is not known: the values are databaseSecretArn'],
-] as [Record<string, unknown>, string][])('%j is refused, with a right value shown', ([values, complaint]) => {
-  expect(complaintAbout(values)).toContain(complaint)
-})
+] as [Record<string, unknown>, string][])(
+  '%j is refused, with a right value shown',
+  ([values, complaint]) => {
+    expect(complaintAbout(values)).toContain(complaint)
+  },
+)
 
 test('all that is wrong is said at once', () => {
   const complaint = complaintAbout({ limitUsd: 'much', vpcID: 'vpc-0123456789abcdef0' })
@@ -56,7 +90,13 @@ test('all that is wrong is said at once', () => {
 })
 
 test("the toolkit's own context and feature flags are no settings", () => {
-  expect(complaintAbout({ ...LEAST, '@aws-cdk/core:checkSecretUsage': true, 'aws:cdk:enable-path-metadata': true })).toBe('no complaint')
+  expect(
+    complaintAbout({
+      ...LEAST,
+      '@aws-cdk/core:checkSecretUsage': true,
+      'aws:cdk:enable-path-metadata': true,
+    }),
+  ).toBe('no complaint')
 })
 
 test('what is configured arrives in the function, under the names and in the form that it reads', () => {
@@ -79,18 +119,28 @@ test('what is configured arrives in the function, under the names and in the for
 })
 
 test('what is not configured is left to the defaults of the function', () => {
-  expect(Object.keys(environmentWith(LEAST)).toSorted()).toEqual(['DATABASE_SECRET_ARN', 'LOG_BUCKET', 'NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS'])
+  expect(Object.keys(environmentWith(LEAST)).toSorted()).toEqual([
+    'DATABASE_SECRET_ARN',
+    'LOG_BUCKET',
+    'NODE_EXTRA_CA_CERTS',
+    'NODE_OPTIONS',
+  ])
 })
 
 test('the app itself says what is wrong and nothing else', () => {
   const context = JSON.stringify({ databaseSecretArn: 'ledger' })
-  const app = spawnSync(process.execPath, ['bin/app.ts'], { env: { ...process.env, CDK_CONTEXT_JSON: context }, encoding: 'utf8' })
+  const app = spawnSync(process.execPath, ['bin/app.ts'], {
+    env: { ...process.env, CDK_CONTEXT_JSON: context },
+    encoding: 'utf8',
+  })
   expect(app.status).toBe(1)
   expect(app.stderr).toContain('"databaseSecretArn" must be like arn:aws:secretsmanager:')
   expect(app.stderr).not.toContain('    at ')
 })
 
 function environmentWith(values: Record<string, unknown>): Record<string, string> {
-  const { Environment } = onlyOf(templateWith(values), 'AWS::Lambda::Function').Properties as { Environment: { Variables: Record<string, string> } }
+  const { Environment } = onlyOf(templateWith(values), 'AWS::Lambda::Function').Properties as {
+    Environment: { Variables: Record<string, string> }
+  }
   return { ...Environment.Variables, LOG_BUCKET: 'a-bucket' }
 }

@@ -1,24 +1,43 @@
 import { describe, expect, test } from 'vitest'
 import { PREFIXES } from '../../lambda/constants.ts'
-import { actionsOf, EVERYTHING, LEAST, onlyOf, resourcesOf, statementsOf, templateWith } from './synthesized.ts'
+import {
+  actionsOf,
+  EVERYTHING,
+  LEAST,
+  onlyOf,
+  resourcesOf,
+  statementsOf,
+  templateWith,
+} from './synthesized.ts'
 
 const template = templateWith()
 const full = templateWith(EVERYTHING)
 
 describe('the log bucket', () => {
-  test('outlives the stack, keeps every version, is encrypted, and is nobody else\'s', () => {
+  test("outlives the stack, keeps every version, is encrypted, and is nobody else's", () => {
     expect(onlyOf(template, 'AWS::S3::Bucket')).toMatchObject({
       DeletionPolicy: 'Retain',
       UpdateReplacePolicy: 'Retain',
       Properties: {
         VersioningConfiguration: { Status: 'Enabled' },
-        BucketEncryption: { ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }] },
-        PublicAccessBlockConfiguration: { BlockPublicAcls: true, BlockPublicPolicy: true, IgnorePublicAcls: true, RestrictPublicBuckets: true },
+        BucketEncryption: {
+          ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
+        },
+        PublicAccessBlockConfiguration: {
+          BlockPublicAcls: true,
+          BlockPublicPolicy: true,
+          IgnorePublicAcls: true,
+          RestrictPublicBuckets: true,
+        },
         OwnershipControls: { Rules: [{ ObjectOwnership: 'BucketOwnerEnforced' }] },
       },
     })
     expect(statementsOf(template, 'AWS::S3::BucketPolicy', '')).toContainEqual(
-      expect.objectContaining({ Effect: 'Deny', Action: 's3:*', Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+      expect.objectContaining({
+        Effect: 'Deny',
+        Action: 's3:*',
+        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+      }),
     )
   })
 
@@ -26,7 +45,10 @@ describe('the log bucket', () => {
     expect(onlyOf(full, 'AWS::S3::Bucket').Properties).toMatchObject({
       BucketEncryption: {
         ServerSideEncryptionConfiguration: [
-          { BucketKeyEnabled: true, ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: EVERYTHING.logKeyArn } },
+          {
+            BucketKeyEnabled: true,
+            ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: EVERYTHING.logKeyArn },
+          },
         ],
       },
     })
@@ -34,15 +56,32 @@ describe('the log bucket', () => {
 
   test('forgets segments, state and query results, and never control/, logs/ or runs/', () => {
     const { LifecycleConfiguration } = onlyOf(template, 'AWS::S3::Bucket').Properties as {
-      LifecycleConfiguration: { Rules: { Prefix?: string; ExpirationInDays?: number; NoncurrentVersionExpiration?: { NoncurrentDays: number } }[] }
+      LifecycleConfiguration: {
+        Rules: {
+          Prefix?: string
+          ExpirationInDays?: number
+          NoncurrentVersionExpiration?: { NoncurrentDays: number }
+        }[]
+      }
     }
-    const expiring = LifecycleConfiguration.Rules.filter((rule) => rule.ExpirationInDays !== undefined || rule.NoncurrentVersionExpiration)
-    expect(Object.fromEntries(expiring.map((rule) => [rule.Prefix, [rule.ExpirationInDays, rule.NoncurrentVersionExpiration?.NoncurrentDays]]))).toEqual({
+    const expiring = LifecycleConfiguration.Rules.filter(
+      (rule) => rule.ExpirationInDays !== undefined || rule.NoncurrentVersionExpiration,
+    )
+    expect(
+      Object.fromEntries(
+        expiring.map((rule) => [
+          rule.Prefix,
+          [rule.ExpirationInDays, rule.NoncurrentVersionExpiration?.NoncurrentDays],
+        ]),
+      ),
+    ).toEqual({
       [PREFIXES.segments]: [90, 30],
       [PREFIXES.state]: [90, 30],
       'query-results/': [30, 1],
     })
-    expect(LifecycleConfiguration.Rules).toContainEqual(expect.objectContaining({ AbortIncompleteMultipartUpload: { DaysAfterInitiation: 1 } }))
+    expect(LifecycleConfiguration.Rules).toContainEqual(
+      expect.objectContaining({ AbortIncompleteMultipartUpload: { DaysAfterInitiation: 1 } }),
+    )
   })
 })
 
@@ -59,35 +98,61 @@ describe('permissions', () => {
 
   test('the function gets, puts and lists in its own folders, and reads its own secrets, and that is all it may do with data', () => {
     const statements = statementsOf(full, 'AWS::IAM::Policy', 'JobRole')
-    const onData = statements.filter((statement) => actionsOf(statement).some((action) => /^(s3|secretsmanager|kms):/.test(action)))
+    const onData = statements.filter((statement) =>
+      actionsOf(statement).some((action) => /^(s3|secretsmanager|kms):/.test(action)),
+    )
     const bucket = { 'Fn::GetAtt': [expect.stringContaining('LogBucket'), 'Arn'] }
     expect(onData.map(({ Action, Resource }) => ({ Action, Resource }))).toEqual([
       {
         Action: ['s3:AbortMultipartUpload', 's3:GetObject', 's3:PutObject'],
-        Resource: Object.values(PREFIXES).toSorted().map((prefix) => ({ 'Fn::Join': ['', [bucket, `/${prefix}*`]] })),
+        Resource: Object.values(PREFIXES)
+          .toSorted()
+          .map((prefix) => ({ 'Fn::Join': ['', [bucket, `/${prefix}*`]] })),
       },
       { Action: 's3:ListBucket', Resource: bucket },
       { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: EVERYTHING.logKeyArn },
-      { Action: 'secretsmanager:GetSecretValue', Resource: [EVERYTHING.databaseSecretArn, EVERYTHING.readonlyDatabaseSecretArn] },
+      {
+        Action: 'secretsmanager:GetSecretValue',
+        Resource: [EVERYTHING.databaseSecretArn, EVERYTHING.readonlyDatabaseSecretArn],
+      },
       { Action: 'kms:Decrypt', Resource: EVERYTHING.secretKeyArn },
     ])
   })
 
-  test('the notices\' topic takes alarms, the workflow and the function of this account, over TLS only', () => {
+  test("the notices' topic takes alarms, the workflow and the function of this account, over TLS only", () => {
     const statements = statementsOf(template, 'AWS::SNS::TopicPolicy', '')
-    expect(statements.filter(({ Effect }) => Effect === 'Allow').map(({ Principal, Condition }) => ({ Principal, Condition }))).toEqual([
-      { Principal: { Service: 'cloudwatch.amazonaws.com' }, Condition: { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } } },
-      { Principal: { AWS: { 'Fn::GetAtt': [expect.stringContaining('JobRole'), 'Arn'] } }, Condition: undefined },
-      { Principal: { AWS: { 'Fn::GetAtt': [expect.stringContaining('WorkflowStateMachineRole'), 'Arn'] } }, Condition: undefined },
+    expect(
+      statements
+        .filter(({ Effect }) => Effect === 'Allow')
+        .map(({ Principal, Condition }) => ({ Principal, Condition })),
+    ).toEqual([
+      {
+        Principal: { Service: 'cloudwatch.amazonaws.com' },
+        Condition: { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } },
+      },
+      {
+        Principal: { AWS: { 'Fn::GetAtt': [expect.stringContaining('JobRole'), 'Arn'] } },
+        Condition: undefined,
+      },
+      {
+        Principal: { AWS: { 'Fn::GetAtt': [expect.stringContaining('WorkflowStateMachineRole'), 'Arn'] } },
+        Condition: undefined,
+      },
     ])
     expect(statements).toContainEqual(
-      expect.objectContaining({ Effect: 'Deny', Principal: { AWS: '*' }, Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+      expect.objectContaining({
+        Effect: 'Deny',
+        Principal: { AWS: '*' },
+        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+      }),
     )
     expect(onlyOf(template, 'AWS::SNS::Topic').Properties['KmsMasterKeyId']).toBeUndefined()
   })
 
   test('queues take nothing without TLS', () => {
-    const denied = statementsOf(template, 'AWS::SQS::QueuePolicy', '').filter(({ Effect }) => Effect === 'Deny')
+    const denied = statementsOf(template, 'AWS::SQS::QueuePolicy', '').filter(
+      ({ Effect }) => Effect === 'Deny',
+    )
     expect(denied).toHaveLength(resourcesOf(template, 'AWS::SQS::Queue').length)
   })
 })
@@ -114,7 +179,11 @@ describe('the function', () => {
     expect(onlyOf(template, 'AWS::Lambda::EventInvokeConfig').Properties).toMatchObject({
       MaximumRetryAttempts: 0,
       MaximumEventAgeInSeconds: 600,
-      DestinationConfig: { OnFailure: { Destination: { 'Fn::GetAtt': [expect.stringContaining('DeadLettersInvocations') as string, 'Arn'] } } },
+      DestinationConfig: {
+        OnFailure: {
+          Destination: { 'Fn::GetAtt': [expect.stringContaining('DeadLettersInvocations') as string, 'Arn'] },
+        },
+      },
     })
   })
 
@@ -124,7 +193,11 @@ describe('the function', () => {
       SecurityGroupIds: ['sg-0123456789abcdef0'],
     })
     full.resourceCountIs('AWS::EC2::SecurityGroup', 0)
-    const own = templateWith({ ...LEAST, vpcId: 'vpc-0123456789abcdef0', subnetIds: 'subnet-0123456789abcdef0' })
+    const own = templateWith({
+      ...LEAST,
+      vpcId: 'vpc-0123456789abcdef0',
+      subnetIds: 'subnet-0123456789abcdef0',
+    })
     own.resourceCountIs('AWS::EC2::SecurityGroup', 1)
     own.hasOutput('SecurityGroupId', {})
     expect(onlyOf(template, 'AWS::Lambda::Function').Properties['VpcConfig']).toBeUndefined()
@@ -135,15 +208,26 @@ describe('schedules', () => {
   const scheduled = (given: typeof template) =>
     Object.fromEntries(
       resourcesOf(given, 'AWS::Scheduler::Schedule').map(([id, { Properties }]) => {
-        const { ScheduleExpression, State, Target } = Properties as { ScheduleExpression: string; State: string; Target: { Input: string } }
-        return [id.replace(/^Schedules|[0-9A-F]{8}$/g, ''), { ScheduleExpression, State, input: JSON.parse(Target.Input) as unknown }]
+        const { ScheduleExpression, State, Target } = Properties as {
+          ScheduleExpression: string
+          State: string
+          Target: { Input: string }
+        }
+        return [
+          id.replace(/^Schedules|[0-9A-F]{8}$/g, ''),
+          { ScheduleExpression, State, input: JSON.parse(Target.Input) as unknown },
+        ]
       }),
     )
   const requestKey = '<aws.scheduler.execution-id>'
 
   test('by default: a weekly dry run, the hourly heartbeat, and nothing that writes', () => {
     expect(scheduled(template)).toEqual({
-      DryRun: { ScheduleExpression: 'cron(0 6 ? * MON *)', State: 'ENABLED', input: { requestKey, reason: 'scheduled dry run' } },
+      DryRun: {
+        ScheduleExpression: 'cron(0 6 ? * MON *)',
+        State: 'ENABLED',
+        input: { requestKey, reason: 'scheduled dry run' },
+      },
       Heartbeat: { ScheduleExpression: 'rate(1 hour)', State: 'ENABLED', input: { status: 'latest' } },
     })
   })
@@ -152,13 +236,22 @@ describe('schedules', () => {
     expect(scheduled(full)['Execute']).toEqual({
       ScheduleExpression: 'cron(0 7 1 * ? *)',
       State: 'ENABLED',
-      input: { execute: true, limits: { users: 300, grants: 5000, usd: 20_000, correctionsUsd: 100 }, requestKey, reason: 'scheduled execute' },
+      input: {
+        execute: true,
+        limits: { users: 300, grants: 5000, usd: 20_000, correctionsUsd: 100 },
+        requestKey,
+        reason: 'scheduled execute',
+      },
     })
   })
 
   test('can be paused, all but the heartbeat', () => {
     const paused = scheduled(templateWith({ ...EVERYTHING, schedulesPaused: true }))
-    expect(Object.fromEntries(Object.entries(paused).map(([id, { State }]) => [id, State]))).toEqual({ DryRun: 'DISABLED', Execute: 'DISABLED', Heartbeat: 'ENABLED' })
+    expect(Object.fromEntries(Object.entries(paused).map(([id, { State }]) => [id, State]))).toEqual({
+      DryRun: 'DISABLED',
+      Execute: 'DISABLED',
+      Heartbeat: 'ENABLED',
+    })
   })
 
   test('are delivered again a few times, and then kept in a queue', () => {
@@ -173,9 +266,12 @@ describe('schedules', () => {
 
 test('the outputs hold no payload that writes at once', () => {
   const outputs = template.findOutputs('*') as Record<string, { Value: unknown }>
-  const payloads = Object.entries(outputs).filter(([id]) => id.startsWith('Payload')).map(([, { Value }]) => Value)
+  const payloads = Object.entries(outputs)
+    .filter(([id]) => id.startsWith('Payload'))
+    .map(([, { Value }]) => Value)
   expect(payloads).toEqual(['{}', '{"status": "latest"}', '{"execute": true, "plan": "<dry run id>"}'])
-  for (const name of ['FunctionName', 'WorkflowArn', 'LogBucketName', 'NoticesTopicArn']) expect(Object.keys(outputs)).toContain(name)
+  for (const name of ['FunctionName', 'WorkflowArn', 'LogBucketName', 'NoticesTopicArn'])
+    expect(Object.keys(outputs)).toContain(name)
   expect(Object.keys(outputs).filter((id) => id.endsWith('Console'))).toHaveLength(5)
 })
 
@@ -183,10 +279,14 @@ test('query results are encrypted and bounded, and stay in the bucket', () => {
   expect(onlyOf(full, 'AWS::Athena::WorkGroup').Properties).toMatchObject({
     WorkGroupConfiguration: {
       EnforceWorkGroupConfiguration: true,
-      ResultConfiguration: { EncryptionConfiguration: { EncryptionOption: 'SSE_KMS', KmsKey: EVERYTHING.logKeyArn } },
+      ResultConfiguration: {
+        EncryptionConfiguration: { EncryptionOption: 'SSE_KMS', KmsKey: EVERYTHING.logKeyArn },
+      },
     },
   })
   expect(onlyOf(template, 'AWS::Athena::WorkGroup').Properties).toMatchObject({
-    WorkGroupConfiguration: { ResultConfiguration: { EncryptionConfiguration: { EncryptionOption: 'SSE_S3' } } },
+    WorkGroupConfiguration: {
+      ResultConfiguration: { EncryptionConfiguration: { EncryptionOption: 'SSE_S3' } },
+    },
   })
 })

@@ -44,7 +44,11 @@ export const EVERYTHING = {
   executeLimitCorrectionsUsd: '100',
 }
 
-export type Resource = { readonly Type: string; readonly Properties: Record<string, unknown>; readonly DeletionPolicy?: string }
+export type Resource = {
+  readonly Type: string
+  readonly Properties: Record<string, unknown>
+  readonly DeletionPolicy?: string
+}
 
 /** Where a synthesis goes to, and whether it makes the bundle. Without, it is for the template alone, and quick. */
 type Synthesis = { readonly outdir: string; readonly bundle?: boolean }
@@ -53,7 +57,10 @@ type Synthesis = { readonly outdir: string; readonly bundle?: boolean }
 const OWN_RULES_OF_CDK = '@aws-cdk/core:validateAgainstDefaultRules'
 
 /** A CDK app with the feature flags of cdk.json, and the stack in it. */
-export function stackWith(values: Readonly<Record<string, unknown>> = LEAST, synthesis?: Synthesis): { app: App; stack: Stack } {
+export function stackWith(
+  values: Readonly<Record<string, unknown>> = LEAST,
+  synthesis?: Synthesis,
+): { app: App; stack: Stack } {
   const app = new App({
     ...(synthesis && { outdir: synthesis.outdir }),
     context: {
@@ -79,7 +86,8 @@ export function resourcesOf(template: Template, type?: string): [string, Resourc
 /** The only resource of a type. */
 export function onlyOf(template: Template, type: string): Resource {
   const [first, ...others] = resourcesOf(template, type)
-  if (!first || others.length > 0) throw new Error(`There are ${others.length + (first ? 1 : 0)} resources of type ${type}, not one.`)
+  if (!first || others.length > 0)
+    throw new Error(`There are ${others.length + (first ? 1 : 0)} resources of type ${type}, not one.`)
   return first[1]
 }
 

@@ -2,7 +2,10 @@ import { StateMachine } from 'aws-local-stepfunctions'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { onlyOf, templateWith } from './synthesized.ts'
 
-export const EXECUTION = { Id: 'arn:aws:states:us-east-1:123456789012:execution:CreditExpiry:0b1c', Name: '0b1c2d3e-0000-4000-8000-0123456789ab' }
+export const EXECUTION = {
+  Id: 'arn:aws:states:us-east-1:123456789012:execution:CreditExpiry:0b1c',
+  Name: '0b1c2d3e-0000-4000-8000-0123456789ab',
+}
 
 /** Stands for the function: takes a payload, gives a card or fails as Lambda does. */
 export type Job = (payload: unknown) => Promise<unknown>
@@ -29,14 +32,18 @@ function definition(): Record<string, unknown> {
   const { DefinitionString } = onlyOf(templateWith(), 'AWS::StepFunctions::StateMachine').Properties as {
     DefinitionString: { 'Fn::Join': [string, (string | object)[]] }
   }
-  const text = DefinitionString['Fn::Join'][1].map((part) => (typeof part === 'string' ? part : standIn(part))).join('')
+  const text = DefinitionString['Fn::Join'][1]
+    .map((part) => (typeof part === 'string' ? part : standIn(part)))
+    .join('')
   return JSON.parse(text) as Record<string, unknown>
 }
 
 function standIn(reference: object): string {
   const text = JSON.stringify(reference)
   if (text.includes('AWS::Partition')) return 'aws'
-  return text.includes('Topic') ? 'arn:aws:sns:us-east-1:123456789012:notices' : 'arn:aws:lambda:us-east-1:123456789012:function:job'
+  return text.includes('Topic')
+    ? 'arn:aws:sns:us-east-1:123456789012:notices'
+    : 'arn:aws:lambda:us-east-1:123456789012:function:job'
 }
 
 /**
@@ -115,7 +122,13 @@ export function cardWith(change: Partial<ExitCard>): ExitCard {
       flags: {},
     },
     warnings: [],
-    logs: { users: 's3://b/u', mutations: 's3://b/m', errors: 's3://b/e', run: 's3://b/r', console: 'https://example.com' },
+    logs: {
+      users: 's3://b/u',
+      mutations: 's3://b/m',
+      errors: 's3://b/e',
+      run: 's3://b/r',
+      console: 'https://example.com',
+    },
     next: { text: 'go on with this run', payload: { resume: runId } },
     ...change,
   }

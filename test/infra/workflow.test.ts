@@ -28,14 +28,20 @@ beforeEach(async () => {
 })
 
 /** The real handler as Lambda would call it: an error comes back as its name, with JSON for a cause. */
-function realJob(options: (turn: number) => InvocationOptions = () => ({}), where: () => JobPlace = () => place): Job {
+function realJob(
+  options: (turn: number) => InvocationOptions = () => ({}),
+  where: () => JobPlace = () => place,
+): Job {
   let turn = 0
   return async (payload) => {
     try {
       return await invokeJob(where(), payload, options(++turn))
     } catch (error) {
       if (!(error instanceof Error)) throw error
-      throw lambdaError(error.name, JSON.stringify({ errorType: error.name, errorMessage: error.message, trace: [] }))
+      throw lambdaError(
+        error.name,
+        JSON.stringify({ errorType: error.name, errorMessage: error.message, trace: [] }),
+      )
     }
   }
 }
@@ -75,7 +81,14 @@ test('success over several turns of the loop: one run, and one notice with total
   expect(await runsIn()).toEqual(new Set([card.runId]))
   expect(ended.notices).toHaveLength(1)
   expect(ended.notices[0]?.Subject).toBe('Credit expiry: execute complete')
-  for (const part of [card.runId, '5 processed', 'Expired: $30.00 of free credit', card.logs.users, card.logs.mutations, `Next: ${JSON.stringify(card.next)}`]) {
+  for (const part of [
+    card.runId,
+    '5 processed',
+    'Expired: $30.00 of free credit',
+    card.logs.users,
+    card.logs.mutations,
+    `Next: ${JSON.stringify(card.next)}`,
+  ]) {
     expect(ended.notices[0]?.Message).toContain(part)
   }
 })
@@ -83,13 +96,24 @@ test('success over several turns of the loop: one run, and one notice with total
 test('failed users: the others are done, and the execution ends as a failure that says how many', async () => {
   await poison('cid')
   const ended = await execute({ execute: true }, realJob())
-  expect(ended.failure).toEqual({ error: 'complete_with_errors', cause: expect.stringContaining('1 users failed') as string })
-  expect(ended.notices).toMatchObject([{ Subject: 'Credit expiry: execute complete_with_errors', Message: expect.stringContaining('1 failed') as string }])
+  expect(ended.failure).toEqual({
+    error: 'complete_with_errors',
+    cause: expect.stringContaining('1 users failed') as string,
+  })
+  expect(ended.notices).toMatchObject([
+    {
+      Subject: 'Credit expiry: execute complete_with_errors',
+      Message: expect.stringContaining('1 failed') as string,
+    },
+  ])
   expect(await balances(sql)).toEqual({ ...NOBODY_HAS_ANY, cid: 6_000_000 })
 })
 
 test('a service error, then out of memory: tried again, with success', async () => {
-  const failures = [lambdaError('Lambda.ServiceException', 'try later'), lambdaError('Lambda.Unknown', 'out of memory')]
+  const failures = [
+    lambdaError('Lambda.ServiceException', 'try later'),
+    lambdaError('Lambda.Unknown', 'out of memory'),
+  ]
   const job = realJob()
   const ended = await execute({ execute: true }, async (payload) => {
     const failure = failures.shift()
@@ -121,7 +145,9 @@ test('busy: waits until the other invocation is done, and publishes the card of 
   bucket = await freshBucket(s3.endpoint)
   place = { databaseUrl: url, bucket }
   const released = Promise.withResolvers<void>()
-  s3.setHooks(bucket.bucket, { before: ({ key }) => (key.endsWith('-intent.jsonl') ? released.promise : undefined) })
+  s3.setHooks(bucket.bucket, {
+    before: ({ key }) => (key.endsWith('-intent.jsonl') ? released.promise : undefined),
+  })
   const direct = invokeJob(place, { execute: true })
   while ((await keys(bucket, 'control/writer.json')).length === 0) await pause(20)
   const cards: ExitCard[] = []
@@ -143,8 +169,16 @@ test('busy: waits until the other invocation is done, and publishes the card of 
 test('refused: not tried again, nothing written, and the notice says why', async () => {
   const ended = await execute({ execute: true, limits: { users: 2 } }, realJob())
   expect(ended.payloads).toHaveLength(1)
-  expect(ended.failure).toEqual({ error: 'RunRefused', cause: expect.stringContaining('5 users match, the limit is 2') as string })
-  expect(ended.notices).toMatchObject([{ Subject: 'Credit expiry: RunRefused', Message: expect.stringContaining('5 users match, the limit is 2') as string }])
+  expect(ended.failure).toEqual({
+    error: 'RunRefused',
+    cause: expect.stringContaining('5 users match, the limit is 2') as string,
+  })
+  expect(ended.notices).toMatchObject([
+    {
+      Subject: 'Credit expiry: RunRefused',
+      Message: expect.stringContaining('5 users match, the limit is 2') as string,
+    },
+  ])
   expect((await balances(sql))['ada']).toBe(6_000_000)
 })
 
@@ -156,21 +190,38 @@ test('an event that cannot be read: not tried again, and the notice shows a righ
 })
 
 test('cancelled: the open run is closed, and the execution ends well, since that was asked for', async () => {
-  const { runId, status } = await invokeJob(place, { execute: true, batchSize: 1, concurrency: 1 }, oneTurnsTime())
+  const { runId, status } = await invokeJob(
+    place,
+    { execute: true, batchSize: 1, concurrency: 1 },
+    oneTurnsTime(),
+  )
   expect(status).toBe('incomplete')
   const ended = await execute({ cancel: runId }, realJob())
   expect(ended.failure).toBeNull()
   expect(ended.output).toMatchObject({ runId, status: 'cancelled' })
-  expect(ended.notices).toMatchObject([{ Subject: 'Credit expiry: execute cancelled', Message: expect.stringContaining(runId) as string }])
+  expect(ended.notices).toMatchObject([
+    { Subject: 'Credit expiry: execute cancelled', Message: expect.stringContaining(runId) as string },
+  ])
   expect(new Set(Object.values(await balances(sql)))).toEqual(new Set([0, 6_000_000]))
 })
 
 test('stopped by a brake: ends as a failure with the reason, and the logs hold what was done', async () => {
   await poison('ada')
   const strict = () => ({ ...place, env: { MAX_FAILED_USERS: '0', MAX_FAILED_PERCENT: '0' } })
-  const ended = await execute({ execute: true, batchSize: 1, concurrency: 1 }, realJob(() => ({}), strict))
-  expect(ended.failure).toEqual({ error: 'stopped', cause: expect.stringContaining('MAX_FAILED_USERS') as string })
-  expect(ended.notices).toMatchObject([{ Subject: 'Credit expiry: execute stopped', Message: expect.stringContaining('MAX_FAILED_USERS') as string }])
+  const ended = await execute(
+    { execute: true, batchSize: 1, concurrency: 1 },
+    realJob(() => ({}), strict),
+  )
+  expect(ended.failure).toEqual({
+    error: 'stopped',
+    cause: expect.stringContaining('MAX_FAILED_USERS') as string,
+  })
+  expect(ended.notices).toMatchObject([
+    {
+      Subject: 'Credit expiry: execute stopped',
+      Message: expect.stringContaining('MAX_FAILED_USERS') as string,
+    },
+  ])
   const [run = ''] = [...(await runsIn())]
   expect(await readLines(bucket, `logs/errors/${run}.jsonl`)).toHaveLength(1)
 })

@@ -27,9 +27,18 @@ afterAll(async () => {
 /** Ada, whom somebody changes in between, and Bob, whom nobody touches. Ada has an undated and a dated grant, due. */
 beforeEach(async () => {
   await other`TRUNCATE kilocode_users, credit_transactions CASCADE`
-  await insertUser(other, { id: 'ada', total_microdollars_acquired: 20 * USD, microdollars_used: 4 * USD, next_credit_expiration_at: '2026-01-01T00:00:00.000123Z' })
+  await insertUser(other, {
+    id: 'ada',
+    total_microdollars_acquired: 20 * USD,
+    microdollars_used: 4 * USD,
+    next_credit_expiration_at: '2026-01-01T00:00:00.000123Z',
+  })
   grant = await insertTransaction(other, { kilo_user_id: 'ada' })
-  dueGrant = await insertTransaction(other, { kilo_user_id: 'ada', expiry_date: '2026-01-01T00:00:00.000123Z', expiration_baseline_microdollars_used: 0 })
+  dueGrant = await insertTransaction(other, {
+    kilo_user_id: 'ada',
+    expiry_date: '2026-01-01T00:00:00.000123Z',
+    expiration_baseline_microdollars_used: 0,
+  })
   await insertUser(other, { id: 'bob', total_microdollars_acquired: 10 * USD })
   await insertTransaction(other, { kilo_user_id: 'bob' })
 })
@@ -40,7 +49,10 @@ async function plan(userIds: string[] = ['ada', 'bob']): Promise<PlannedUser[]> 
 
 async function of(userId: string): Promise<unknown> {
   const { users, transactions } = await dump(other)
-  return { user: users.find(({ id }) => id === userId), rows: transactions.filter(({ kilo_user_id }) => kilo_user_id === userId) }
+  return {
+    user: users.find(({ id }) => id === userId),
+    rows: transactions.filter(({ kilo_user_id }) => kilo_user_id === userId),
+  }
 }
 
 test('a page that nobody disturbs goes through whole', async () => {
@@ -54,49 +66,95 @@ test('a page that nobody disturbs goes through whole', async () => {
 })
 
 const userChanges: [string, (sql: typeof other) => Promise<unknown>][] = [
-  ['usage', (sql) => sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`],
-  ['total', (sql) => sql`UPDATE kilocode_users SET total_microdollars_acquired = total_microdollars_acquired + 1 WHERE id = 'ada'`],
-  ['next expiration', (sql) => sql`UPDATE kilocode_users SET next_credit_expiration_at = next_credit_expiration_at + interval '1 microsecond' WHERE id = 'ada'`],
-  ['next expiration taken away', (sql) => sql`UPDATE kilocode_users SET next_credit_expiration_at = NULL WHERE id = 'ada'`],
+  [
+    'usage',
+    (sql) => sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`,
+  ],
+  [
+    'total',
+    (sql) =>
+      sql`UPDATE kilocode_users SET total_microdollars_acquired = total_microdollars_acquired + 1 WHERE id = 'ada'`,
+  ],
+  [
+    'next expiration',
+    (sql) =>
+      sql`UPDATE kilocode_users SET next_credit_expiration_at = next_credit_expiration_at + interval '1 microsecond' WHERE id = 'ada'`,
+  ],
+  [
+    'next expiration taken away',
+    (sql) => sql`UPDATE kilocode_users SET next_credit_expiration_at = NULL WHERE id = 'ada'`,
+  ],
   ['e-mail', (sql) => sql`UPDATE kilocode_users SET google_user_email = 'ada@example.com' WHERE id = 'ada'`],
   ['the user, who is gone', (sql) => sql`DELETE FROM kilocode_users WHERE id = 'ada'`],
   ['the production pass', (sql) => productionPass(sql, 'ada')],
 ]
 
-test.each(userChanges)('%s changes between read and apply: nothing at all for that user, everybody else goes through', async (_what, change) => {
-  const planned = await plan()
-  await change(other)
-  const before = await of('ada')
-  expect(await applyPlans(job, planned, NEXT_YEAR)).toEqual(new Set(['bob']))
-  expect(await of('ada')).toEqual(before)
-  expect(await plan(['bob'])).toEqual([])
-})
+test.each(userChanges)(
+  '%s changes between read and apply: nothing at all for that user, everybody else goes through',
+  async (_what, change) => {
+    const planned = await plan()
+    await change(other)
+    const before = await of('ada')
+    expect(await applyPlans(job, planned, NEXT_YEAR)).toEqual(new Set(['bob']))
+    expect(await of('ada')).toEqual(before)
+    expect(await plan(['bob'])).toEqual([])
+  },
+)
 
 const grantChanges: [string, (sql: typeof other) => Promise<unknown>][] = [
-  ['date of an undated grant', (sql) => sql`UPDATE credit_transactions SET expiry_date = '2027-01-01' WHERE id = ${grant.id}`],
-  ['date, by a microsecond,', (sql) => sql`UPDATE credit_transactions SET expiry_date = expiry_date + interval '1 microsecond' WHERE id = ${dueGrant.id}`],
-  ['baseline', (sql) => sql`UPDATE credit_transactions SET expiration_baseline_microdollars_used = 1 WHERE id = ${dueGrant.id}`],
-  ['original baseline', (sql) => sql`UPDATE credit_transactions SET original_baseline_microdollars_used = 1 WHERE id = ${grant.id}`],
+  [
+    'date of an undated grant',
+    (sql) => sql`UPDATE credit_transactions SET expiry_date = '2027-01-01' WHERE id = ${grant.id}`,
+  ],
+  [
+    'date, by a microsecond,',
+    (sql) =>
+      sql`UPDATE credit_transactions SET expiry_date = expiry_date + interval '1 microsecond' WHERE id = ${dueGrant.id}`,
+  ],
+  [
+    'baseline',
+    (sql) =>
+      sql`UPDATE credit_transactions SET expiration_baseline_microdollars_used = 1 WHERE id = ${dueGrant.id}`,
+  ],
+  [
+    'original baseline',
+    (sql) =>
+      sql`UPDATE credit_transactions SET original_baseline_microdollars_used = 1 WHERE id = ${grant.id}`,
+  ],
   ['amount', (sql) => sql`UPDATE credit_transactions SET amount_microdollars = 1 WHERE id = ${grant.id}`],
   ['owner', (sql) => sql`UPDATE credit_transactions SET kilo_user_id = 'bob' WHERE id = ${grant.id}`],
-  ['organization', (sql) => sql`UPDATE credit_transactions SET organization_id = gen_random_uuid() WHERE id = ${grant.id}`],
-  ['kind, free to paid,', (sql) => sql`UPDATE credit_transactions SET is_free = false WHERE id = ${grant.id}`],
+  [
+    'organization',
+    (sql) => sql`UPDATE credit_transactions SET organization_id = gen_random_uuid() WHERE id = ${grant.id}`,
+  ],
+  [
+    'kind, free to paid,',
+    (sql) => sql`UPDATE credit_transactions SET is_free = false WHERE id = ${grant.id}`,
+  ],
   ['the grant, which is gone', (sql) => sql`DELETE FROM credit_transactions WHERE id = ${grant.id}`],
 ]
 
-test.each(grantChanges)('%s of a grant changes between read and apply: the page is rolled back, and the next attempt is right', async (_what, change) => {
-  const planned = await plan()
-  await change(other)
-  const before = await dump(other)
-  await expect(applyPlans(job, planned, NEXT_YEAR)).rejects.toMatchObject({ name: 'GuardConflict' })
-  expect(await dump(other)).toEqual(before)
-  const again = await plan()
-  expect(await applyPlans(job, again, NEXT_YEAR)).toEqual(new Set(again.map((one) => one.plan.user.id)))
-})
+test.each(grantChanges)(
+  '%s of a grant changes between read and apply: the page is rolled back, and the next attempt is right',
+  async (_what, change) => {
+    const planned = await plan()
+    await change(other)
+    const before = await dump(other)
+    await expect(applyPlans(job, planned, NEXT_YEAR)).rejects.toMatchObject({ name: 'GuardConflict' })
+    expect(await dump(other)).toEqual(before)
+    const again = await plan()
+    expect(await applyPlans(job, again, NEXT_YEAR)).toEqual(new Set(again.map((one) => one.plan.user.id)))
+  },
+)
 
 test('a grant closed in between by a link: the unique index refuses, and nothing is written', async () => {
   const planned = await plan()
-  await insertTransaction(other, { kilo_user_id: 'ada', amount_microdollars: -1, credit_category: 'refund', original_transaction_id: grant.id })
+  await insertTransaction(other, {
+    kilo_user_id: 'ada',
+    amount_microdollars: -1,
+    credit_category: 'refund',
+    original_transaction_id: grant.id,
+  })
   const before = await dump(other)
   await expect(applyPlans(job, planned, NEXT_YEAR)).rejects.toMatchObject({ code: '23505' })
   expect(await dump(other)).toEqual(before)
@@ -106,7 +164,10 @@ test('a grant that somebody is changing just now: the job waits, sees the change
   const planned = await plan()
   const applied = await other.begin(async (tx) => {
     await tx`UPDATE credit_transactions SET expiration_baseline_microdollars_used = 7 WHERE id = ${grant.id}`
-    const attempt = applyPlans(job, planned, NEXT_YEAR).then(() => 'applied', (error: unknown) => error)
+    const attempt = applyPlans(job, planned, NEXT_YEAR).then(
+      () => 'applied',
+      (error: unknown) => error,
+    )
     await waitsFor(other, 'transactionid')
     return { attempt }
   })
@@ -141,7 +202,9 @@ test('past its lease the job commits nothing', async () => {
   const now = await databaseClock(other)
   await expect(applyPlans(job, planned, now)).rejects.toMatchObject({ name: 'LeaseExpired' })
   const [one] = planned
-  await expect(applyPlanUnderLock(job, 'ada', now, async () => one ?? null)).rejects.toMatchObject({ name: 'LeaseExpired' })
+  await expect(applyPlanUnderLock(job, 'ada', now, async () => one ?? null)).rejects.toMatchObject({
+    name: 'LeaseExpired',
+  })
   expect(await dump(other)).toEqual(before)
 })
 
@@ -150,13 +213,16 @@ describe('under the lock', () => {
     let usage: Promise<unknown> = Promise.resolve()
     const applied = await applyPlanUnderLock(job, 'ada', NEXT_YEAR, async (reading) => {
       if (!reading || 'unusable' in reading) throw new Error('Ada must be there.')
-      usage = other`UPDATE kilocode_users SET microdollars_used = microdollars_used + 5 WHERE id = 'ada'`.execute()
+      usage =
+        other`UPDATE kilocode_users SET microdollars_used = microdollars_used + 5 WHERE id = 'ada'`.execute()
       await waitsFor(other, 'transactionid')
       return (await plan(['ada']))[0] ?? null
     })
     await usage
     expect(applied).toBe(true)
-    expect(await of('ada')).toMatchObject({ user: { microdollars_used: String(4 * USD + 5), total_microdollars_acquired: String(4 * USD) } })
+    expect(await of('ada')).toMatchObject({
+      user: { microdollars_used: String(4 * USD + 5), total_microdollars_acquired: String(4 * USD) },
+    })
   })
 
   test('a user who is gone is read as such, and nothing is written for somebody with nothing to do', async () => {
@@ -172,7 +238,8 @@ describe('under the lock', () => {
 /** Until a connection of this database waits for a lock of this kind. */
 async function waitsFor(sql: typeof other, event: string): Promise<void> {
   for (;;) {
-    const waiting = await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = ${event}`
+    const waiting =
+      await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = ${event}`
     if (waiting.length > 0) return
   }
 }

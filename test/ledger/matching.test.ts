@@ -19,41 +19,74 @@ beforeEach(async () => {
   await database.sql`TRUNCATE kilocode_users, credit_transactions CASCADE`
 })
 
-async function matching(domains: string[] = ['kilo.ai', 'kilocode.ai'], userIds: Selection['userIds'] = null): Promise<MatchingUser[]> {
+async function matching(
+  domains: string[] = ['kilo.ai', 'kilocode.ai'],
+  userIds: Selection['userIds'] = null,
+): Promise<MatchingUser[]> {
   const found: MatchingUser[] = []
   await readMatchingUsers(job, { domains, userIds }, [LISTED_CORRECTION], (user) => void found.push(user))
   return found
 }
 
 test('internal users of any case, and no lookalike', async () => {
-  const internal = ['a@kilo.ai', 'B@KILO.AI', 'c@KiloCode.ai', '"d@x"@kilo.ai', 'e%f@kilo.ai', "o'g@kilo.ai", '@kilo.ai']
-  const others = ['x@eu.kilo.ai', 'x@notkilo.ai', 'x@kilo.ai.example.com', 'x@kiloxai', 'kilo.ai', 'x@kilo.ai ', 'x@kilo.ai\n', 'x@kilo_ai', '']
-  for (const email of [...internal, ...others]) await insertUser(database.sql, { id: email, google_user_email: email })
+  const internal = [
+    'a@kilo.ai',
+    'B@KILO.AI',
+    'c@KiloCode.ai',
+    '"d@x"@kilo.ai',
+    'e%f@kilo.ai',
+    "o'g@kilo.ai",
+    '@kilo.ai',
+  ]
+  const others = [
+    'x@eu.kilo.ai',
+    'x@notkilo.ai',
+    'x@kilo.ai.example.com',
+    'x@kiloxai',
+    'kilo.ai',
+    'x@kilo.ai ',
+    'x@kilo.ai\n',
+    'x@kilo_ai',
+    '',
+  ]
+  for (const email of [...internal, ...others])
+    await insertUser(database.sql, { id: email, google_user_email: email })
   const found = (await matching()).map(({ email }) => email)
   expect(found.toSorted()).toEqual(internal.toSorted())
   for (const email of internal) expect(isInternal(email, ['kilo.ai', 'kilocode.ai'])).toBe(true)
 })
 
 test.each(['k_lo.ai', 'k%.ai', 'k\\lo.ai', 'kilo.ai\\'])('the domain %s is no pattern', async (domain) => {
-  for (const other of ['kilo.ai', 'kxlo.ai', 'klo.ai', domain]) await insertUser(database.sql, { id: other, google_user_email: `x@${other}` })
+  for (const other of ['kilo.ai', 'kxlo.ai', 'klo.ai', domain])
+    await insertUser(database.sql, { id: other, google_user_email: `x@${other}` })
   expect(await matching([domain])).toMatchObject([{ id: domain }])
 })
 
 test('the order is that of the database, and named users must be internal all the same', async () => {
   for (const id of ['b', 'B', 'a', 'ä', '10', '9', "'"]) await insertUser(database.sql, { id })
   await insertUser(database.sql, { id: 'outsider', google_user_email: 'x@example.com' })
-  const inOrder = await database.sql<{ id: string }[]>`SELECT id FROM kilocode_users WHERE id <> 'outsider' ORDER BY id`
+  const inOrder = await database.sql<
+    { id: string }[]
+  >`SELECT id FROM kilocode_users WHERE id <> 'outsider' ORDER BY id`
   expect((await matching()).map(({ id }) => id)).toEqual(inOrder.map(({ id }) => id))
-  expect((await matching(['kilo.ai'], ['ä', "'", 'outsider', 'nobody'])).map(({ id }) => id)).toEqual(["'", 'ä'])
+  expect((await matching(['kilo.ai'], ['ä', "'", 'outsider', 'nobody'])).map(({ id }) => id)).toEqual([
+    "'",
+    'ä',
+  ])
 })
 
 test('counts all rows, the targeted grants, and their face value', async () => {
   await insertUser(database.sql, { id: 'ada' })
-  const add = async (given: Partial<Parameters<typeof insertTransaction>[1]> = {}) => insertTransaction(database.sql, { kilo_user_id: 'ada', amount_microdollars: 1, ...given })
+  const add = async (given: Partial<Parameters<typeof insertTransaction>[1]> = {}) =>
+    insertTransaction(database.sql, { kilo_user_id: 'ada', amount_microdollars: 1, ...given })
   await add()
   await add({ amount_microdollars: 2, expiry_date: 'infinity' })
   await add({ amount_microdollars: 4, credit_category: 'accounting_adjustment', description: null })
-  await add({ amount_microdollars: 8, credit_category: 'accounting_adjustment', description: 'Something else' })
+  await add({
+    amount_microdollars: 8,
+    credit_category: 'accounting_adjustment',
+    description: 'Something else',
+  })
   await add({ amount_microdollars: 16, credit_category: null, description: LISTED_CORRECTION })
   // Not targeted: paid, of an organization, not positive, corrections, closed, and linked to by somebody else's row.
   await add({ is_free: false })
@@ -61,12 +94,26 @@ test('counts all rows, the targeted grants, and their face value', async () => {
   await add({ amount_microdollars: 0 })
   await add({ amount_microdollars: -5 })
   await add({ credit_category: 'accounting_adjustment', description: LISTED_CORRECTION })
-  await add({ credit_category: 'accounting_adjustment', description: 'Balance restored to zero after expiring internal free credits' })
+  await add({
+    credit_category: 'accounting_adjustment',
+    description: 'Balance restored to zero after expiring internal free credits',
+  })
   const closed = await add()
-  await add({ amount_microdollars: -1, credit_category: 'credits_expired', original_transaction_id: closed.id })
+  await add({
+    amount_microdollars: -1,
+    credit_category: 'credits_expired',
+    original_transaction_id: closed.id,
+  })
   const refunded = await add()
-  await insertTransaction(database.sql, { kilo_user_id: 'somebody else', amount_microdollars: -1, credit_category: 'refund', original_transaction_id: refunded.id })
-  expect(await matching()).toEqual([{ id: 'ada', email: 'ada@kilo.ai', rows: 14, grants: 5, faceValueMicrodollars: 31 }])
+  await insertTransaction(database.sql, {
+    kilo_user_id: 'somebody else',
+    amount_microdollars: -1,
+    credit_category: 'refund',
+    original_transaction_id: refunded.id,
+  })
+  expect(await matching()).toEqual([
+    { id: 'ada', email: 'ada@kilo.ai', rows: 14, grants: 5, faceValueMicrodollars: 31 },
+  ])
 })
 
 test('amounts beyond 2^53 - 1 are no reason to read nobody', async () => {
@@ -75,7 +122,10 @@ test('amounts beyond 2^53 - 1 are no reason to read nobody', async () => {
     await insertTransaction(database.sql, { kilo_user_id: id, amount_microdollars: '9223372036854775807' })
     await insertTransaction(database.sql, { kilo_user_id: id, amount_microdollars: '9223372036854775807' })
   }
-  expect(await matching()).toMatchObject([{ id: 'ada', grants: 2 }, { id: 'bob', grants: 2 }])
+  expect(await matching()).toMatchObject([
+    { id: 'ada', grants: 2 },
+    { id: 'bob', grants: 2 },
+  ])
 })
 
 test('what goes wrong while a user is taken ends the reading', async () => {

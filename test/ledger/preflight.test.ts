@@ -38,7 +38,8 @@ async function answers(): Promise<Record<string, string>> {
   for (const use of USES) {
     found[use] = await preflight(sql, use).then(
       () => 'fine',
-      (error: unknown) => (error instanceof Error ? `${error.name}: ${error.message.replaceAll(role, 'ROLE')}` : 'no error'),
+      (error: unknown) =>
+        error instanceof Error ? `${error.name}: ${error.message.replaceAll(role, 'ROLE')}` : 'no error',
     )
   }
   return found
@@ -59,7 +60,10 @@ test('a missing column privilege is named with the statement that grants it, to 
 
 test('DELETE is needed by a rollback alone, INSERT by an execute alone', async () => {
   await database.sql.unsafe(`REVOKE DELETE ON credit_transactions FROM ${role}`)
-  expect(await answers()).toEqual({ ...FINE, rollback: expect.stringContaining('GRANT DELETE ON credit_transactions TO "ROLE";') })
+  expect(await answers()).toEqual({
+    ...FINE,
+    rollback: expect.stringContaining('GRANT DELETE ON credit_transactions TO "ROLE";'),
+  })
   await database.sql.unsafe(`REVOKE INSERT ON credit_transactions FROM ${role}`)
   expect(await answers()).toMatchObject({
     ...FINE,
@@ -95,7 +99,9 @@ test('a missing column is named', async () => {
 test('row-level security that hides rows is refused, since a closing row that is not seen would make its grant look open', async () => {
   await database.sql`ALTER TABLE credit_transactions ENABLE ROW LEVEL SECURITY`
   try {
-    expect((await answers())['dry-run']).toContain('Row-level security hides rows of credit_transactions from the user ROLE')
+    expect((await answers())['dry-run']).toContain(
+      'Row-level security hides rows of credit_transactions from the user ROLE',
+    )
     await database.sql.unsafe(`ALTER ROLE ${role} BYPASSRLS`)
     expect(await answers()).toEqual(FINE)
   } finally {

@@ -52,48 +52,92 @@ const TIMES = [
   ['4714-11-24 00:00:00+00 BC', '4714-11-24T00:00:00.000000Z BC'],
 ] as const
 
-test.each(TIMES)('the time %s is read as %s, and PostgreSQL reads that as the same time', async (stored, read) => {
-  await insertUser(database.sql, { id: stored, next_credit_expiration_at: stored })
-  await insertTransaction(database.sql, { kilo_user_id: stored, expiry_date: stored, created_at: stored })
-  const { user, rows } = known(await readUsers(job, [stored]), stored)
-  expect(user.nextCreditExpirationAt).toBe(read)
-  expect(rows).toMatchObject([{ expiryDate: read, createdAt: read }])
-  const same = await job`select ${read}::text::timestamptz = ${stored}::text::timestamptz as same`
-  expect([...same]).toEqual([{ same: true }])
-})
+test.each(TIMES)(
+  'the time %s is read as %s, and PostgreSQL reads that as the same time',
+  async (stored, read) => {
+    await insertUser(database.sql, { id: stored, next_credit_expiration_at: stored })
+    await insertTransaction(database.sql, { kilo_user_id: stored, expiry_date: stored, created_at: stored })
+    const { user, rows } = known(await readUsers(job, [stored]), stored)
+    expect(user.nextCreditExpirationAt).toBe(read)
+    expect(rows).toMatchObject([{ expiryDate: read, createdAt: read }])
+    const same = await job`select ${read}::text::timestamptz = ${stored}::text::timestamptz as same`
+    expect([...same]).toEqual([{ same: true }])
+  },
+)
 
 test.each(TIMES)('a user with the time %s everywhere is expired, and what stays keeps it', async (stored) => {
   const id = `applied ${stored}`
   await insertUser(database.sql, { id, total_microdollars_acquired: 30, next_credit_expiration_at: stored })
-  await insertTransaction(database.sql, { kilo_user_id: id, amount_microdollars: 10, created_at: '2020-01-01T00:00:00.000001Z' })
-  await insertTransaction(database.sql, { kilo_user_id: id, amount_microdollars: 20, is_free: false, expiry_date: stored })
+  await insertTransaction(database.sql, {
+    kilo_user_id: id,
+    amount_microdollars: 10,
+    created_at: '2020-01-01T00:00:00.000001Z',
+  })
+  await insertTransaction(database.sql, {
+    kilo_user_id: id,
+    amount_microdollars: 20,
+    is_free: false,
+    expiry_date: stored,
+  })
   const [plan] = withIds((await readAndPlan(job, [id], await databaseClock(job))).values())
   expect(await applyPlans(job, plan ? [plan] : [], NEXT_YEAR)).toEqual(new Set([id]))
 
   const { users, transactions } = await dump(database.sql)
   const due = !stored.startsWith('infinity') && !/^(9999|1\d{4}|2\d{5})/.test(stored)
   const user = users.find((row) => row.id === id)
-  expect(user).toMatchObject({ total_microdollars_acquired: due ? '0' : '20', next_credit_expiration_at: due ? null : stored })
+  expect(user).toMatchObject({
+    total_microdollars_acquired: due ? '0' : '20',
+    next_credit_expiration_at: due ? null : stored,
+  })
   const rows = transactions.filter((row) => row.kilo_user_id === id)
-  expect(rows.find((row) => row.is_free === 'f' && row.credit_category !== 'credits_expired')).toMatchObject({ expiry_date: stored })
+  expect(rows.find((row) => row.is_free === 'f' && row.credit_category !== 'credits_expired')).toMatchObject({
+    expiry_date: stored,
+  })
   const closings = rows.filter((row) => row.credit_category === 'credits_expired')
   expect(closings).toHaveLength(due ? 2 : 1)
-  expect(closings.filter((row) => row.is_free === 'f').map((row) => row.created_at)).toEqual(due ? [stored] : [])
+  expect(closings.filter((row) => row.is_free === 'f').map((row) => row.created_at)).toEqual(
+    due ? [stored] : [],
+  )
 })
 
 test('ids and e-mails with any characters are read and written as they are', async () => {
-  const ids = ['oauth/google:1182', "o'brien", '100%', 'a_b\\c', '"quoted"', 'ünïcödé 🦜', ' spaces ', "'; drop table x; --", '$1', '{}', '\t']
+  const ids = [
+    'oauth/google:1182',
+    "o'brien",
+    '100%',
+    'a_b\\c',
+    '"quoted"',
+    'ünïcödé 🦜',
+    ' spaces ',
+    "'; drop table x; --",
+    '$1',
+    '{}',
+    '\t',
+  ]
   for (const id of ids) {
-    await insertUser(database.sql, { id, google_user_email: `"${id.replaceAll('"', '')}"%_'@kilo.ai`, total_microdollars_acquired: 10 })
-    await insertTransaction(database.sql, { kilo_user_id: id, amount_microdollars: 10, description: `of ${id} \u2028 \\u0000 "x"` })
+    await insertUser(database.sql, {
+      id,
+      google_user_email: `"${id.replaceAll('"', '')}"%_'@kilo.ai`,
+      total_microdollars_acquired: 10,
+    })
+    await insertTransaction(database.sql, {
+      kilo_user_id: id,
+      amount_microdollars: 10,
+      description: `of ${id} \u2028 \\u0000 "x"`,
+    })
   }
   const plans = withIds((await readAndPlan(job, ids, await databaseClock(job))).values())
   expect(await applyPlans(job, plans, NEXT_YEAR)).toEqual(new Set(ids))
   const { users, transactions } = await dump(database.sql)
   for (const id of ids) {
     expect(users.find((row) => row.id === id)).toMatchObject({ total_microdollars_acquired: '0' })
-    const closing = transactions.find((row) => row.kilo_user_id === id && row.credit_category === 'credits_expired')
-    expect(closing).toMatchObject({ description: `Expired: of ${id} \u2028 \\u0000 "x"`, amount_microdollars: '-10' })
+    const closing = transactions.find(
+      (row) => row.kilo_user_id === id && row.credit_category === 'credits_expired',
+    )
+    expect(closing).toMatchObject({
+      description: `Expired: of ${id} \u2028 \\u0000 "x"`,
+      amount_microdollars: '-10',
+    })
   }
 })
 
@@ -109,15 +153,28 @@ test.each<[string, Record<string, string>, Record<string, string>]>([
   await insertTransaction(database.sql, { kilo_user_id: big, ...transaction })
   await insertUser(database.sql, { id: fine, microdollars_used: '9007199254740991' })
   const readings = await readUsers(job, [big, fine])
-  expect(readings.get(big)).toMatchObject({ email: `${big}@kilo.ai`, unusable: { name: 'UnusableValue', message: expect.stringContaining('2^53') } })
+  expect(readings.get(big)).toMatchObject({
+    email: `${big}@kilo.ai`,
+    unusable: { name: 'UnusableValue', message: expect.stringContaining('2^53') },
+  })
   expect(known(readings, fine).user.usedMicrodollars).toBe(9_007_199_254_740_991)
 })
 
 test('a time that JavaScript cannot hold is refused for that user, not guessed', async () => {
   await insertUser(database.sql, { id: 'far', total_microdollars_acquired: 10 })
-  await insertTransaction(database.sql, { kilo_user_id: 'far', amount_microdollars: 10, expiry_date: '290000-01-01 00:00:00+00' })
-  await insertTransaction(database.sql, { kilo_user_id: 'far', is_free: false, expiry_date: '290000-01-01 00:00:00+00' })
-  await expect(readAndPlan(job, ['far'], await databaseClock(job))).rejects.toMatchObject({ name: 'UnusableValue' })
+  await insertTransaction(database.sql, {
+    kilo_user_id: 'far',
+    amount_microdollars: 10,
+    expiry_date: '290000-01-01 00:00:00+00',
+  })
+  await insertTransaction(database.sql, {
+    kilo_user_id: 'far',
+    is_free: false,
+    expiry_date: '290000-01-01 00:00:00+00',
+  })
+  await expect(readAndPlan(job, ['far'], await databaseClock(job))).rejects.toMatchObject({
+    name: 'UnusableValue',
+  })
 })
 
 test('who is gone is not in the result; rows of nobody asked for neither', async () => {

@@ -19,7 +19,9 @@ beforeAll(async () => {
   database = await freshDatabase()
   bucket = await freshBucket()
   const statements = await readFile(new URL('../../docs/roles.sql', import.meta.url), 'utf8')
-  await database.sql.unsafe(statements.replaceAll(DRY_RUN, `${DRY_RUN}_${suffix}`).replaceAll(EXECUTE, `${EXECUTE}_${suffix}`))
+  await database.sql.unsafe(
+    statements.replaceAll(DRY_RUN, `${DRY_RUN}_${suffix}`).replaceAll(EXECUTE, `${EXECUTE}_${suffix}`),
+  )
   for (const role of roles) await database.sql.unsafe(`ALTER ROLE ${role} PASSWORD 'secret'`)
 })
 afterAll(async () => {
@@ -35,7 +37,10 @@ function urlAs(role: string): string {
 }
 
 test('a dry run, an execute with corrections and users taken alone, and its rollback need no other rights than docs/roles.sql grants', async () => {
-  const spent = await insertUser(database.sql, { microdollars_used: 4_000_000, total_microdollars_acquired: 10_000_000 })
+  const spent = await insertUser(database.sql, {
+    microdollars_used: 4_000_000,
+    total_microdollars_acquired: 10_000_000,
+  })
   await insertTransaction(database.sql, { kilo_user_id: spent.id })
   const clawedBack = await insertUser(database.sql, {})
   await insertTransaction(database.sql, { kilo_user_id: clawedBack.id })
@@ -44,26 +49,44 @@ test('a dry run, an execute with corrections and users taken alone, and its roll
   const untouched = await dump(database.sql, { updatedAt: false })
 
   const dry = await invokeJob(place, {})
-  expect(dry).toMatchObject({ status: 'complete', totals: { usersProcessed: 2, usersCorrected: 1, expired: '$16.00' } })
+  expect(dry).toMatchObject({
+    status: 'complete',
+    totals: { usersProcessed: 2, usersCorrected: 1, expired: '$16.00' },
+  })
   expect(await dump(database.sql)).toEqual(before)
 
   const card = await invokeJob(place, { execute: true })
-  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 2, usersCorrected: 1, expired: '$16.00', usersFailed: 0 } })
+  expect(card).toMatchObject({
+    status: 'complete',
+    totals: { usersProcessed: 2, usersCorrected: 1, expired: '$16.00', usersFailed: 0 },
+  })
   expect(await dump(database.sql)).not.toEqual(before)
 
-  expect(await invokeJob(place, { rollback: card.runId })).toMatchObject({ status: 'complete', totals: { usersProcessed: 2 } })
-  expect(await invokeJob(place, { rollback: card.runId, execute: true })).toMatchObject({ status: 'complete', totals: { usersProcessed: 2 } })
+  expect(await invokeJob(place, { rollback: card.runId })).toMatchObject({
+    status: 'complete',
+    totals: { usersProcessed: 2 },
+  })
+  expect(await invokeJob(place, { rollback: card.runId, execute: true })).toMatchObject({
+    status: 'complete',
+    totals: { usersProcessed: 2 },
+  })
   expect(await dump(database.sql, { updatedAt: false })).toEqual(untouched)
 })
 
 test('the dry-run user cannot write: the job says which rights are missing before anything begins, PostgreSQL refuses the rest', async () => {
   const before = await dump(database.sql)
-  await expect(invokeJob({ databaseUrl: urlAs(DRY_RUN), bucket: await freshBucket() }, { execute: true })).rejects.toThrow(
+  await expect(
+    invokeJob({ databaseUrl: urlAs(DRY_RUN), bucket: await freshBucket() }, { execute: true }),
+  ).rejects.toThrow(
     /lacks a right.*GRANT UPDATE \(total_microdollars_acquired, next_credit_expiration_at, updated_at\) ON kilocode_users.*GRANT UPDATE \(expiry_date, expiration_baseline_microdollars_used\) ON credit_transactions.*GRANT INSERT/,
   )
   const sql = postgres(urlAs(DRY_RUN), { max: 1 })
-  await expect(sql`UPDATE kilocode_users SET updated_at = now()`).rejects.toThrow('permission denied for table kilocode_users')
-  await expect(sql`DELETE FROM credit_transactions`).rejects.toThrow('permission denied for table credit_transactions')
+  await expect(sql`UPDATE kilocode_users SET updated_at = now()`).rejects.toThrow(
+    'permission denied for table kilocode_users',
+  )
+  await expect(sql`DELETE FROM credit_transactions`).rejects.toThrow(
+    'permission denied for table credit_transactions',
+  )
   await sql.end()
   expect(await dump(database.sql)).toEqual(before)
 })

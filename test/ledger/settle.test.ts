@@ -22,17 +22,28 @@ beforeEach(async () => {
 })
 
 const wait = async (): Promise<void> => pause(1)
-const attempt = (userId: string, name = 'first') => ({ userId, attempt: name, rowIds: [randomUUID(), randomUUID()] })
+const attempt = (userId: string, name = 'first') => ({
+  userId,
+  attempt: name,
+  rowIds: [randomUUID(), randomUUID()],
+})
 
 test('rows that are there mean done, by the attempt that wrote them; none, under the lock, mean not done', async () => {
   const [first, second, other] = [attempt('ada'), attempt('ada', 'second'), attempt('bob')]
   await insertTransaction(database.sql, { id: second.rowIds[1] ?? '', kilo_user_id: 'ada' })
   const settled = await settleAttempts(job, [first, second, other], 'present', wait)
-  expect(settled).toEqual(new Map([['ada', { doneBy: 'second' }], ['bob', { doneBy: null }]]))
+  expect(settled).toEqual(
+    new Map([
+      ['ada', { doneBy: 'second' }],
+      ['bob', { doneBy: null }],
+    ]),
+  )
 })
 
 test('a user who is gone has nothing in flight', async () => {
-  expect(await settleAttempts(job, [attempt('nobody')], 'present', wait)).toEqual(new Map([['nobody', { doneBy: null }]]))
+  expect(await settleAttempts(job, [attempt('nobody')], 'present', wait)).toEqual(
+    new Map([['nobody', { doneBy: null }]]),
+  )
 })
 
 test('a transaction in flight keeps its user open, until it has come to its end', async () => {
@@ -53,7 +64,12 @@ test('a transaction in flight keeps its user open, until it has come to its end'
     landed.resolve()
     await inFlight
   })
-  expect(settled).toEqual(new Map([['bob', { doneBy: null }], ['ada', { doneBy: 'first' }]]))
+  expect(settled).toEqual(
+    new Map([
+      ['bob', { doneBy: null }],
+      ['ada', { doneBy: 'first' }],
+    ]),
+  )
   expect(looks).toBe(2)
 })
 
@@ -69,6 +85,16 @@ test('in a rollback rows that are gone mean done, by the latest attempt', async 
   const kept = attempt('bob')
   const gone = attempt('ada')
   for (const id of kept.rowIds) await insertTransaction(database.sql, { id, kilo_user_id: 'bob' })
-  const settled = await settleAttempts(job, [{ ...gone, attempt: '000000-0001-002' }, { ...gone, attempt: '000000-0001-001' }, kept], 'absent', wait)
-  expect(settled).toEqual(new Map([['ada', { doneBy: '000000-0001-002' }], ['bob', { doneBy: null }]]))
+  const settled = await settleAttempts(
+    job,
+    [{ ...gone, attempt: '000000-0001-002' }, { ...gone, attempt: '000000-0001-001' }, kept],
+    'absent',
+    wait,
+  )
+  expect(settled).toEqual(
+    new Map([
+      ['ada', { doneBy: '000000-0001-002' }],
+      ['bob', { doneBy: null }],
+    ]),
+  )
 })

@@ -13,7 +13,15 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const SETTINGS = ['TimeZone', 'DateStyle', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_read_only', 'transaction_isolation']
+const SETTINGS = [
+  'TimeZone',
+  'DateStyle',
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'transaction_read_only',
+  'transaction_isolation',
+]
 
 async function settings(sql: Sql | Transaction): Promise<Record<string, string>> {
   const rows = await sql<{ name: string; value: string }[]>`
@@ -36,7 +44,8 @@ test('a dry run can write nothing: PostgreSQL itself refuses', async () => {
   await withOneConnection(async (sql) => {
     const writes = [
       (tx: Transaction) => tx`update kilocode_users set microdollars_used = 1`,
-      (tx: Transaction) => tx`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free) values ('ada', 1, true)`,
+      (tx: Transaction) =>
+        tx`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free) values ('ada', 1, true)`,
       (tx: Transaction) => tx`select id from kilocode_users for no key update`,
       (tx: Transaction) => tx`set transaction read write`,
     ]
@@ -63,7 +72,12 @@ test('timeouts, time zone and date style hold inside, and nothing of them stays 
       transaction_isolation: 'read committed',
     })
     expect(await settings(sql)).toEqual(before)
-    expect(await readTransaction(sql, settings)).toMatchObject({ TimeZone: 'UTC', DateStyle: 'ISO, YMD', transaction_read_only: 'on', transaction_isolation: 'repeatable read' })
+    expect(await readTransaction(sql, settings)).toMatchObject({
+      TimeZone: 'UTC',
+      DateStyle: 'ISO, YMD',
+      transaction_read_only: 'on',
+      transaction_isolation: 'repeatable read',
+    })
     await readUsers(sql, ['ada'])
     expect(await settings(sql)).toEqual(before)
     const prepared = await sql`select name from pg_prepared_statements`
@@ -78,7 +92,9 @@ test('a transaction that fails leaves nothing', async () => {
       throw new Error('not like this')
     })
     await expect(failed).rejects.toThrow('not like this')
-    expect([...(await sql`select microdollars_used from kilocode_users`)]).toEqual([{ microdollars_used: '0' }])
+    expect([...(await sql`select microdollars_used from kilocode_users`)]).toEqual([
+      { microdollars_used: '0' },
+    ])
   })
 })
 
@@ -122,10 +138,15 @@ test('a connection that goes during a statement ends its transaction alone: the 
   await withOneConnection(async (sql) => {
     const first = writeTransaction(sql, async (tx) => {
       const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`
-      await Promise.all([tx`select pg_sleep(60)`, database.sql`select pg_terminate_backend(${row?.pid ?? 0}, 5000)`])
+      await Promise.all([
+        tx`select pg_sleep(60)`,
+        database.sql`select pg_terminate_backend(${row?.pid ?? 0}, 5000)`,
+      ])
     })
     await expect(first).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' })
-    expect(await once(async () => writeTransaction(sql, async (tx) => (await tx`select 1 as one`)[0]))).toEqual({ one: 1 })
+    expect(
+      await once(async () => writeTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])),
+    ).toEqual({ one: 1 })
   })
 })
 
@@ -156,10 +177,14 @@ test('a commit whose answer is lost is uncertain, whatever the connection says; 
       await tx`insert into slow values (1)`
       backend.resolve(row?.pid ?? 0)
     })
-    const outcome = lost.then(() => 'committed', (error: unknown) => error)
+    const outcome = lost.then(
+      () => 'committed',
+      (error: unknown) => error,
+    )
     const pid = await backend.promise
     for (let committing = false; !committing; await pause(10)) {
-      const rows = await database.sql`select from pg_stat_activity where pid = ${pid} and wait_event = 'PgSleep'`
+      const rows =
+        await database.sql`select from pg_stat_activity where pid = ${pid} and wait_event = 'PgSleep'`
       committing = rows.length > 0
     }
     await database.sql`select pg_terminate_backend(${pid}, 5000)`

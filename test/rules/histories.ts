@@ -8,7 +8,10 @@ type Grant = { kind: 'grant'; isFree: boolean; dollars: number; datedIn: number 
 
 /** What happens to one user on one day. A date is that of a fifth day, so that many grants have the same. */
 export type Event =
-  Grant | { kind: 'use'; dollars: number } | { kind: 'production pass' } | { kind: 'run of this job' }
+  | Grant
+  | { kind: 'use'; dollars: number }
+  | { kind: 'production pass' }
+  | { kind: 'run of this job' }
 
 /** Which of two worlds: every free grant is dated when it is issued, or some are left undated. */
 export type World = 'dated from the start' | 'undated'

@@ -20,7 +20,11 @@ type VectorRow = {
 type Vector = {
   name: string
   instant: string
-  user: { microdollars_used: number; total_microdollars_acquired: number; next_credit_expiration_at: string | null }
+  user: {
+    microdollars_used: number
+    total_microdollars_acquired: number
+    next_credit_expiration_at: string | null
+  }
   transactions: VectorRow[]
   left_alone: string | null
   expected: {
@@ -33,7 +37,11 @@ type Vector = {
       created_at: string
       original_baseline_microdollars_used: number
     }[]
-    changed_grants: { id: string; expiry_date: string | null; expiration_baseline_microdollars_used: number }[]
+    changed_grants: {
+      id: string
+      expiry_date: string | null
+      expiration_baseline_microdollars_used: number
+    }[]
     expired_microdollars: number
     due_paid_microdollars: number
     correction_microdollars: number
@@ -78,7 +86,11 @@ const planOf = (vector: Vector, rows = vector.transactions): Plan =>
       autoTopUpEnabled: false,
     },
     rows.map(transaction),
-    { instant: time(vector.instant), minGrantAgeSeconds: 60, correctionDescriptions: ['Correction to $0 after expiring internal free credits'] },
+    {
+      instant: time(vector.instant),
+      minGrantAgeSeconds: 60,
+      correctionDescriptions: ['Correction to $0 after expiring internal free credits'],
+    },
     { named: false, takenLinks: new Set() },
   )
 

@@ -50,14 +50,19 @@ async function poison(numbers: number[], message: (n: number) => string): Promis
 /** matched = without grants + processed + left alone + failed + not yet reached. */
 function expectTheSum({ totals }: ExitCard): void {
   const { usersWithoutGrants, usersProcessed, usersLeftAlone, usersFailed, usersNotReached } = totals
-  expect(usersWithoutGrants + usersProcessed + usersLeftAlone + usersFailed + usersNotReached).toBe(totals.usersMatched)
+  expect(usersWithoutGrants + usersProcessed + usersLeftAlone + usersFailed + usersNotReached).toBe(
+    totals.usersMatched,
+  )
 }
 
 /** Who was changed in the database is who has mutations in the log. */
 async function expectLoggedAsChanged({ runId }: ExitCard): Promise<void> {
   const { users } = await dump(sql)
   const { mutations } = await readLogs(bucket, runId)
-  const changed = users.filter((user) => user.total_microdollars_acquired === '0' || user.total_microdollars_acquired === user.microdollars_used)
+  const changed = users.filter(
+    (user) =>
+      user.total_microdollars_acquired === '0' || user.total_microdollars_acquired === user.microdollars_used,
+  )
   expect(new Set(mutations.map((line) => line.user_id))).toEqual(new Set(changed.map(({ id }) => id)))
 }
 
@@ -66,11 +71,18 @@ describe('the error threshold', () => {
     await addUsers(30)
     await poison([1, 3, 5, 7, 9, 11], (n) => `refused ${n}`)
     const card = await invoke({ batchSize: 4 }, { MAX_FAILED_USERS: '3' })
-    expect(card).toMatchObject({ status: 'stopped', why: expect.stringContaining('4 of 8 users failed, more than 3 '), totals: { usersProcessed: 4, usersFailed: 4, usersNotReached: 22 } })
+    expect(card).toMatchObject({
+      status: 'stopped',
+      why: expect.stringContaining('4 of 8 users failed, more than 3 '),
+      totals: { usersProcessed: 4, usersFailed: 4, usersNotReached: 22 },
+    })
     expectTheSum(card)
     await expectLoggedAsChanged(card)
     expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
-    expect(await readDocument(bucket, `state/${card.runId}/cursor.json`)).toMatchObject({ lease: null, closed: { status: 'stopped' } })
+    expect(await readDocument(bucket, `state/${card.runId}/cursor.json`)).toMatchObject({
+      lease: null,
+      closed: { status: 'stopped' },
+    })
     expect(await invoke({ resume: card.runId, execute: undefined, concurrency: undefined })).toEqual(card)
   })
 
@@ -78,7 +90,10 @@ describe('the error threshold', () => {
     await addUsers(20)
     await poison([1, 5, 9], (n) => `refused ${n}`)
     const card = await invoke({ batchSize: 20 }, { MAX_FAILED_USERS: '0', MAX_FAILED_PERCENT: '15' })
-    expect(card).toMatchObject({ status: 'complete_with_errors', totals: { usersProcessed: 17, usersFailed: 3 } })
+    expect(card).toMatchObject({
+      status: 'complete_with_errors',
+      totals: { usersProcessed: 17, usersFailed: 3 },
+    })
     expectTheSum(card)
   })
 
@@ -86,7 +101,11 @@ describe('the error threshold', () => {
     await addUsers(12)
     await poison([2, 3, 4, 5, 6], () => 'the same for all')
     const card = await invoke({ batchSize: 4 })
-    expect(card).toMatchObject({ status: 'stopped', why: expect.stringMatching(/the same error hit 5 users in a row: .*the same for all/), totals: { usersFailed: 5, usersProcessed: 3, usersNotReached: 4 } })
+    expect(card).toMatchObject({
+      status: 'stopped',
+      why: expect.stringMatching(/the same error hit 5 users in a row: .*the same for all/),
+      totals: { usersFailed: 5, usersProcessed: 3, usersNotReached: 4 },
+    })
     expectTheSum(card)
   })
 
@@ -94,7 +113,10 @@ describe('the error threshold', () => {
     await addUsers(12)
     await poison([0, 1, 2, 3, 5, 6, 7, 8], () => 'the same for all')
     const card = await invoke({ batchSize: 12 })
-    expect(card).toMatchObject({ status: 'complete_with_errors', totals: { usersFailed: 8, usersProcessed: 4 } })
+    expect(card).toMatchObject({
+      status: 'complete_with_errors',
+      totals: { usersFailed: 8, usersProcessed: 4 },
+    })
   })
 })
 
@@ -129,13 +151,22 @@ describe('the corrections limit', () => {
   test('what failed to go through is given back', async () => {
     await addUsers(6, overdrawn)
     await poison([0], () => 'refused')
-    expect(await invoke({ batchSize: 3, limits: { correctionsUsd: 5 } })).toMatchObject({ status: 'complete_with_errors', totals: { usersCorrected: 5, usersFailed: 1 } })
+    expect(await invoke({ batchSize: 3, limits: { correctionsUsd: 5 } })).toMatchObject({
+      status: 'complete_with_errors',
+      totals: { usersCorrected: 5, usersFailed: 1 },
+    })
   })
 
   test('0 means zero, and exactly the limit goes through', async () => {
     await addUsers(2, overdrawn)
-    expect(await invoke({ limits: { correctionsUsd: 0 } })).toMatchObject({ status: 'stopped', totals: { usersProcessed: 0, usersNotReached: 2 } })
-    expect(await invoke({ limits: { correctionsUsd: 2 } })).toMatchObject({ status: 'complete', totals: { corrected: '$2.00' } })
+    expect(await invoke({ limits: { correctionsUsd: 0 } })).toMatchObject({
+      status: 'stopped',
+      totals: { usersProcessed: 0, usersNotReached: 2 },
+    })
+    expect(await invoke({ limits: { correctionsUsd: 2 } })).toMatchObject({
+      status: 'complete',
+      totals: { corrected: '$2.00' },
+    })
   })
 
   test('a stop holds, even when the invocation is cut off right after it', async () => {
@@ -144,9 +175,15 @@ describe('the corrections limit', () => {
     const cutOff = () => {
       throw new Error('cut off')
     }
-    await expect(invokeJob({ databaseUrl: database.url, bucket }, event, { host: { onProgress: cutOff } })).rejects.toThrow('cut off')
+    await expect(
+      invokeJob({ databaseUrl: database.url, bucket }, event, { host: { onProgress: cutOff } }),
+    ).rejects.toThrow('cut off')
     const card = await invoke(event)
-    expect(card).toMatchObject({ status: 'stopped', why: expect.stringContaining('the limit of $2.00'), totals: { usersProcessed: 0, usersNotReached: 9 } })
+    expect(card).toMatchObject({
+      status: 'stopped',
+      why: expect.stringContaining('the limit of $2.00'),
+      totals: { usersProcessed: 0, usersNotReached: 9 },
+    })
     expectTheSum(card)
   })
 
@@ -154,7 +191,9 @@ describe('the corrections limit', () => {
     await addUsers(9, overdrawn)
     let looks = 4
     const event = { execute: true, concurrency: 1, batchSize: 3, limits: { correctionsUsd: 7 } }
-    const first = await invokeJob({ databaseUrl: database.url, bucket }, event, { timeLeft: () => (looks-- > 0 ? 900_000 : 0) })
+    const first = await invokeJob({ databaseUrl: database.url, bucket }, event, {
+      timeLeft: () => (looks-- > 0 ? 900_000 : 0),
+    })
     expect(first).toMatchObject({ status: 'incomplete' })
     const card = await invoke(event)
     expect(card).toMatchObject({ runId: first.runId, status: 'stopped', totals: { usersCorrected: 6 } })
@@ -164,10 +203,21 @@ describe('the corrections limit', () => {
 test('a stopped run leaves no page without its outcome, and its keys are all of one run', async () => {
   await addUsers(8)
   await poison([0, 1], (n) => `refused ${n}`)
-  const { runId } = await invoke({ batchSize: 2, concurrency: 3 }, { MAX_FAILED_USERS: '1', MAX_FAILED_PERCENT: '0' })
+  const { runId } = await invoke(
+    { batchSize: 2, concurrency: 3 },
+    { MAX_FAILED_USERS: '1', MAX_FAILED_PERCENT: '0' },
+  )
   const { finished } = await readDocument(bucket, `state/${runId}/cursor.json`)
-  const pages = (finished as { from: number; to: number }[]).flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, n) => from + n))
-  const intents = new Set((await keys(bucket, `segments/${runId}/`)).filter((key) => key.endsWith('intent.jsonl')).map((key) => Number(key.split('/')[2]?.slice(0, 6))))
+  const pages = (finished as { from: number; to: number }[]).flatMap(({ from, to }) =>
+    Array.from({ length: to - from + 1 }, (_, n) => from + n),
+  )
+  const intents = new Set(
+    (await keys(bucket, `segments/${runId}/`))
+      .filter((key) => key.endsWith('intent.jsonl'))
+      .map((key) => Number(key.split('/')[2]?.slice(0, 6))),
+  )
   for (const page of intents) expect(pages).toContain(page)
-  expect((await keys(bucket)).filter((key) => !key.startsWith('control/') && !key.includes(runId))).toEqual([])
+  expect((await keys(bucket)).filter((key) => !key.startsWith('control/') && !key.includes(runId))).toEqual(
+    [],
+  )
 })

@@ -8,10 +8,15 @@ import { type LogLine, readLogs } from '../support/logs.ts'
 import { place, s3 } from '../support/scenario-place.ts'
 
 /** How every run of the scenario ends. */
-const ENDS = { status: 'complete_with_errors', totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1, usersCorrected: 1 } }
+const ENDS = {
+  status: 'complete_with_errors',
+  totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1, usersCorrected: 1 },
+}
 
 /** The run has ended as it must, its logs are what the database noted, and each user has one line. */
-export async function expectWholeAndTrue(card: ExitCard): Promise<{ users: LogLine[]; mutations: LogLine[] }> {
+export async function expectWholeAndTrue(
+  card: ExitCard,
+): Promise<{ users: LogLine[]; mutations: LogLine[] }> {
   expect(card).toMatchObject(ENDS)
   const { database, logs } = await auditAndLogs(place.sql, place.bucket, [card.runId])
   expect(logs).toEqual(database)
@@ -21,7 +26,8 @@ export async function expectWholeAndTrue(card: ExitCard): Promise<{ users: LogLi
 }
 
 /** The users whose lines come from an invocation that was cut off. */
-export const recoveredOf = (users: readonly LogLine[]) => users.filter((line) => line.recovered === true).map((line) => line.user_id)
+export const recoveredOf = (users: readonly LogLine[]) =>
+  users.filter((line) => line.recovered === true).map((line) => line.user_id)
 
 /** One fate for the nth COMMIT of an apply; the others pass. */
 export function nthCommit(nth: number, fate: Fate): (trip: RoundTrip) => Fate {

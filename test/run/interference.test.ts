@@ -32,13 +32,23 @@ beforeEach(async () => {
   await sql`TRUNCATE kilocode_users, credit_transactions CASCADE`
   bucket = await freshBucket(s3.endpoint)
   for (const id of ['aaron', 'abel', 'ada', 'bea', 'bob']) {
-    await insertUser(sql, { id, microdollars_used: 4 * USD, total_microdollars_acquired: 20 * USD, next_credit_expiration_at: DUE })
+    await insertUser(sql, {
+      id,
+      microdollars_used: 4 * USD,
+      total_microdollars_acquired: 20 * USD,
+      next_credit_expiration_at: DUE,
+    })
     await insertTransaction(sql, { kilo_user_id: id })
-    await insertTransaction(sql, { kilo_user_id: id, expiry_date: DUE, expiration_baseline_microdollars_used: 0 })
+    await insertTransaction(sql, {
+      kilo_user_id: id,
+      expiry_date: DUE,
+      expiration_baseline_microdollars_used: 0,
+    })
   }
 })
 
-const execute = (event: object = {}) => invokeJob({ databaseUrl: database.url, bucket }, { execute: true, ...event })
+const execute = (event: object = {}) =>
+  invokeJob({ databaseUrl: database.url, bucket }, { execute: true, ...event })
 
 /** What must hold of every user, whoever did what: the total is what the rows say, and the balance is not negative. */
 async function expectTheMoneyToAddUp(): Promise<void> {
@@ -55,14 +65,22 @@ async function expectTheMoneyToAddUp(): Promise<void> {
 async function expectTheLogToBeTrue(runId: string, known: ReadonlySet<unknown>): Promise<void> {
   const { mutations } = await readLogs(bucket, runId)
   const { transactions } = await dump(sql)
-  const logged = mutations.filter(({ type }) => String(type).endsWith('_insert')).map(({ row_id }) => String(row_id))
-  const ofTheJob = transactions.filter(({ id }) => !known.has(id) && id?.[14] === '5').map(({ id }) => String(id))
+  const logged = mutations
+    .filter(({ type }) => String(type).endsWith('_insert'))
+    .map(({ row_id }) => String(row_id))
+  const ofTheJob = transactions
+    .filter(({ id }) => !known.has(id) && id?.[14] === '5')
+    .map(({ id }) => String(id))
   expect(logged.length).toBe(new Set(logged).size)
   expect(new Set(logged)).toEqual(new Set(ofTheJob))
 }
 
 const changes: [string, () => Promise<unknown>, { final: number }][] = [
-  ['spends', () => sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + ${USD} WHERE id = 'ada'`, { final: 0 }],
+  [
+    'spends',
+    () => sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + ${USD} WHERE id = 'ada'`,
+    { final: 0 },
+  ],
   ['is expired by production', () => productionPass(sql, 'ada'), { final: 0 }],
   [
     'buys credit',
@@ -81,29 +99,41 @@ const changes: [string, () => Promise<unknown>, { final: number }][] = [
       }),
     { final: 0 },
   ],
-  ['has a grant dated', () => sql`UPDATE credit_transactions SET expiry_date = '2099-01-01', expiration_baseline_microdollars_used = 0 WHERE kilo_user_id = 'ada' AND expiry_date IS NULL`, { final: 0 }],
+  [
+    'has a grant dated',
+    () =>
+      sql`UPDATE credit_transactions SET expiry_date = '2099-01-01', expiration_baseline_microdollars_used = 0 WHERE kilo_user_id = 'ada' AND expiry_date IS NULL`,
+    { final: 0 },
+  ],
 ]
 
-test.each(changes)('a user who %s between read and apply gets nothing in that attempt, and ends right in a later one', async (_what, change, { final }) => {
-  const known = new Set((await dump(sql)).transactions.map(({ id }) => id))
-  const afterChange: unknown[] = []
-  betweenReadAndApply(s3, bucket, async (nth) => {
-    if (nth === 1) await change()
-    afterChange.push((await dump(sql)).users.find(({ id }) => id === 'ada'))
-  })
-  const card = await execute()
-  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 5, usersFailed: 0 } })
-  // The second attempt begins with Ada as the change left her.
-  expect(afterChange[1]).toEqual(afterChange[0])
-  const { users } = await readLogs(bucket, card.runId)
-  expect(users.find((line) => line.user_id === 'ada')).toMatchObject({ final_balance_microdollars: final * USD, correction_microdollars: 0 })
-  await expectTheMoneyToAddUp()
-  await expectTheLogToBeTrue(card.runId, known)
-})
+test.each(changes)(
+  'a user who %s between read and apply gets nothing in that attempt, and ends right in a later one',
+  async (_what, change, { final }) => {
+    const known = new Set((await dump(sql)).transactions.map(({ id }) => id))
+    const afterChange: unknown[] = []
+    betweenReadAndApply(s3, bucket, async (nth) => {
+      if (nth === 1) await change()
+      afterChange.push((await dump(sql)).users.find(({ id }) => id === 'ada'))
+    })
+    const card = await execute()
+    expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 5, usersFailed: 0 } })
+    // The second attempt begins with Ada as the change left her.
+    expect(afterChange[1]).toEqual(afterChange[0])
+    const { users } = await readLogs(bucket, card.runId)
+    expect(users.find((line) => line.user_id === 'ada')).toMatchObject({
+      final_balance_microdollars: final * USD,
+      correction_microdollars: 0,
+    })
+    await expectTheMoneyToAddUp()
+    await expectTheLogToBeTrue(card.runId, known)
+  },
+)
 
 test('everybody else on the page goes through in the first attempt', async () => {
   betweenReadAndApply(s3, bucket, async (nth) => {
-    if (nth === 1) await sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`
+    if (nth === 1)
+      await sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`
   })
   const { runId } = await execute()
   expect(await readIntents(bucket, runId)).toEqual([
@@ -120,14 +150,18 @@ test('a user who leaves the company in between is left alone', async () => {
   const card = await execute()
   expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 4, usersLeftAlone: 1 } })
   const { users } = await readLogs(bucket, card.runId)
-  expect(users.find((line) => line.user_id === 'ada')).toMatchObject({ outcome: 'not_internal', email: 'ada@example.com' })
+  expect(users.find((line) => line.user_id === 'ada')).toMatchObject({
+    outcome: 'not_internal',
+    email: 'ada@example.com',
+  })
   expect((await dump(sql)).transactions.filter(({ kilo_user_id }) => kilo_user_id === 'ada')).toEqual(before)
 })
 
 test('a user who spends all the time is expired exactly, under the lock', async () => {
   const usage = { goesOn: true, spent: 4 * USD }
   const spender = (async () => {
-    for (; usage.goesOn; usage.spent++) await sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`
+    for (; usage.goesOn; usage.spent++)
+      await sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`
   })()
   betweenReadAndApply(s3, bucket, async () => {
     // At least one more usage between read and apply, unless the row is locked.
@@ -144,11 +178,18 @@ test('a user who spends all the time is expired exactly, under the lock', async 
   expect(line).toMatchObject({ outcome: 'expired', final_balance_microdollars: 0 })
   const { users: rows, transactions } = await dump(sql)
   const ada = rows.find(({ id }) => id === 'ada')
-  expect(ada).toMatchObject({ microdollars_used: String(usage.spent), total_microdollars_acquired: String(line?.used_microdollars) })
-  const sum = transactions.filter((row) => row.kilo_user_id === 'ada').reduce((all, row) => all + Number(row.amount_microdollars), 0)
+  expect(ada).toMatchObject({
+    microdollars_used: String(usage.spent),
+    total_microdollars_acquired: String(line?.used_microdollars),
+  })
+  const sum = transactions
+    .filter((row) => row.kilo_user_id === 'ada')
+    .reduce((all, row) => all + Number(row.amount_microdollars), 0)
   expect(sum).toBe(line?.used_microdollars)
   await expectTheLogToBeTrue(card.runId, known)
-  expect((await readIntents(bucket, card.runId)).filter(({ userIds }) => userIds.includes('ada')).length).toBeGreaterThan(1)
+  expect(
+    (await readIntents(bucket, card.runId)).filter(({ userIds }) => userIds.includes('ada')).length,
+  ).toBeGreaterThan(1)
 })
 
 test('a user locked throughout holds up nobody, and ends in the error log with the reason', async () => {
@@ -157,9 +198,20 @@ test('a user locked throughout holds up nobody, and ends in the error log with t
     await tx`SELECT FROM kilocode_users WHERE id = 'ada' FOR UPDATE`
     return execute()
   })
-  expect(card).toMatchObject({ status: 'complete_with_errors', totals: { usersProcessed: 4, usersFailed: 1, usersMatched: 5 } })
+  expect(card).toMatchObject({
+    status: 'complete_with_errors',
+    totals: { usersProcessed: 4, usersFailed: 1, usersMatched: 5 },
+  })
   const { users, errors, mutations } = await readLogs(bucket, card.runId)
-  expect(errors).toMatchObject([{ user_id: 'ada', page: 0, sqlstate: '55P03', message: expect.stringContaining('lock'), attempts: expect.any(Number) }])
+  expect(errors).toMatchObject([
+    {
+      user_id: 'ada',
+      page: 0,
+      sqlstate: '55P03',
+      message: expect.stringContaining('lock'),
+      attempts: expect.any(Number),
+    },
+  ])
   expect(users.find(({ user_id }) => user_id === 'ada')).toMatchObject({ outcome: 'failed' })
   expect(mutations.filter(({ user_id }) => user_id === 'ada')).toEqual([])
   const after = await dump(sql, { updatedAt: false })
@@ -177,7 +229,11 @@ test('when the time is up, a page of locked users is not tried user by user: the
   s3.setHooks(bucket.bucket, { before: (request) => void (attempts += isIntent(request) ? 1 : 0) })
   const stopped = await sql.begin(async (tx) => {
     await tx`SELECT FROM kilocode_users WHERE id LIKE 'locked%' FOR UPDATE`
-    return invokeJob({ databaseUrl: database.url, bucket }, { execute: true }, { timeLeft: () => (attempts === 0 ? 900_000 : 0) })
+    return invokeJob(
+      { databaseUrl: database.url, bucket },
+      { execute: true },
+      { timeLeft: () => (attempts === 0 ? 900_000 : 0) },
+    )
   })
   expect(stopped).toMatchObject({ status: 'incomplete', totals: { usersProcessed: 0, usersFailed: 0 } })
   expect(attempts).toBe(1)
@@ -195,9 +251,22 @@ test('a poison user ends alone in the error log; everybody else goes through', a
   `)
   try {
     const card = await execute()
-    expect(card).toMatchObject({ status: 'complete_with_errors', totals: { usersProcessed: 4, usersFailed: 1 } })
+    expect(card).toMatchObject({
+      status: 'complete_with_errors',
+      totals: { usersProcessed: 4, usersFailed: 1 },
+    })
     const { errors, mutations } = await readLogs(bucket, card.runId)
-    expect(errors).toMatchObject([{ run_id: card.runId, user_id: 'ada', page: 0, stage: 'apply', error: 'PostgresError', sqlstate: 'P0001', message: expect.stringContaining('not to be touched') }])
+    expect(errors).toMatchObject([
+      {
+        run_id: card.runId,
+        user_id: 'ada',
+        page: 0,
+        stage: 'apply',
+        error: 'PostgresError',
+        sqlstate: 'P0001',
+        message: expect.stringContaining('not to be touched'),
+      },
+    ])
     expect(new Set(mutations.map(({ user_id }) => user_id))).toEqual(new Set(['aaron', 'abel', 'bea', 'bob']))
     await expectTheMoneyToAddUp()
   } finally {
@@ -208,11 +277,20 @@ test('a poison user ends alone in the error log; everybody else goes through', a
 test('a link that only the database knows: the grant is left alone and flagged, its user goes on', async () => {
   const { transactions } = await dump(sql)
   const grant = transactions.find((row) => row.kilo_user_id === 'ada' && row.expiry_date === null)
-  await insertTransaction(sql, { kilo_user_id: 'outsider', amount_microdollars: -1, credit_category: 'refund', original_transaction_id: grant?.id ?? null })
+  await insertTransaction(sql, {
+    kilo_user_id: 'outsider',
+    amount_microdollars: -1,
+    credit_category: 'refund',
+    original_transaction_id: grant?.id ?? null,
+  })
   const card = await execute()
   expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 5, usersFailed: 0 } })
   const { users } = await readLogs(bucket, card.runId)
-  expect(users.find(({ user_id }) => user_id === 'ada')).toMatchObject({ outcome: 'expired', flags: ['link_taken'], expired_microdollars: 6 * USD })
+  expect(users.find(({ user_id }) => user_id === 'ada')).toMatchObject({
+    outcome: 'expired',
+    flags: ['link_taken'],
+    expired_microdollars: 6 * USD,
+  })
 })
 
 test('connections that go, again and again: what is committed is logged, and the money adds up', async () => {

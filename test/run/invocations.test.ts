@@ -52,7 +52,11 @@ async function freshPlace(): Promise<Place> {
   return { database, bucket: await freshBucket(s3.endpoint) }
 }
 
-async function invoke({ database, bucket }: Place, event: unknown, timeLeft?: () => number): Promise<ExitCard> {
+async function invoke(
+  { database, bucket }: Place,
+  event: unknown,
+  timeLeft?: () => number,
+): Promise<ExitCard> {
   return invokeJob({ databaseUrl: database.url, bucket }, event, timeLeft && { timeLeft })
 }
 
@@ -71,28 +75,38 @@ function random(seed: number): () => number {
 }
 
 test('a single invocation does it all', () => {
-  expect(singleCard).toMatchObject({ status: 'complete', progress: { usersDone: USERS, usersTotal: USERS, percent: 100, etaSeconds: 0 } })
+  expect(singleCard).toMatchObject({
+    status: 'complete',
+    progress: { usersDone: USERS, usersTotal: USERS, percent: 100, etaSeconds: 0 },
+  })
 })
 
-test.each([0, 1, 2])('twenty invocations and more that stop at random points come to the same as a single one (%i)', async (nth) => {
-  const place = await freshPlace()
-  const dice = random(SEED + nth)
-  let invocations = 1
-  let done = -1
-  const next = (): Promise<ExitCard> => invoke(place, EVENT, timeForLooks(2 + Math.floor(dice() * 3)))
-  let card = await next()
-  for (; card.status === 'incomplete' && invocations < 300; invocations++) {
-    expect(card).toMatchObject({ next: { payload: { resume: card.runId } } })
-    expect(card.progress.usersDone).toBeGreaterThanOrEqual(done)
-    done = card.progress.usersDone
-    expect(await readDocument(place.bucket, `state/${card.runId}/cursor.json`)).toMatchObject({ lease: null, closed: null, usersDone: done })
-    card = await next()
-  }
-  expect(invocations).toBeGreaterThanOrEqual(20)
-  expect(card.status).toBe('complete')
-  expect(await essenceOf(place.database.sql, place.bucket, card.runId)).toEqual(single)
-  expect(await keys(place.bucket, 'runs/')).toHaveLength(3)
-})
+test.each([0, 1, 2])(
+  'twenty invocations and more that stop at random points come to the same as a single one (%i)',
+  async (nth) => {
+    const place = await freshPlace()
+    const dice = random(SEED + nth)
+    let invocations = 1
+    let done = -1
+    const next = (): Promise<ExitCard> => invoke(place, EVENT, timeForLooks(2 + Math.floor(dice() * 3)))
+    let card = await next()
+    for (; card.status === 'incomplete' && invocations < 300; invocations++) {
+      expect(card).toMatchObject({ next: { payload: { resume: card.runId } } })
+      expect(card.progress.usersDone).toBeGreaterThanOrEqual(done)
+      done = card.progress.usersDone
+      expect(await readDocument(place.bucket, `state/${card.runId}/cursor.json`)).toMatchObject({
+        lease: null,
+        closed: null,
+        usersDone: done,
+      })
+      card = await next()
+    }
+    expect(invocations).toBeGreaterThanOrEqual(20)
+    expect(card.status).toBe('complete')
+    expect(await essenceOf(place.database.sql, place.bucket, card.runId)).toEqual(single)
+    expect(await keys(place.bucket, 'runs/')).toHaveLength(3)
+  },
+)
 
 test.each([3, 16])('%i pages in flight come to the same as one', async (concurrency) => {
   const place = await freshPlace()
@@ -104,7 +118,9 @@ test('a page for all comes to the same users, rows and lines', async () => {
   const place = await freshPlace()
   const card = await invoke(place, { execute: true })
   expect(card.status).toBe('complete')
-  expect(await essenceOf(place.database.sql, place.bucket, card.runId)).toMatchObject({ users: (single as { users: unknown }).users })
+  expect(await essenceOf(place.database.sql, place.bucket, card.runId)).toMatchObject({
+    users: (single as { users: unknown }).users,
+  })
 })
 
 test('a second invocation at the same time is busy, has done nothing, and stored nothing', async () => {
@@ -113,7 +129,13 @@ test('a second invocation at the same time is busy, has done nothing, and stored
   let unchanged = false
   betweenReadAndApply(s3, place.bucket, async (nth) => {
     if (nth !== 3) return
-    const stored = async () => ({ keys: await keys(place.bucket), cursor: await readText(place.bucket, (await keys(place.bucket, 'state/')).find((key) => key.endsWith('cursor.json')) ?? '') })
+    const stored = async () => ({
+      keys: await keys(place.bucket),
+      cursor: await readText(
+        place.bucket,
+        (await keys(place.bucket, 'state/')).find((key) => key.endsWith('cursor.json')) ?? '',
+      ),
+    })
     const before = { stored: await stored(), ledger: await dump(place.database.sql) }
     seconds.push(await invoke(place, EVENT))
     seconds.push(await invoke(place, { resume: seconds[0]?.runId }))
@@ -136,13 +158,17 @@ test('two that begin at the same moment: one run, and the other is busy', async 
   const place = await freshPlace()
   const cards = await Promise.all([invoke(place, EVENT), invoke(place, EVENT)])
   // Unless one was done before the other looked, which then finds nothing to do.
-  const done = cards.filter(({ status }) => status === 'complete').toSorted((a, b) => b.totals.usersProcessed - a.totals.usersProcessed)
+  const done = cards
+    .filter(({ status }) => status === 'complete')
+    .toSorted((a, b) => b.totals.usersProcessed - a.totals.usersProcessed)
   const busy = cards.filter(({ status }) => status === 'busy')
   expect(done.length + busy.length).toBe(2)
   for (const { runId } of busy) expect(runId).toBe(done[0]?.runId)
   expect(done[1]?.totals.usersProcessed ?? 0).toBe(0)
   const [card] = done
-  expect(await essenceOf(place.database.sql, place.bucket, card?.runId ?? '')).toMatchObject({ users: (single as { users: unknown }).users })
+  expect(await essenceOf(place.database.sql, place.bucket, card?.runId ?? '')).toMatchObject({
+    users: (single as { users: unknown }).users,
+  })
 })
 
 test('the same again, once complete, finds nothing: no row changes, and no correction is ever expired', async () => {
@@ -150,10 +176,15 @@ test('the same again, once complete, finds nothing: no row changes, and no corre
   const first = await invoke(place, EVENT)
   expect(first.totals.usersCorrected).toBeGreaterThan(0)
   const after = await dump(place.database.sql)
-  const recent = (await readLogs(place.bucket, first.runId)).users.filter(({ outcome }) => outcome === 'too_recent').map((line) => line.user_id)
+  const recent = (await readLogs(place.bucket, first.runId)).users
+    .filter(({ outcome }) => outcome === 'too_recent')
+    .map((line) => line.user_id)
 
   const again = await invoke(place, EVENT)
-  expect(again).toMatchObject({ status: 'complete', totals: { usersProcessed: 0, expiredMicrodollars: 0, correctedMicrodollars: 0 } })
+  expect(again).toMatchObject({
+    status: 'complete',
+    totals: { usersProcessed: 0, expiredMicrodollars: 0, correctedMicrodollars: 0 },
+  })
   expect(again.runId).not.toBe(first.runId)
   expect(await dump(place.database.sql)).toEqual(after)
   expect((await readLogs(place.bucket, again.runId)).mutations).toEqual([])
@@ -168,7 +199,11 @@ test('the same again, once complete, finds nothing: no row changes, and no corre
   expect(await invoke(place, EVENT)).toMatchObject({ status: 'complete', totals: { usersProcessed: 0 } })
   expect(await dump(place.database.sql)).toEqual(final)
 
-  const made = new Set((await readLogs(place.bucket, first.runId)).mutations.filter(({ type }) => type === 'accounting_adjustment_insert').map((line) => line.row_id))
+  const made = new Set(
+    (await readLogs(place.bucket, first.runId)).mutations
+      .filter(({ type }) => type === 'accounting_adjustment_insert')
+      .map((line) => line.row_id),
+  )
   const corrections = after.transactions.filter(({ id }) => made.has(id))
   const links = new Set(final.transactions.map((row) => row.original_transaction_id))
   expect(final.transactions).toEqual(expect.arrayContaining(corrections))
@@ -190,14 +225,29 @@ test('while a run is open another payload is refused, with what resolves it; a d
   const open = await invoke(place, EVENT, timeForLooks(4))
   expect(open.status).toBe('incomplete')
   const before = await keys(place.bucket)
-  for (const other of [{ execute: true, userIds: ['user-001'] }, { execute: true, domains: ['kilo.ai'] }]) {
-    const refused = await invoke(place, other).then(() => null, (error: unknown) => error)
-    expect(refused).toMatchObject({ name: 'RunRefused', message: expect.stringContaining(`{"resume": "${open.runId}"}`) })
+  for (const other of [
+    { execute: true, userIds: ['user-001'] },
+    { execute: true, domains: ['kilo.ai'] },
+  ]) {
+    const refused = await invoke(place, other).then(
+      () => null,
+      (error: unknown) => error,
+    )
+    expect(refused).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`{"resume": "${open.runId}"}`),
+    })
   }
   expect(await keys(place.bucket)).toEqual(before)
   expect(await invoke(place, {})).toMatchObject({ status: 'complete', mode: 'dry-run' })
   // Other fields do not make it another payload.
-  const rest = await invoke(place, { execute: true, batchSize: 500, concurrency: 16, reason: 'go on', domains: ['kilocode.ai', 'kilo.ai'] })
+  const rest = await invoke(place, {
+    execute: true,
+    batchSize: 500,
+    concurrency: 16,
+    reason: 'go on',
+    domains: ['kilocode.ai', 'kilo.ai'],
+  })
   expect(rest).toMatchObject({ runId: open.runId, status: 'complete' })
   expect(await essenceOf(place.database.sql, place.bucket, open.runId)).toEqual(single)
 })

@@ -24,7 +24,11 @@ test('users that somebody keeps locked: the invocation ends incomplete, keeping 
     await tx`SELECT FROM kilocode_users WHERE id = 'user-02' FOR UPDATE`
     return place.direct({ resume: runId })
   })
-  expect(card).toMatchObject({ status: 'incomplete', why: expect.stringContaining('1 users of page 0 are locked'), totals: { usersFailed: 0, usersProcessed: 0 } })
+  expect(card).toMatchObject({
+    status: 'incomplete',
+    why: expect.stringContaining('1 users of page 0 are locked'),
+    totals: { usersFailed: 0, usersProcessed: 0 },
+  })
   expect(await readJson(place.bucket, `state/${runId}/cursor.json`)).toMatchObject({ lease: { epoch: 2 } })
   expect(await countIntents(place, runId)).toBe(1)
   const { users } = await expectWholeAndTrue(await goOnUntilClosed(place))
@@ -62,13 +66,16 @@ test('attempts of several invocations on one page: each user has the one that co
   revive()
   const { users, mutations } = await expectWholeAndTrue(await goOnUntilClosed(place))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
-  const attemptOf = (user: string) => [...new Set(mutations.filter((line) => line.user_id === user).map((line) => line.attempt))]
+  const attemptOf = (user: string) => [
+    ...new Set(mutations.filter((line) => line.user_id === user).map((line) => line.attempt)),
+  ]
   expect(attemptOf('user-01')).toEqual([attemptId(0, 1, 1)])
   expect(attemptOf('user-02')).toEqual([attemptId(0, 2, 1)])
-  expect((await readIntents(place.bucket, runId)).filter(({ key }) => key.startsWith('000000-')).map(({ userIds }) => userIds)).toEqual([
-    ['user-01', 'user-02', 'user-03', 'user-04'],
-    ['user-02'],
-  ])
+  expect(
+    (await readIntents(place.bucket, runId))
+      .filter(({ key }) => key.startsWith('000000-'))
+      .map(({ userIds }) => userIds),
+  ).toEqual([['user-01', 'user-02', 'user-03', 'user-04'], ['user-02']])
 })
 
 function isOutcomeOf(epoch: number): (request: S3Request) => boolean {
@@ -77,7 +84,9 @@ function isOutcomeOf(epoch: number): (request: S3Request) => boolean {
 
 test("an attempt counts as not done only past the lease expiry in its intent, whoever's lease has lapsed since", async () => {
   // The first gives its lease back when S3 fails; the second has a short lease, and dies.
-  s3.setHooks(place.bucket.bucket, { before: (request) => (isOutcome(request) ? { status: 403, code: 'AccessDenied' } : undefined) })
+  s3.setHooks(place.bucket.bucket, {
+    before: (request) => (isOutcome(request) ? { status: 403, code: 'AccessDenied' } : undefined),
+  })
   expect(await place.disturbed(EVENT, () => 900_000)).toMatchObject({ status: 'ArchiveUnavailable' })
   const runId = await openRun(place)
   expect(await readJson(place.bucket, `state/${runId}/cursor.json`)).toMatchObject({ lease: null })
@@ -87,7 +96,11 @@ test("an attempt counts as not done only past the lease expiry in its intent, wh
 
   await place.later('3 minutes')
   const early = await place.direct(EVENT, () => 60_000)
-  expect(early).toMatchObject({ status: 'incomplete', why: expect.stringContaining('may commit until'), totals: { usersFailed: 0, usersProcessed: 0 } })
+  expect(early).toMatchObject({
+    status: 'incomplete',
+    why: expect.stringContaining('may commit until'),
+    totals: { usersFailed: 0, usersProcessed: 0 },
+  })
   await place.later('20 minutes')
   const { users } = await expectWholeAndTrue(await place.direct(EVENT))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
@@ -99,7 +112,10 @@ test('a settling whose own replies are lost settles all the same', async () => {
   revive()
   await place.later()
   let lost = 0
-  steer.decide = ({ what, previous }) => (what === 'database: commit' && previous.includes('from credit_transactions where id = any') && ++lost <= 2 ? 'lose' : 'pass')
+  steer.decide = ({ what, previous }) =>
+    what === 'database: commit' && previous.includes('from credit_transactions where id = any') && ++lost <= 2
+      ? 'lose'
+      : 'pass'
   const card = await place.disturbed(EVENT)
   expect(lost).toBeGreaterThan(2)
   const { users } = await expectWholeAndTrue(card as ExitCard)
@@ -107,8 +123,13 @@ test('a settling whose own replies are lost settles all the same', async () => {
 })
 
 test('connections that the server closes for being idle: the run goes on over new ones', async () => {
-  await place.sql.unsafe(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = 100', current_database()); END $$`)
-  s3.setHooks(place.bucket.bucket, { before: (request) => (isOutcome(request) ? new Promise((resolve) => setTimeout(resolve, 300)) : undefined) })
+  await place.sql.unsafe(
+    `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = 100', current_database()); END $$`,
+  )
+  s3.setHooks(place.bucket.bucket, {
+    before: (request) =>
+      isOutcome(request) ? new Promise((resolve) => setTimeout(resolve, 300)) : undefined,
+  })
   const { users } = await expectWholeAndTrue((await place.disturbed(EVENT)) as ExitCard)
   expect(recoveredOf(users)).toEqual([])
 })
@@ -147,7 +168,10 @@ test('an intent that comes late, of a holder that lost its lease, does not keep 
   expect(await first).toMatchObject({ status: 'busy' })
   revive()
   await place.later()
-  expect(await place.direct({ cancel: runId })).toMatchObject({ status: 'cancelled', totals: { usersProcessed: 4, usersNotReached: 8 } })
+  expect(await place.direct({ cancel: runId })).toMatchObject({
+    status: 'cancelled',
+    totals: { usersProcessed: 4, usersNotReached: 8 },
+  })
   const { database, logs } = await auditAndLogs(place.sql, place.bucket, [runId])
   expect(logs).toEqual(database)
 })

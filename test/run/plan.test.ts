@@ -23,23 +23,40 @@ beforeEach(async () => {
   sql = team.sql
   place = { databaseUrl: team.url, bucket: team.bucket, env: { MIN_GRANT_AGE_SECONDS: '60' } }
   await grant({ is_free: false, expiry_date: PAST, expiration_baseline_microdollars_used: 10 * USD })
-  await grant({ is_free: false, expiry_date: '2026-11-22T10:00:00Z', expiration_baseline_microdollars_used: 20 * USD, amount_microdollars: 20 * USD })
+  await grant({
+    is_free: false,
+    expiry_date: '2026-11-22T10:00:00Z',
+    expiration_baseline_microdollars_used: 20 * USD,
+    amount_microdollars: 20 * USD,
+  })
   await sql`UPDATE kilocode_users SET microdollars_used = 5000000 WHERE id = ${USER}`
 })
 afterEach(() => team.drop())
 
 const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
-const failure = (event: object): Promise<unknown> => invoke(event).then((card) => card, (error: unknown) => error)
+const failure = (event: object): Promise<unknown> =>
+  invoke(event).then(
+    (card) => card,
+    (error: unknown) => error,
+  )
 const state = () => dump(sql, { updatedAt: false })
 const stateOf = async (userId: string) => {
   const { users, transactions } = await dump(sql)
-  return { user: users.find(({ id }) => id === userId), rows: transactions.filter((row) => row.kilo_user_id === userId) }
+  return {
+    user: users.find(({ id }) => id === userId),
+    rows: transactions.filter((row) => row.kilo_user_id === userId),
+  }
 }
-const linesOf = async ({ runId }: ExitCard) => new Map((await readLogs(team.bucket, runId)).users.map((line) => [line.user_id, line]))
+const linesOf = async ({ runId }: ExitCard) =>
+  new Map((await readLogs(team.bucket, runId)).users.map((line) => [line.user_id, line]))
 
 /** A transaction of the first user, and the total that goes with it. */
 async function grant(given: Partial<Parameters<typeof insertTransaction>[1]>): Promise<void> {
-  const { amount_microdollars: amount } = await insertTransaction(sql, { kilo_user_id: USER, created_at: PAST, ...given })
+  const { amount_microdollars: amount } = await insertTransaction(sql, {
+    kilo_user_id: USER,
+    created_at: PAST,
+    ...given,
+  })
   await sql`UPDATE kilocode_users SET total_microdollars_acquired = total_microdollars_acquired + ${amount} WHERE id = ${USER}`
 }
 
@@ -58,7 +75,10 @@ test('does exactly what the plan showed, line by line and row by row', async () 
     ) as unknown
   expect(await neutral(card)).toEqual(await neutral(plan))
   expect(await readDocument(team.bucket, `control/plans/${plan.runId}.json`)).toEqual({ runId: card.runId })
-  expect(await readDocument(team.bucket, `runs/${card.runId}/run.json`)).toMatchObject({ selection: { plan: plan.runId, domains: ['kilo.ai', 'kilocode.ai'] }, asked: { reason: 'approved' } })
+  expect(await readDocument(team.bucket, `runs/${card.runId}/run.json`)).toMatchObject({
+    selection: { plan: plan.runId, domains: ['kilo.ai', 'kilocode.ai'] },
+    asked: { reason: 'approved' },
+  })
 })
 
 test('users who came since are not touched; credit that was spent since expires less', async () => {
@@ -67,20 +87,46 @@ test('users who came since are not touched; credit that was spent since expires 
   await insertTransaction(sql, { kilo_user_id: 'new', created_at: PAST })
   await sql`UPDATE kilocode_users SET microdollars_used = 9000000 WHERE id = 'user-2'`
   const card = await invoke({ execute: true, plan: plan.runId })
-  expect(card).toMatchObject({ status: 'complete', totals: { usersMatched: 3, usersProcessed: 3, expiredMicrodollars: plan.totals.expiredMicrodollars - 9 * USD } })
+  expect(card).toMatchObject({
+    status: 'complete',
+    totals: {
+      usersMatched: 3,
+      usersProcessed: 3,
+      expiredMicrodollars: plan.totals.expiredMicrodollars - 9 * USD,
+    },
+  })
   expect((await stateOf('new')).rows).toHaveLength(1)
 })
 
 describe('a user of whom more would happen than was shown is left alone', () => {
   const happenings: [string, () => Promise<unknown>][] = [
     ['a new free grant', () => grant({})],
-    ['a new free grant that expires nothing', async () => grant({ original_baseline_microdollars_used: -100 * USD })],
-    ['a new due paid credit that is spent: a closing row of 0', () => grant({ is_free: false, expiry_date: PAST, expiration_baseline_microdollars_used: -50 * USD })],
+    [
+      'a new free grant that expires nothing',
+      async () => grant({ original_baseline_microdollars_used: -100 * USD }),
+    ],
+    [
+      'a new due paid credit that is spent: a closing row of 0',
+      () => grant({ is_free: false, expiry_date: PAST, expiration_baseline_microdollars_used: -50 * USD }),
+    ],
     ['a paid credit that became due', () => setClock(sql, '2026-11-22T11:00:00Z')],
-    ['more expires, since usage was taken back', () => sql`UPDATE kilocode_users SET microdollars_used = 4999999 WHERE id = ${USER}`],
-    ['more due paid credit expires, and less free', () => sql`UPDATE credit_transactions SET expiration_baseline_microdollars_used = 30000000 WHERE expiry_date = ${PAST}`],
-    ['a correction', () => sql`UPDATE kilocode_users SET total_microdollars_acquired = 10000000 WHERE id = ${USER}`],
-    ['a free grant that is due already, and the plan showed as paid', () => sql`UPDATE credit_transactions SET is_free = true WHERE expiry_date = ${PAST}`],
+    [
+      'more expires, since usage was taken back',
+      () => sql`UPDATE kilocode_users SET microdollars_used = 4999999 WHERE id = ${USER}`,
+    ],
+    [
+      'more due paid credit expires, and less free',
+      () =>
+        sql`UPDATE credit_transactions SET expiration_baseline_microdollars_used = 30000000 WHERE expiry_date = ${PAST}`,
+    ],
+    [
+      'a correction',
+      () => sql`UPDATE kilocode_users SET total_microdollars_acquired = 10000000 WHERE id = ${USER}`,
+    ],
+    [
+      'a free grant that is due already, and the plan showed as paid',
+      () => sql`UPDATE credit_transactions SET is_free = true WHERE expiry_date = ${PAST}`,
+    ],
   ]
   test.each(happenings)('%s', async (_, happening) => {
     await sql`UPDATE credit_transactions SET expiration_baseline_microdollars_used = 2000000 WHERE expiry_date = ${PAST}`
@@ -88,13 +134,25 @@ describe('a user of whom more would happen than was shown is left alone', () => 
     await happening()
     const before = await stateOf(USER)
     const card = await invoke({ execute: true, plan: plan.runId })
-    expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 2, usersLeftAlone: 1, outcomes: { exceeds_plan: 1 } } })
-    expect(card.warnings).toContainEqual(expect.stringContaining('1 user left alone, since more would happen than the plan showed'))
+    expect(card).toMatchObject({
+      status: 'complete',
+      totals: { usersProcessed: 2, usersLeftAlone: 1, outcomes: { exceeds_plan: 1 } },
+    })
+    expect(card.warnings).toContainEqual(
+      expect.stringContaining('1 user left alone, since more would happen than the plan showed'),
+    )
     expect(await stateOf(USER)).toEqual(before)
     const line = (await linesOf(card)).get(USER)
-    expect(line).toMatchObject({ outcome: 'exceeds_plan', expired_microdollars: 0, due_paid_microdollars: 0, correction_microdollars: 0 })
+    expect(line).toMatchObject({
+      outcome: 'exceeds_plan',
+      expired_microdollars: 0,
+      due_paid_microdollars: 0,
+      correction_microdollars: 0,
+    })
     expect(line?.final_balance_microdollars).toBe(line?.balance_before_microdollars)
-    expect((await readLogs(team.bucket, card.runId)).mutations.filter(({ user_id }) => user_id === USER)).toEqual([])
+    expect(
+      (await readLogs(team.bucket, card.runId)).mutations.filter(({ user_id }) => user_id === USER),
+    ).toEqual([])
   })
 
   test('a correction that is bigger than was shown; one that is smaller is made', async () => {
@@ -104,19 +162,30 @@ describe('a user of whom more would happen than was shown is left alone', () => 
     await sql`UPDATE kilocode_users SET total_microdollars_acquired = 999999 WHERE id = 'user-2'`
     await sql`UPDATE kilocode_users SET total_microdollars_acquired = 2000000 WHERE id = 'user-3'`
     const card = await invoke({ execute: true, plan: plan.runId })
-    expect(card.totals).toMatchObject({ usersProcessed: 2, correctedMicrodollars: 8 * USD, outcomes: { exceeds_plan: 1 } })
+    expect(card.totals).toMatchObject({
+      usersProcessed: 2,
+      correctedMicrodollars: 8 * USD,
+      outcomes: { exceeds_plan: 1 },
+    })
   })
 
   test.each([
     ['too_recent', { created_at: '2026-11-22T05:59:30Z' }, () => setClock(sql, '2026-11-22T06:05:00Z')],
-    ['needs_review', { amount_microdollars: -1, credit_category: 'orb_credit_voided' }, () => sql`DELETE FROM credit_transactions WHERE credit_category = 'orb_credit_voided'`],
+    [
+      'needs_review',
+      { amount_microdollars: -1, credit_category: 'orb_credit_voided' },
+      () => sql`DELETE FROM credit_transactions WHERE credit_category = 'orb_credit_voided'`,
+    ],
   ])('who was left alone in the plan (%s) stays so', async (outcome, row, happening) => {
     await grant(row)
     const plan = await invoke({})
     expect(plan.totals.outcomes).toMatchObject({ [outcome]: 1 })
     await happening()
     const before = await stateOf(USER)
-    expect((await invoke({ execute: true, plan: plan.runId })).totals).toMatchObject({ usersProcessed: 2, outcomes: { exceeds_plan: 1 } })
+    expect((await invoke({ execute: true, plan: plan.runId })).totals).toMatchObject({
+      usersProcessed: 2,
+      outcomes: { exceeds_plan: 1 },
+    })
     expect(await stateOf(USER)).toEqual(before)
   })
 
@@ -125,7 +194,10 @@ describe('a user of whom more would happen than was shown is left alone', () => 
     const plan = await invoke({})
     expect([...(await linesOf(plan)).keys()]).toEqual(['user-1', 'user-3'])
     await insertTransaction(sql, { kilo_user_id: 'user-2', created_at: PAST })
-    expect((await invoke({ execute: true, plan: plan.runId })).totals).toMatchObject({ usersProcessed: 2, outcomes: { exceeds_plan: 1 } })
+    expect((await invoke({ execute: true, plan: plan.runId })).totals).toMatchObject({
+      usersProcessed: 2,
+      outcomes: { exceeds_plan: 1 },
+    })
   })
 })
 
@@ -140,7 +212,9 @@ describe('refused, with nothing done', () => {
   }
 
   test('an id that is unknown or not of a dry run', async () => {
-    expect(await refused({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' })).toMatch(/knows no such dry run|knows no run/)
+    expect(await refused({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' })).toMatch(
+      /knows no such dry run|knows no run/,
+    )
     const { runId } = await invoke({ execute: true })
     expect(await refused({ execute: true, plan: runId })).toMatch(/no such dry run|not a dry run/)
   })
@@ -151,13 +225,17 @@ describe('refused, with nothing done', () => {
     await invoke({ cancel: open.runId })
     expect(await refused({ execute: true, plan: open.runId })).toMatch(/it is cancelled/)
     await sql`UPDATE credit_transactions SET amount_microdollars = 9223372036854775807 WHERE kilo_user_id = 'user-2'`
-    expect(await refused({ execute: true, plan: (await invoke({})).runId })).toMatch(/it is complete_with_errors/)
+    expect(await refused({ execute: true, plan: (await invoke({})).runId })).toMatch(
+      /it is complete_with_errors/,
+    )
   })
 
   test('a plan that is too old by the database, to the hour that is configured', async () => {
     const { runId } = await invoke({})
     await setClock(sql, '2026-11-23T06:00:01Z')
-    expect(await refused({ execute: true, plan: runId })).toMatch(/24\.0 hours old, and a plan holds for 24 \(PLAN_MAX_AGE_HOURS\)/)
+    expect(await refused({ execute: true, plan: runId })).toMatch(
+      /24\.0 hours old, and a plan holds for 24 \(PLAN_MAX_AGE_HOURS\)/,
+    )
     place = { ...place, env: { ...place.env, PLAN_MAX_AGE_HOURS: '24.1' } }
     expect(await invoke({ execute: true, plan: runId })).toMatchObject({ status: 'complete' })
   })
@@ -175,18 +253,26 @@ describe('refused, with nothing done', () => {
   test('a plan that another run has executed: its id, and after a rollback too', async () => {
     const plan = await invoke({})
     const { runId } = await invoke({ execute: true, plan: plan.runId })
-    expect(await refused({ execute: true, plan: plan.runId })).toMatch(new RegExp(`the run ${runId} has executed it already`))
+    expect(await refused({ execute: true, plan: plan.runId })).toMatch(
+      new RegExp(`the run ${runId} has executed it already`),
+    )
     await invoke({ rollback: runId, execute: true })
-    expect(await refused({ execute: true, plan: plan.runId })).toMatch(new RegExp(`the run ${runId} has executed it already`))
+    expect(await refused({ execute: true, plan: plan.runId })).toMatch(
+      new RegExp(`the run ${runId} has executed it already`),
+    )
   })
 
   test('fields that would select beside the plan, and a plan without execute', async () => {
     const { runId } = await invoke({})
     for (const stray of [{ domains: ['kilo.ai'] }, { userIds: [USER] }]) {
-      expect(await refused({ execute: true, plan: runId, ...stray }, 'InvalidEvent')).toMatch(/does not go together with "plan"/)
+      expect(await refused({ execute: true, plan: runId, ...stray }, 'InvalidEvent')).toMatch(
+        /does not go together with "plan"/,
+      )
     }
     expect(await refused({ plan: runId }, 'InvalidEvent')).toMatch(/field "plan": needs "execute": true/)
-    expect(await refused({ plan: runId, execute: false }, 'InvalidEvent')).toMatch(/field "plan": needs "execute": true/)
+    expect(await refused({ plan: runId, execute: false }, 'InvalidEvent')).toMatch(
+      /field "plan": needs "execute": true/,
+    )
   })
 })
 
@@ -196,18 +282,30 @@ test('the same payload goes on with the open run; another plan is refused meanwh
   const event = { execute: true, plan: plan.runId, batchSize: 1, concurrency: 1 }
   const open = await invoke(event, timeForPages(1))
   expect(open).toMatchObject({ status: 'incomplete', progress: { usersDone: 1, usersTotal: 3 } })
-  expect(await failure({ execute: true, plan: other.runId })).toMatchObject({ name: 'RunRefused', message: expect.stringContaining(`The run ${open.runId} is open`) })
+  expect(await failure({ execute: true, plan: other.runId })).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining(`The run ${open.runId} is open`),
+  })
   expect(await failure({ execute: true })).toMatchObject({ name: 'RunRefused' })
   const card = await invoke({ execute: true, plan: plan.runId })
   expect(card).toMatchObject({ runId: open.runId, status: 'complete', totals: plan.totals })
   const lists = await keys(team.bucket, `state/${open.runId}/pages/`)
-  expect(await Promise.all(lists.map(async (key) => (await readDocument(team.bucket, key)).userIds))).toEqual([['user-1'], ['user-2'], ['user-3']])
+  expect(await Promise.all(lists.map(async (key) => (await readDocument(team.bucket, key)).userIds))).toEqual(
+    [['user-1'], ['user-2'], ['user-3']],
+  )
 })
 
 test('limits hold for a plan too, from the event and the configuration', async () => {
   const plan = await invoke({})
-  for (const [limits, why] of [[{ users: 2 }, '3 users match'], [{ grants: 2 }, '3 grants are targeted'], [{ usd: 29 }, 'face value is $30.00']] as const) {
-    expect(await failure({ execute: true, plan: plan.runId, limits })).toMatchObject({ name: 'RunRefused', message: expect.stringContaining(why) })
+  for (const [limits, why] of [
+    [{ users: 2 }, '3 users match'],
+    [{ grants: 2 }, '3 grants are targeted'],
+    [{ usd: 29 }, 'face value is $30.00'],
+  ] as const) {
+    expect(await failure({ execute: true, plan: plan.runId, limits })).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(why),
+    })
   }
   expect(await invoke({ execute: true, plan: plan.runId })).toMatchObject({ status: 'complete' })
 })
@@ -216,13 +314,19 @@ test('users who were named for a plan stay named: who needed review is processed
   await grant({ amount_microdollars: -1, credit_category: 'orb_credit_voided' })
   const plan = await invoke({ userIds: [USER] })
   expect(plan.totals).toMatchObject({ usersMatched: 1, usersProcessed: 1 })
-  expect(await invoke({ execute: true, plan: plan.runId })).toMatchObject({ status: 'complete', totals: plan.totals })
+  expect(await invoke({ execute: true, plan: plan.runId })).toMatchObject({
+    status: 'complete',
+    totals: plan.totals,
+  })
 })
 
 test('after errors a run that was bound to a plan never proposes to execute without one: a new plan of the same users', async () => {
   const plan = await invoke({ userIds: [USER, 'user-2'], domains: ['kilo.ai'] })
   await sql`UPDATE credit_transactions SET amount_microdollars = 9223372036854775807 WHERE kilo_user_id = 'user-2'`
   const card = await invoke({ execute: true, plan: plan.runId })
-  expect(card).toMatchObject({ status: 'complete_with_errors', next: { payload: { userIds: [USER, 'user-2'], domains: ['kilo.ai'] } } })
+  expect(card).toMatchObject({
+    status: 'complete_with_errors',
+    next: { payload: { userIds: [USER, 'user-2'], domains: ['kilo.ai'] } },
+  })
   expect(card.next?.payload).not.toHaveProperty('execute')
 })

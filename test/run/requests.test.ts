@@ -24,7 +24,11 @@ beforeEach(async () => {
 afterEach(() => team.drop())
 
 const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
-const failure = (event: object): Promise<unknown> => invoke(event).then((card) => card, (error: unknown) => error)
+const failure = (event: object): Promise<unknown> =>
+  invoke(event).then(
+    (card) => card,
+    (error: unknown) => error,
+  )
 const runs = async () => (await keys(bucket, 'logs/users/')).length
 const state = () => dump(team.sql, { updatedAt: false })
 /** What somebody gets meanwhile, for a second run to find. */
@@ -45,47 +49,73 @@ function dieAt(method: string, end: string): void {
 const revive = () => team.s3.setHooks(bucket.bucket, undefined)
 
 describe('requestKey', () => {
-  test.each([{}, { execute: true }])('%j: a duplicate gets the card, and changes nothing, however late and whatever came since', async (mode) => {
-    const event = { ...EVENT, execute: undefined, ...mode, requestKey: KEY }
-    const card = await invoke(event)
-    expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
-    expect(await readDocument(bucket, `control/requests/${KEY}.json`)).toEqual({ runId: card.runId })
-    await setClock(team.sql, '2027-06-01T00:00:00Z')
-    if (card.mode === 'execute') await invoke({ rollback: card.runId, execute: true })
-    await grantAgain()
-    const before = await state()
-    expect(await invoke(event)).toEqual(card)
-    expect(await invoke({ ...event, reason: 'other fields do not count', batchSize: 9 })).toEqual(card)
-    expect(await state()).toEqual(before)
-  })
+  test.each([{}, { execute: true }])(
+    '%j: a duplicate gets the card, and changes nothing, however late and whatever came since',
+    async (mode) => {
+      const event = { ...EVENT, execute: undefined, ...mode, requestKey: KEY }
+      const card = await invoke(event)
+      expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
+      expect(await readDocument(bucket, `control/requests/${KEY}.json`)).toEqual({ runId: card.runId })
+      await setClock(team.sql, '2027-06-01T00:00:00Z')
+      if (card.mode === 'execute') await invoke({ rollback: card.runId, execute: true })
+      await grantAgain()
+      const before = await state()
+      expect(await invoke(event)).toEqual(card)
+      expect(await invoke({ ...event, reason: 'other fields do not count', batchSize: 9 })).toEqual(card)
+      expect(await state()).toEqual(before)
+    },
+  )
 
   test('after 90 days, when state/ and segments/ have gone: the card, and the rollback still works', async () => {
     const before = await state()
     const card = await invoke({ ...EVENT, requestKey: KEY })
     await loseState()
-    for (const event of [{ ...EVENT, requestKey: KEY }, { resume: card.runId }, { status: card.runId }, { status: 'latest' }, { cancel: card.runId }]) {
+    for (const event of [
+      { ...EVENT, requestKey: KEY },
+      { resume: card.runId },
+      { status: card.runId },
+      { status: 'latest' },
+      { cancel: card.runId },
+    ]) {
       expect(await failure(event)).toEqual(card)
     }
-    expect(await failure({ rollback: card.runId })).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
-    expect(await failure({ rollback: card.runId, execute: true })).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
+    expect(await failure({ rollback: card.runId })).toMatchObject({
+      status: 'complete',
+      totals: { usersProcessed: 6 },
+    })
+    expect(await failure({ rollback: card.runId, execute: true })).toMatchObject({
+      status: 'complete',
+      totals: { usersProcessed: 6 },
+    })
     expect(await state()).toEqual(before)
   })
 
   test('the same key with another payload is refused, with the run that has it', async () => {
     const { runId } = await invoke({ ...EVENT, requestKey: KEY })
-    for (const other of [{}, { execute: true, userIds: ['user-1'] }, { execute: true, domains: ['kilo.ai'] }, { rollback: runId, execute: true }]) {
-      expect(await failure({ ...other, requestKey: KEY })).toMatchObject({ name: 'RunRefused', message: expect.stringContaining(`the run ${runId} was opened with this key and another payload`) })
+    for (const other of [
+      {},
+      { execute: true, userIds: ['user-1'] },
+      { execute: true, domains: ['kilo.ai'] },
+      { rollback: runId, execute: true },
+    ]) {
+      expect(await failure({ ...other, requestKey: KEY })).toMatchObject({
+        name: 'RunRefused',
+        message: expect.stringContaining(`the run ${runId} was opened with this key and another payload`),
+      })
     }
   })
 
-  test.each(['kilo.ai', 'kilo.ai,kilocode.ai,example.com'])('the same payload is the same payload, also after the configured domains became %s', async (domains) => {
-    const event = { ...EVENT, domains: ['kilocode.ai', 'kilo.ai'], requestKey: KEY }
-    const card = await invoke(event)
-    const bare = await invoke({ ...EVENT, requestKey: 'bare' })
-    place = { ...place, env: { ...place.env, INTERNAL_DOMAINS: domains } }
-    expect(await failure(event)).toEqual(card)
-    expect(await failure({ ...EVENT, requestKey: 'bare' })).toEqual(bare)
-  })
+  test.each(['kilo.ai', 'kilo.ai,kilocode.ai,example.com'])(
+    'the same payload is the same payload, also after the configured domains became %s',
+    async (domains) => {
+      const event = { ...EVENT, domains: ['kilocode.ai', 'kilo.ai'], requestKey: KEY }
+      const card = await invoke(event)
+      const bare = await invoke({ ...EVENT, requestKey: 'bare' })
+      place = { ...place, env: { ...place.env, INTERNAL_DOMAINS: domains } }
+      expect(await failure(event)).toEqual(card)
+      expect(await failure({ ...EVENT, requestKey: 'bare' })).toEqual(bare)
+    },
+  )
 
   test.each([{}, { execute: true }])('%j: two deliveries at once are one run', async (mode) => {
     const event = { ...EVENT, execute: undefined, ...mode, requestKey: KEY }
@@ -94,32 +124,41 @@ describe('requestKey', () => {
     expect(await runs()).toBe(1)
   })
 
-  test.each([1, 2, 3, 4, 5, 6, 7, 8])('a delivery that is overtaken by a whole run before its %i. request finds that run', async (request) => {
-    await setClock(team.sql, LATER)
-    const overtaking: ExitCard[] = []
-    let before: unknown
-    team.s3.setHooks(bucket.bucket, {
-      before: async ({ number }) => {
-        if (number !== request || overtaking.length > 0) return
-        revive()
-        overtaking.push(await invoke({ ...EVENT, requestKey: KEY }))
-        await grantAgain()
-        before = await state()
-      },
-    })
-    const card = await invoke({ ...EVENT, requestKey: KEY })
-    expect([card]).toEqual(overtaking)
-    expect(await state()).toEqual(before)
-    expect(await runs()).toBe(1)
-  })
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    'a delivery that is overtaken by a whole run before its %i. request finds that run',
+    async (request) => {
+      await setClock(team.sql, LATER)
+      const overtaking: ExitCard[] = []
+      let before: unknown
+      team.s3.setHooks(bucket.bucket, {
+        before: async ({ number }) => {
+          if (number !== request || overtaking.length > 0) return
+          revive()
+          overtaking.push(await invoke({ ...EVENT, requestKey: KEY }))
+          await grantAgain()
+          before = await state()
+        },
+      })
+      const card = await invoke({ ...EVENT, requestKey: KEY })
+      expect([card]).toEqual(overtaking)
+      expect(await state()).toEqual(before)
+      expect(await runs()).toBe(1)
+    },
+  )
 
   test('a run that was cut off between its opening and its mark still gets the mark, whoever goes on with it', async () => {
-    for (const [key, goOn] of [['a', 'same'], ['b', 'resume'], ['c', 'cancel']] as const) {
+    for (const [key, goOn] of [
+      ['a', 'same'],
+      ['b', 'resume'],
+      ['c', 'cancel'],
+    ] as const) {
       dieAt('PUT', `requests/${key}.json`)
       expect(await failure({ ...EVENT, requestKey: key })).toMatchObject({ name: 'ArchiveUnavailable' })
       revive()
       const { runId } = await readDocument(bucket, 'control/writer.json')
-      expect((await keys(bucket, 'control/requests/')).some((mark) => mark.endsWith(`${key}.json`))).toBe(false)
+      expect((await keys(bucket, 'control/requests/')).some((mark) => mark.endsWith(`${key}.json`))).toBe(
+        false,
+      )
       await setClock(team.sql, new Date(Date.parse(LATER) + key.charCodeAt(0) * 3_600_000).toISOString())
       const card = await invoke(goOn === 'same' ? { ...EVENT, requestKey: key } : { [goOn]: runId })
       expect(card).toMatchObject({ runId, status: goOn === 'cancel' ? 'cancelled' : 'complete' })
@@ -136,7 +175,10 @@ describe('restart', () => {
     const anew = await invoke(event, timeForPages(1))
     expect(anew).toMatchObject({ status: 'incomplete', totals: { usersMatched: 6 } })
     expect(anew.runId).not.toBe(old.runId)
-    expect(await invoke({ status: old.runId })).toMatchObject({ status: 'cancelled', totals: { usersProcessed: 2, usersNotReached: 4 } })
+    expect(await invoke({ status: old.runId })).toMatchObject({
+      status: 'cancelled',
+      totals: { usersProcessed: 2, usersNotReached: 4 },
+    })
     const duplicate = await invoke(event)
     expect(duplicate).toMatchObject({ runId: anew.runId, status: 'complete', totals: { usersProcessed: 4 } })
     expect(await runs()).toBe(2)
@@ -144,22 +186,31 @@ describe('restart', () => {
 
   test('with another payload than the open run had; and where yet another run is open, it is refused', async () => {
     const old = await invoke(EVENT, timeForPages(1))
-    const anew = await invoke({ ...EVENT, batchSize: 1, userIds: ['user-5', 'user-6'], restart: old.runId }, timeForPages(1))
+    const anew = await invoke(
+      { ...EVENT, batchSize: 1, userIds: ['user-5', 'user-6'], restart: old.runId },
+      timeForPages(1),
+    )
     const refused = await failure({ execute: true, userIds: ['user-1'], restart: old.runId })
-    expect(refused).toMatchObject({ name: 'RunRefused', message: expect.stringContaining(`The run ${anew.runId} is open`) })
+    expect(refused).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`The run ${anew.runId} is open`),
+    })
     expect(await invoke({ status: anew.runId })).toMatchObject({ status: 'incomplete' })
   })
 
-  test.each([0, 1])('where the old run cannot be closed in time (%i), nothing is begun, and the same payload goes on', async (nth) => {
-    const old = await invoke(EVENT, timeForPages(1))
-    // Either the payload of the open run or another one.
-    const event = { ...EVENT, ...(nth === 1 && { userIds: ['user-6'] }), restart: old.runId }
-    const card = await invoke(event, timeForPages(0))
-    expect(card).toMatchObject({ runId: old.runId, status: 'incomplete', next: { payload: event } })
-    const done = await invoke(card.next?.payload ?? {})
-    expect(done).toMatchObject({ status: 'complete', totals: { usersProcessed: nth === 1 ? 1 : 4 } })
-    expect(done.runId).not.toBe(old.runId)
-  })
+  test.each([0, 1])(
+    'where the old run cannot be closed in time (%i), nothing is begun, and the same payload goes on',
+    async (nth) => {
+      const old = await invoke(EVENT, timeForPages(1))
+      // Either the payload of the open run or another one.
+      const event = { ...EVENT, ...(nth === 1 && { userIds: ['user-6'] }), restart: old.runId }
+      const card = await invoke(event, timeForPages(0))
+      expect(card).toMatchObject({ runId: old.runId, status: 'incomplete', next: { payload: event } })
+      const done = await invoke(card.next?.payload ?? {})
+      expect(done).toMatchObject({ status: 'complete', totals: { usersProcessed: nth === 1 ? 1 : 4 } })
+      expect(done.runId).not.toBe(old.runId)
+    },
+  )
 
   test.each<[string, object]>([
     ['a domain that is not configured', { domains: ['unknown.com'] }],
@@ -174,13 +225,19 @@ describe('restart', () => {
   test('what only the ledger can refuse is said together with what was closed', async () => {
     const open = await invoke(EVENT, timeForPages(1))
     const refused = await failure({ execute: true, userIds: ['nobody'], restart: open.runId })
-    expect(refused).toMatchObject({ name: 'RunRefused', message: expect.stringContaining(`the run ${open.runId} was closed, as "restart" asked`) })
+    expect(refused).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`the run ${open.runId} was closed, as "restart" asked`),
+    })
   })
 
   test('a dry run is not restarted, which a slip for "plan" would ask for', async () => {
     const { runId } = await invoke({})
     const before = await state()
-    expect(await failure({ execute: true, restart: runId })).toMatchObject({ name: 'RunRefused', message: expect.stringContaining('"plan"') })
+    expect(await failure({ execute: true, restart: runId })).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining('"plan"'),
+    })
     expect(await state()).toEqual(before)
   })
 
@@ -188,7 +245,10 @@ describe('restart', () => {
     const plan = await invoke({ batchSize: 2, concurrency: 1 })
     const bound = { execute: true, plan: plan.runId, concurrency: 1 }
     const open = await invoke(bound, timeForPages(1))
-    expect(await failure({ ...bound, restart: open.runId })).toMatchObject({ name: 'RunRefused', message: expect.stringContaining('executed once') })
+    expect(await failure({ ...bound, restart: open.runId })).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining('executed once'),
+    })
     expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
   })
 })
@@ -199,7 +259,10 @@ test('resume goes on with a run of every mode, and returns the card of a closed 
   const pagewise = async (event: object): Promise<ExitCard> => {
     let card = await invoke({ ...event, batchSize: 2, concurrency: 1 }, timeForPages(1))
     for (let pages = 2; card.status === 'incomplete'; pages++) {
-      expect(card).toMatchObject({ progress: { usersDone: (pages - 1) * 2 }, next: { payload: { resume: card.runId } } })
+      expect(card).toMatchObject({
+        progress: { usersDone: (pages - 1) * 2 },
+        next: { payload: { resume: card.runId } },
+      })
       card = await invoke({ resume: card.runId }, pages < 3 ? timeForPages(1) : undefined)
     }
     expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 6, usersMatched: 6 } })
@@ -219,7 +282,12 @@ test('the payload that each card names next is taken: from the dry run over the 
   const before = await state()
   const cards: ExitCard[] = [await invoke({ userIds: ['user-1', 'user-2', 'user-3'] })]
   for (let next = cards[0]?.next; next; next = cards.at(-1)?.next) cards.push(await invoke(next.payload))
-  expect(cards.map(({ mode, status }) => `${mode} ${status}`)).toEqual(['dry-run complete', 'execute complete', 'rollback-dry-run complete', 'rollback complete'])
+  expect(cards.map(({ mode, status }) => `${mode} ${status}`)).toEqual([
+    'dry-run complete',
+    'execute complete',
+    'rollback-dry-run complete',
+    'rollback complete',
+  ])
   expect(cards.map(({ totals }) => totals.usersProcessed)).toEqual([3, 3, 3, 3])
   expect(await state()).toEqual(before)
 })

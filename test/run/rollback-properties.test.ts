@@ -30,7 +30,9 @@ beforeAll(async () => {
   const made = await freshDatabase()
   drops.push(made.drop)
   await insertLedgers(made.sql, fc.sample(ledgers, { seed: SEED, numRuns: USERS }), { takenLinks: true })
-  await made.sql.unsafe('CREATE TABLE receipts (credit_id uuid REFERENCES credit_transactions (id) ON DELETE RESTRICT)')
+  await made.sql.unsafe(
+    'CREATE TABLE receipts (credit_id uuid REFERENCES credit_transactions (id) ON DELETE RESTRICT)',
+  )
   await made.sql.end()
   template = new URL(made.url).pathname.slice(1)
 })
@@ -50,23 +52,43 @@ async function freshPlace(): Promise<Place> {
   return { database, bucket: await freshBucket(s3.endpoint) }
 }
 
-const invoke = ({ database, bucket }: Place, event: object, options?: Parameters<typeof invokeJob>[2]): Promise<ExitCard> =>
+const invoke = (
+  { database, bucket }: Place,
+  event: object,
+  options?: Parameters<typeof invokeJob>[2],
+): Promise<ExitCard> =>
   invokeJob({ databaseUrl: database.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0' } }, event, options)
 const state = ({ database }: Place) => dump(database.sql, { updatedAt: false })
 
 /** A dump by user; rows of nobody are left out. */
 function byUser({ users, transactions }: LedgerDump): Map<string, UserState> {
-  return new Map(users.map((user) => [String(user.id), { user, rows: transactions.filter((row) => row.kilo_user_id === user.id) }]))
+  return new Map(
+    users.map((user) => [
+      String(user.id),
+      { user, rows: transactions.filter((row) => row.kilo_user_id === user.id) },
+    ]),
+  )
 }
 
-const sum = (rows: readonly LedgerDump['transactions'][number][]): bigint => rows.reduce((all, row) => all + BigInt(row.amount_microdollars ?? 0), 0n)
+const sum = (rows: readonly LedgerDump['transactions'][number][]): bigint =>
+  rows.reduce((all, row) => all + BigInt(row.amount_microdollars ?? 0), 0n)
 
 /** What a user's total is beyond the sum of their rows: whatever honest happens, it stays. */
-const beyondRows = ({ user, rows }: UserState): bigint => BigInt(user.total_microdollars_acquired ?? 0) - sum(rows)
+const beyondRows = ({ user, rows }: UserState): bigint =>
+  BigInt(user.total_microdollars_acquired ?? 0) - sum(rows)
 
 /** Holds every user against what the rollback's lines say: undone to the last row, or not touched at all. */
-async function expectAllOrNothing(place: Place, run: ExitCard, undone: ExitCard, before: LedgerDump): Promise<Map<string, string>> {
-  const inserted = new Set((await readLogs(place.bucket, run.runId)).mutations.filter(({ type }) => String(type).endsWith('_insert')).map(({ row_id }) => row_id))
+async function expectAllOrNothing(
+  place: Place,
+  run: ExitCard,
+  undone: ExitCard,
+  before: LedgerDump,
+): Promise<Map<string, string>> {
+  const inserted = new Set(
+    (await readLogs(place.bucket, run.runId)).mutations
+      .filter(({ type }) => String(type).endsWith('_insert'))
+      .map(({ row_id }) => row_id),
+  )
   const { users: lines, mutations } = await readLogs(place.bucket, undone.runId)
   const outcomes = new Map(lines.map((line) => [String(line.user_id), String(line.outcome)]))
   const [then, now] = [byUser(before), byUser(await state(place))]
@@ -75,25 +97,40 @@ async function expectAllOrNothing(place: Place, run: ExitCard, undone: ExitCard,
     const gone = outcomes.get(id) === 'rolled_back'
     expect(gone ? null : left).toEqual(gone ? null : old)
     const deleted = old.rows.filter((row) => gone && inserted.has(row.id))
-    const moved = BigInt(left?.user.total_microdollars_acquired ?? 0) - BigInt(old.user.total_microdollars_acquired ?? 0)
+    const moved =
+      BigInt(left?.user.total_microdollars_acquired ?? 0) - BigInt(old.user.total_microdollars_acquired ?? 0)
     expect({ id, moved }).toEqual({ id, moved: -sum(deleted) })
-    expect(left?.rows.map((row) => row.id)).toEqual(old.rows.filter((row) => !deleted.includes(row)).map((row) => row.id))
-    const logged = mutations.filter((line) => line.user_id === id && String(line.type).endsWith('_delete')).map(({ row_id }) => row_id)
+    expect(left?.rows.map((row) => row.id)).toEqual(
+      old.rows.filter((row) => !deleted.includes(row)).map((row) => row.id),
+    )
+    const logged = mutations
+      .filter((line) => line.user_id === id && String(line.type).endsWith('_delete'))
+      .map(({ row_id }) => row_id)
     expect(new Set(logged)).toEqual(new Set(deleted.map((row) => row.id)))
     expect(logged).toHaveLength(deleted.length)
   }
   return outcomes
 }
 
-test.each([[{}], [{ batchSize: 7, concurrency: 3 }]])('execute and roll back (%j): as before, byte for byte', async (sizes) => {
-  const place = await freshPlace()
-  const before = await state(place)
-  const run = await invoke(place, { execute: true, ...sizes })
-  expect(run.totals.usersProcessed).toBeGreaterThan(USERS / 10)
-  const undone = await invoke(place, { rollback: run.runId, execute: true, ...sizes })
-  expect(undone).toMatchObject({ status: 'complete', totals: { usersProcessed: run.totals.usersProcessed, usersLeftAlone: 0, expiredMicrodollars: -run.totals.expiredMicrodollars + 0 } })
-  expect(await state(place)).toEqual(before)
-})
+test.each([[{}], [{ batchSize: 7, concurrency: 3 }]])(
+  'execute and roll back (%j): as before, byte for byte',
+  async (sizes) => {
+    const place = await freshPlace()
+    const before = await state(place)
+    const run = await invoke(place, { execute: true, ...sizes })
+    expect(run.totals.usersProcessed).toBeGreaterThan(USERS / 10)
+    const undone = await invoke(place, { rollback: run.runId, execute: true, ...sizes })
+    expect(undone).toMatchObject({
+      status: 'complete',
+      totals: {
+        usersProcessed: run.totals.usersProcessed,
+        usersLeftAlone: 0,
+        expiredMicrodollars: -run.totals.expiredMicrodollars + 0,
+      },
+    })
+    expect(await state(place)).toEqual(before)
+  },
+)
 
 test('a run that was stopped half-way, rolled back once it is closed: as before', async () => {
   const place = await freshPlace()
@@ -104,7 +141,10 @@ test('a run that was stopped half-way, rolled back once it is closed: as before'
   const stopped = await invoke(place, { cancel: open.runId })
   expect(stopped).toMatchObject({ status: 'cancelled', totals: { usersNotReached: 40 } })
   const undone = await invoke(place, { rollback: open.runId, execute: true })
-  expect(undone).toMatchObject({ status: 'complete', totals: { usersProcessed: stopped.totals.usersProcessed } })
+  expect(undone).toMatchObject({
+    status: 'complete',
+    totals: { usersProcessed: stopped.totals.usersProcessed },
+  })
   expect(await state(place)).toEqual(before)
 })
 
@@ -112,8 +152,13 @@ test('a rollback that is stopped and gone on with, page by page: as before, and 
   const place = await freshPlace()
   const before = await state(place)
   const run = await invoke(place, { execute: true })
-  let card = await invoke(place, { rollback: run.runId, execute: true, batchSize: 5, concurrency: 1 }, timeForPages(1))
-  for (let pages = 2; card.status === 'incomplete'; pages = (pages % 3) + 1) card = await invoke(place, { resume: card.runId }, timeForPages(pages))
+  let card = await invoke(
+    place,
+    { rollback: run.runId, execute: true, batchSize: 5, concurrency: 1 },
+    timeForPages(1),
+  )
+  for (let pages = 2; card.status === 'incomplete'; pages = (pages % 3) + 1)
+    card = await invoke(place, { resume: card.runId }, timeForPages(pages))
   expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: run.totals.usersProcessed } })
   expect(await state(place)).toEqual(before)
   const { users } = await readLogs(place.bucket, card.runId)
@@ -121,42 +166,64 @@ test('a rollback that is stopped and gone on with, page by page: as before, and 
 })
 
 describe('whatever happens in between', () => {
-  test.each([0, 1])('each user is undone exactly, or left as they are (%i later runs of this job)', async (nth) => {
-    const place = await freshPlace()
-    const original = byUser(await state(place))
-    const run = await invoke(place, { execute: true })
-    await setClock(place.database.sql, LATER)
-    const happened = new Map<string, Happening[]>()
-    const dice = randomly(SEED + nth)
-    for (const id of original.keys()) {
-      const some = HAPPENINGS.filter(() => dice() < 0.13)
-      for (const happening of some) await happening.act(place.database.sql, id, Math.ceil(dice() * 9) * 1_000_000)
-      happened.set(id, some)
-    }
-    const later = nth === 1 ? await invoke(place, { execute: true }) : null
-    const processedLater = new Set(later ? (await readLogs(place.bucket, later.runId)).mutations.map(({ user_id }) => user_id) : [])
-    const before = await state(place)
+  test.each([0, 1])(
+    'each user is undone exactly, or left as they are (%i later runs of this job)',
+    async (nth) => {
+      const place = await freshPlace()
+      const original = byUser(await state(place))
+      const run = await invoke(place, { execute: true })
+      await setClock(place.database.sql, LATER)
+      const happened = new Map<string, Happening[]>()
+      const dice = randomly(SEED + nth)
+      for (const id of original.keys()) {
+        const some = HAPPENINGS.filter(() => dice() < 0.13)
+        for (const happening of some)
+          await happening.act(place.database.sql, id, Math.ceil(dice() * 9) * 1_000_000)
+        happened.set(id, some)
+      }
+      const later = nth === 1 ? await invoke(place, { execute: true }) : null
+      const processedLater = new Set(
+        later ? (await readLogs(place.bucket, later.runId)).mutations.map(({ user_id }) => user_id) : [],
+      )
+      const before = await state(place)
 
-    const undone = await invoke(place, { rollback: run.runId, execute: true, batchSize: 20 })
-    expect(undone.status).toBe('complete')
-    const outcomes = await expectAllOrNothing(place, run, undone, before)
-    for (const [id, outcome] of outcomes) {
-      const built = processedLater.has(id) || (happened.get(id) ?? []).some(({ forbids }) => forbids)
-      expect({ id, outcome, happened: happened.get(id)?.map(({ what }) => what) }).toMatchObject({ id, outcome: built ? 'changed_since' : 'rolled_back' })
-    }
-    const untouched = [...original.keys()].filter((id) => happened.get(id)?.length === 0 && !processedLater.has(id))
-    const now = byUser(await state(place))
-    expect(untouched.map((id) => now.get(id))).toEqual(untouched.map((id) => original.get(id)))
-    if (!later) return
-    // In the reverse order the later run stands in nobody's way.
-    expect(await invoke(place, { rollback: later.runId, execute: true })).toMatchObject({ totals: { usersProcessed: processedLater.size, usersLeftAlone: 0 } })
-    const between = await state(place)
-    const again = await expectAllOrNothing(place, run, await invoke(place, { rollback: run.runId, execute: true }), between)
-    for (const [id, outcome] of again) {
-      const expected = (happened.get(id) ?? []).some(({ forbids }) => forbids) ? 'changed_since' : outcomes.get(id) === 'rolled_back' ? 'already_rolled_back' : 'rolled_back'
-      expect({ id, outcome }).toEqual({ id, outcome: expected })
-    }
-  })
+      const undone = await invoke(place, { rollback: run.runId, execute: true, batchSize: 20 })
+      expect(undone.status).toBe('complete')
+      const outcomes = await expectAllOrNothing(place, run, undone, before)
+      for (const [id, outcome] of outcomes) {
+        const built = processedLater.has(id) || (happened.get(id) ?? []).some(({ forbids }) => forbids)
+        expect({ id, outcome, happened: happened.get(id)?.map(({ what }) => what) }).toMatchObject({
+          id,
+          outcome: built ? 'changed_since' : 'rolled_back',
+        })
+      }
+      const untouched = [...original.keys()].filter(
+        (id) => happened.get(id)?.length === 0 && !processedLater.has(id),
+      )
+      const now = byUser(await state(place))
+      expect(untouched.map((id) => now.get(id))).toEqual(untouched.map((id) => original.get(id)))
+      if (!later) return
+      // In the reverse order the later run stands in nobody's way.
+      expect(await invoke(place, { rollback: later.runId, execute: true })).toMatchObject({
+        totals: { usersProcessed: processedLater.size, usersLeftAlone: 0 },
+      })
+      const between = await state(place)
+      const again = await expectAllOrNothing(
+        place,
+        run,
+        await invoke(place, { rollback: run.runId, execute: true }),
+        between,
+      )
+      for (const [id, outcome] of again) {
+        const expected = (happened.get(id) ?? []).some(({ forbids }) => forbids)
+          ? 'changed_since'
+          : outcomes.get(id) === 'rolled_back'
+            ? 'already_rolled_back'
+            : 'rolled_back'
+        expect({ id, outcome }).toEqual({ id, outcome: expected })
+      }
+    },
+  )
 
   test.each([1, 3])('also between read and write, with %i pages in flight', async (concurrency) => {
     const place = await freshPlace()
@@ -177,7 +244,9 @@ describe('whatever happens in between', () => {
     expect(undone).toMatchObject({ status: 'complete', totals: { usersFailed: 0 } })
     expect(undone.totals.usersProcessed + undone.totals.usersLeftAlone).toBe(run.totals.usersProcessed)
 
-    const inserted = (await readLogs(place.bucket, run.runId)).mutations.filter(({ type }) => String(type).endsWith('_insert'))
+    const inserted = (await readLogs(place.bucket, run.runId)).mutations.filter(({ type }) =>
+      String(type).endsWith('_insert'),
+    )
     const { users, mutations } = await readLogs(place.bucket, undone.runId)
     const now = byUser(await state(place))
     for (const { user_id: userId, outcome } of users) {
@@ -186,8 +255,14 @@ describe('whatever happens in between', () => {
       expect({ userId, beyondRows: beyondRows(left) }).toEqual({ userId, beyondRows: beyondRows(then) })
       const ours = inserted.filter((line) => line.user_id === userId).map(({ row_id }) => row_id)
       const standing = left.rows.filter(({ id }) => ours.includes(id)).length
-      expect({ userId, outcome, standing }).toEqual({ userId, outcome, standing: outcome === 'rolled_back' ? 0 : ours.length })
-      const deleted = mutations.filter((line) => line.user_id === userId && String(line.type).endsWith('_delete'))
+      expect({ userId, outcome, standing }).toEqual({
+        userId,
+        outcome,
+        standing: outcome === 'rolled_back' ? 0 : ours.length,
+      })
+      const deleted = mutations.filter(
+        (line) => line.user_id === userId && String(line.type).endsWith('_delete'),
+      )
       expect(deleted).toHaveLength(ours.length - standing)
     }
   })

@@ -23,8 +23,10 @@ afterEach(async () => database.drop())
 const state = () => dump(database.sql, { updatedAt: false })
 const execute = () => invokeJob(place, { execute: true })
 const rollBack = (runId: string) => invokeJob(place, { rollback: runId, execute: true })
-const total = (dumped: Awaited<ReturnType<typeof state>>) => Number(dumped.users[0]?.total_microdollars_acquired)
-const linesOf = async (card: ExitCard) => (await readLines(bucket, `logs/users/${card.runId}.jsonl`)) as UserLine[]
+const total = (dumped: Awaited<ReturnType<typeof state>>) =>
+  Number(dumped.users[0]?.total_microdollars_acquired)
+const linesOf = async (card: ExitCard) =>
+  (await readLines(bucket, `logs/users/${card.runId}.jsonl`)) as UserLine[]
 
 /** One user with a free grant of 10 USD, of which 3 are spent. */
 async function oneUser(id = 'ada'): Promise<string> {
@@ -40,7 +42,11 @@ test('execute and rollback leave both tables byte for byte as they were, updated
   expect(after).not.toEqual(before)
 
   const shown = await invokeJob(place, { rollback: run.runId })
-  expect(shown).toMatchObject({ mode: 'rollback-dry-run', status: 'complete', totals: { usersProcessed: run.totals.usersProcessed } })
+  expect(shown).toMatchObject({
+    mode: 'rollback-dry-run',
+    status: 'complete',
+    totals: { usersProcessed: run.totals.usersProcessed },
+  })
   expect(await state()).toEqual(after)
   expect(shown.next?.payload).toEqual({ rollback: run.runId, execute: true })
 
@@ -97,15 +103,25 @@ describe('what happened in between', () => {
   }
 
   test('spending: the run is undone, and what was spent stays spent', async () => {
-    const { line, after } = await rolledBack(() => database.sql`update kilocode_users set microdollars_used = microdollars_used + 1000000`)
+    const { line, after } = await rolledBack(
+      () => database.sql`update kilocode_users set microdollars_used = microdollars_used + 1000000`,
+    )
     expect(line?.outcome).toBe('rolled_back')
-    expect(after.users[0]).toMatchObject({ microdollars_used: String(4 * USD), total_microdollars_acquired: String(10 * USD) })
+    expect(after.users[0]).toMatchObject({
+      microdollars_used: String(4 * USD),
+      total_microdollars_acquired: String(10 * USD),
+    })
   })
 
   test('a top-up and a clawback: the total moves back by what the run took, relative to what it is now', async () => {
     for (const amount of [20 * USD, -2 * USD]) {
       const { line, before, after } = await rolledBack(async () => {
-        await insertTransaction(database.sql, { kilo_user_id: 'ada', is_free: false, amount_microdollars: amount, credit_category: null })
+        await insertTransaction(database.sql, {
+          kilo_user_id: 'ada',
+          is_free: false,
+          amount_microdollars: amount,
+          credit_category: null,
+        })
         await database.sql`update kilocode_users set total_microdollars_acquired = total_microdollars_acquired + ${amount}`
       })
       expect(line?.outcome).toBe('rolled_back')
@@ -117,7 +133,10 @@ describe('what happened in between', () => {
 
   test('a dated grant: its date stays the next one to expire', async () => {
     const { line, after } = await rolledBack(async () => {
-      await insertTransaction(database.sql, { kilo_user_id: 'ada', expiry_date: '2999-01-01T00:00:00.000001Z' })
+      await insertTransaction(database.sql, {
+        kilo_user_id: 'ada',
+        expiry_date: '2999-01-01T00:00:00.000001Z',
+      })
       await database.sql`
         update kilocode_users
         set total_microdollars_acquired = total_microdollars_acquired + 10000000, next_credit_expiration_at = '2999-01-01T00:00:00.000001Z'`
@@ -127,11 +146,36 @@ describe('what happened in between', () => {
   })
 
   test.each([
-    ['an inserted row was changed', (sql: typeof database.sql) => sql`update credit_transactions set description = 'other' where credit_category = 'credits_expired'`, /not as it was inserted/],
-    ['an inserted row was deleted', (sql: typeof database.sql) => sql`delete from credit_transactions where credit_category = 'credits_expired'`, /is gone/],
-    ['a grant has another date', (sql: typeof database.sql) => sql`update credit_transactions set expiry_date = '2030-01-01' where amount_microdollars > 0`, /not what the run left/],
-    ['a row links to an inserted row', (sql: typeof database.sql) => sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, original_transaction_id) select 'bob', -1, true, id from credit_transactions where credit_category = 'credits_expired'`, /links to/],
-    ['the production pass closed something', (sql: typeof database.sql) => sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, credit_category) values ('ada', 0, true, 'credits_expired')`, /closing rows or corrections/],
+    [
+      'an inserted row was changed',
+      (sql: typeof database.sql) =>
+        sql`update credit_transactions set description = 'other' where credit_category = 'credits_expired'`,
+      /not as it was inserted/,
+    ],
+    [
+      'an inserted row was deleted',
+      (sql: typeof database.sql) =>
+        sql`delete from credit_transactions where credit_category = 'credits_expired'`,
+      /is gone/,
+    ],
+    [
+      'a grant has another date',
+      (sql: typeof database.sql) =>
+        sql`update credit_transactions set expiry_date = '2030-01-01' where amount_microdollars > 0`,
+      /not what the run left/,
+    ],
+    [
+      'a row links to an inserted row',
+      (sql: typeof database.sql) =>
+        sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, original_transaction_id) select 'bob', -1, true, id from credit_transactions where credit_category = 'credits_expired'`,
+      /links to/,
+    ],
+    [
+      'the production pass closed something',
+      (sql: typeof database.sql) =>
+        sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, credit_category) values ('ada', 0, true, 'credits_expired')`,
+      /closing rows or corrections/,
+    ],
   ])('%s: the user is left alone, and the line says what changed', async (_, happening, what) => {
     const { line, before, after } = await rolledBack(() => happening(database.sql))
     expect(line?.outcome).toBe('changed_since')
@@ -153,18 +197,24 @@ describe('rows of other tables that point at an inserted row', () => {
     expect(lines.find(({ user_id }) => user_id === 'ada')?.changed?.join()).toMatch(/receipts/)
   })
 
-  test.each(['on delete cascade', 'on delete set null'])('%s refuses the rollback by name, unless it is accepted', async (action) => {
-    await oneUser()
-    const run = await execute()
-    await pointing(action)
-    const before = await state()
-    await expect(rollBack(run.runId)).rejects.toThrow(/receipts_credit/)
-    expect(await state()).toEqual(before)
-    const shown = await invokeJob(place, { rollback: run.runId })
-    expect(shown.warnings.join()).toMatch(/receipts_credit/)
-    const accepted = await invokeJob({ ...place, env: { ...place.env, ACCEPTED_FOREIGN_KEYS: 'receipts_credit' } }, { rollback: run.runId, execute: true })
-    expect(accepted).toMatchObject({ status: 'complete', totals: { usersProcessed: 1 } })
-  })
+  test.each(['on delete cascade', 'on delete set null'])(
+    '%s refuses the rollback by name, unless it is accepted',
+    async (action) => {
+      await oneUser()
+      const run = await execute()
+      await pointing(action)
+      const before = await state()
+      await expect(rollBack(run.runId)).rejects.toThrow(/receipts_credit/)
+      expect(await state()).toEqual(before)
+      const shown = await invokeJob(place, { rollback: run.runId })
+      expect(shown.warnings.join()).toMatch(/receipts_credit/)
+      const accepted = await invokeJob(
+        { ...place, env: { ...place.env, ACCEPTED_FOREIGN_KEYS: 'receipts_credit' } },
+        { rollback: run.runId, execute: true },
+      )
+      expect(accepted).toMatchObject({ status: 'complete', totals: { usersProcessed: 1 } })
+    },
+  )
 })
 
 test('only a closed execute run can be rolled back', async () => {

@@ -15,19 +15,38 @@ beforeEach(async () => {
 afterEach(() => team.drop())
 
 const ENV = { MIN_GRANT_AGE_SECONDS: '0' }
-const invoke = (event: object, options: Parameters<typeof invokeJob>[2] = {}) => invokeJob({ databaseUrl: team.url, bucket: team.bucket, env: ENV }, event, options)
+const invoke = (event: object, options: Parameters<typeof invokeJob>[2] = {}) =>
+  invokeJob({ databaseUrl: team.url, bucket: team.bucket, env: ENV }, event, options)
 
 /** The list as a host makes it. */
 async function list() {
   const ignore = () => {}
-  const env = { ...ENV, DATABASE_URL: team.url, LOG_BUCKET: team.bucket.bucket, AWS_ENDPOINT_URL_S3: team.bucket.endpoint }
-  const host = { env, source: 'test', log: ignore, onProgress: ignore, onClosed: ignore, onPage: ignore, onIdle: ignore, now: () => new Date() }
+  const env = {
+    ...ENV,
+    DATABASE_URL: team.url,
+    LOG_BUCKET: team.bucket.bucket,
+    AWS_ENDPOINT_URL_S3: team.bucket.endpoint,
+  }
+  const host = {
+    env,
+    source: 'test',
+    log: ignore,
+    onProgress: ignore,
+    onClosed: ignore,
+    onPage: ignore,
+    onIdle: ignore,
+    now: () => new Date(),
+  }
   return withTools(host, { id: 'list', timeLeft: () => 60_000 }, listRuns)
 }
 
 test('an empty bucket has no runs', async () => {
   process.env.AWS_ENDPOINT_URL_S3 = team.bucket.endpoint
-  Object.assign(process.env, { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' })
+  Object.assign(process.env, {
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+  })
   expect(await list()).toEqual([])
 })
 
@@ -36,7 +55,10 @@ test('the newest first: what each did, how it stands, who asked and why; and not
   const tick = () => setClock(team.sql, `2026-11-22T${String(hour++).padStart(2, '0')}:00:00Z`)
   const run = async (event: object, requestId: string, options: object = {}) => {
     await tick()
-    return invoke(event, { requestId, ...options }).then(({ runId }) => runId, () => 'refused')
+    return invoke(event, { requestId, ...options }).then(
+      ({ runId }) => runId,
+      () => 'refused',
+    )
   }
   const dry = await run({ reason: 'a look' }, 'one')
   await run({ execute: true, limits: { users: 1 } }, 'two')
@@ -46,11 +68,53 @@ test('the newest first: what each did, how it stands, who asked and why; and not
   const before = await keys(team.bucket)
   const runs = await list()
   expect(runs).toMatchObject([
-    { runId: open, mode: 'execute', status: 'incomplete', usersProcessed: 3, usersMatched: 4, expired: '$30.00', requestId: 'five', reason: null },
-    { runId: rollback, mode: 'rollback', status: 'complete', usersProcessed: 2, expired: '-$20.00', requestId: 'four', reason: 'a mistake' },
-    { runId: execute, mode: 'execute', status: 'complete', usersProcessed: 2, expired: '$20.00', expiredMicrodollars: 20_000_000, requestId: 'three' },
-    { mode: 'execute', status: 'refused', usersProcessed: 0, usersMatched: 4, expired: '$0.00', requestId: 'two' },
-    { runId: dry, mode: 'dry-run', status: 'complete', usersProcessed: 4, expired: '$40.00', requestId: 'one', source: 'test', reason: 'a look', instant: '2026-11-22T06:00:00.000Z' },
+    {
+      runId: open,
+      mode: 'execute',
+      status: 'incomplete',
+      usersProcessed: 3,
+      usersMatched: 4,
+      expired: '$30.00',
+      requestId: 'five',
+      reason: null,
+    },
+    {
+      runId: rollback,
+      mode: 'rollback',
+      status: 'complete',
+      usersProcessed: 2,
+      expired: '-$20.00',
+      requestId: 'four',
+      reason: 'a mistake',
+    },
+    {
+      runId: execute,
+      mode: 'execute',
+      status: 'complete',
+      usersProcessed: 2,
+      expired: '$20.00',
+      expiredMicrodollars: 20_000_000,
+      requestId: 'three',
+    },
+    {
+      mode: 'execute',
+      status: 'refused',
+      usersProcessed: 0,
+      usersMatched: 4,
+      expired: '$0.00',
+      requestId: 'two',
+    },
+    {
+      runId: dry,
+      mode: 'dry-run',
+      status: 'complete',
+      usersProcessed: 4,
+      expired: '$40.00',
+      requestId: 'one',
+      source: 'test',
+      reason: 'a look',
+      instant: '2026-11-22T06:00:00.000Z',
+    },
   ])
   expect(await keys(team.bucket)).toEqual(before)
 })

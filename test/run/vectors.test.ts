@@ -4,23 +4,52 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import { freshBucket } from '../support/bucket.ts'
 import { stopClock } from '../support/clock.ts'
 import { invokeJob } from '../support/job.ts'
-import { dump, freshDatabase, insertTransaction, insertUser, type LedgerDump, type TransactionRow } from '../support/ledger.ts'
+import {
+  dump,
+  freshDatabase,
+  insertTransaction,
+  insertUser,
+  type LedgerDump,
+  type TransactionRow,
+} from '../support/ledger.ts'
 import { type LogLine, readLogs, type WholeLogs } from '../support/logs.ts'
 
 type VectorRow = Pick<
   TransactionRow,
-  'id' | 'is_free' | 'description' | 'original_transaction_id' | 'credit_category' | 'expiry_date' | 'created_at' | 'organization_id'
-> & { amount_microdollars: number; expiration_baseline_microdollars_used: number | null; original_baseline_microdollars_used: number | null }
+  | 'id'
+  | 'is_free'
+  | 'description'
+  | 'original_transaction_id'
+  | 'credit_category'
+  | 'expiry_date'
+  | 'created_at'
+  | 'organization_id'
+> & {
+  amount_microdollars: number
+  expiration_baseline_microdollars_used: number | null
+  original_baseline_microdollars_used: number | null
+}
 type Vector = {
   name: string
   instant: string
-  user: { microdollars_used: number; total_microdollars_acquired: number; next_credit_expiration_at: string | null }
+  user: {
+    microdollars_used: number
+    total_microdollars_acquired: number
+    next_credit_expiration_at: string | null
+  }
   transactions: VectorRow[]
   left_alone: string | null
   expected: {
     targeted: number
-    closing_rows: (Pick<VectorRow, 'is_free' | 'description' | 'created_at' | 'amount_microdollars' | 'original_baseline_microdollars_used'> & { original_transaction_id: string })[]
-    changed_grants: { id: string; expiry_date: string | null; expiration_baseline_microdollars_used: number }[]
+    closing_rows: (Pick<
+      VectorRow,
+      'is_free' | 'description' | 'created_at' | 'amount_microdollars' | 'original_baseline_microdollars_used'
+    > & { original_transaction_id: string })[]
+    changed_grants: {
+      id: string
+      expiry_date: string | null
+      expiration_baseline_microdollars_used: number
+    }[]
     expired_microdollars: number
     due_paid_microdollars: number
     correction_microdollars: number
@@ -29,7 +58,9 @@ type Vector = {
   } | null
 }
 
-const vectors = (JSON.parse(readFileSync(new URL('../fixtures/expiration.json', import.meta.url), 'utf8')) as Vector[]).map(withOwnIds)
+const vectors = (
+  JSON.parse(readFileSync(new URL('../fixtures/expiration.json', import.meta.url), 'utf8')) as Vector[]
+).map(withOwnIds)
 const INSTANT = '2026-11-22T06:12:30.123Z'
 
 /** Some vectors share ids, which one database cannot hold twice: their first group becomes the vector's number. The order stays. */
@@ -50,7 +81,8 @@ beforeAll(async () => {
   const bucket = await freshBucket()
   for (const [index, vector] of vectors.entries()) {
     await insertUser(database.sql, { id: userId(index), ...vector.user })
-    for (const row of vector.transactions) await insertTransaction(database.sql, { kilo_user_id: userId(index), ...row })
+    for (const row of vector.transactions)
+      await insertTransaction(database.sql, { kilo_user_id: userId(index), ...row })
   }
   await stopClock(database.sql, INSTANT)
   before = await dump(database.sql)
@@ -118,7 +150,11 @@ function insertedRows(vector: Vector, id: string): LogLine[] {
 function leftBy(row: LedgerDump['transactions'][number], { expected }: Vector): LogLine {
   const changed = expected?.changed_grants.find((grant) => grant.id === row.id)
   if (!changed) return row
-  return { ...row, expiry_date: stored(changed.expiry_date), expiration_baseline_microdollars_used: text(changed.expiration_baseline_microdollars_used) }
+  return {
+    ...row,
+    expiry_date: stored(changed.expiry_date),
+    expiration_baseline_microdollars_used: text(changed.expiration_baseline_microdollars_used),
+  }
 }
 
 /** A user as a vector expects them to be left but for `updated_at`. */
@@ -133,7 +169,13 @@ function userLeftBy(user: LogLine | undefined, { expected }: Vector): LogLine | 
 }
 
 function lineOf({ expected, left_alone }: Vector): LogLine {
-  if (expected === null) return { outcome: left_alone, expired_microdollars: 0, due_paid_microdollars: 0, correction_microdollars: 0 }
+  if (expected === null)
+    return {
+      outcome: left_alone,
+      expired_microdollars: 0,
+      due_paid_microdollars: 0,
+      correction_microdollars: 0,
+    }
   return {
     grants_targeted: expected.targeted,
     expired_microdollars: expected.expired_microdollars,
@@ -143,21 +185,29 @@ function lineOf({ expected, left_alone }: Vector): LogLine {
 }
 
 describe('each vector, run on PostgreSQL, is stored as planned, field by field', () => {
-  test.each(vectors.map((vector, index) => [vector.name, vector, userId(index)] as const))('%s', (_name, vector, id) => {
-    const [rowsBefore, rowsAfter] = [before, after].map(({ transactions }) => transactions.filter((row) => row.kilo_user_id === id))
-    const [userBefore, userAfter] = [before, after].map(({ users }) => users.find((user) => user.id === id))
-    const known = new Set(rowsBefore?.map((row) => row.id))
-    const updatedAt = vector.expected === null ? userBefore?.updated_at : userAfter?.updated_at
-    expect(userAfter).toEqual({ ...userLeftBy(userBefore, vector), updated_at: updatedAt })
-    expect(rowsAfter?.filter((row) => known.has(row.id))).toEqual(rowsBefore?.map((row) => leftBy(row, vector)))
-    expect(byLink(rowsAfter?.filter((row) => !known.has(row.id)) ?? [])).toEqual(insertedRows(vector, id))
-  })
-
-  test.each(vectors.map((vector, index) => [vector.name, vector, userId(index)] as const).filter(([, vector]) => vector.left_alone !== 'no_targeted_grant'))(
-    '%s, in the log',
+  test.each(vectors.map((vector, index) => [vector.name, vector, userId(index)] as const))(
+    '%s',
     (_name, vector, id) => {
-      expect(logs.users.find((line) => line.user_id === id)).toMatchObject(lineOf(vector))
-      expect(logs.mutations.some((line) => line.user_id === id)).toBe(vector.expected !== null)
+      const [rowsBefore, rowsAfter] = [before, after].map(({ transactions }) =>
+        transactions.filter((row) => row.kilo_user_id === id),
+      )
+      const [userBefore, userAfter] = [before, after].map(({ users }) => users.find((user) => user.id === id))
+      const known = new Set(rowsBefore?.map((row) => row.id))
+      const updatedAt = vector.expected === null ? userBefore?.updated_at : userAfter?.updated_at
+      expect(userAfter).toEqual({ ...userLeftBy(userBefore, vector), updated_at: updatedAt })
+      expect(rowsAfter?.filter((row) => known.has(row.id))).toEqual(
+        rowsBefore?.map((row) => leftBy(row, vector)),
+      )
+      expect(byLink(rowsAfter?.filter((row) => !known.has(row.id)) ?? [])).toEqual(insertedRows(vector, id))
     },
   )
+
+  test.each(
+    vectors
+      .map((vector, index) => [vector.name, vector, userId(index)] as const)
+      .filter(([, vector]) => vector.left_alone !== 'no_targeted_grant'),
+  )('%s, in the log', (_name, vector, id) => {
+    expect(logs.users.find((line) => line.user_id === id)).toMatchObject(lineOf(vector))
+    expect(logs.mutations.some((line) => line.user_id === id)).toBe(vector.expected !== null)
+  })
 })

@@ -30,7 +30,8 @@ beforeAll(async () => {
   bucket = await freshBucket()
   await insertLedgers(database.sql, fc.sample(ledgers, { seed: SEED, numRuns: USERS }))
   await stopClock(database.sql, LEDGERS_INSTANT)
-  const invoke = (event: object): Promise<ExitCard> => invokeJob({ databaseUrl: database.url, bucket }, { batchSize: 40, ...event })
+  const invoke = (event: object): Promise<ExitCard> =>
+    invokeJob({ databaseUrl: database.url, bucket }, { batchSize: 40, ...event })
   before = await dump(database.sql)
   dryRun = await invoke({})
   afterDryRun = await dump(database.sql)
@@ -41,9 +42,11 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const rowsOf = ({ transactions }: LedgerDump, userId: unknown) => transactions.filter((row) => row.kilo_user_id === userId)
+const rowsOf = ({ transactions }: LedgerDump, userId: unknown) =>
+  transactions.filter((row) => row.kilo_user_id === userId)
 const big = (value: string | null | undefined): bigint => BigInt(value ?? 0)
-const sum = (lines: LogLine[], field: string): number => lines.reduce((all, line) => all + Number(line[field]), 0)
+const sum = (lines: LogLine[], field: string): number =>
+  lines.reduce((all, line) => all + Number(line[field]), 0)
 
 test('random ledgers are run through without an error', () => {
   expect(execute).toMatchObject({ status: 'complete', totals: { usersMatched: USERS, usersFailed: 0 } })
@@ -59,7 +62,13 @@ test('a dry run changes nothing, and shows grant by grant what the execute does'
   const changes = (lines: LogLine[]): unknown[] =>
     lines.map(({ type, user_id, before: was, after: is, row_id }) => {
       const inserted = String(type).endsWith('_insert')
-      return { type, user_id, was, is: inserted ? { ...(is as LogLine), id: '' } : is, row_id: inserted ? '' : row_id }
+      return {
+        type,
+        user_id,
+        was,
+        is: inserted ? { ...(is as LogLine), id: '' } : is,
+        row_id: inserted ? '' : row_id,
+      }
     })
   expect(changes(dryLogs.mutations)).toEqual(changes(logs.mutations))
 })
@@ -70,9 +79,15 @@ test("every user's total moves by exactly the sum of the inserted rows, and nobo
     const known = new Set(rowsOf(before, user.id).map(({ id }) => id))
     const inserted = rowsOf(after, user.id).filter(({ id }) => !known.has(id))
     const moved = inserted.reduce((all, row) => all + big(row.amount_microdollars), 0n)
-    expect({ id: user.id, total: user.total_microdollars_acquired }).toEqual({ id: user.id, total: String(big(was?.total_microdollars_acquired) + moved) })
+    expect({ id: user.id, total: user.total_microdollars_acquired }).toEqual({
+      id: user.id,
+      total: String(big(was?.total_microdollars_acquired) + moved),
+    })
     const negative = big(user.total_microdollars_acquired) < big(user.microdollars_used)
-    expect({ id: user.id, negative: negative && inserted.length > 0 }).toEqual({ id: user.id, negative: false })
+    expect({ id: user.id, negative: negative && inserted.length > 0 }).toEqual({
+      id: user.id,
+      negative: false,
+    })
   }
 })
 
@@ -85,8 +100,12 @@ test('whoever has no mutation is unchanged, byte for byte', () => {
 })
 
 /** A time of the log as PostgreSQL prints it. */
-const stored = (time: unknown): unknown => (typeof time === 'string' && time.endsWith('Z') ? `${time.replace('T', ' ').replace(/\.?0*Z$/, '')}+00` : time)
-const text = (value: unknown): string | null => (value === null ? null : typeof value === 'string' ? value : JSON.stringify(value))
+const stored = (time: unknown): unknown =>
+  typeof time === 'string' && time.endsWith('Z')
+    ? `${time.replace('T', ' ').replace(/\.?0*Z$/, '')}+00`
+    : time
+const text = (value: unknown): string | null =>
+  value === null ? null : typeof value === 'string' ? value : JSON.stringify(value)
 
 /** Does one line of the log again; throws where the row is not as the line says it was. */
 function doAgain(line: LogLine, users: Map<unknown, LogLine>, rows: Map<unknown, LogLine>): void {
@@ -99,13 +118,19 @@ function doAgain(line: LogLine, users: Map<unknown, LogLine>, rows: Map<unknown,
   }
   const row = (line.type === 'user_update' ? users : rows).get(line.row_id)
   const expected = Object.entries(asStored(was)).filter(([column]) => !column.startsWith('closings_'))
-  if (!row || expected.some(([column, value]) => row[column] !== value)) throw new Error(`${JSON.stringify(line)} does not begin with what was there.`)
+  if (!row || expected.some(([column, value]) => row[column] !== value))
+    throw new Error(`${JSON.stringify(line)} does not begin with what was there.`)
   Object.assign(row, is)
 }
 
 /** Values of the log as PostgreSQL prints them. */
 function asStored(values: LogLine): LogLine {
-  return Object.fromEntries(Object.entries(values).map(([column, value]) => [column, typeof value === 'boolean' ? (value ? 't' : 'f') : text(stored(value))]))
+  return Object.fromEntries(
+    Object.entries(values).map(([column, value]) => [
+      column,
+      typeof value === 'boolean' ? (value ? 't' : 'f') : text(stored(value)),
+    ]),
+  )
 }
 
 test('the mutation log, done again on what was there before, gives what is there now', () => {
@@ -113,7 +138,9 @@ test('the mutation log, done again on what was there before, gives what is there
   const rows = new Map<unknown, LogLine>(before.transactions.map((row) => [row.id, { ...row }]))
   for (const line of logs.mutations) doAgain(line, users, rows)
   const now = new Map(after.users.map((row) => [row.id, row.updated_at]))
-  expect(after.users).toEqual([...users.values()].map((row) => ({ ...row, updated_at: now.get(String(row.id)) })))
+  expect(after.users).toEqual(
+    [...users.values()].map((row) => ({ ...row, updated_at: now.get(String(row.id)) })),
+  )
   expect(new Map(after.transactions.map((row) => [row.id, row]))).toEqual(rows)
 })
 
@@ -126,9 +153,17 @@ test('lines of one user stand together, in the order of the pages', () => {
 })
 
 test("totals of the logs are the cursor's and the card's, and every matched user is counted once", async () => {
-  const { totals: cursor } = (await readDocument(bucket, `state/${execute.runId}/cursor.json`)) as { totals: Record<string, unknown> }
+  const { totals: cursor } = (await readDocument(bucket, `state/${execute.runId}/cursor.json`)) as {
+    totals: Record<string, unknown>
+  }
   const { totals } = execute
-  expect(totals.usersWithoutGrants + totals.usersProcessed + totals.usersLeftAlone + totals.usersFailed + totals.usersNotReached).toBe(totals.usersMatched)
+  expect(
+    totals.usersWithoutGrants +
+      totals.usersProcessed +
+      totals.usersLeftAlone +
+      totals.usersFailed +
+      totals.usersNotReached,
+  ).toBe(totals.usersMatched)
   const fromLogs = {
     grantsTargeted: sum(logs.users, 'grants_targeted'),
     expiredMicrodollars: sum(logs.users, 'expired_microdollars'),
@@ -137,30 +172,69 @@ test("totals of the logs are the cursor's and the card's, and every matched user
     usersCorrected: logs.users.filter((line) => Number(line.correction_microdollars) > 0).length,
   }
   expect(totals).toMatchObject(fromLogs)
-  expect(cursor).toMatchObject({ ...fromLogs, userLines: logs.users.length, mutationLines: logs.mutations.length, errorLines: logs.errors.length })
+  expect(cursor).toMatchObject({
+    ...fromLogs,
+    userLines: logs.users.length,
+    mutationLines: logs.mutations.length,
+    errorLines: logs.errors.length,
+  })
 })
 
 test('every line is whole: names, types and ids of the contract', () => {
   for (const line of logs.users) {
-    expect(line).toMatchObject({ run_id: execute.runId, mode: 'execute', user_id: expect.any(String), email: expect.stringContaining('@kilo.ai'), outcome: expect.any(String), flags: expect.any(Array), credits: expect.any(Array) })
+    expect(line).toMatchObject({
+      run_id: execute.runId,
+      mode: 'execute',
+      user_id: expect.any(String),
+      email: expect.stringContaining('@kilo.ai'),
+      outcome: expect.any(String),
+      flags: expect.any(Array),
+      credits: expect.any(Array),
+    })
   }
-  for (const line of logs.users.filter(({ outcome }) => outcome === 'expired' || outcome === 'nothing_to_expire')) {
+  for (const line of logs.users.filter(
+    ({ outcome }) => outcome === 'expired' || outcome === 'nothing_to_expire',
+  )) {
     const credits = line.credits as { targeted: boolean }[]
     expect(credits.filter(({ targeted }) => targeted)).toHaveLength(Number(line.grants_targeted))
-    expect(Number(line.balance_before_microdollars) - Number(line.expired_microdollars) - Number(line.due_paid_microdollars)).toBe(line.balance_after_expiry_microdollars)
-    expect(Number(line.balance_after_expiry_microdollars) + Number(line.correction_microdollars)).toBe(line.final_balance_microdollars)
+    expect(
+      Number(line.balance_before_microdollars) -
+        Number(line.expired_microdollars) -
+        Number(line.due_paid_microdollars),
+    ).toBe(line.balance_after_expiry_microdollars)
+    expect(Number(line.balance_after_expiry_microdollars) + Number(line.correction_microdollars)).toBe(
+      line.final_balance_microdollars,
+    )
   }
-  for (const line of logs.mutations) expect(line).toMatchObject({ run_id: execute.runId, mode: 'execute', attempt: expect.stringMatching(/^\d{6}-\d{4}-\d+$/) })
+  for (const line of logs.mutations)
+    expect(line).toMatchObject({
+      run_id: execute.runId,
+      mode: 'execute',
+      attempt: expect.stringMatching(/^\d{6}-\d{4}-\d+$/),
+    })
 })
 
 test('the manifest has size, lines and SHA-256 of every file', async () => {
   for (const { runId } of [dryRun, execute]) {
-    const { files } = (await readDocument(bucket, `runs/${runId}/manifest.json`)) as { files: { key: string; bytes: number; lines: number; sha256: string }[] }
-    expect(files.map(({ key }) => key)).toEqual([`logs/users/${runId}.jsonl`, `logs/mutations/${runId}.jsonl`, `logs/errors/${runId}.jsonl`, `runs/${runId}/run.json`, `runs/${runId}/summary.json`])
+    const { files } = (await readDocument(bucket, `runs/${runId}/manifest.json`)) as {
+      files: { key: string; bytes: number; lines: number; sha256: string }[]
+    }
+    expect(files.map(({ key }) => key)).toEqual([
+      `logs/users/${runId}.jsonl`,
+      `logs/mutations/${runId}.jsonl`,
+      `logs/errors/${runId}.jsonl`,
+      `runs/${runId}/run.json`,
+      `runs/${runId}/summary.json`,
+    ])
     for (const file of files) {
       const body = await readText(bucket, file.key)
       const sha256 = createHash('sha256').update(body).digest('hex')
-      expect(file).toEqual({ key: file.key, bytes: Buffer.byteLength(body), lines: body.split('\n').length - 1, sha256 })
+      expect(file).toEqual({
+        key: file.key,
+        bytes: Buffer.byteLength(body),
+        lines: body.split('\n').length - 1,
+        sha256,
+      })
     }
   }
 })

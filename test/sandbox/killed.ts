@@ -7,9 +7,13 @@ import { createInterface } from 'node:readline'
  * would. Gives that line. Throws an Error when the process ends before it prints one.
  */
 export async function runAndKill(code: string): Promise<string> {
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', `${code}\nsetInterval(() => {}, 1000)`], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--input-type=module', '--eval', `${code}\nsetInterval(() => {}, 1000)`],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   const ended = once(child, 'exit')
   const line = await Promise.race([
     once(createInterface(child.stdout), 'line').then(([first]) => String(first)),

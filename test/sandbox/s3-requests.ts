@@ -11,7 +11,7 @@ export function put(
   { client, bucket }: TestBucket,
   key: string,
   body: string,
-  extra: { IfNoneMatch?: string, IfMatch?: string | undefined, ContentType?: string } = {},
+  extra: { IfNoneMatch?: string; IfMatch?: string | undefined; ContentType?: string } = {},
 ): Promise<PutObjectCommandOutput> {
   const length = Buffer.byteLength(body)
   return client.send(

@@ -29,7 +29,9 @@ describe('conditional writes', () => {
   })
 
   test('If-None-Match with anything but * is not offered, as in S3', async () => {
-    await expect(put(bucket, 'etag', 'x', { IfNoneMatch: '"abc"' })).rejects.toEqual(refusedWith('NotImplemented', 501))
+    await expect(put(bucket, 'etag', 'x', { IfNoneMatch: '"abc"' })).rejects.toEqual(
+      refusedWith('NotImplemented', 501),
+    )
   })
 
   test('If-Match replaces the object with that ETag only, and answers 404 where there is none', async () => {
@@ -43,16 +45,21 @@ describe('conditional writes', () => {
     expect(await readText(bucket, 'cursor')).toBe('two')
   })
 
-  test.each(['If-None-Match', 'If-Match'])('of 60 racing PUTs with %s exactly one succeeds', async (header) => {
-    const key = `raced with ${header}`
-    const condition = header === 'If-Match' ? { IfMatch: (await put(bucket, key, 'before')).ETag } : ABSENT
-    const bodies = Array.from({ length: 60 }, (_, index) => `writer ${index}`)
-    const answers = await Promise.allSettled(bodies.map((body) => put(bucket, key, body, condition)))
-    const won = bodies.filter((_, index) => answers[index]?.status === 'fulfilled')
-    expect(won).toEqual([await readText(bucket, key)])
-    const lost = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : []))
-    expect(lost).toEqual(Array.from({ length: 59 }, () => refusedWith('PreconditionFailed', 412)))
-  })
+  test.each(['If-None-Match', 'If-Match'])(
+    'of 60 racing PUTs with %s exactly one succeeds',
+    async (header) => {
+      const key = `raced with ${header}`
+      const condition = header === 'If-Match' ? { IfMatch: (await put(bucket, key, 'before')).ETag } : ABSENT
+      const bodies = Array.from({ length: 60 }, (_, index) => `writer ${index}`)
+      const answers = await Promise.allSettled(bodies.map((body) => put(bucket, key, body, condition)))
+      const won = bodies.filter((_, index) => answers[index]?.status === 'fulfilled')
+      expect(won).toEqual([await readText(bucket, key)])
+      const lost = answers.flatMap((answer) =>
+        answer.status === 'rejected' ? [answer.reason as unknown] : [],
+      )
+      expect(lost).toEqual(Array.from({ length: 59 }, () => refusedWith('PreconditionFailed', 412)))
+    },
+  )
 
   test('a multipart upload is refused at its completion, which may then be tried again', async () => {
     const { client, bucket: Bucket } = bucket
@@ -94,14 +101,33 @@ describe('conditional writes', () => {
 describe('reading', () => {
   test('a listing in pages gives every key once, in byte order', async () => {
     const bucket = await freshBucket()
-    const names = ['a-1', 'a1', 'a_1', 'A1', 'Z', 'a/1', 'a.1', 'b', 'é', 'a%1', 'a 1', 'a+1', `long-${'x'.repeat(200)}`]
+    const names = [
+      'a-1',
+      'a1',
+      'a_1',
+      'A1',
+      'Z',
+      'a/1',
+      'a.1',
+      'b',
+      'é',
+      'a%1',
+      'a 1',
+      'a+1',
+      `long-${'x'.repeat(200)}`,
+    ]
     for (const name of names) await put(bucket, `p/${name}`, name)
     await put(bucket, 'q/other', 'x')
     const found: string[] = []
     let token: string | undefined
     do {
       const page = await bucket.client.send(
-        new ListObjectsV2Command({ Bucket: bucket.bucket, Prefix: 'p/', MaxKeys: 2, ContinuationToken: token }),
+        new ListObjectsV2Command({
+          Bucket: bucket.bucket,
+          Prefix: 'p/',
+          MaxKeys: 2,
+          ContinuationToken: token,
+        }),
       )
       found.push(...(page.Contents ?? []).map(({ Key = '' }) => Key))
       token = page.NextContinuationToken
@@ -136,14 +162,18 @@ describe('files', () => {
     const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-s3-'))
     const first = await startS3({ dir, buckets: ['kept'] })
     const before = { client: clientFor(first.endpoint), endpoint: first.endpoint, bucket: 'kept' }
-    const { ETag } = await put(before, 'logs/users/run 1.jsonl', '{"a":1}\n', { ContentType: 'application/x-ndjson' })
+    const { ETag } = await put(before, 'logs/users/run 1.jsonl', '{"a":1}\n', {
+      ContentType: 'application/x-ndjson',
+    })
     await put(before, 'a/../b%?*:/', 'odd')
     expect(await readFile(join(first.filesOf('kept'), 'logs/users/run 1.jsonl'), 'utf8')).toBe('{"a":1}\n')
     await first.stop()
 
     const second = await startS3({ dir, buckets: ['kept'] })
     const after = { client: clientFor(second.endpoint), endpoint: second.endpoint, bucket: 'kept' }
-    const head = await after.client.send(new HeadObjectCommand({ Bucket: 'kept', Key: 'logs/users/run 1.jsonl' }))
+    const head = await after.client.send(
+      new HeadObjectCommand({ Bucket: 'kept', Key: 'logs/users/run 1.jsonl' }),
+    )
     expect(head).toMatchObject({ ETag, ContentType: 'application/x-ndjson', ContentLength: 8 })
     expect(await keys(after)).toEqual(['a/../b%?*:/', 'logs/users/run 1.jsonl'])
     expect(await readText(after, 'a/../b%?*:/')).toBe('odd')
@@ -160,12 +190,18 @@ describe('files', () => {
   test('an object whose description a killed server did not get to write has the ETag of its content', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-s3-'))
     const first = await startS3({ dir, buckets: ['kept'] })
-    const { ETag } = await put({ client: clientFor(first.endpoint), endpoint: '', bucket: 'kept' }, 'cursor', 'new')
+    const { ETag } = await put(
+      { client: clientFor(first.endpoint), endpoint: '', bucket: 'kept' },
+      'cursor',
+      'new',
+    )
     await put({ client: clientFor(first.endpoint), endpoint: '', bucket: 'kept' }, 'cursor', 'old')
     await writeFile(join(first.filesOf('kept'), 'cursor'), 'new')
     await first.stop()
     const second = await startS3({ dir })
-    const head = await clientFor(second.endpoint).send(new HeadObjectCommand({ Bucket: 'kept', Key: 'cursor' }))
+    const head = await clientFor(second.endpoint).send(
+      new HeadObjectCommand({ Bucket: 'kept', Key: 'cursor' }),
+    )
     expect(head).toMatchObject({ ETag, ContentLength: 3 })
     await second.stop()
     await rm(dir, { recursive: true })

@@ -32,31 +32,91 @@ test('there are 600 users, 60 of them internal', async () => {
 
 describe('the internal users have', () => {
   test.each([
-    ['undated free grants', `${OF_INTERNAL} WHERE t.is_free AND t.expiry_date IS NULL AND t.amount_microdollars > 0`, 60],
-    ['dated free grants', `${OF_INTERNAL} WHERE t.is_free AND t.expiry_date > '2026-11-22' AND NOT ${CLOSED}`, 10],
-    ['grants of welcome, promotion, referral and bonus', `(SELECT DISTINCT credit_category FROM ${OF_INTERNAL}
+    [
+      'undated free grants',
+      `${OF_INTERNAL} WHERE t.is_free AND t.expiry_date IS NULL AND t.amount_microdollars > 0`,
+      60,
+    ],
+    [
+      'dated free grants',
+      `${OF_INTERNAL} WHERE t.is_free AND t.expiry_date > '2026-11-22' AND NOT ${CLOSED}`,
+      10,
+    ],
+    [
+      'grants of welcome, promotion, referral and bonus',
+      `(SELECT DISTINCT credit_category FROM ${OF_INTERNAL}
       WHERE t.credit_category IN ('automatic-welcome-credits', 'conference-booth-2026', 'referral-referring-bonus',
-      'first-top-up-bonus')) AS categories`, 4],
-    ['paid top-ups', `${OF_INTERNAL} WHERE NOT t.is_free AND t.stripe_payment_id IS NOT NULL AND t.amount_microdollars > 0`, 20],
-    ['a paid credit that is due', `${OF_INTERNAL} WHERE NOT t.is_free AND t.expiry_date < '2026-11-22' AND NOT ${CLOSED}`, 1],
-    ['a paid credit with a date to come', `${OF_INTERNAL} WHERE NOT t.is_free AND t.expiry_date > '2026-11-23'`, 1],
+      'first-top-up-bonus')) AS categories`,
+      4,
+    ],
+    [
+      'paid top-ups',
+      `${OF_INTERNAL} WHERE NOT t.is_free AND t.stripe_payment_id IS NOT NULL AND t.amount_microdollars > 0`,
+      20,
+    ],
+    [
+      'a paid credit that is due',
+      `${OF_INTERNAL} WHERE NOT t.is_free AND t.expiry_date < '2026-11-22' AND NOT ${CLOSED}`,
+      1,
+    ],
+    [
+      'a paid credit with a date to come',
+      `${OF_INTERNAL} WHERE NOT t.is_free AND t.expiry_date > '2026-11-23'`,
+      1,
+    ],
     ['closed grants', `${OF_INTERNAL} WHERE t.credit_category = 'credits_expired'`, 10],
-    ['a fully spent grant', `${INTERNAL} WHERE u.microdollars_used > 0 AND u.microdollars_used = u.total_microdollars_acquired`, 1],
+    [
+      'a fully spent grant',
+      `${INTERNAL} WHERE u.microdollars_used > 0 AND u.microdollars_used = u.total_microdollars_acquired`,
+      1,
+    ],
     ['clawed-back totals', `${INTERNAL} WHERE u.total_microdollars_acquired < ${PERSONAL_SUM}`, 3],
     ['a negative balance', `${INTERNAL} WHERE u.total_microdollars_acquired < u.microdollars_used`, 1],
     ['an address in other letters', `${INTERNAL} WHERE u.google_user_email LIKE '%@Kilo.AI'`, 1],
-    ['an address with a quote and a per cent sign', `${INTERNAL} WHERE u.google_user_email LIKE '%''%!%%' ESCAPE '!'`, 1],
+    [
+      'an address with a quote and a per cent sign',
+      `${INTERNAL} WHERE u.google_user_email LIKE '%''%!%%' ESCAPE '!'`,
+      1,
+    ],
     ['organization grants', `${OF_INTERNAL} WHERE t.organization_id IS NOT NULL`, 2],
     ['auto top-up', `${INTERNAL} WHERE u.auto_top_up_enabled`, 2],
-    ['an unlinked Orb row', `${OF_INTERNAL} WHERE t.credit_category LIKE 'orb%' AND t.original_transaction_id IS NULL`, 1],
-    ['a linked Orb row', `${OF_INTERNAL} WHERE t.credit_category LIKE 'orb%' AND t.original_transaction_id IS NOT NULL`, 1],
-    ['a refund row that takes the link of a grant', `${OF_INTERNAL} WHERE t.credit_category = 'refund'
-      AND t.original_transaction_id IN (SELECT id FROM credit_transactions WHERE is_free AND amount_microdollars > 0)`, 1],
-    ['a negative row with a date', `${OF_INTERNAL} WHERE t.amount_microdollars < 0 AND t.expiry_date IS NOT NULL`, 1],
-    ['nobody without any row', `${INTERNAL} WHERE NOT EXISTS (SELECT FROM credit_transactions AS t WHERE t.kilo_user_id = u.id)`, 1],
-    ['a grant of the last seconds', `${OF_INTERNAL} WHERE t.created_at > timestamptz '2026-11-22T06:12:30Z' - interval '10 s'`, 1],
+    [
+      'an unlinked Orb row',
+      `${OF_INTERNAL} WHERE t.credit_category LIKE 'orb%' AND t.original_transaction_id IS NULL`,
+      1,
+    ],
+    [
+      'a linked Orb row',
+      `${OF_INTERNAL} WHERE t.credit_category LIKE 'orb%' AND t.original_transaction_id IS NOT NULL`,
+      1,
+    ],
+    [
+      'a refund row that takes the link of a grant',
+      `${OF_INTERNAL} WHERE t.credit_category = 'refund'
+      AND t.original_transaction_id IN (SELECT id FROM credit_transactions WHERE is_free AND amount_microdollars > 0)`,
+      1,
+    ],
+    [
+      'a negative row with a date',
+      `${OF_INTERNAL} WHERE t.amount_microdollars < 0 AND t.expiry_date IS NOT NULL`,
+      1,
+    ],
+    [
+      'nobody without any row',
+      `${INTERNAL} WHERE NOT EXISTS (SELECT FROM credit_transactions AS t WHERE t.kilo_user_id = u.id)`,
+      1,
+    ],
+    [
+      'a grant of the last seconds',
+      `${OF_INTERNAL} WHERE t.created_at > timestamptz '2026-11-22T06:12:30Z' - interval '10 s'`,
+      1,
+    ],
     ['a date at infinity', `${INTERNAL} WHERE u.next_credit_expiration_at = 'infinity'`, 1],
-    ['a correction of the earlier script', `${OF_INTERNAL} WHERE t.description LIKE 'Correction to $0 after%'`, 1],
+    [
+      'a correction of the earlier script',
+      `${OF_INTERNAL} WHERE t.description LIKE 'Correction to $0 after%'`,
+      1,
+    ],
     ['a bot', `${INTERNAL} WHERE u.is_bot`, 1],
   ])('%s', async (_what, from, atLeast) => {
     expect(await count(from)).toBeGreaterThanOrEqual(atLeast)
@@ -73,7 +133,11 @@ test('addresses that only look internal have free credit too', async () => {
 test('totals are the sum of the personal rows, apart from claw-backs', async () => {
   const off = await sql.unsafe(`SELECT google_user_email AS email FROM kilocode_users AS u
     WHERE u.total_microdollars_acquired <> ${PERSONAL_SUM} ORDER BY email`)
-  expect(off.map(({ email }) => String(email))).toEqual(['hugo@kilo.ai', 'ines@kilocode.ai', 'viktor@kilocode.ai'])
+  expect(off.map(({ email }) => String(email))).toEqual([
+    'hugo@kilo.ai',
+    'ines@kilocode.ai',
+    'viktor@kilocode.ai',
+  ])
 })
 
 test('the next expiration is the earliest date that is open', async () => {
@@ -84,7 +148,8 @@ test('the next expiration is the earliest date that is open', async () => {
 })
 
 test('a closing row lies between taking everything and taking nothing', async () => {
-  const wrong = await count(`credit_transactions AS c JOIN credit_transactions AS t ON t.id = c.original_transaction_id
+  const wrong =
+    await count(`credit_transactions AS c JOIN credit_transactions AS t ON t.id = c.original_transaction_id
     WHERE c.credit_category = 'credits_expired' AND (c.amount_microdollars > 0 OR c.amount_microdollars < -t.amount_microdollars
     OR c.created_at <> t.expiry_date OR c.is_free <> t.is_free)`)
   expect(wrong).toBe(0)

@@ -98,7 +98,9 @@ test('reset stops what a killed command left behind, and removes everything', as
 test('of many who take over from a dead holder one gets the lock', async () => {
   const child = spawn(process.execPath, ['--version'])
   await once(child, 'exit')
-  await (await lockSandbox(root))()
+  await (
+    await lockSandbox(root)
+  )()
   await writeFile(join(root, 'lock'), String(child.pid))
   const answers = await Promise.allSettled(Array.from({ length: 20 }, () => lockSandbox(root)))
   const locks = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))

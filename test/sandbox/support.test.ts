@@ -9,7 +9,11 @@ test('a dump shows both tables as text, to the microsecond', async () => {
   const odd = { id: 'b', google_user_email: "o'b%_@kilo.ai" }
   await insertUser(sql, { ...odd, updated_at: at, next_credit_expiration_at: 'infinity' })
   await insertUser(sql, { id: 'a', microdollars_used: '9223372036854775807' })
-  await insertTransaction(sql, { kilo_user_id: 'b', expiry_date: at, created_at: '2026-01-02T03:04:05+02:00' })
+  await insertTransaction(sql, {
+    kilo_user_id: 'b',
+    expiry_date: at,
+    created_at: '2026-01-02T03:04:05+02:00',
+  })
   const { users, transactions } = await dump(sql)
   expect(users).toMatchObject([
     { id: 'a', microdollars_used: '9223372036854775807', next_credit_expiration_at: null },

@@ -3,7 +3,13 @@ import type { TestBucket } from './bucket.ts'
 import { readLogs, type LogLine } from './logs.ts'
 
 /** One row as one of the job's transactions changed it, written down by PostgreSQL itself within that transaction. */
-type Audited = { kind: string; user_id: string; row_id: string; before: LogLine | null; after: LogLine | null }
+type Audited = {
+  kind: string
+  user_id: string
+  row_id: string
+  before: LogLine | null
+  after: LogLine | null
+}
 
 /** A user's row as it stood when a transaction of the job committed, under its lock. */
 export type Committed = { user_id: string; used: bigint; acquired: bigint }
@@ -46,20 +52,38 @@ export async function auditJob(sql: Sql): Promise<void> {
 
 /** The users' rows as the job's transactions committed them, in order. */
 export async function commitsOf(sql: Sql): Promise<Committed[]> {
-  const rows = await sql<{ user_id: string; used: string; acquired: string }[]>`SELECT user_id, used, acquired FROM audit.commits ORDER BY n`
-  return rows.map(({ user_id, used, acquired }) => ({ user_id, used: BigInt(used), acquired: BigInt(acquired) }))
+  const rows = await sql<
+    { user_id: string; used: string; acquired: string }[]
+  >`SELECT user_id, used, acquired FROM audit.commits ORDER BY n`
+  return rows.map(({ user_id, used, acquired }) => ({
+    user_id,
+    used: BigInt(used),
+    acquired: BigInt(acquired),
+  }))
 }
 
 /**
  * What the database noted of the job's commits, and what the mutation logs of these closed runs say, in the same form
  * and order: every committed change is in the log, once, with its values, and nothing else is, if the two are equal.
  */
-export async function auditAndLogs(sql: Sql, bucket: TestBucket, runIds: readonly string[]): Promise<{ database: string[]; logs: string[] }> {
-  const audited = await sql<Audited[]>`SELECT kind, user_id, row_id, before, after FROM audit.changes ORDER BY n`
+export async function auditAndLogs(
+  sql: Sql,
+  bucket: TestBucket,
+  runIds: readonly string[],
+): Promise<{ database: string[]; logs: string[] }> {
+  const audited = await sql<
+    Audited[]
+  >`SELECT kind, user_id, row_id, before, after FROM audit.changes ORDER BY n`
   const logs = await Promise.all(runIds.map(async (runId) => (await readLogs(bucket, runId)).mutations))
   return {
-    database: audited.filter(changesSomething).map((change) => JSON.stringify(essential(change))).toSorted(),
-    logs: logs.flat().map((line) => JSON.stringify(essential(fromLog(line)))).toSorted(),
+    database: audited
+      .filter(changesSomething)
+      .map((change) => JSON.stringify(essential(change)))
+      .toSorted(),
+    logs: logs
+      .flat()
+      .map((line) => JSON.stringify(essential(fromLog(line))))
+      .toSorted(),
   }
 }
 
@@ -82,7 +106,13 @@ const KINDS: Readonly<Record<string, string>> = {
 
 function fromLog({ type, user_id, row_id, before, after }: LogLine): Audited {
   const kind = KINDS[String(type)] ?? `unknown type ${String(type)}`
-  return { kind, user_id: String(user_id), row_id: String(row_id), before: before as LogLine | null, after: after as LogLine | null }
+  return {
+    kind,
+    user_id: String(user_id),
+    row_id: String(row_id),
+    before: before as LogLine | null,
+    after: after as LogLine | null,
+  }
 }
 
 const COLUMNS: Readonly<Record<string, readonly string[]>> = {

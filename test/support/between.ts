@@ -10,7 +10,11 @@ export function isIntent({ method, key }: S3Request): boolean {
  * Runs `act` between read and apply: while the job waits for the answer to the PUT of an intent. `act` is told how
  * many there have been, from 1 on.
  */
-export function betweenReadAndApply(s3: S3Server, { bucket }: TestBucket, act: (nth: number) => Promise<unknown>): void {
+export function betweenReadAndApply(
+  s3: S3Server,
+  { bucket }: TestBucket,
+  act: (nth: number) => Promise<unknown>,
+): void {
   let intents = 0
   s3.setHooks(bucket, {
     before: async (request) => {

@@ -3,7 +3,7 @@ import { CreateBucketCommand, GetObjectCommand, S3Client, paginateListObjectsV2 
 import { inject } from 'vitest'
 
 /** A bucket on an S3 server of the tests, with a client for it. */
-export type TestBucket = { client: S3Client, endpoint: string, bucket: string }
+export type TestBucket = { client: S3Client; endpoint: string; bucket: string }
 
 /** A client for a sandbox or test S3 server, which checks no credentials. */
 export function clientFor(endpoint: string, options: { maxAttempts?: number } = {}): S3Client {

@@ -9,13 +9,20 @@ import { readDocument, readLogs, type LogLine } from './logs.ts'
  */
 export async function essenceOf(sql: Sql, bucket: TestBucket, runId: string): Promise<unknown> {
   const logs = await readLogs(bucket, runId)
-  const names = new Map(logs.mutations.filter(({ type }) => String(type).endsWith('_insert')).map((line) => [String(line.row_id), nameOf(line)]))
+  const names = new Map(
+    logs.mutations
+      .filter(({ type }) => String(type).endsWith('_insert'))
+      .map((line) => [String(line.row_id), nameOf(line)]),
+  )
   const neutral = (value: unknown): unknown =>
     JSON.parse(
       JSON.stringify(value)
         .replaceAll(runId, 'RUN')
         .replace(/"\d{6}-\d{4}-\d+"/g, '"ATTEMPT"')
-        .replace(/[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, (id) => names.get(id) ?? id),
+        .replace(
+          /[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g,
+          (id) => names.get(id) ?? id,
+        ),
     )
   const { users, transactions } = await dump(sql, { updatedAt: false })
   const summary = await readDocument(bucket, `runs/${runId}/summary.json`)
@@ -29,5 +36,8 @@ export async function essenceOf(sql: Sql, bucket: TestBucket, runId: string): Pr
 }
 
 function nameOf({ type, user_id, after }: LogLine): string {
-  return `${String(type)} of ${String(user_id)} ${JSON.stringify((after as LogLine | null)?.original_transaction_id)}`.replaceAll('"', '')
+  return `${String(type)} of ${String(user_id)} ${JSON.stringify((after as LogLine | null)?.original_transaction_id)}`.replaceAll(
+    '"',
+    '',
+  )
 }

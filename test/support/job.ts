@@ -9,13 +9,25 @@ import type { TestBucket } from './bucket.ts'
 import { hostNow } from './clock.ts'
 
 /** What an invocation of the job in a test works on. */
-export type JobPlace = { readonly databaseUrl: string; readonly bucket: Pick<TestBucket, 'endpoint' | 'bucket'>; readonly env?: Record<string, string> }
+export type JobPlace = {
+  readonly databaseUrl: string
+  readonly bucket: Pick<TestBucket, 'endpoint' | 'bucket'>
+  readonly env?: Record<string, string>
+}
 
 /** How Lambda would call it; `timeLeft` is asked as often as the job asks. */
-export type InvocationOptions = { readonly timeLeft?: () => number; readonly host?: Partial<Host>; readonly requestId?: string }
+export type InvocationOptions = {
+  readonly timeLeft?: () => number
+  readonly host?: Partial<Host>
+  readonly requestId?: string
+}
 
 /** Calls the handler as Lambda does: with an event, and a context that tells the remaining time. */
-export async function invokeJob(place: JobPlace, event: unknown, options: InvocationOptions = {}): Promise<ExitCard> {
+export async function invokeJob(
+  place: JobPlace,
+  event: unknown,
+  options: InvocationOptions = {},
+): Promise<ExitCard> {
   const env = {
     DATABASE_URL: place.databaseUrl,
     LOG_BUCKET: place.bucket.bucket,

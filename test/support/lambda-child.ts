@@ -13,11 +13,26 @@ async function answerAll(events: unknown[]): Promise<void> {
 }
 
 async function answer(event: unknown, awsRequestId: string): Promise<unknown> {
-  const context = { awsRequestId, functionName: 'credit-expiry', invokedFunctionArn: 'arn:aws:lambda:us-east-1:123456789012:function:credit-expiry', memoryLimitInMB: '1769', getRemainingTimeInMillis: () => 900_000 }
+  const context = {
+    awsRequestId,
+    functionName: 'credit-expiry',
+    invokedFunctionArn: 'arn:aws:lambda:us-east-1:123456789012:function:credit-expiry',
+    memoryLimitInMB: '1769',
+    getRemainingTimeInMillis: () => 900_000,
+  }
   try {
     return { card: await handler(event as never, context as never) }
   } catch (error) {
     // What Lambda itself tells of an error: its name, its message, its stack and whatever stands on it.
-    return error instanceof Error ? { error: { ...Object.fromEntries(Object.entries(error)), name: error.name, message: error.message, stack: error.stack } } : { error }
+    return error instanceof Error
+      ? {
+          error: {
+            ...Object.fromEntries(Object.entries(error)),
+            name: error.name,
+            message: error.message,
+            stack: error.stack,
+          },
+        }
+      : { error }
   }
 }

@@ -46,7 +46,7 @@ type TextRow = Record<string, string | null>
 type RawRows = (Buffer | null)[][] & { columns: { name: string }[] }
 
 /** Both tables as rows of text, in the order of their ids. */
-export type LedgerDump = { users: TextRow[], transactions: TextRow[] }
+export type LedgerDump = { users: TextRow[]; transactions: TextRow[] }
 
 const DAY_MS = 86_400_000
 
@@ -54,7 +54,9 @@ const DAY_MS = 86_400_000
  * A new database with the ledger's empty tables, or a copy of another one, for one test file. `drop` closes `sql` and removes the database, also
  * while somebody else is still connected to it.
  */
-export async function freshDatabase(template: string = inject('templateDatabase')): Promise<{ url: string, sql: Sql, drop: () => Promise<void> }> {
+export async function freshDatabase(
+  template: string = inject('templateDatabase'),
+): Promise<{ url: string; sql: Sql; drop: () => Promise<void> }> {
   const name = `ledger_${randomBytes(6).toString('hex')}`
   await asAdmin((admin) => admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`)
   const url = inject('postgresUrl').replace(/\/[^/]*$/, `/${name}`)
@@ -143,7 +145,9 @@ export function dump(sql: Sql, { updatedAt = true }: { updatedAt?: boolean } = {
 
 function textRows(rows: RawRows): TextRow[] {
   const names = rows.columns.map(({ name }) => name)
-  return rows.map((row) => Object.fromEntries(row.map((value, index) => [names[index] ?? '', value && String(value)])))
+  return rows.map((row) =>
+    Object.fromEntries(row.map((value, index) => [names[index] ?? '', value && String(value)])),
+  )
 }
 
 async function asAdmin(work: (admin: Sql) => Promise<unknown>): Promise<void> {

@@ -10,9 +10,17 @@ import type { Plan } from '../../lambda/rules/types.ts'
 export const LISTED_CORRECTION = 'Correction to $0 after expiring internal free credits'
 
 /** Reads users through the job's own reader and plans each; throws where one cannot be planned. */
-export async function readAndPlan(sql: Sql, userIds: readonly string[], instant: string): Promise<Map<string, Plan>> {
+export async function readAndPlan(
+  sql: Sql,
+  userIds: readonly string[],
+  instant: string,
+): Promise<Map<string, Plan>> {
   const readings = await readUsers(sql, userIds)
-  const rules = { instant: instantToLedgerTime(instant), minGrantAgeSeconds: 60, correctionDescriptions: [LISTED_CORRECTION] }
+  const rules = {
+    instant: instantToLedgerTime(instant),
+    minGrantAgeSeconds: 60,
+    correctionDescriptions: [LISTED_CORRECTION],
+  }
   return new Map(
     [...readings].map(([id, reading]) => {
       if ('unusable' in reading) throw reading.unusable
@@ -26,7 +34,13 @@ export function withIds(plans: Iterable<Plan>): PlannedUser[] {
   return [...plans].flatMap((plan): PlannedUser[] =>
     plan.change === null
       ? []
-      : [{ plan, closingIds: plan.change.closings.map(() => randomUUID()), correctionId: plan.change.correction && randomUUID() }],
+      : [
+          {
+            plan,
+            closingIds: plan.change.closings.map(() => randomUUID()),
+            correctionId: plan.change.correction && randomUUID(),
+          },
+        ],
   )
 }
 

@@ -8,7 +8,11 @@ export const LEDGERS_INSTANT = '2026-11-22T06:12:30.123Z'
  * Stores random ledgers of test/rules, one user each (`user-000`, `user-001`, …, all internal), with ids that the
  * database takes. `takenLinks` also stores rows of an outsider that link to the grants which a ledger calls taken.
  */
-export async function insertLedgers(sql: Sql, ledgers: readonly Ledger[], { takenLinks = false } = {}): Promise<void> {
+export async function insertLedgers(
+  sql: Sql,
+  ledgers: readonly Ledger[],
+  { takenLinks = false } = {},
+): Promise<void> {
   const users = ledgers.map(({ user }, index) => ({
     id: userIdOf(index),
     google_user_email: `${userIdOf(index)}@kilo.ai`,
@@ -20,7 +24,9 @@ export async function insertLedgers(sql: Sql, ledgers: readonly Ledger[], { take
   const transactions = ledgers.flatMap(({ rows, circumstances }, index) => {
     const ids = new Map(rows.map(({ id }, place) => [id, uuidOf(index, place)]))
     const linked = new Set(rows.map((row) => row.originalTransactionId))
-    const taken = takenLinks ? [...circumstances.takenLinks].filter((id) => ids.has(id) && !linked.has(id)) : []
+    const taken = takenLinks
+      ? [...circumstances.takenLinks].filter((id) => ids.has(id) && !linked.has(id))
+      : []
     return [
       ...rows.map((row) => ({
         id: ids.get(row.id),
@@ -30,7 +36,8 @@ export async function insertLedgers(sql: Sql, ledgers: readonly Ledger[], { take
         original_baseline_microdollars_used: row.originalBaselineMicrodollars,
         is_free: row.isFree,
         description: row.description,
-        original_transaction_id: row.originalTransactionId === null ? null : ids.get(row.originalTransactionId),
+        original_transaction_id:
+          row.originalTransactionId === null ? null : ids.get(row.originalTransactionId),
         credit_category: row.creditCategory,
         expiry_date: row.expiryDate,
         created_at: row.createdAt,

@@ -1,6 +1,14 @@
 import type { Sql } from 'postgres'
 
-type Dated = { id: string; amount: string; baseline: string | null; is_free: boolean; description: string | null; expiry: string; millis: string }
+type Dated = {
+  id: string
+  amount: string
+  baseline: string | null
+  is_free: boolean
+  description: string | null
+  expiry: string
+  millis: string
+}
 type Member = { row: Dated; amount: bigint; baseline: bigint; expired: bigint | null }
 
 /**
@@ -9,7 +17,11 @@ type Member = { row: Dated; amount: bigint; baseline: bigint; expired: bigint | 
  * next_credit_expiration_at are as it read them. Returns whether it wrote. (Times go as text: postgres.js would make
  * Dates of them, and a guard with microseconds would never match.)
  */
-export async function productionPass(sql: Sql, userId: string, now: string = new Date().toISOString()): Promise<boolean> {
+export async function productionPass(
+  sql: Sql,
+  userId: string,
+  now: string = new Date().toISOString(),
+): Promise<boolean> {
   const [user] = await sql<{ used: string; total: string; next: string | null }[]>`
     SELECT microdollars_used AS used, total_microdollars_acquired AS total, next_credit_expiration_at::text AS next
     FROM kilocode_users WHERE id = ${userId}`
@@ -50,7 +62,12 @@ async function datedGrants(sql: Sql, userId: string): Promise<Member[]> {
     WHERE kilo_user_id = ${userId} AND organization_id IS NULL AND amount_microdollars > 0 AND expiry_date IS NOT NULL
       AND NOT EXISTS (SELECT FROM credit_transactions link WHERE link.original_transaction_id = t.id)
     ORDER BY date_trunc('milliseconds', expiry_date), created_at, id`
-  return rows.map((row) => ({ row, amount: BigInt(row.amount), baseline: BigInt(row.baseline ?? 0), expired: null }))
+  return rows.map((row) => ({
+    row,
+    amount: BigInt(row.amount),
+    baseline: BigInt(row.baseline ?? 0),
+    expired: null,
+  }))
 }
 
 function expireDue(members: Member[], used: bigint, now: number): void {

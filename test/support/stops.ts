@@ -5,5 +5,8 @@ export function timeForPages(pages: number): InvocationOptions {
   let done = 0
   let looks = 0
   // The first look is middy's, which would give up at once.
-  return { timeLeft: () => (looks++ === 0 || done < pages ? 900_000 : 0), host: { onProgress: () => void done++ } }
+  return {
+    timeLeft: () => (looks++ === 0 || done < pages ? 900_000 : 0),
+    host: { onProgress: () => void done++ },
+  }
 }

@@ -10,14 +10,24 @@ export const NOW = '2026-11-22T06:00:00.000Z'
 export const LATER = '2026-11-22T09:00:00.000Z'
 
 /** A ledger of internal users, `user-1` and so on, each with one free grant of 10 USD; and an empty bucket with hooks. */
-export type Team = { readonly url: string; readonly sql: Sql; readonly bucket: TestBucket; readonly s3: S3Server; readonly drop: () => Promise<void> }
+export type Team = {
+  readonly url: string
+  readonly sql: Sql
+  readonly bucket: TestBucket
+  readonly s3: S3Server
+  readonly drop: () => Promise<void>
+}
 
 /** Sets up a team, with an S3 server of its own. */
 export async function freshTeam(users: number): Promise<Team> {
   const s3 = await startS3()
   const database = await freshDatabase()
   for (let n = 1; n <= users; n++) {
-    await insertUser(database.sql, { id: `user-${n}`, total_microdollars_acquired: 10_000_000, created_at: '2026-01-01' })
+    await insertUser(database.sql, {
+      id: `user-${n}`,
+      total_microdollars_acquired: 10_000_000,
+      created_at: '2026-01-01',
+    })
     await insertTransaction(database.sql, { kilo_user_id: `user-${n}`, created_at: '2026-01-01' })
   }
   await stopClock(database.sql, NOW)
