@@ -10,7 +10,7 @@ export const METRICS = {
   runsRefused: { name: 'RunsRefused', unit: 'Count' },
   invalidEvents: { name: 'InvalidEvents', unit: 'Count' },
   usersProcessed: { name: 'UsersProcessed', unit: 'Count' },
-  usersLeftAlone: { name: 'UsersLeftAlone', unit: 'Count' },
+  usersSkipped: { name: 'UsersSkipped', unit: 'Count' },
   usersFailed: { name: 'UsersFailed', unit: 'Count' },
   grantsTargeted: { name: 'GrantsTargeted', unit: 'Count' },
   usdExpired: { name: 'UsdExpired', unit: 'None' },
@@ -35,10 +35,9 @@ export const FINAL_ERRORS = { invalidEvent: 'InvalidEvent', runRefused: 'RunRefu
 /** The parts of the bucket. Lifecycle rules know prefixes only, hence one for each kind of life. */
 export const PREFIXES = {
   control: 'control/',
-  state: 'state/',
-  segments: 'segments/',
-  logs: 'logs/',
   runs: 'runs/',
+  intents: 'intents/',
+  logs: 'logs/',
 } as const
 
 /** Environment variables of the function: 3-contract, "Environment of the function". */

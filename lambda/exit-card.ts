@@ -3,14 +3,14 @@ import * as z from 'zod'
 const counts = z.record(z.string(), z.int())
 
 /**
- * matched = without grants + processed + left alone + failed + not reached. Amounts in microdollars, and beside
- * them as text in dollars.
+ * matched = without grants + processed + skipped + failed + not reached. Amounts in microdollars, and beside them as
+ * text in dollars.
  */
 const cardTotals = z.object({
   usersMatched: z.int(),
   usersWithoutGrants: z.int(),
   usersProcessed: z.int(),
-  usersLeftAlone: z.int(),
+  usersSkipped: z.int(),
   usersFailed: z.int(),
   usersNotReached: z.int(),
   grantsTargeted: z.int(),
@@ -26,7 +26,16 @@ const cardTotals = z.object({
   flags: counts,
 })
 
-/** What every invocation returns, logs once and stores as summary.json: 3-contract, "Exit card". */
+/** What is new in a dry run, compared with an earlier run. */
+const newSince = z.object({
+  runId: z.string(),
+  users: z.int(),
+  grants: z.int(),
+  expiredMicrodollars: z.int(),
+  expired: z.string(),
+})
+
+/** What every invocation on a run returns, logs once and stores as summary.json: 3-contract, "Exit card". */
 export const exitCardSchema = z.object({
   runId: z.string(),
   mode: z.string(),
@@ -37,10 +46,20 @@ export const exitCardSchema = z.object({
     'incomplete',
     'stopped',
     'cancelled',
+    'abandoned',
     'busy',
+    'held',
     'refused',
   ]),
   why: z.string(),
+  asked: z.object({
+    by: z.string(),
+    via: z.string(),
+    reason: z.string().nullable(),
+    plan: z.string().nullable(),
+    payload: z.record(z.string(), z.unknown()),
+  }),
+  domains: z.array(z.string()),
   progress: z.object({
     usersDone: z.int(),
     usersTotal: z.int(),
@@ -48,13 +67,36 @@ export const exitCardSchema = z.object({
     etaSeconds: z.int().nullable(),
   }),
   totals: cardTotals,
+  /** The targeted grants by credit category, the largest amount first. */
+  byCategory: z.array(
+    z.object({
+      category: z.string(),
+      grants: z.int(),
+      expiredMicrodollars: z.int(),
+      expired: z.string(),
+      faceValueMicrodollars: z.int(),
+      faceValue: z.string(),
+    }),
+  ),
+  /** Of a dry run: what is new since the latest complete dry run of the same selection, and since the last executed plan. */
+  sincePrevious: newSince.nullable(),
+  sinceExecuted: newSince.nullable(),
+  /** Of an execute: the runs that rolled it back, wholly or for some users. Of a rollback: the run it rolls back. */
+  rolledBackBy: z.array(z.string()),
+  rollsBack: z.string().nullable(),
   warnings: z.array(z.string()),
   logs: z.object({
     users: z.string(),
     mutations: z.string(),
     errors: z.string(),
     run: z.string(),
-    console: z.string(),
+    report: z.string(),
+    console: z.object({
+      users: z.string(),
+      mutations: z.string(),
+      errors: z.string(),
+      run: z.string(),
+    }),
   }),
   /** The payload to send next, and what it does; null where there is nothing to do. */
   next: z.object({ text: z.string(), payload: z.record(z.string(), z.unknown()) }).nullable(),
@@ -62,6 +104,13 @@ export const exitCardSchema = z.object({
 
 export type ExitCard = z.infer<typeof exitCardSchema>
 export type RunStatus = ExitCard['status']
+
+const NOT_FINAL: ReadonlySet<RunStatus> = new Set(['incomplete', 'busy', 'held'])
+
+/** Whether a card is the last one of its run. */
+export function isFinal(status: RunStatus): boolean {
+  return !NOT_FINAL.has(status)
+}
 
 /** Microdollars as dollars with all their cents, and with more decimals only where the amount has them: `$4,812.00`, `-$0.000001`. */
 export function dollars(microdollars: number): string {

@@ -8,10 +8,9 @@ import middy from '@middy/core'
 import type { Context } from 'aws-lambda'
 import { METRICS_NAMESPACE, SERVICE_NAME } from './constants.ts'
 import { eventSchema, invalidEvent, type Payload } from './event.ts'
-import type { ExitCard } from './exit-card.ts'
+import { type Answer, answer, isCard } from './answer.ts'
 import { type Host, lambdaHost, withTools } from './host.ts'
 import { errorLogging, logCard, metricsByMode } from './observability.ts'
-import { invoke } from './run/invoke.ts'
 
 /** The door: from an event to the exit card. The host says what differs between Lambda, a person's machine and a test. */
 export function createHandler(given: Partial<Host>, logger: Logger, metrics: Metrics) {
@@ -23,12 +22,11 @@ export function createHandler(given: Partial<Host>, logger: Logger, metrics: Met
     .use(errorLogging(logger))
     .use(parser({ schema: eventSchema, safeParse: true }))
     .use(metricsByMode(metrics))
-    .handler(async (event: ParsedResult<unknown, Payload>, context: Context): Promise<ExitCard> => {
+    .handler(async (event: ParsedResult<unknown, Payload>, context: Context): Promise<Answer> => {
       if (!event.success) throw invalidEvent(event.error)
-      const invocation = { id: context.awsRequestId, timeLeft: () => context.getRemainingTimeInMillis() }
-      const card = await withTools(host, invocation, async (tools) => invoke(event.data, tools))
-      logCard(logger, card)
-      return card
+      const answered = await withTools(host, context, async (tools) => answer(event.data, tools))
+      if (isCard(answered)) logCard(logger, answered)
+      return answered
     })
 }
 

@@ -1,123 +1,107 @@
-import { createHash } from 'node:crypto'
 import type * as z from 'zod'
-import { type Fingerprint, parseDocument } from './documents.ts'
-import { ArchiveCorrupt } from './errors.ts'
-import { logKey, type LogKind } from './keys.ts'
-import { JSONL_TYPE } from './segments.ts'
-import { createFromStream, readBytes, readInTurn, type Store } from './store.ts'
+import type { NamedPage, Part } from './cursor.ts'
+import { JSONL_TYPE, parseDocument } from './documents.ts'
+import { ArchiveCorrupt, LeaseLost } from './errors.ts'
+import { LOG_KINDS, logFolder, type LogKind, partKey } from './keys.ts'
+import { create, get, getVerified, list, replaceIfMatch, type Store } from './store.ts'
 
-type OnLine = (line: string, segmentKey: string) => void
+/** The bytes of a page's parts; no errors part is written where `errors` is empty. */
+export type PartBytes = Readonly<Record<LogKind, Uint8Array>>
 
 /**
- * Streams segments together into a run's whole log of one kind, in the order given, holding only a few parts in
- * memory, and shows each line to `onLine`, if there is one, with the segment that it stands in. `onEnd` hears the
- * number of lines, before there is a log: what either throws leaves none, so that a damaged segment can be restored.
- * Doing it again is harmless: a log that is there already must be the same one, byte for byte.
- * @throws ArchiveCorrupt when a segment is missing or another log is there, ArchiveUnavailable
+ * Stores the parts of a page's outcome under the holder's own epoch. They count once the cursor names the page with
+ * this epoch. Returns what the cursor has to say of them.
+ * @throws LeaseLost when a later holder has emptied one of them, ArchiveUnavailable
  */
-export async function assembleLog(
+export async function createParts(
+  store: Store,
+  runId: string,
+  page: number,
+  epoch: number,
+  bytes: PartBytes,
+): Promise<NamedPage> {
+  const createPart = async (kind: LogKind): Promise<Part> => {
+    const key = partKey(runId, kind, page, epoch)
+    const written = await create(store, key, bytes[kind], JSONL_TYPE)
+    if (!written) throw new LeaseLost(`Another invocation has taken over run ${runId} and emptied ${key}.`)
+    return { bytes: written.bytes, sha256: written.sha256 }
+  }
+  const [users, mutations, errors] = await Promise.all([
+    createPart('users'),
+    createPart('mutations'),
+    bytes.errors.length === 0 ? null : createPart('errors'),
+  ])
+  return { page, epoch, users, mutations, errors }
+}
+
+const NOTHING = new Uint8Array()
+
+/**
+ * Empties the parts that holders of earlier epochs may have left on a page that is not named, or may still write: a
+ * late create then finds an object and fails, and a reader of the folder sees every line once.
+ * @throws ArchiveUnavailable
+ */
+export async function emptyParts(
+  store: Store,
+  runId: string,
+  page: number,
+  epochs: Iterable<number>,
+): Promise<void> {
+  const keys = [...epochs].flatMap((epoch) => LOG_KINDS.map((kind) => partKey(runId, kind, page, epoch)))
+  await Promise.all(keys.map(async (key) => emptyPart(store, key)))
+}
+
+async function emptyPart(store: Store, key: string): Promise<void> {
+  if (await create(store, key, NOTHING, JSONL_TYPE)) return
+  // A create that was under way may take effect between our look and our write, hence the loop.
+  for (;;) {
+    const there = await get(store, key)
+    if (!there) throw new ArchiveCorrupt(`${key} was deleted while it was being emptied. Resume the run.`)
+    if (there.bytes.length === 0) return
+    if (await replaceIfMatch(store, key, NOTHING, JSONL_TYPE, there.etag)) return
+  }
+}
+
+/**
+ * Reads the lines of a page's part, compared with what its writer recorded.
+ * @throws ArchiveCorrupt when it is missing, was edited, or a line is not of the expected shape; ArchiveUnavailable
+ */
+export async function readPart<T>(
   store: Store,
   runId: string,
   kind: LogKind,
-  segmentKeys: Iterable<string>,
-  onLine: OnLine | null,
-  onEnd: (lines: number) => void = () => {},
-): Promise<Fingerprint> {
-  const key = logKey(runId, kind)
-  const written = fingerprinter(key)
-  const all = async function* () {
-    yield* written.watch(concatenate(store, segmentKeys, onLine))
-    onEnd(written.lines())
-  }
-  const created = await createFromStream(store, key, all(), JSONL_TYPE)
-  if (!created) {
-    const there = fingerprinter(key)
-    for await (const chunk of there.watch(readBytes(store, key))) void chunk
-    if (there.result().sha256 !== written.result().sha256) {
+  { page, epoch, ...part }: Part & { readonly page: number; readonly epoch: number },
+  schema: z.ZodType<T>,
+): Promise<T[]> {
+  const key = partKey(runId, kind, page, epoch)
+  const { body } = await getVerified(store, key, part)
+  return body
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => parseDocument(schema, key, line))
+}
+
+/**
+ * Compares the sizes of a run's parts in S3 with what the cursor says of them.
+ * @throws ArchiveCorrupt naming the first part that is missing or differs, ArchiveUnavailable
+ */
+export async function checkPartSizes(
+  store: Store,
+  runId: string,
+  pages: readonly NamedPage[],
+): Promise<void> {
+  for (const kind of LOG_KINDS) {
+    const sizes = new Map<string, number>()
+    for await (const { key, bytes } of list(store, logFolder(runId, kind))) sizes.set(key, bytes)
+    for (const named of pages) {
+      const part = named[kind]
+      const key = partKey(runId, kind, named.page, named.epoch)
+      const found = sizes.get(key)
+      if (part === null || found === part.bytes) continue
       throw new ArchiveCorrupt(
-        `${key} exists with other content than the run's segments. Nothing was overwritten.`,
+        `${key} has ${found === undefined ? 'disappeared' : `${found} bytes`}, and ${part.bytes} bytes were written. ` +
+          'The run stays open. Restore that version of it in S3, then resume the run.',
       )
     }
   }
-  return written.result()
-}
-
-async function* concatenate(
-  store: Store,
-  keys: Iterable<string>,
-  onLine: OnLine | null,
-): AsyncGenerator<Uint8Array> {
-  for await (const { key, bytes } of readInTurn(store, keys))
-    yield* onLine ? tapLines(bytes, (line) => onLine(line, key)) : bytes
-}
-
-type Fingerprinter = {
-  watch(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>
-  lines(): number
-  result(): Fingerprint
-}
-
-/** Counts and hashes bytes as they pass. */
-function fingerprinter(key: string): Fingerprinter {
-  const hash = createHash('sha256')
-  let bytes = 0
-  let lines = 0
-  let sha256: string | undefined
-  return {
-    async *watch(chunks) {
-      for await (const chunk of chunks) {
-        hash.update(chunk)
-        bytes += chunk.length
-        for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++
-        yield chunk
-      }
-    },
-    lines: () => lines,
-    result: () => ({ key, bytes, lines, sha256: (sha256 ??= hash.digest('hex')) }),
-  }
-}
-
-/** The fingerprint of a text that is stored under a key. */
-export function fingerprint(key: string, body: string): Fingerprint {
-  const bytes = Buffer.from(body)
-  return {
-    key,
-    bytes: bytes.length,
-    lines: body.split('\n').length - 1,
-    sha256: createHash('sha256').update(bytes).digest('hex'),
-  }
-}
-
-/**
- * The lines of a JSONL object, or of a range of whole lines in it, each checked against a schema, and held all at once: for pages, not for whole logs.
- * @throws ArchiveCorrupt when it is missing or a line is not of the expected shape, ArchiveUnavailable
- */
-export async function* readJsonLines<T>(
-  store: Store,
-  key: string,
-  schema: z.ZodType<T>,
-  range?: { from: number; to: number },
-): AsyncGenerator<T> {
-  const lines: string[] = []
-  for await (const chunk of tapLines(readBytes(store, key, range), (line) => lines.push(line))) void chunk
-  for (const line of lines) yield parseDocument(schema, key, line)
-}
-
-/**
- * Cuts bytes into lines, each given to `onLine`, and passes them on. Not node:readline, which also cuts at
- * U+2028 and U+2029, and these may stand unescaped in a JSON text.
- */
-export async function* tapLines(
-  chunks: AsyncIterable<Uint8Array>,
-  onLine: (line: string) => void,
-): AsyncGenerator<Uint8Array> {
-  const decoder = new TextDecoder()
-  let rest = ''
-  for await (const chunk of chunks) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
-    rest = lines.pop() ?? ''
-    lines.forEach(onLine)
-    yield chunk
-  }
-  if (rest !== '') onLine(rest)
 }

@@ -1,8 +1,8 @@
 import { parseMicrodollars, UnusableValue } from '../rules/amounts.ts'
 import { fromPostgres } from '../rules/times.ts'
 import type { LedgerUser, Transaction as LedgerRow } from '../rules/types.ts'
-import type { Sql, Statements } from './connect.ts'
-import { readTransaction } from './transaction.ts'
+import { arrayOf } from './arrays.ts'
+import type { Transaction } from './connect.ts'
 
 /** One user with all their rows; or the value in them that cannot be worked with. */
 export type Reading =
@@ -34,29 +34,18 @@ type CreditRow = {
 }
 
 /**
- * Reads users by id with all their rows, from one snapshot and without locks. Who is not in the result is gone.
+ * Reads users by id with all their rows, within a transaction. A user who is not in the result is gone.
  * Which grants are closed is found in memory: as an anti-join in SQL the plan falls apart while the run itself
  * inserts closing rows that the planner's statistics don't know.
  * @throws LedgerUnavailable
  */
-export async function readUsers(sql: Sql, userIds: readonly string[]): Promise<Map<string, Reading>> {
-  return readTransaction(sql, async (tx) => readUsersIn(tx, userIds))
-}
-
-/**
- * The same within a transaction of the caller's. Under a lock on the users' rows these are later statements than the lock, so that
- * they see what it waited for.
- */
-export async function readUsersIn(
-  sql: Statements,
-  userIds: readonly string[],
-): Promise<Map<string, Reading>> {
-  const ids = JSON.stringify(userIds)
+export async function readUsers(sql: Transaction, userIds: readonly string[]): Promise<Map<string, Reading>> {
+  const ids = arrayOf(userIds)
   const [users, credits] = await Promise.all([selectUsers(sql, ids), selectCredits(sql, ids)])
   return toReadings(users, credits)
 }
 
-function selectUsers(sql: Statements, ids: string) {
+function selectUsers(sql: Transaction, ids: string) {
   return sql<UserRow[]>`
     select
       id,
@@ -66,11 +55,11 @@ function selectUsers(sql: Statements, ids: string) {
       next_credit_expiration_at::text as next_expiration,
       auto_top_up_enabled
     from kilocode_users
-    where id = any (array(select jsonb_array_elements_text(${ids}::text::jsonb)))
+    where id = any (${ids}::text[])
   `
 }
 
-function selectCredits(sql: Statements, ids: string) {
+function selectCredits(sql: Transaction, ids: string) {
   return sql<CreditRow[]>`
     select
       kilo_user_id,
@@ -86,7 +75,7 @@ function selectCredits(sql: Statements, ids: string) {
       created_at::text as created_at,
       organization_id
     from credit_transactions
-    where kilo_user_id = any (array(select jsonb_array_elements_text(${ids}::text::jsonb)))
+    where kilo_user_id = any (${ids}::text[])
   `
 }
 

@@ -1,3 +1,4 @@
+import type { Asked } from '../archive/runs.ts'
 import type { Store } from '../archive/store.ts'
 import type { Config } from '../config.ts'
 import type { ExitCard } from '../exit-card.ts'
@@ -7,20 +8,23 @@ import type { Sql } from '../ledger/connect.ts'
 export type Tools = {
   readonly config: Config
   readonly store: Store
-  /** The writing run's connections, and those of dry runs (which may log in as a role that can only read). */
+  /** The connections of writing runs, and those of dry runs (which may log in as a role that can only read). */
   readonly ledger: { readonly writer: Sql; readonly reader: Sql }
-  /** How long this invocation may last in all, in milliseconds. */
+  /** The longest this invocation may take, in milliseconds. */
   readonly invocationMs: number
   /** Milliseconds until this invocation ends. */
   readonly timeLeft: () => number
   readonly now: () => Date
   readonly pause: (milliseconds: number) => Promise<void>
-  readonly invocation: { readonly id: string; readonly source: string }
+  /** The AWS region, for links to the console. */
+  readonly region: string
+  /** Who called: see Asked. */
+  readonly caller: Pick<Asked, 'by' | 'via' | 'evidence' | 'requestId'>
   readonly log: (message: string, details: Readonly<Record<string, unknown>>) => void
   readonly onProgress: (card: ExitCard) => void
-  /** This invocation has closed a run. */
+  /** This invocation closed a run. */
   readonly onClosed: (card: ExitCard) => void
   readonly onPage: (milliseconds: number) => void
-  /** For how many seconds an open run has made no progress; 0 where none is open. */
+  /** For how many seconds an open run has made no progress; 0 if none is open. */
   readonly onIdle: (seconds: number) => void
 }

@@ -1,0 +1,77 @@
+import { isWriting } from './archive/runs.ts'
+import { RUN_ID } from './archive/keys.ts'
+import { RunRefused } from './errors.ts'
+import type { Payload } from './event.ts'
+import type { ExitCard } from './exit-card.ts'
+import { status } from './insight/status.ts'
+import { invoke } from './run/invoke.ts'
+import type { HoldAnswer } from './run/lifecycle/hold.ts'
+import type { Tools } from './run/tools.ts'
+
+/** What an invocation returns: the exit card of a run, or an answer that is never stored. */
+export type Answer = ExitCard | HoldAnswer
+
+/** Whether an answer is about a run. */
+export function isCard(given: Answer): given is ExitCard {
+  return 'runId' in given
+}
+
+/**
+ * From a valid payload to its answer.
+ * @throws RunRefused when this function may not write; otherwise as invoke and insight
+ */
+export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
+  if (!tools.config.allowWrites) refuseWrites(payload)
+  switch (payload.kind) {
+    case 'status':
+      return status(payload.runId, tools)
+    case 'history':
+    case 'verify':
+    case 'diff':
+    case 'report':
+    case 'check':
+      throw new RunRefused(`"${payload.kind}" is not available yet. Nothing was done.`)
+    case 'run':
+    case 'rollback':
+    case 'resume':
+    case 'cancel':
+    case 'abandon':
+    case 'hold':
+    case 'release':
+      return invoke(payload, tools)
+  }
+}
+
+/** The preview function: nothing that it is sent changes the ledger or the state of a writing run. */
+function refuseWrites(payload: Payload): void {
+  if (!writes(payload)) return
+  throw new RunRefused(
+    'This function only previews (ALLOW_WRITES=false). Nothing was done. Send the payload to the job function or to the ' +
+      'workflow.',
+  )
+}
+
+/** A run id names its mode; "latest" may mean any. */
+function writes(payload: Payload): boolean {
+  switch (payload.kind) {
+    case 'run':
+    case 'rollback':
+      return isWriting(payload.mode)
+    case 'resume':
+    case 'cancel': {
+      const mode = RUN_ID.exec(payload.runId)?.[1]
+      return mode !== 'dry-run' && mode !== 'rollback-dry-run'
+    }
+    case 'abandon':
+    case 'hold':
+    case 'release':
+      return true
+    case 'status':
+    case 'history':
+    case 'verify':
+    case 'diff':
+    case 'report':
+    case 'check':
+      return false
+  }
+}

@@ -1,0 +1,71 @@
+import * as z from 'zod'
+import { type ExitCard, exitCardSchema, isFinal } from '../exit-card.ts'
+import { checked, JSON_TYPE, JSONL_TYPE, parseDocument, serialize } from './documents.ts'
+import { runFileKey, runLineKey } from './keys.ts'
+import { create, get, type Store, swap } from './store.ts'
+
+async function readCard(store: Store, runId: string) {
+  const key = runFileKey(runId, 'summary.json')
+  const stored = await get(store, key)
+  return (
+    stored && { body: stored.body, etag: stored.etag, card: parseDocument(exitCardSchema, key, stored.body) }
+  )
+}
+
+/**
+ * Stores a card as the run's summary. A final one stays: a later caller gets that one's text back. Only the holder of
+ * the lease may call this (or the refuser of a run that nobody else knows).
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
+export async function storeCard(store: Store, card: ExitCard): Promise<string> {
+  const body = serialize(checked(exitCardSchema, card))
+  for (;;) {
+    const there = await readCard(store, card.runId)
+    if (there && isFinal(there.card.status)) return there.body
+    // A holder that has lost its lease, and does not know it yet, may store its card in between.
+    const key = runFileKey(card.runId, 'summary.json')
+    if ((await swap(store, key, body, there?.etag ?? null)) !== null) return body
+  }
+}
+
+/** A run's card as it was last stored, final or not; null when none was. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function lastCard(store: Store, runId: string): Promise<ExitCard | null> {
+  return (await readCard(store, runId))?.card ?? null
+}
+
+const fileSchema = z.object({ key: z.string(), bytes: z.int(), sha256: z.string() })
+const manifestSchema = z.object({
+  runId: z.string(),
+  softwareVersion: z.string(),
+  files: z.array(fileSchema),
+  /** Of a writing run: the closed writing run before it, and its manifest. */
+  previous: z.object({ runId: z.string(), manifestSha256: z.string() }).nullable(),
+  signature: z.object({ keyArn: z.string(), algorithm: z.string(), value: z.string() }).nullable(),
+})
+/** The files of a closed run with size and SHA-256: 8-insight, "verify". */
+export type Manifest = z.infer<typeof manifestSchema>
+export type ManifestFile = z.infer<typeof fileSchema>
+
+/** Stores the manifest of a run once, and returns the text that is stored. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function createManifest(store: Store, manifest: Manifest): Promise<string> {
+  const key = runFileKey(manifest.runId, 'manifest.json')
+  const body = serialize(checked(manifestSchema, manifest))
+  if (await create(store, key, body, JSON_TYPE)) return body
+  // A closing that was interrupted stored it: what is there counts.
+  return (await get(store, key))?.body ?? body
+}
+
+/** Reads a run's manifest; null when it has none. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function readManifest(
+  store: Store,
+  runId: string,
+): Promise<{ readonly manifest: Manifest; readonly body: string } | null> {
+  const key = runFileKey(runId, 'manifest.json')
+  const stored = await get(store, key)
+  return stored && { manifest: parseDocument(manifestSchema, key, stored.body), body: stored.body }
+}
+
+/** Stores the line of a closed run in the table of runs. @throws ArchiveUnavailable */
+export async function createRunLine(store: Store, runId: string, line: object): Promise<void> {
+  await create(store, runLineKey(runId), `${JSON.stringify(line)}\n`, JSONL_TYPE)
+}

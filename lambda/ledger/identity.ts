@@ -1,0 +1,29 @@
+import type { Sql } from './connect.ts'
+import { type Patience, withRetriedRead } from './transaction.ts'
+
+/** Which ledger a connection leads to. A physical copy has the same identifier; host and port tell it apart. */
+export type Identity = {
+  readonly systemIdentifier: string
+  readonly databaseOid: string
+  readonly database: string
+  readonly host: string
+  readonly port: number
+}
+
+/** Asks the server which ledger it is. @throws LedgerUnavailable, LedgerBusy */
+export async function readIdentity(sql: Sql, patience: Patience): Promise<Identity> {
+  const [row] = await withRetriedRead(
+    sql,
+    async (tx) => tx<[Omit<Identity, 'host' | 'port'>]>`
+      select
+        (select system_identifier::text from pg_control_system()) as "systemIdentifier",
+        d.oid::text as "databaseOid",
+        d.datname as database
+      from pg_database d
+      where d.datname = current_database()
+    `,
+    patience,
+  )
+  const colon = sql.host.lastIndexOf(':')
+  return { ...row, host: sql.host.slice(0, colon), port: Number(sql.host.slice(colon + 1)) }
+}

@@ -1,0 +1,78 @@
+import { arrayOf } from './arrays.ts'
+import type { Transaction } from './connect.ts'
+
+/** A foreign key of another table onto credit_transactions.id, and whether this user may read the referencing column. */
+export type ForeignKey = {
+  readonly schema: string
+  readonly table: string
+  readonly column: string
+  readonly constraint: string
+  readonly onDelete: 'NO ACTION' | 'RESTRICT' | 'CASCADE' | 'SET NULL' | 'SET DEFAULT'
+  readonly readable: boolean
+}
+
+/** The foreign keys onto credit_transactions, in a fixed order. */
+export async function readForeignKeys(sql: Transaction): Promise<ForeignKey[]> {
+  const rows = await sql<ForeignKey[]>`
+    select
+      n.nspname as schema,
+      t.relname as table,
+      a.attname as column,
+      k.conname as constraint,
+      case k.confdeltype
+        when 'a' then 'NO ACTION' when 'r' then 'RESTRICT' when 'c' then 'CASCADE'
+        when 'n' then 'SET NULL' else 'SET DEFAULT'
+      end as "onDelete",
+      has_schema_privilege(n.oid, 'usage') and has_column_privilege(t.oid, a.attnum, 'select') as readable
+    from pg_constraint k
+    join pg_class t on t.oid = k.conrelid
+    join pg_namespace n on n.oid = t.relnamespace
+    join pg_attribute a on a.attrelid = t.oid and a.attnum = k.conkey[1]
+    where k.contype = 'f'
+      and k.confrelid = 'credit_transactions'::regclass
+    order by 1, 2, 3, 4
+  `
+  return [...rows]
+}
+
+export type Reference = { readonly table: string; readonly row: string; readonly column: string }
+
+/**
+ * The rows that refer to credit transactions, by the id they refer to: through original_transaction_id, which has no
+ * foreign key, and through every foreign key of another table that is given.
+ */
+export async function findReferences(
+  sql: Transaction,
+  ids: readonly string[],
+  foreignKeys: readonly ForeignKey[],
+): Promise<Map<string, Reference[]>> {
+  const wanted = arrayOf(ids)
+  const links = sql<{ referenced: string; row: string }[]>`
+    select original_transaction_id as referenced, id::text as row
+    from credit_transactions
+    where original_transaction_id = any (${wanted}::uuid[])
+  `
+  const found = await Promise.all([
+    links.then((rows) => toReferences('credit_transactions', 'original_transaction_id', rows)),
+    ...foreignKeys.map(async ({ schema, table, column }) => {
+      const rows = await sql<{ referenced: string; row: string }[]>`
+        select r.${sql.identifier(column)} as referenced, coalesce(to_jsonb(r) ->> 'id', r.ctid::text) as row
+        from ${sql.identifier(schema)}.${sql.identifier(table)} r
+        where r.${sql.identifier(column)} = any (${wanted}::uuid[])
+      `
+      return toReferences(table, column, rows)
+    }),
+  ])
+  const references = new Map<string, Reference[]>()
+  for (const [referenced, reference] of found.flat())
+    references.set(referenced, [...(references.get(referenced) ?? []), reference])
+  return references
+}
+
+function toReferences(
+  table: string,
+  column: string,
+  rows: readonly { referenced: string; row: string }[],
+): [string, Reference][] {
+  return rows.map(({ referenced, row }) => [referenced, { table, row, column }])
+}

@@ -1,0 +1,68 @@
+import { arrayOf } from './arrays.ts'
+import type { Transaction } from './connect.ts'
+
+/**
+ * Locks the rows of users in id order, so that two of this job's transactions never wait for each other. `skip` leaves
+ * out rows that another transaction has locked, so that one busy user delays nobody; `wait` waits for them, up to the
+ * lock timeout. Returns the users whose rows are locked now. Not against FOR KEY SHARE: foreign keys stay usable.
+ */
+export async function lockUsers(
+  sql: Transaction,
+  userIds: readonly string[],
+  locked: 'skip' | 'wait',
+): Promise<ReadonlySet<string>> {
+  const ids = arrayOf(userIds)
+  const rows =
+    locked === 'skip'
+      ? await sql<{ id: string }[]>`
+          select id
+          from kilocode_users
+          where id = any (${ids}::text[])
+          order by id
+          for no key update skip locked
+        `
+      : await sql<{ id: string }[]>`
+          select id
+          from kilocode_users
+          where id = any (${ids}::text[])
+          order by id
+          for no key update
+        `
+  return new Set(rows.map((row) => row.id))
+}
+
+/** Which of these users have a row. */
+export async function findUsers(sql: Transaction, userIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await sql<{ id: string }[]>`
+    select id
+    from kilocode_users
+    where id = any (${arrayOf(userIds)}::text[])
+  `
+  return new Set(rows.map((row) => row.id))
+}
+
+/** Which of these credit transactions are there. */
+export async function findTransactions(
+  sql: Transaction,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const rows = await sql<{ id: string }[]>`
+    select id
+    from credit_transactions
+    where id = any (${arrayOf(ids)}::uuid[])
+  `
+  return new Set(rows.map((row) => row.id))
+}
+
+/**
+ * Which of these credit transactions another row links to, whoever owns that row: what a unique violation on
+ * original_transaction_id was about.
+ */
+export async function findTakenLinks(sql: Transaction, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await sql<{ id: string }[]>`
+    select original_transaction_id as id
+    from credit_transactions
+    where original_transaction_id = any (${arrayOf(ids)}::uuid[])
+  `
+  return new Set(rows.map((row) => row.id))
+}

@@ -1,0 +1,186 @@
+import { mark, readMark, readWriter, swapWriter } from '../../archive/control.ts'
+import type { MarkKind } from '../../archive/keys.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
+import { RunRefused } from '../../errors.ts'
+import type { ExitCard } from '../../exit-card.ts'
+import { databaseClock } from '../../ledger/clock.ts'
+import type { Tools } from '../tools.ts'
+import { cancel } from './cancel.ts'
+import { freeWriter } from './close.ts'
+import { knownRun } from './known-run.ts'
+import { hold } from './lease.ts'
+import { prepareRun } from './open.ts'
+import { resume } from './resume.ts'
+import {
+  hasSameLimits,
+  isSameRequest,
+  limitsOf,
+  type OpeningRequest,
+  payloadOf,
+  type Selection,
+  selectionOf,
+} from './selection.ts'
+import { approvedPlan, rollbackTarget } from './sources.ts'
+import { readCursor } from '../../archive/cursor.ts'
+import { work } from './work.ts'
+
+/**
+ * Opens the run that a payload asks for, or continues or shows the one that the payload belongs to already: by its
+ * request key, its plan, or as the open writing run.
+ * @throws InvalidEvent, RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
+ */
+export async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
+  const selection = await selectionOf(request, tools)
+  const delivered = await runDelivered(request, selection, tools)
+  if (delivered) return resume(delivered, tools)
+  if (!isWriting(request.mode)) return openDryRun(request, selection, tools)
+  if (request.restart === undefined) return openOrJoin(request, selection, tools)
+
+  const card = await closeForRestart(request, request.restart, selection, tools)
+  if (card) return card
+  try {
+    return await openOrJoin(request, selection, tools)
+  } catch (error) {
+    if (!(error instanceof RunRefused)) throw error
+    const closed = `Before that, run ${request.restart} was closed, as "restart" asked.`
+    throw new RunRefused(`${error.message} ${closed}`, { cause: error })
+  }
+}
+
+function keyKind(request: OpeningRequest): MarkKind {
+  return isWriting(request.mode) ? 'request' : 'dry-run-request'
+}
+
+/** The run that a request key or a plan belongs to, however late the duplicate comes. @throws RunRefused for another payload */
+async function runDelivered(
+  request: OpeningRequest,
+  selection: Selection,
+  tools: Tools,
+): Promise<Run | null> {
+  const { requestKey } = request
+  if (requestKey !== undefined) {
+    const owner = await readMark(tools.store, keyKind(request), requestKey)
+    if (owner !== null) {
+      const run = await knownRun(owner, tools)
+      if (isSameRequest(request.mode, selection, run)) return run
+      throw new RunRefused(
+        `field "requestKey": run ${owner} was opened with this key and another payload: ` +
+          `${JSON.stringify(run.asked.payload)}. Nothing was done. Use a new key for each request.`,
+      )
+    }
+  }
+  if (selection.plan === null || request.restart !== undefined) return null
+  const executed = await readMark(tools.store, 'plan', selection.plan)
+  return executed === null ? null : knownRun(executed, tools)
+}
+
+async function openDryRun(request: OpeningRequest, selection: Selection, tools: Tools): Promise<ExitCard> {
+  const { run, cursor } = await prepareRun(request, selection, tools)
+  if (request.requestKey !== undefined) {
+    // For a dry run the mark of its key is what opens it: of two deliveries at once, one finds the other's.
+    const owner = await mark(tools.store, keyKind(request), request.requestKey, run.runId)
+    if (owner !== run.runId) return begin(request, tools)
+  }
+  return (await work(hold(run, cursor, true, tools), tools)).card
+}
+
+/** At most one writing run is open per bucket: the same payload continues it, another one is refused. */
+async function openOrJoin(request: OpeningRequest, selection: Selection, tools: Tools): Promise<ExitCard> {
+  const writer = await readWriter(tools.store)
+  // Once more, now that the writer was read: another delivery may have opened a run since, and closed it. It marks its
+  // key before it frees the writer, and after this moment the swap below would fail.
+  const delivered = await runDelivered(request, selection, tools)
+  if (delivered) return resume(delivered, tools)
+  const openId = writer?.document.runId ?? null
+  if (openId !== null) return join(openId, request, selection, tools)
+
+  const { run, cursor } = await prepareRun(request, selection, tools)
+  const lastClosed = writer?.document.lastClosed ?? null
+  const isOpened =
+    (await swapWriter(tools.store, writer, { runId: run.runId, lastClosed })) || (await wasOpened(run, tools))
+  if (!isOpened) return begin(request, tools)
+  const { card, otherRun } = await work(hold(run, cursor, true, tools), tools)
+  return otherRun === null ? card : resume(await knownRun(otherRun, tools), tools)
+}
+
+/** A swap whose reply was lost may have won, and another invocation may have resumed, even closed, the run since. */
+async function wasOpened(run: Run, tools: Tools): Promise<boolean> {
+  const { document } = await readCursor(tools.store, run.runId)
+  if (document.state === 'prepared' && document.epoch === 1) return false
+  throw new RunRefused(
+    `Run ${run.runId} was opened by this invocation and taken over by another one. Nothing more was done here. ` +
+      `Send {"resume": "${run.runId}"} to continue or see it.`,
+  )
+}
+
+/** Continues the open writing run, if the payload asks for it. Its key is marked before anything is done. */
+async function join(
+  openId: string,
+  request: OpeningRequest,
+  selection: Selection,
+  tools: Tools,
+): Promise<ExitCard> {
+  const run = await knownRun(openId, tools)
+  if ((await readCursor(tools.store, openId)).document.state === 'closed') {
+    await freeWriter(run, null, tools)
+    return begin(request, tools)
+  }
+  const ways =
+    `To finish it first, send {"resume": "${openId}"}; to stop it, {"cancel": "${openId}"}; to stop it and begin ` +
+    `this, add "restart": "${openId}" to this payload.`
+  if (!isSameRequest(request.mode, selection, run)) {
+    throw new RunRefused(
+      `Run ${openId} is open, and it was opened with another payload: ${JSON.stringify(run.asked.payload)}. Only one ` +
+        `writing run can be open. Nothing was done. ${ways}`,
+    )
+  }
+  if (!hasSameLimits(request, run)) {
+    throw new RunRefused(
+      `Run ${openId} is open, and it was opened with other limits: ${JSON.stringify(run.settings.limits)}. Limits of an ` +
+        `open run do not change. Nothing was done. ${ways}`,
+    )
+  }
+  if (request.requestKey !== undefined) {
+    const owner = await mark(tools.store, keyKind(request), request.requestKey, openId)
+    if (owner !== openId) return resume(await knownRun(owner, tools), tools)
+  }
+  return resume(run, tools)
+}
+
+/** Closes the run that is to be restarted; a card if it is not closed yet, so that nothing may begin. @throws RunRefused */
+async function closeForRestart(
+  request: OpeningRequest,
+  runId: string,
+  selection: Selection,
+  tools: Tools,
+): Promise<ExitCard | null> {
+  const run = await knownRun(runId, tools)
+  if (!isWriting(run.mode)) {
+    throw new RunRefused(
+      `field "restart": ${runId} is of mode ${run.mode}, and only a writing run can be restarted. Nothing was done. ` +
+        'To execute what a dry run showed, send {"execute": true, "plan": "<its id>"}.',
+    )
+  }
+  if (selection.plan !== null && run.selection.plan === selection.plan) {
+    throw new RunRefused(
+      `The plan ${selection.plan} belongs to run ${runId}, and a plan is executed once: it cannot be restarted. Nothing ` +
+        `was done. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"} and make a new dry run.`,
+    )
+  }
+  await checkRequest(request, selection, tools)
+  const card = await cancel(run, request.by ?? tools.caller.by, tools)
+  if (card.status !== 'busy' && card.status !== 'incomplete') return null
+  return { ...card, next: { text: 'stop that run, then begin anew', payload: payloadOf(request, selection) } }
+}
+
+/** All that can be said of a request without reading the users: before another run is closed for it. */
+async function checkRequest(
+  request: OpeningRequest,
+  { plan, rollback }: Selection,
+  tools: Tools,
+): Promise<void> {
+  limitsOf(request, tools.config)
+  // The run that is to be closed first may be the one to be rolled back.
+  if (rollback !== null && rollback !== request.restart) await rollbackTarget(rollback, tools)
+  if (plan !== null) await approvedPlan(plan, await databaseClock(tools.ledger.writer, tools), tools)
+}

@@ -1,0 +1,47 @@
+import { requestCancellation } from '../../archive/control.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
+import type { ExitCard } from '../../exit-card.ts'
+import { RunRefused } from '../../errors.ts'
+import { stateOf } from '../../archive/state.ts'
+import { cardOf } from '../lines/card.ts'
+import type { Tools } from '../tools.ts'
+import { checkLedger } from './identity.ts'
+import { acquireLease } from './lease.ts'
+import { endedCard } from './resume.ts'
+import { placeOf, work } from './work.ts'
+
+const LOOK_AGAIN_MS = 1_000
+/** Left for settling and closing once the lease has expired. */
+const RESERVE_MS = 15_000
+
+/**
+ * Stops a run for good. An invocation that works on it looks before each page, and closes it; without one, this
+ * invocation waits for the lease to expire as far as its time allows, settles what was begun, and closes the run.
+ * Nothing is written to the ledger. A run that is closed or refused stays as it is: its card is returned.
+ * @throws RunRefused when the run was never opened; as work
+ */
+export async function cancel(run: Run, by: string, tools: Tools): Promise<ExitCard> {
+  const state = await stateOf(tools.store, run)
+  if (state.is === 'closed' || state.is === 'refused') return endedCard(run, state, tools)
+  if (state.is === 'never_opened') {
+    throw new RunRefused(
+      `Run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`,
+    )
+  }
+  if (isWriting(run.mode)) await checkLedger(run, tools)
+  await requestCancellation(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
+  for (;;) {
+    const lease = await acquireLease(run, tools)
+    if ('holder' in lease) return (await work(lease.holder, tools)).card
+    if ('closed' in lease) return cancel(run, by, tools)
+    if (tools.timeLeft() < RESERVE_MS) {
+      const until = lease.busy.lease?.expiresAt ?? 'an unknown time'
+      const why =
+        'a cancellation was requested; the invocation that works on this run looks before its next page, and its ' +
+        `lease expires at ${until}`
+      const card = cardOf(run, lease.busy, { status: 'busy', why }, placeOf(tools), tools.now())
+      return { ...card, next: { text: 'see whether the run has stopped', payload: { cancel: run.runId } } }
+    }
+    await tools.pause(LOOK_AGAIN_MS)
+  }
+}

@@ -1,0 +1,108 @@
+import { createManifest, createRunLine, type ManifestFile, storeCard } from '../../archive/cards.ts'
+import { readWriter, recordRollback, swapWriter } from '../../archive/control.ts'
+import type { Cursor, FinalStatus } from '../../archive/cursor.ts'
+import { ArchiveCorrupt } from '../../archive/errors.ts'
+import { LOG_KINDS, partKey, runFileKey } from '../../archive/keys.ts'
+import { checkPartSizes } from '../../archive/logs.ts'
+import { readManifest } from '../../archive/cards.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
+import { get, sha256Of } from '../../archive/store.ts'
+import type { ExitCard } from '../../exit-card.ts'
+import { cardOf } from '../lines/card.ts'
+import { runLine } from '../lines/run-line.ts'
+import type { Tools } from '../tools.ts'
+import type { Holder } from './lease.ts'
+import { markRun } from './marks.ts'
+
+/**
+ * Closes a run whose pages have their outcome: part sizes compared with S3; then manifest, card, cursor, and, for a
+ * writing run, writer.json last. The same few requests whatever the size of the run, and each can be done again, so a
+ * closing that was interrupted is simply repeated.
+ * @throws ArchiveCorrupt, ArchiveUnavailable, LeaseLost
+ */
+export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> {
+  const { run } = holder
+  const cursor = holder.cursor()
+  const finalStatus = cursor.finalStatus
+  if (cursor.state !== 'closing' || finalStatus === null)
+    throw new Error(`Run ${run.runId} has no final status.`)
+  await checkPartSizes(tools.store, run.runId, cursor.pages)
+
+  const place = { bucket: tools.config.bucket, region: tools.region }
+  const card = cardOf(run, cursor, finalStatus, place, tools.now())
+  const summary = await storeCard(tools.store, card)
+  const manifest = await storeManifest(run, cursor, summary, tools)
+  await createRunLine(tools.store, run.runId, runLine(run, card))
+  if (run.selection.rollback !== null && run.mode === 'rollback' && cursor.totals.usersProcessed > 0)
+    await recordRollback(tools.store, rollbackRecord(run, run.selection.rollback, cursor))
+  await holder.update((before) => ({ ...before, state: 'closed', lease: null }))
+  // Before the writer is freed: whoever comes after a crash here only finds a closed run.
+  tools.onClosed(card)
+  await freeWriter(run, manifest, tools)
+  return card
+}
+
+function rollbackRecord(run: Run, runId: string, { totals }: Cursor) {
+  return {
+    runId,
+    rollbackRunId: run.runId,
+    by: run.asked.by,
+    at: run.instant,
+    users: totals.usersProcessed,
+  }
+}
+
+/** Decides how a run ends. Decided once: a final status that is there already stays. @throws LeaseLost, ArchiveUnavailable */
+export async function beginClosing(holder: Holder, finalStatus: FinalStatus): Promise<FinalStatus> {
+  await holder.update((cursor) => ({
+    ...cursor,
+    state: 'closing',
+    finalStatus: cursor.finalStatus ?? finalStatus,
+  }))
+  return holder.cursor().finalStatus ?? finalStatus
+}
+
+/** The parts with the hashes that the cursor has from their writers, and the run's other files. */
+async function storeManifest(run: Run, cursor: Cursor, summary: string, tools: Tools): Promise<string> {
+  const runKey = runFileKey(run.runId, 'run.json')
+  const stored = await get(tools.store, runKey)
+  if (!stored) throw new ArchiveCorrupt(`${runKey} is missing. Restore it in S3, then resume the run.`)
+  const parts = cursor.pages.flatMap((named): ManifestFile[] =>
+    LOG_KINDS.flatMap((kind) => {
+      const part = named[kind]
+      return part ? [{ key: partKey(run.runId, kind, named.page, named.epoch), ...part }] : []
+    }),
+  )
+  const files = [
+    ...parts,
+    fileOf(runKey, stored.body),
+    fileOf(runFileKey(run.runId, 'summary.json'), summary),
+  ]
+  return createManifest(tools.store, {
+    runId: run.runId,
+    softwareVersion: run.softwareVersion,
+    files,
+    previous: isWriting(run.mode) ? ((await readWriter(tools.store))?.document.lastClosed ?? null) : null,
+    signature: null,
+  })
+}
+
+function fileOf(key: string, body: string): ManifestFile {
+  return { key, bytes: Buffer.byteLength(body), sha256: sha256Of(body) }
+}
+
+/**
+ * Frees writer.json if it still names this run, which is closed. The run's marks are written before, once more: whoever
+ * wrote them first may have been cut off.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
+export async function freeWriter(run: Run, manifest: string | null, tools: Tools): Promise<void> {
+  if (!isWriting(run.mode)) return
+  const writer = await readWriter(tools.store)
+  if (writer?.document.runId !== run.runId) return
+  await markRun(run, tools)
+  const body = manifest ?? (await readManifest(tools.store, run.runId))?.body ?? null
+  const lastClosed =
+    body === null ? writer.document.lastClosed : { runId: run.runId, manifestSha256: sha256Of(body) }
+  await swapWriter(tools.store, writer, { runId: null, lastClosed })
+}

@@ -1,0 +1,40 @@
+import type { LedgerIdentity, Run } from '../../archive/runs.ts'
+import { isWriting } from '../../archive/runs.ts'
+import { RunRefused } from '../../errors.ts'
+import { type Identity, readIdentity } from '../../ledger/identity.ts'
+import type { Tools } from '../tools.ts'
+
+/**
+ * Refuses to continue a run on another ledger than the one that it was opened on. What continues a writing run must
+ * reach the same host too, since a physical copy has the same identifier.
+ * @throws RunRefused naming both, LedgerUnavailable
+ */
+export async function checkLedger(run: Run, tools: Tools): Promise<void> {
+  const writes = isWriting(run.mode)
+  const now = await readIdentity(writes ? tools.ledger.writer : tools.ledger.reader, tools)
+  refuseOtherLedger(run, now, writes, tools)
+}
+
+/** The same for an identity that was read already; `sameHost` where a physical copy must not pass. @throws RunRefused */
+export function refuseOtherLedger(run: Run, now: Identity, sameHost: boolean, { config }: Tools): void {
+  const expected = textsOf(run.ledger)
+  const found = textsOf(now)
+  const isAccepted = (text: string, other: string): boolean =>
+    text === other || config.ledgerFormerly.includes(text)
+  if (isAccepted(expected.database, found.database) && (!sameHost || isAccepted(expected.host, found.host)))
+    return
+  const formerly = [expected.database, ...(sameHost ? [expected.host] : [])].join(',')
+  throw new RunRefused(
+    `Run ${run.runId} was opened on the ledger ${expected.database} at ${expected.host}, and this connection leads to ` +
+      `${found.database} at ${found.host}. Nothing was done. Correct DATABASE_URL or its secret. If the ledger was moved, ` +
+      `restored or upgraded, and this is the one, set LEDGER_FORMERLY=${formerly}.`,
+  )
+}
+
+/** `<system identifier>/<database oid>/<database>`, and `<host>:<port>`: what LEDGER_FORMERLY lists. */
+function textsOf(ledger: LedgerIdentity): { readonly database: string; readonly host: string } {
+  return {
+    database: `${ledger.systemIdentifier}/${ledger.databaseOid}/${ledger.database}`,
+    host: `${ledger.host}:${ledger.port}`,
+  }
+}

@@ -1,0 +1,142 @@
+import {
+  type Cursor,
+  readCursor,
+  swapCursor,
+  unnamedPages,
+  type VersionedCursor,
+} from '../../archive/cursor.ts'
+import { ArchiveUnavailable, LeaseLost } from '../../archive/errors.ts'
+import { emptyParts } from '../../archive/logs.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
+import { databaseClock } from '../../ledger/clock.ts'
+import { LONGEST_ORPHAN_MS } from '../../ledger/transaction.ts'
+import type { Tools } from '../tools.ts'
+
+/** A run whose lease this invocation holds. Only this invocation writes the cursor, one write after the other. */
+export type Holder = {
+  readonly run: Run
+  readonly epoch: number
+  readonly leaseExpiresAt: string
+  /** Whether the holder before released the lease: nothing of it can commit any more. */
+  readonly predecessorReleased: boolean
+  /** The cursor as it was last written. */
+  readonly cursor: () => Cursor
+  /**
+   * Writes the cursor with a change, which must give the same when it is applied twice.
+   * @throws LeaseLost, ArchiveUnavailable
+   */
+  readonly update: (change: (cursor: Cursor) => Cursor) => Promise<void>
+}
+
+/** A new lease: until this invocation's deadline, and as long as a transaction can outlive its process. By the database's clock. */
+export function leaseFrom(databaseNow: string, epoch: number, tools: Tools): NonNullable<Cursor['lease']> {
+  const expiresAt = new Date(Date.parse(databaseNow) + tools.timeLeft() + LONGEST_ORPHAN_MS).toISOString()
+  return { invocationId: tools.caller.requestId, epoch, expiresAt }
+}
+
+/** Whether another invocation holds the lease of a run now. */
+export function isHeldAt(cursor: Cursor, databaseNow: string): boolean {
+  return cursor.lease !== null && cursor.lease.expiresAt > databaseNow
+}
+
+/**
+ * Acquires the lease of an open run, or says who holds it. Every acquisition raises the epoch. Whoever acquires it after
+ * another holder first empties what that one may have left of pages that are not named.
+ * @throws ArchiveCorrupt, ArchiveUnavailable, LedgerUnavailable, LeaseLost
+ */
+export async function acquireLease(
+  run: Run,
+  tools: Tools,
+): Promise<{ readonly holder: Holder } | { readonly busy: Cursor } | { readonly closed: Cursor }> {
+  const read = await readCursor(tools.store, run.runId)
+  const cursor = read.document
+  if (cursor.state === 'closed') return { closed: cursor }
+  const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader)
+  if (isHeldAt(cursor, now)) return { busy: cursor }
+  const epoch = cursor.epoch + 1
+  const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease: leaseFrom(now, epoch, tools) })
+  if (!taken) return { busy: (await readCursor(tools.store, run.runId)).document }
+  const holder = hold(run, taken, cursor.lease === null, tools)
+  await emptyPredecessors(holder, tools)
+  return { holder }
+}
+
+/**
+ * Empties the parts that holders of lower epochs may have left on pages that the cursor does not name. A page is in
+ * flight until the cursor that names it is acknowledged, so only the first `concurrency` of them can have been begun.
+ */
+async function emptyPredecessors({ run, epoch, cursor, update }: Holder, { store }: Tools): Promise<void> {
+  const { emptiedBelowEpoch } = cursor()
+  const epochs = Array.from({ length: epoch - emptiedBelowEpoch }, (_, index) => emptiedBelowEpoch + index)
+  if (epochs.length === 0) return
+  const begun = [...unnamedPages(cursor())].slice(0, run.settings.concurrency)
+  await Promise.all(begun.map(async (page) => emptyParts(store, run.runId, page, epochs)))
+  await update((before) => ({ ...before, emptiedBelowEpoch: epoch }))
+}
+
+/** The holder of a run whose cursor, with this invocation's lease in it, has just been written. */
+export function hold(run: Run, taken: VersionedCursor, predecessorReleased: boolean, tools: Tools): Holder {
+  const { lease } = taken.document
+  if (!lease) throw new Error(`The cursor of ${run.runId} has no lease.`)
+  let current = taken
+  let waiting: ((cursor: Cursor) => Cursor)[] = []
+  let writing: Promise<void> = Promise.resolve()
+
+  // Changes that come while a write is under way are written together, with the next one.
+  const writeWaiting = async (): Promise<void> => {
+    const changes = waiting
+    waiting = []
+    if (changes.length > 0) current = await writeChanges(current, lease.epoch, changes, tools)
+  }
+  return {
+    run,
+    epoch: lease.epoch,
+    leaseExpiresAt: lease.expiresAt,
+    predecessorReleased,
+    cursor: () => current.document,
+    update(change) {
+      waiting.push(change)
+      // A write that failed is repaired by the next one, which reads the cursor back, and is not inherited by it.
+      writing = writing.catch(() => {}).then(writeWaiting)
+      return writing
+    },
+  }
+}
+
+const WRITE_TRIES = 2
+
+/**
+ * Writes changes to the cursor. Where it is not known whether a write took effect, or another one did since, the cursor
+ * is read back: with this holder's epoch it was written by this holder, and is what to continue from.
+ */
+async function writeChanges(
+  read: VersionedCursor,
+  epoch: number,
+  changes: readonly ((cursor: Cursor) => Cursor)[],
+  tools: Tools,
+): Promise<VersionedCursor> {
+  let base = read
+  for (let tries = 1; ; tries++) {
+    const next = changes.reduce((cursor, change) => change(cursor), base.document)
+    try {
+      const written = await swapCursor(tools.store, base, {
+        ...next,
+        progressAt: progressAt(base.document, next, tools),
+      })
+      if (written) return written
+    } catch (error) {
+      if (!(error instanceof ArchiveUnavailable) || tries >= WRITE_TRIES) throw error
+    }
+    base = await readCursor(tools.store, next.runId)
+    if (base.document.epoch !== epoch)
+      throw new LeaseLost(
+        `Another invocation has taken over run ${next.runId}. Nothing more is written here.`,
+      )
+  }
+}
+
+/** To acquire or release a lease is no progress: a run that fails at every try must not look alive. */
+function progressAt(before: Cursor, after: Cursor, tools: Tools): string {
+  const isSame = before.pages.length === after.pages.length && before.state === after.state
+  return isSame ? before.progressAt : tools.now().toISOString()
+}

@@ -1,0 +1,66 @@
+import { readRollbacks } from '../../archive/control.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
+import { type RunState, stateOf } from '../../archive/state.ts'
+import { RunRefused } from '../../errors.ts'
+import type { ExitCard } from '../../exit-card.ts'
+import { cardOf, closedCard } from '../lines/card.ts'
+import type { Tools } from '../tools.ts'
+import { freeWriter } from './close.ts'
+import { heldBecause } from './hold.ts'
+import { checkLedger } from './identity.ts'
+import { acquireLease } from './lease.ts'
+import { placeOf, work } from './work.ts'
+
+/** Intents expire after 90 days: a run whose last lease is older than this may have lost some. */
+const INTENTS_SAFE_DAYS = 80
+
+/**
+ * Continues an open run, or returns the card of one that has ended.
+ * @throws RunRefused when it was never opened, or another ledger is connected; as work
+ */
+export async function resume(run: Run, tools: Tools, intentsRestored = false): Promise<ExitCard> {
+  const state = await stateOf(tools.store, run)
+  if (state.is === 'never_opened') {
+    throw new RunRefused(
+      `Run ${run.runId} was prepared but never opened, so there is nothing to resume. Nothing was written. ` +
+        `Send its payload again: ${JSON.stringify(run.asked.payload)}.`,
+    )
+  }
+  if (state.is !== 'open') return endedCard(run, state, tools)
+  if (isWriting(run.mode)) {
+    const held = run.asked.payload.underHold === true ? null : await heldBecause(tools)
+    if (held !== null)
+      return cardOf(run, state.cursor, { status: 'held', why: held }, placeOf(tools), tools.now())
+    if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, tools)
+  }
+  await checkLedger(run, tools)
+  const lease = await acquireLease(run, tools)
+  if ('holder' in lease) return (await work(lease.holder, tools)).card
+  if ('closed' in lease) return resume(run, tools, intentsRestored)
+  const until = lease.busy.lease?.expiresAt ?? 'an unknown time'
+  const why = `another invocation is working on this run; its lease expires at ${until}`
+  return cardOf(run, lease.busy, { status: 'busy', why }, placeOf(tools), tools.now())
+}
+
+/** The card of a run that has ended. Whoever closed it may have been cut off before it freed the writer. */
+export async function endedCard(
+  run: Run,
+  state: Extract<RunState, { is: 'closed' | 'refused' }>,
+  tools: Tools,
+): Promise<ExitCard> {
+  if (state.is === 'refused') return state.card
+  await freeWriter(run, null, tools)
+  const rolledBackBy = (await readRollbacks(tools.store, run.runId)).map(({ rollbackRunId }) => rollbackRunId)
+  return closedCard(run, state, rolledBackBy, placeOf(tools), tools.now())
+}
+
+/** @throws RunRefused for a run so old that the lifecycle of the bucket may have removed its intents */
+export function refuseOldIntents(run: Run, lastProgressAt: string, tools: Tools): void {
+  const days = (tools.now().getTime() - Date.parse(lastProgressAt)) / 86_400_000
+  if (days <= INTENTS_SAFE_DAYS) return
+  throw new RunRefused(
+    `Run ${run.runId} made its last progress ${Math.floor(days)} days ago, and intents expire after 90 days. Nothing was ` +
+      `done. Restore the objects under intents/${run.runId}/ from their versions in S3 if any are missing, then send ` +
+      `{"resume": "${run.runId}", "intentsRestored": true}.`,
+  )
+}

@@ -1,0 +1,112 @@
+import { isWriting, type Limits, type Run } from '../../archive/runs.ts'
+import type { Config } from '../../config.ts'
+import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../event.ts'
+import { findUsersByEmail } from '../../ledger/emails.ts'
+import { foldAscii } from '../../rules/internal.ts'
+import type { Tools } from '../tools.ts'
+
+/** A payload that opens a run. */
+export type OpeningRequest = RunRequest | RollbackRequest
+export type Selection = Run['selection']
+
+/**
+ * What a payload selects, resolved against the configuration, with ids instead of e-mail addresses.
+ * @throws InvalidEvent naming the field, LedgerUnavailable
+ */
+export async function selectionOf(request: OpeningRequest, tools: Tools): Promise<Selection> {
+  const userIds = request.userIds ? await idsOf('userIds', request.userIds, tools) : null
+  if (request.kind === 'rollback')
+    return { ...NO_SELECTION, domains: [...tools.config.domains], userIds, rollback: request.rollback }
+  const { domains, exceptUserIds = [], categories = null, plan = null } = request
+  return {
+    domains: domainsOf(domains, tools.config),
+    userIds,
+    exceptUserIds: await idsOf('exceptUserIds', exceptUserIds, tools),
+    categories: categories && uniqueTexts(categories),
+    plan,
+    rollback: null,
+  }
+}
+
+const NO_SELECTION = { exceptUserIds: [], categories: null, plan: null, rollback: null }
+
+function domainsOf(asked: readonly string[] | undefined, config: Config): string[] {
+  const unknown = (asked ?? []).filter((domain) => !config.domains.includes(domain))
+  if (unknown.length === 0) return uniqueTexts(asked ?? config.domains)
+  throw new InvalidEvent(
+    `The event is not valid: field "domains": ${unknown.join(', ')} is not among the configured domains ` +
+      `${config.domains.join(', ')}; an event can only narrow them. Nothing was done. ` +
+      `A valid payload: {"domains": ["${config.domains[0]}"]}.`,
+  )
+}
+
+/** Ids as they are, and the ids of users named by e-mail address. @throws InvalidEvent for an unknown address */
+async function idsOf(field: string, asked: readonly string[], tools: Tools): Promise<string[]> {
+  const emails = asked.filter((text) => text.includes('@'))
+  if (emails.length === 0) return uniqueTexts(asked)
+  const found = await findUsersByEmail(tools.ledger.reader, uniqueTexts(emails.map(foldAscii)), tools)
+  const ids = asked.flatMap((text, index) => {
+    const byEmail = found.get(foldAscii(text)) ?? []
+    if (!text.includes('@') || byEmail.length > 0) return byEmail.length > 0 ? byEmail : [text]
+    throw new InvalidEvent(
+      `The event is not valid: field "${field}[${index}]": no user has this e-mail address. Nothing was done. ` +
+        'Correct the address, or use the id of the user.',
+    )
+  })
+  return uniqueTexts(ids)
+}
+
+function uniqueTexts(texts: readonly string[]): string[] {
+  return [...new Set(texts)].toSorted()
+}
+
+const LIMITS = ['users', 'grants', 'usd', 'correctionsUsd'] as const
+
+/** Configured limits, where the payload does not lower them. @throws InvalidEvent when it would raise one */
+export function limitsOf(request: OpeningRequest, config: Config): Limits {
+  const asked = request.kind === 'run' ? request.limits : undefined
+  for (const key of LIMITS) {
+    const value = asked?.[key]
+    if (value !== undefined && value > config.limits[key]) {
+      throw new InvalidEvent(
+        `The event is not valid: field "limits.${key}": ${value} is above the configured ${config.limits[key]}; ` +
+          'an event can only lower a limit. Nothing was done.',
+      )
+    }
+  }
+  return { ...config.limits, ...asked }
+}
+
+/** Whether a payload asks for what a run does: the same mode and selection. Limits are compared apart. */
+export function isSameRequest(mode: Run['mode'], selection: Selection, run: Run): boolean {
+  if (mode !== run.mode) return false
+  const { plan, rollback, userIds } = selection
+  if (plan !== null) return run.selection.plan === plan
+  if (rollback !== null)
+    return run.selection.rollback === rollback && sameJson(run.selection.userIds, userIds)
+  return sameJson(selection, run.selection)
+}
+
+/** Whether a payload asks for the limits of a run: those that it names, and no lower ones that only the run has. */
+export function hasSameLimits(request: OpeningRequest, run: Run): boolean {
+  const asked = request.kind === 'run' ? request.limits : undefined
+  return sameJson(sortedLimits(asked), sortedLimits(run.asked.payload.limits))
+}
+
+function sortedLimits(limits: unknown): unknown {
+  if (typeof limits !== 'object' || limits === null) return null
+  return Object.entries(limits).toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b)
+}
+
+/** The payload in its shortest form, with ids instead of e-mail addresses. */
+export function payloadOf(request: OpeningRequest, selection: Selection): Record<string, unknown> {
+  const { kind: _kind, mode, ...fields } = request
+  const payload: Record<string, unknown> = isWriting(mode) ? { execute: true, ...fields } : { ...fields }
+  if (request.userIds) payload.userIds = selection.userIds
+  if (request.kind === 'run' && request.exceptUserIds) payload.exceptUserIds = selection.exceptUserIds
+  return Object.fromEntries(Object.entries(payload).filter(([, value]) => value !== undefined))
+}

@@ -1,0 +1,226 @@
+import { storeCard } from '../../archive/cards.ts'
+import { readCancellation } from '../../archive/control.ts'
+import type { Cursor, FinalStatus, NamedPage } from '../../archive/cursor.ts'
+import { ArchiveCorrupt, LeaseLost } from '../../archive/errors.ts'
+import { readPart } from '../../archive/logs.ts'
+import { isWriting } from '../../archive/runs.ts'
+import type { ExitCard, RunStatus } from '../../exit-card.ts'
+import { LedgerBusy } from '../../ledger/errors.ts'
+import { readForeignKeys } from '../../ledger/references.ts'
+import { findTransactions } from '../../ledger/rows.ts'
+import { withRetriedRead } from '../../ledger/transaction.ts'
+import { AttemptOpen } from '../errors.ts'
+import { cardOf } from '../lines/card.ts'
+import { mutationSchema } from '../lines/logged-change.ts'
+import { addTotals } from '../lines/totals.ts'
+import { sameErrorAfter } from '../pages/gate.ts'
+import {
+  nameBegunPages,
+  type PageLoop,
+  type RecoveredPages,
+  settlePages,
+  workThroughPages,
+} from '../pages/loop.ts'
+import type { PageOutcome } from '../pages/outcome.ts'
+import type { Tools } from '../tools.ts'
+import { beginClosing, closeRun } from './close.ts'
+import { heldBecause } from './hold.ts'
+import type { Holder } from './lease.ts'
+import { markRun } from './marks.ts'
+import { watchedKeys } from './open.ts'
+
+/** How an invocation ended that holds a run's lease. `otherRun` is the run that its request key or plan belongs to. */
+export type Worked = { readonly card: ExitCard; readonly otherRun: string | null }
+
+/**
+ * What an invocation does with a run whose lease it holds: marks, settling what another invocation left, pages,
+ * closing; ending in good order whatever happens.
+ * @throws RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt; the message says how far the run got
+ */
+export async function work(holder: Holder, tools: Tools): Promise<Worked> {
+  const { run, epoch, leaseExpiresAt } = holder
+  tools.log('working on a run', { runId: run.runId, epoch, leaseExpiresAt })
+  try {
+    const otherRun = await markRun(run, tools)
+    await checkNewestRows(holder, tools)
+    if (holder.cursor().state === 'prepared')
+      await holder.update((cursor) => (cursor.state === 'prepared' ? { ...cursor, state: 'open' } : cursor))
+    const loop = await pageLoopOf(holder, tools)
+    const recovered: RecoveredPages = isWriting(run.mode) ? await settlePages(loop) : new Map()
+    const decided = await finalStatusOf(holder, loop, recovered, otherRun)
+    if ('incomplete' in decided)
+      return { card: await leaveIncomplete(holder, 'incomplete', decided.incomplete, tools), otherRun }
+    const finalStatus = await beginClosing(holder, decided)
+    if (!isComplete(finalStatus)) await nameBegunPages(loop, recovered)
+    return { card: await closeRun(holder, tools), otherRun }
+  } catch (error) {
+    return { card: await handleFailure(holder, error, tools), otherRun: null }
+  }
+}
+
+function isComplete({ status }: FinalStatus): boolean {
+  return status === 'complete' || status === 'complete_with_errors'
+}
+
+async function pageLoopOf(holder: Holder, tools: Tools): Promise<PageLoop> {
+  const { run } = holder
+  const needsKeys = run.selection.rollback !== null
+  const sql = isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader
+  const foreignKeys = needsKeys ? await withRetriedRead(sql, readForeignKeys, tools) : []
+  return {
+    run,
+    epoch: holder.epoch,
+    leaseExpiresAt: holder.leaseExpiresAt,
+    predecessorReleased: holder.predecessorReleased,
+    foreignKeys: watchedKeys(foreignKeys, run.settings.acceptedReferences),
+    cursor: holder.cursor,
+    async namePage(named, outcome, finalStatus) {
+      await holder.update((cursor) => withPage(cursor, named, outcome, finalStatus))
+      const at = { status: 'incomplete' as const, why: 'working' }
+      tools.onProgress(cardOf(run, holder.cursor(), at, placeOf(tools), tools.now()))
+    },
+    cancelled: async () => cancelledBecause(run.runId, tools),
+    held: async () => (isExempt(holder) ? null : heldBecause(tools)),
+    tools,
+  }
+}
+
+/** A rollback that was started under the hold, with a reason, continues under it. */
+function isExempt({ run }: Holder): boolean {
+  return run.asked.payload.underHold === true
+}
+
+/** Naming a page that is named already changes nothing, totals included. */
+function withPage(
+  cursor: Cursor,
+  named: NamedPage,
+  outcome: PageOutcome,
+  finalStatus: FinalStatus | null,
+): Cursor {
+  const decided = { ...cursor, finalStatus: cursor.finalStatus ?? finalStatus }
+  if (cursor.pages.some(({ page }) => page === named.page)) return decided
+  const highest = cursor.pages.at(-1)?.page ?? -1
+  return {
+    ...decided,
+    pages: [...cursor.pages, named].toSorted((a, b) => a.page - b.page),
+    usersDone: cursor.usersDone + outcome.errors.length,
+    lastUserId: named.page > highest ? outcome.lastUserId : cursor.lastUserId,
+    totals: addTotals(cursor.totals, outcome.totals),
+    sameError: sameErrorAfter(cursor.sameError, outcome.errors),
+  }
+}
+
+/**
+ * A physical copy or an older backup has the identity of the ledger, but not what the run wrote: at least one row that
+ * the newest page inserted must be there before anything is continued.
+ * @throws ArchiveCorrupt, LedgerUnavailable
+ */
+async function checkNewestRows({ run, epoch, cursor }: Holder, tools: Tools): Promise<void> {
+  if (run.mode !== 'execute' || epoch === 1) return
+  for (const named of cursor().pages.toReversed()) {
+    if (named.mutations.bytes === 0) continue
+    const source = { page: named.page, epoch: named.epoch, ...named.mutations }
+    const mutations = await readPart(tools.store, run.runId, 'mutations', source, mutationSchema)
+    const inserted = mutations.filter(({ type }) => type.endsWith('_insert')).map(({ row_id }) => row_id)
+    if (inserted.length === 0) continue
+    const found = await withRetriedRead(
+      tools.ledger.writer,
+      async (tx) => findTransactions(tx, inserted),
+      tools,
+    )
+    if (found.size > 0) return
+    throw new ArchiveCorrupt(
+      `None of the ${inserted.length} rows that run ${run.runId} inserted on page ${named.page} are in the ledger: it is ` +
+        'a copy or was restored to an earlier time. Nothing was done. Connect to the ledger that the run wrote to. If ' +
+        `that one no longer exists, send {"abandon": "${run.runId}", "reason": "…"}.`,
+    )
+  }
+}
+
+async function cancelledBecause(runId: string, { store }: Tools): Promise<string | null> {
+  const request = await readCancellation(store, runId)
+  return request && `cancelled by ${request.by} at ${request.at}`
+}
+
+/** How the run ends, or why this invocation leaves it incomplete. */
+async function finalStatusOf(
+  holder: Holder,
+  loop: PageLoop,
+  recovered: RecoveredPages,
+  otherRun: string | null,
+): Promise<FinalStatus | { readonly incomplete: string }> {
+  const { finalStatus } = holder.cursor()
+  if (finalStatus) return finalStatus
+  if (otherRun !== null)
+    return { status: 'stopped', why: `its request key or plan belongs to run ${otherRun}` }
+  const cancelled = await loop.cancelled()
+  if (cancelled !== null) return { status: 'cancelled', why: cancelled }
+  const end = await workThroughPages(loop, recovered)
+  switch (end.end) {
+    case 'out_of_time':
+      return { incomplete: 'the time of this invocation ended' }
+    case 'held':
+      return { incomplete: end.why }
+    case 'stopped':
+    case 'cancelled':
+      return { status: end.end, why: end.why }
+    case 'done':
+      return completeStatus(holder.cursor())
+  }
+}
+
+function completeStatus({ totals, pagesTotal }: Cursor): FinalStatus {
+  const { usersFailed } = totals
+  if (usersFailed > 0)
+    return { status: 'complete_with_errors', why: `every page is done, and ${usersFailed} users failed` }
+  return { status: 'complete', why: pagesTotal === 0 ? 'no user matched' : 'every page is done' }
+}
+
+/** The lease is released whatever becomes of the card. */
+async function leaveIncomplete(
+  holder: Holder,
+  status: RunStatus,
+  why: string,
+  tools: Tools,
+): Promise<ExitCard> {
+  const card = cardOf(holder.run, holder.cursor(), { status, why }, placeOf(tools), tools.now())
+  const stored = storeCard(tools.store, card)
+  await Promise.allSettled([stored])
+  await holder.update((cursor) => ({ ...cursor, lease: null }))
+  return card
+}
+
+/** The lease is released, unless a commit may still be under way. Errors say how far the run got and how to resume it. */
+async function handleFailure(holder: Holder, error: unknown, tools: Tools): Promise<ExitCard> {
+  const { run, leaseExpiresAt } = holder
+  const why = error instanceof Error ? error.message : 'an unknown error'
+  const card = (status: RunStatus, text: string): ExitCard =>
+    cardOf(run, holder.cursor(), { status, why: text }, placeOf(tools), tools.now())
+  if (error instanceof LeaseLost) return card('busy', why)
+  if (error instanceof AttemptOpen)
+    return card('incomplete', `${why} The lease expires at ${leaseExpiresAt}; resume the run after that`)
+  try {
+    const left = await leaveIncomplete(holder, 'incomplete', why, tools)
+    if (error instanceof LedgerBusy) return left
+  } catch (cause) {
+    tools.log('the lease could not be released; it expires by itself', {
+      leaseExpiresAt,
+      cause: cause instanceof Error ? cause.message : 'unknown',
+    })
+  }
+  throw withProgress(error, holder)
+}
+
+/** The same error, with the state of the run in its message. */
+function withProgress(error: unknown, { run, cursor }: Holder): unknown {
+  if (!(error instanceof Error)) return error
+  const { usersDone, usersTotal } = cursor()
+  error.message +=
+    ` Run ${run.runId} is open: ${usersDone} of ${usersTotal} users are done, and what was committed beyond that is ` +
+    `in its intents. Then send {"resume": "${run.runId}"}.`
+  return error
+}
+
+export function placeOf({ config, region }: Tools) {
+  return { bucket: config.bucket, region }
+}

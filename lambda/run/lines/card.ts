@@ -1,0 +1,200 @@
+import type { Cursor } from '../../archive/cursor.ts'
+import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } from '../../archive/keys.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
+import type { Config } from '../../config.ts'
+import { dollars, type ExitCard, isFinal, type RunStatus } from '../../exit-card.ts'
+import { warningsOf } from './glossary.ts'
+import { noTotals } from './totals.ts'
+
+/** What a card shows of a run and of its cursor. */
+export type ShownRun = Pick<
+  Run,
+  'runId' | 'mode' | 'instant' | 'asked' | 'selection' | 'refusals' | 'warnings'
+>
+type ShownCursor = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal' | 'pages' | 'pagesTotal'>
+
+/** Where a card's links lead. */
+export type Place = Pick<Config, 'bucket'> & { readonly region: string }
+
+/** The exit card of a run as its cursor is: 3-contract, "Exit card". */
+export function cardOf(
+  run: ShownRun,
+  cursor: ShownCursor,
+  { status, why }: { readonly status: RunStatus; readonly why: string },
+  place: Place,
+  now: Date,
+): ExitCard {
+  const { totals, usersDone, usersTotal } = cursor
+  const { asked } = run
+  return {
+    runId: run.runId,
+    mode: run.mode,
+    instant: run.instant,
+    status,
+    why,
+    asked: {
+      by: asked.by,
+      via: asked.via,
+      reason: asked.reason,
+      plan: run.selection.plan,
+      payload: asked.payload,
+    },
+    domains: run.selection.domains,
+    progress: {
+      usersDone,
+      usersTotal,
+      percent: usersTotal === 0 ? 100 : Math.floor((usersDone / usersTotal) * 100),
+      etaSeconds: isFinal(status) ? (usersDone < usersTotal ? null : 0) : etaSeconds(run, cursor, now),
+    },
+    totals: {
+      usersMatched: usersTotal,
+      usersWithoutGrants: totals.usersWithoutGrants,
+      usersProcessed: totals.usersProcessed,
+      usersSkipped: totals.usersSkipped,
+      usersFailed: totals.usersFailed,
+      usersNotReached: usersTotal - usersDone + (totals.outcomes.not_reached ?? 0),
+      grantsTargeted: totals.grantsTargeted,
+      expiredMicrodollars: totals.expiredMicrodollars,
+      expired: dollars(totals.expiredMicrodollars),
+      duePaidMicrodollars: totals.duePaidMicrodollars,
+      duePaid: dollars(totals.duePaidMicrodollars),
+      usersCorrected: totals.usersCorrected,
+      correctedMicrodollars: totals.correctedMicrodollars,
+      corrected: dollars(totals.correctedMicrodollars),
+      outcomes: totals.outcomes,
+      flags: totals.flags,
+    },
+    byCategory: byCategory(cursor),
+    sincePrevious: null,
+    sinceExecuted: null,
+    rolledBackBy: [],
+    rollsBack: run.selection.rollback,
+    warnings: [
+      ...(isWriting(run.mode) ? [] : run.refusals.map((reason) => `an execute would be refused: ${reason}`)),
+      ...run.warnings,
+      ...warningsOf(totals),
+    ],
+    logs: linksOf(run.runId, cursor, place),
+    next: nextOf(run, cursor, status),
+  }
+}
+
+function byCategory({ totals }: ShownCursor): ExitCard['byCategory'] {
+  return Object.entries(totals.byCategory)
+    .map(([category, { grants, expiredMicrodollars, faceValueMicrodollars }]) => ({
+      category,
+      grants,
+      expiredMicrodollars,
+      expired: dollars(expiredMicrodollars),
+      faceValueMicrodollars,
+      faceValue: dollars(faceValueMicrodollars),
+    }))
+    .toSorted((a, b) => b.expiredMicrodollars - a.expiredMicrodollars || (a.category < b.category ? -1 : 1))
+}
+
+/** By the share of users done since the run's instant: rough, and null until there is something to go by. */
+function etaSeconds(run: ShownRun, { usersDone, usersTotal }: ShownCursor, now: Date): number | null {
+  if (usersDone >= usersTotal) return 0
+  if (usersDone === 0) return null
+  const secondsSoFar = (now.getTime() - Date.parse(run.instant)) / 1000
+  return Math.max(1, Math.round((secondsSoFar / usersDone) * (usersTotal - usersDone)))
+}
+
+/** A file where a log has one part, else the folder of its parts. */
+function linksOf(runId: string, cursor: ShownCursor, { bucket, region }: Place): ExitCard['logs'] {
+  const keyOf = (kind: LogKind): string => {
+    const [only, ...more] = cursor.pages.filter((named) => named[kind] !== null)
+    return only && more.length === 0 && cursor.pagesTotal === 1
+      ? partKey(runId, kind, only.page, only.epoch)
+      : logFolder(runId, kind)
+  }
+  const [users = '', mutations = '', errors = ''] = LOG_KINDS.map(keyOf)
+  const run = runFolder(runId)
+  const object = (key: string): string => `s3://${bucket}/${key}`
+  const page = (key: string): string =>
+    `https://${region}.console.aws.amazon.com/s3/${key.endsWith('/') ? 'buckets' : 'object'}/${bucket}` +
+    `?region=${region}&prefix=${key}`
+  return {
+    users: object(users),
+    mutations: object(mutations),
+    errors: object(errors),
+    run: object(run),
+    report: object(runFileKey(runId, 'report.html')),
+    console: { users: page(users), mutations: page(mutations), errors: page(errors), run: page(run) },
+  }
+}
+
+function nextOf(run: ShownRun, { totals }: ShownCursor, status: RunStatus): ExitCard['next'] {
+  const { runId, mode, selection } = run
+  if (status === 'incomplete' || status === 'busy')
+    return { text: 'resume this run', payload: { resume: runId } }
+  if (status === 'held')
+    return { text: 'release the hold, then resume', payload: { release: 'why it is safe to write again' } }
+  if (status === 'refused') return { text: 'make a dry run first', payload: {} }
+  switch (mode) {
+    case 'dry-run':
+      return status === 'complete' && totals.usersProcessed > 0
+        ? { text: 'execute exactly this plan', payload: { execute: true, plan: runId } }
+        : status === 'complete'
+          ? null
+          : {
+              text: 'fix the errors listed in the error log, then make another dry run',
+              payload: payloadOf(run),
+            }
+    case 'execute':
+      if (status === 'complete_with_errors')
+        return { text: 'fix the errors listed in the error log, then retry', payload: payloadOf(run) }
+      return totals.mutationLines > 0
+        ? { text: 'preview the rollback of this run', payload: { rollback: runId } }
+        : null
+    case 'rollback-dry-run':
+      return totals.usersProcessed > 0
+        ? { text: 'roll the run back', payload: { rollback: selection.rollback, execute: true } }
+        : null
+    case 'rollback':
+      return status === 'complete' ? null : { text: 'roll back the rest', payload: payloadOf(run) }
+  }
+}
+
+/** A plan is executed once: what failed of it needs a new dry run. */
+function payloadOf({ asked, selection }: ShownRun): Record<string, unknown> {
+  if (selection.plan !== null) return {}
+  const { requestKey: _key, restart: _restart, ...payload } = asked.payload
+  return payload
+}
+
+/** The card of a closed run as it is shown: with the runs that rolled it back, which a final card cannot have. */
+export function closedCard(
+  run: ShownRun,
+  { cursor, card }: { readonly cursor: Cursor; readonly card: ExitCard | null },
+  rolledBackBy: readonly string[],
+  place: Place,
+  now: Date,
+): ExitCard {
+  const status = cursor.finalStatus ?? { status: 'stopped' as const, why: 'its final status is missing' }
+  const shown = card ?? cardOf(run, cursor, status, place, now)
+  if (rolledBackBy.length === 0) return shown
+  const why = `${shown.why}; rolled back by ${rolledBackBy.join(' and ')}`
+  return { ...shown, why, rolledBackBy: [...rolledBackBy], next: null }
+}
+
+/** A card where there is no run to show: nothing matched, nothing done. */
+export function emptyCard(
+  mode: Run['mode'],
+  asked: Run['asked'],
+  state: { readonly status: RunStatus; readonly why: string },
+  place: Place,
+  now: Date,
+): ExitCard {
+  const selection = {
+    domains: [],
+    userIds: null,
+    exceptUserIds: [],
+    categories: null,
+    plan: null,
+    rollback: null,
+  }
+  const run = { runId: '', mode, instant: now.toISOString(), asked, selection, refusals: [], warnings: [] }
+  const cursor = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
+  return cardOf(run, cursor, state, place, now)
+}

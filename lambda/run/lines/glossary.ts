@@ -1,0 +1,145 @@
+import type { Totals } from '../../archive/cursor.ts'
+import { dollars } from '../../exit-card.ts'
+import type { Flag } from '../../rules/types.ts'
+import type { Outcome } from './user-line.ts'
+
+/** How users of an outcome are counted; not_reached users are not done. */
+export type CountedAs = 'usersWithoutGrants' | 'usersProcessed' | 'usersSkipped' | 'usersFailed' | null
+
+/** The one definition of an outcome: how it counts, what it means and what to do. */
+type OutcomeEntry = {
+  readonly countedAs: CountedAs
+  readonly meaning: string
+  readonly todo: string
+  /** The sentence on the exit card; none where the outcome needs no attention. */
+  readonly warning?: (users: string, totals: Totals) => string
+}
+
+export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
+  expired: {
+    countedAs: 'usersProcessed',
+    meaning: 'Credit was left in at least one targeted grant, and it expired.',
+    todo: 'Nothing.',
+  },
+  nothing_to_expire: {
+    countedAs: 'usersProcessed',
+    meaning: 'Every targeted grant was fully spent; each was closed with 0.',
+    todo: 'Nothing.',
+  },
+  no_targeted_grant: {
+    countedAs: 'usersWithoutGrants',
+    meaning: 'The user has no free, personal, positive grant that is still open.',
+    todo: 'Nothing.',
+  },
+  excluded: {
+    countedAs: 'usersSkipped',
+    meaning:
+      'The user, or every targeted grant of the user, is excluded by the payload or the configuration.',
+    todo: 'Nothing, if that is intended: exceptUserIds, categories, EXCLUDED_USER_IDS, EXCLUDED_CATEGORIES.',
+  },
+  too_recent: {
+    countedAs: 'usersSkipped',
+    meaning: 'A personal row of the user is younger than the minimum age and may be half written.',
+    todo: 'Nothing: the next run processes the user.',
+    warning: (users) => `${users} skipped because of a row that is too recent: the next run processes them`,
+  },
+  needs_review: {
+    countedAs: 'usersSkipped',
+    meaning: 'A grant may already have been taken back by a row without a link, or a closing row is damaged.',
+    todo: 'Check the rows named in "review", then name the user in "userIds".',
+    warning: (users, { examples }) =>
+      `${users} need review; the first: ${examples.needs_review?.text ?? 'see the users log'}. ` +
+      'After checking, name them in "userIds"',
+  },
+  exceeds_plan: {
+    countedAs: 'usersSkipped',
+    meaning: 'More would happen to the user now than the plan showed.',
+    todo: 'Make a new dry run and execute that one.',
+    warning: (users) => `${users} skipped because more would happen than the plan showed: make a new dry run`,
+  },
+  not_internal: {
+    countedAs: 'usersSkipped',
+    meaning: 'The e-mail address of the user is no longer internal.',
+    todo: 'Nothing.',
+  },
+  gone: { countedAs: 'usersSkipped', meaning: 'The user no longer exists.', todo: 'Nothing.' },
+  rolled_back: {
+    countedAs: 'usersProcessed',
+    meaning: 'What the run wrote for the user was rolled back.',
+    todo: 'Nothing.',
+  },
+  already_rolled_back: {
+    countedAs: 'usersSkipped',
+    meaning: 'What the run wrote for the user had been rolled back before.',
+    todo: 'Nothing.',
+  },
+  changed_since: {
+    countedAs: 'usersSkipped',
+    meaning: 'A row of the user is not as the run left it, so nothing was rolled back for the user.',
+    todo: 'See "changed" in the user line: which row and column, expected and found.',
+    warning: (users) => `${users} skipped because rows changed after the run: see "changed" in their lines`,
+  },
+  failed: {
+    countedAs: 'usersFailed',
+    meaning: 'The user could not be processed; nothing was written for the user.',
+    todo: 'See the errors log, fix the cause, then run again.',
+    warning: (users) => `${users} failed: see the errors log`,
+  },
+  not_reached: {
+    countedAs: null,
+    meaning: 'The run ended before the user was processed.',
+    todo: 'Run again.',
+  },
+}
+
+/** The one definition of a flag: what it means, what to do, and the sentence on the exit card. */
+export const FLAGS: Readonly<
+  Record<Flag, { meaning: string; todo: string; warning: (users: string, totals: Totals) => string }>
+> = {
+  auto_top_up_risk: {
+    meaning: 'Auto top-up is enabled and the final balance is under $5.00.',
+    todo: 'Tell the user: the application may charge the card at its next balance check.',
+    warning: (users) => `${users} may be charged by auto top-up: balance under $5.00 after this run`,
+  },
+  due_paid_credit: {
+    meaning: 'Paid credit that was due expired in the same pass.',
+    todo: 'Nothing: the application would have expired it at its next pass.',
+    warning: (users, { flagMicrodollars }) =>
+      `${dollars(flagMicrodollars.due_paid_credit ?? 0)} of paid credit of ${users} was due and expires in the same pass`,
+  },
+  overdrawn_before: {
+    meaning: 'The balance was below zero before the run.',
+    todo: 'Nothing: the correction brings it to zero.',
+    warning: (users) => `${users} had a negative balance before`,
+  },
+  link_taken: {
+    meaning: 'Another row links to a grant, so that it cannot be closed and stays open.',
+    todo: 'Check the linking row named in "flag_details".',
+    warning: (users) => `${users} with a grant that cannot be closed because another row links to it`,
+  },
+  negative_dated: {
+    meaning: 'A dated row is not positive. It stays open, and on its date the application adds that credit.',
+    todo: 'Check the row named in "flag_details" before that date.',
+    warning: (users, { examples, flagMicrodollars }) =>
+      `${users} with a negative dated row: on its date the application gives the credit back, ` +
+      `${dollars(-(flagMicrodollars.negative_dated ?? 0))} in all; the first: ` +
+      (examples.negative_dated?.text ?? 'see the users log'),
+  },
+  unlinked_deduction: {
+    meaning: 'Credit was deducted by rows without a link, past the usage counter.',
+    todo: 'Check those rows: expiring may reach credit that the user paid for.',
+    warning: (users, { flagMicrodollars }) =>
+      `${users} with deductions past the usage counter, ${dollars(-(flagMicrodollars.unlinked_deduction ?? 0))} ` +
+      'in all: expiring may reach credit that the user paid for',
+  },
+}
+
+/** What a person should know about a run, one sentence each. */
+export function warningsOf(totals: Totals): string[] {
+  const say = (n: number | undefined, warning?: (users: string, totals: Totals) => string): string[] =>
+    n && warning ? [warning(n === 1 ? '1 user' : `${n} users`, totals)] : []
+  return [
+    ...Object.entries(FLAGS).flatMap(([flag, { warning }]) => say(totals.flags[flag], warning)),
+    ...Object.entries(OUTCOMES).flatMap(([outcome, { warning }]) => say(totals.outcomes[outcome], warning)),
+  ]
+}

@@ -1,0 +1,28 @@
+import type { Run } from '../../archive/runs.ts'
+import type { ExitCard } from '../../exit-card.ts'
+
+/** The line of a closed run in the table of runs: who, what, why, and its totals. */
+export function runLine(run: Run, { status, why, totals }: ExitCard): object {
+  return {
+    run_id: run.runId,
+    mode: run.mode,
+    at: run.instant,
+    status,
+    why,
+    by: run.asked.by,
+    via: run.asked.via,
+    reason: run.asked.reason,
+    plan: run.selection.plan,
+    rolls_back: run.selection.rollback,
+    domains: run.selection.domains,
+    software_version: run.softwareVersion,
+    users_matched: totals.usersMatched,
+    users_processed: totals.usersProcessed,
+    users_skipped: totals.usersSkipped,
+    users_failed: totals.usersFailed,
+    grants_targeted: totals.grantsTargeted,
+    expired_microdollars: totals.expiredMicrodollars,
+    due_paid_microdollars: totals.duePaidMicrodollars,
+    corrected_microdollars: totals.correctedMicrodollars,
+  }
+}

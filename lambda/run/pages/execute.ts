@@ -1,0 +1,114 @@
+import * as z from 'zod'
+import { readPart } from '../../archive/logs.ts'
+import type { PageSource } from '../../archive/pages.ts'
+import type { Run } from '../../archive/runs.ts'
+import type { Store } from '../../archive/store.ts'
+import { readUsers } from '../../ledger/read.ts'
+import { findTransactions } from '../../ledger/rows.ts'
+import { writeExpirations } from '../../ledger/write.ts'
+import { unpackInputs } from '../../rules/inputs.ts'
+import { exceeds, type ShownPlan } from '../../rules/within-plan.ts'
+import { PlannedByOtherVersion } from '../errors.ts'
+import { closingsOf, mutationLines } from '../lines/mutation-lines.ts'
+import { exceededRecord, type LineContext, planLine, untouchedLine } from '../lines/user-line.ts'
+import { rowId } from '../ids.ts'
+import type { Candidate, PageMode, Planning } from './mode.ts'
+import { resultOf } from './outcome.ts'
+import { contextOf, type Planned, planInputs, planReading, settingsOf } from './planning.ts'
+
+/** What an approved dry run showed, by user. */
+export type PlanShown = ReadonlyMap<string, ShownPlan>
+
+/** What an execute does to users: the rules' plan of each, within what the approved dry run showed, if there is one. */
+export function executeMode(run: Run, shown: PlanShown | null): PageMode {
+  return {
+    read: async (sql, userIds) => ({ readings: await readUsers(sql, userIds), inserted: new Map() }),
+    plan(userId, { readings }, attempt, takenLinks): Planning {
+      const context = contextOf(run, attempt)
+      const planning = planReading(run, context, userId, readings.get(userId), takenLinks)
+      if ('result' in planning) return planning
+      const { plan, inputs } = planning.planned
+      const exceeded = shown ? exceeds(plan, shown.get(userId) ?? null) : []
+      if (exceeded.length === 0) return { candidate: candidateOf(run, context, planning.planned) }
+      const why = { outcome: 'exceeds_plan' as const, exceeds: exceeded.map(exceededRecord) }
+      return { result: resultOf(untouchedLine(context, plan, why, inputs)) }
+    },
+    planAgain({ user_id: userId, inputs }, attempt): Candidate {
+      const context = contextOf(run, attempt)
+      const { user, rows, circumstances } = unpackInputs(inputs)
+      const planning = planInputs(run, context, user, rows, circumstances)
+      if ('planned' in planning) return candidateOf(run, context, planning.planned)
+      throw new PlannedByOtherVersion(
+        `The intent ${attempt} changes user ${userId}, and these rules would not. Nothing was done. ` +
+          'Finish the run with the version of credit-expiry that wrote the intent.',
+      )
+    },
+    write: async (tx, candidates) =>
+      writeExpirations(
+        tx,
+        candidates.flatMap(({ change }) => (change.kind === 'expiration' ? change.planned : [])),
+      ),
+    async findDone(tx, attempts) {
+      const present = await findTransactions(
+        tx,
+        attempts.flatMap(({ candidate }) => candidate.rowIds),
+      )
+      const done = attempts.filter(({ candidate }) => candidate.rowIds.some((id) => present.has(id)))
+      return new Map(done.map(({ attempt, candidate }) => [candidate.userId, attempt]))
+    },
+  }
+}
+
+/** A planned user with the ids that the attempt gives to the rows to insert, and the log lines that result. */
+export function candidateOf(run: Run, context: LineContext, { plan, rows, inputs }: Planned): Candidate {
+  const { user, change } = plan
+  const closes = change.closings.map(({ grant }) => grant.id)
+  const closingIds = closes.map((grantId) => rowId(run.runId, context.attempt, grantId))
+  const correctionId = change.correction && rowId(run.runId, context.attempt, user.id)
+  const planned = { plan, closingIds, correctionId }
+  const mutations = mutationLines(context, planned, closingsOf(rows, settingsOf(run)))
+  return {
+    userId: user.id,
+    inputs,
+    change: { kind: 'expiration', planned },
+    rowIds: correctionId === null ? closingIds : [...closingIds, correctionId],
+    rows: mutations.length,
+    result: resultOf(planLine(context, plan, inputs), mutations),
+    correctedMicrodollars: change.correction?.amountMicrodollars ?? 0,
+    expiredMicrodollars: plan.expiredMicrodollars + plan.duePaidMicrodollars,
+    closes,
+  }
+}
+
+const shownSchema = z.object({
+  user_id: z.string(),
+  expired_microdollars: z.int(),
+  due_paid_microdollars: z.int(),
+  correction_microdollars: z.int(),
+  credits: z.array(
+    z.object({ id: z.string(), targeted: z.boolean(), expired_microdollars: z.int().nullable() }),
+  ),
+})
+
+/**
+ * Reads what a dry run showed of the users of one of its pages, compared with what its writer recorded.
+ * @throws ArchiveCorrupt when the part was edited, ArchiveUnavailable
+ */
+export async function readPlanShown(store: Store, dryRunId: string, source: PageSource): Promise<PlanShown> {
+  const lines = await readPart(store, dryRunId, 'users', source, shownSchema)
+  return new Map(
+    lines.map((line) => [
+      line.user_id,
+      {
+        expiredMicrodollars: line.expired_microdollars,
+        duePaidMicrodollars: line.due_paid_microdollars,
+        correctionMicrodollars: line.correction_microdollars,
+        credits: line.credits.map(({ id, targeted, expired_microdollars }) => ({
+          id,
+          targeted,
+          expiredMicrodollars: expired_microdollars,
+        })),
+      },
+    ]),
+  )
+}

@@ -1,0 +1,107 @@
+import type { Run } from '../../archive/runs.ts'
+import type { Reading } from '../../ledger/read.ts'
+import { UnusableValue } from '../../rules/amounts.ts'
+import { packInputs } from '../../rules/inputs.ts'
+import { foldAscii, isInternal } from '../../rules/internal.ts'
+import { planUser } from '../../rules/plan.ts'
+import { instantToLedgerTime } from '../../rules/times.ts'
+import type { ChangePlan, Circumstances, LedgerUser, RuleSettings, Transaction } from '../../rules/types.ts'
+import { type LineContext, planLine } from '../lines/user-line.ts'
+import type { ErrorStage } from '../lines/error-line.ts'
+import { bareResult, failedResult, resultOf, type UserResult } from './outcome.ts'
+
+/** A user to be changed, with what the plan was made from. */
+export type Planned = {
+  readonly plan: ChangePlan
+  readonly rows: readonly Transaction[]
+  readonly inputs: unknown
+}
+
+/** The rules of a run, as fixed at its opening. */
+export function settingsOf(run: Run): RuleSettings {
+  const { minGrantAgeSeconds, correctionDescriptions, reviewCategories, excludedCategories } = run.settings
+  return {
+    instant: instantToLedgerTime(run.instant),
+    minGrantAgeSeconds,
+    correctionDescriptions,
+    reviewCategories,
+    categories: run.selection.categories,
+    excludedCategories,
+  }
+}
+
+/** What log lines of an attempt begin with. */
+export function contextOf(run: Run, attempt: string): LineContext {
+  return { runId: run.runId, mode: run.mode, at: run.instant, attempt }
+}
+
+/** Plans one user from what was read; `undefined` means that the user is gone. One user's data never throws. */
+export function planReading(
+  run: Run,
+  context: LineContext,
+  userId: string,
+  reading: Reading | undefined,
+  takenLinks: ReadonlySet<string>,
+): { readonly planned: Planned } | { readonly result: UserResult } {
+  if (!reading) return { result: bareResult(context, userId, null, 'gone') }
+  if ('unusable' in reading)
+    return { result: unusable(context, userId, reading.email, 'read', reading.unusable) }
+  const { user, rows } = reading
+  if (!isInternal(user.email, run.selection.domains))
+    return { result: bareResult(context, userId, user.email, 'not_internal') }
+  try {
+    return planInputs(run, context, user, rows, circumstancesOf(run, user, rows, takenLinks))
+  } catch (error) {
+    if (error instanceof UnusableValue)
+      return { result: unusable(context, userId, user.email, 'plan', error) }
+    throw error
+  }
+}
+
+/** Plans one user from inputs, read just now or kept in an intent. @throws UnusableValue */
+export function planInputs(
+  run: Run,
+  context: LineContext,
+  user: LedgerUser,
+  rows: readonly Transaction[],
+  circumstances: Circumstances,
+): { readonly planned: Planned } | { readonly result: UserResult } {
+  const inputs = packInputs(user, rows, circumstances)
+  const plan = planUser(user, rows, settingsOf(run), circumstances)
+  if (plan.change) return { planned: { plan, rows, inputs } }
+  return { result: resultOf(planLine(context, plan, inputs)) }
+}
+
+/** Only taken links of the user's own rows matter to the plan, and are kept with its inputs. */
+function circumstancesOf(
+  { selection, settings }: Run,
+  user: LedgerUser,
+  rows: readonly Transaction[],
+  takenLinks: ReadonlySet<string>,
+): Circumstances {
+  return {
+    named: selection.userIds?.includes(user.id) ?? false,
+    excluded: selection.exceptUserIds.includes(user.id) || isListed(user, settings.excludedUserIds),
+    takenLinks:
+      takenLinks.size === 0
+        ? takenLinks
+        : new Set(rows.map(({ id }) => id).filter((id) => takenLinks.has(id))),
+  }
+}
+
+/** The configuration names users by id or by e-mail address. */
+function isListed({ id, email }: LedgerUser, list: readonly string[]): boolean {
+  return list.some((item) => item === id || foldAscii(item) === foldAscii(email))
+}
+
+/** The result of a user with a value that the rules cannot work with. */
+export function unusable(
+  context: LineContext,
+  userId: string,
+  email: string,
+  stage: ErrorStage,
+  error: UnusableValue,
+): UserResult {
+  const { name, message } = error
+  return failedResult(context, userId, email, { stage, error: name, sqlState: null, message, attempts: 1 })
+}

@@ -1,0 +1,161 @@
+import { ArchiveCorrupt } from '../../archive/errors.ts'
+import { readPart } from '../../archive/logs.ts'
+import type { PageSource } from '../../archive/pages.ts'
+import type { Run } from '../../archive/runs.ts'
+import type { Store } from '../../archive/store.ts'
+import { readUsers } from '../../ledger/read.ts'
+import type { ForeignKey } from '../../ledger/references.ts'
+import { lockInserted, readInserted, writeRollbacks } from '../../ledger/rollback.ts'
+import { findTransactions } from '../../ledger/rows.ts'
+import { UnusableValue } from '../../rules/amounts.ts'
+import { packInputs, unpackInputs } from '../../rules/inputs.ts'
+import {
+  type InsertedRow,
+  isRolledBack,
+  type LoggedChange,
+  planRollback,
+  type Rollback,
+} from '../../rules/rollback.ts'
+import type { LedgerUser, Transaction } from '../../rules/types.ts'
+import { PlannedByOtherVersion } from '../errors.ts'
+import { type Mutation, mutationSchema, toLoggedChange } from '../lines/logged-change.ts'
+import { closingsOf } from '../lines/mutation-lines.ts'
+import { notRolledBackLine, rollbackLine, rollbackMutations } from '../lines/rollback-lines.ts'
+import type { LineContext } from '../lines/user-line.ts'
+import type { Candidate, Observed, PageMode, Planning } from './mode.ts'
+import { bareResult, resultOf } from './outcome.ts'
+import { contextOf, settingsOf, unusable } from './planning.ts'
+
+export type LoggedChanges = ReadonlyMap<string, LoggedChange>
+
+/** What a rollback does to users: everything that the run wrote for one user, or nothing. */
+export function rollbackMode(run: Run, changes: LoggedChanges, foreignKeys: readonly ForeignKey[]): PageMode {
+  const changeOf = (userId: string): LoggedChange => {
+    const change = changes.get(userId)
+    if (change) return change
+    throw new ArchiveCorrupt(`The mutation log of ${run.selection.rollback} has no lines of user ${userId}.`)
+  }
+  return {
+    async read(sql, userIds): Promise<Observed> {
+      const readings = await readUsers(sql, userIds)
+      return { readings, inserted: await readInserted(sql, userIds.map(changeOf), foreignKeys) }
+    },
+    plan: (userId, observed, attempt) => planOne(run, contextOf(run, attempt), changeOf(userId), observed),
+    planAgain({ user_id: userId, inputs }, attempt): Candidate {
+      const change = changeOf(userId)
+      const { user, rows } = unpackInputs(inputs)
+      const planning = planWith(run, contextOf(run, attempt), change, user, rows, asInserted(change))
+      if ('candidate' in planning) return planning.candidate
+      throw new PlannedByOtherVersion(
+        `The intent ${attempt} rolls user ${userId} back, and these rules would not. Nothing was done. ` +
+          'Finish the run with the version of credit-expiry that wrote the intent.',
+      )
+    },
+    async write(tx, candidates) {
+      return writeRollbacks(tx, await lockInserted(tx, rollbacksOf(candidates), foreignKeys))
+    },
+    async findDone(tx, attempts) {
+      const present = await findTransactions(
+        tx,
+        attempts.flatMap(({ candidate }) => candidate.rowIds),
+      )
+      const absent = attempts.filter(({ candidate }) => !candidate.rowIds.some((id) => present.has(id)))
+      const readings = await readUsers(
+        tx,
+        absent.map(({ candidate }) => candidate.userId),
+      )
+      const done = absent.filter(({ candidate: { userId } }) => {
+        const reading = readings.get(userId)
+        return reading && 'rows' in reading && isRolledBack(changeOf(userId), reading.rows)
+      })
+      // Several attempts delete the same rows: the latest one did it.
+      const byAttempt = done.toSorted((a, b) => (a.attempt < b.attempt ? -1 : 1))
+      return new Map(byAttempt.map(({ attempt, candidate }) => [candidate.userId, attempt]))
+    },
+  }
+}
+
+function rollbacksOf(candidates: readonly Candidate[]): Rollback[] {
+  return candidates.flatMap(({ change }) => (change.kind === 'rollback' ? change.rollback : []))
+}
+
+/** An intent is written only where every inserted row was as inserted, and nothing referred to it. */
+function asInserted({ inserted }: LoggedChange): ReadonlyMap<string, InsertedRow> {
+  return new Map(inserted.map(({ id }) => [id, { differing: [], references: [] }]))
+}
+
+/** Plans the rollback of one user. One user's data never throws. */
+export function planOne(
+  run: Run,
+  context: LineContext,
+  change: LoggedChange,
+  { readings, inserted }: Observed,
+): Planning {
+  const { userId } = change
+  const reading = readings.get(userId)
+  if (!reading) return { result: bareResult(context, userId, null, 'gone') }
+  if ('unusable' in reading)
+    return { result: unusable(context, userId, reading.email, 'read', reading.unusable) }
+  const ids = new Set(change.inserted.map(({ id }) => id))
+  const present = new Map([...inserted].filter(([id]) => ids.has(id)))
+  try {
+    return planWith(run, context, change, reading.user, reading.rows, present)
+  } catch (error) {
+    if (error instanceof UnusableValue)
+      return { result: unusable(context, userId, reading.user.email, 'plan', error) }
+    throw error
+  }
+}
+
+function planWith(
+  run: Run,
+  context: LineContext,
+  change: LoggedChange,
+  user: LedgerUser,
+  rows: readonly Transaction[],
+  inserted: ReadonlyMap<string, InsertedRow>,
+): Planning {
+  const ids = new Set(change.inserted.map(({ id }) => id))
+  const others = rows.filter(({ id }) => !ids.has(id))
+  const { closings_count: count, closings_sha256: sha256 } = closingsOf(others, settingsOf(run))
+  const plan = planRollback(change, { user, rows, inserted, closings: { count, sha256 } })
+  const inputs = packInputs(user, rows, NO_CIRCUMSTANCES)
+  if (plan.outcome !== 'rolled_back') {
+    const changed = plan.outcome === 'changed_since' ? plan.changed : []
+    return { result: resultOf(notRolledBackLine(context, user, plan.outcome, changed, inputs)) }
+  }
+  const mutations = rollbackMutations(context, plan.rollback)
+  return {
+    candidate: {
+      userId: user.id,
+      inputs,
+      change: { kind: 'rollback', rollback: plan.rollback },
+      rowIds: change.inserted.map(({ id }) => id),
+      rows: mutations.length,
+      result: resultOf(rollbackLine(context, plan.rollback, rows, inputs), mutations),
+      correctedMicrodollars: 0,
+      expiredMicrodollars: 0,
+      closes: [],
+    },
+  }
+}
+
+const NO_CIRCUMSTANCES = { named: false, excluded: false, takenLinks: new Set<string>() }
+
+/**
+ * What a run logged of the users of one of its pages, compared with what its writer recorded.
+ * @throws ArchiveCorrupt when the part is missing or was edited, ArchiveUnavailable
+ */
+export async function readLoggedChanges(
+  store: Store,
+  runId: string,
+  source: PageSource,
+): Promise<LoggedChanges> {
+  const byUser = new Map<string, Mutation[]>()
+  for (const mutation of await readPart(store, runId, 'mutations', source, mutationSchema)) {
+    const mutations = byUser.get(mutation.user_id)
+    if (mutations) mutations.push(mutation)
+    else byUser.set(mutation.user_id, [mutation])
+  }
+  return new Map([...byUser].map(([userId, mutations]) => [userId, toLoggedChange(userId, mutations)]))
+}

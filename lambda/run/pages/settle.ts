@@ -1,0 +1,125 @@
+import { type Intent, listAttempts, readIntent } from '../../archive/intents.ts'
+import { intentKey } from '../../archive/keys.ts'
+import { databaseClock } from '../../ledger/clock.ts'
+import { CommitUncertain, explain, failureOf } from '../../ledger/errors.ts'
+import { findUsers, lockUsers } from '../../ledger/rows.ts'
+import { writeTransaction } from '../../ledger/transaction.ts'
+import { AttemptOpen, PlannedByOtherVersion } from '../errors.ts'
+import type { Tools } from '../tools.ts'
+import { type AttemptedUser, digestOf, type PageMode } from './mode.ts'
+import { recoveredResult, type UserResult } from './outcome.ts'
+
+/** What became of attempts: which one of each user was committed, and the users of whom it is not known yet. */
+export type Settled = { readonly done: ReadonlyMap<string, string>; readonly open: readonly string[] }
+
+const TRIES = 8
+const PAUSE_MS = 250
+
+/**
+ * Finds out which attempts were committed (2-run-protocol, "Crashes and stalls"). A user is done where the database
+ * shows what the attempt wrote. Not done takes a lock on the user's row and a later statement that finds nothing: an
+ * attempt under way would hold that lock, and one statement that both locks and looks misses a row committed while it
+ * waited. A user without a row counts as locked. Users that another transaction keeps locked stay open.
+ * @throws LedgerUnavailable after many tries
+ */
+export async function settleAttempts(
+  tools: Pick<Tools, 'ledger' | 'pause'>,
+  mode: PageMode,
+  attempts: readonly AttemptedUser[],
+): Promise<Settled> {
+  const done = new Map<string, string>()
+  let open = [...new Set(attempts.map(({ candidate }) => candidate.userId))]
+  for (let tries = 1; open.length > 0 && tries <= TRIES; tries++) {
+    if (tries > 1) await tools.pause(PAUSE_MS)
+    const ids = new Set(open)
+    const asked = attempts.filter(({ candidate }) => ids.has(candidate.userId))
+    try {
+      const settled = await settleUnlocked(tools, mode, open, asked)
+      for (const [userId, attempt] of settled.done) done.set(userId, attempt)
+      open = settled.open.filter((userId) => !done.has(userId))
+    } catch (error) {
+      // Nothing is written here, so a COMMIT without a reply is a lost connection and no more.
+      const cause = error instanceof CommitUncertain ? error.cause : error
+      const failure = failureOf(cause)
+      if ((failure !== 'lost' && failure !== 'busy') || tries === TRIES) throw explain(cause)
+    }
+  }
+  return { done, open }
+}
+
+async function settleUnlocked(
+  { ledger }: Pick<Tools, 'ledger'>,
+  mode: PageMode,
+  userIds: readonly string[],
+  attempts: readonly AttemptedUser[],
+): Promise<Settled> {
+  return writeTransaction(ledger.writer, async (tx) => {
+    const locked = await lockUsers(tx, userIds, 'skip')
+    const [present, done] = await Promise.all([findUsers(tx, userIds), mode.findDone(tx, attempts)])
+    return { done, open: userIds.filter((userId) => present.has(userId) && !locked.has(userId)) }
+  })
+}
+
+/** The results of users whom earlier invocations committed on one page that the cursor does not name. */
+export type Recovered = ReadonlyMap<string, UserResult>
+
+/**
+ * Settles all attempts of one page that the cursor does not name. Whoever was committed gets the result planned again
+ * from that attempt's inputs, marked `recovered`; the other users may be planned afresh. `predecessorReleased` says
+ * that the holder before released its lease, so that nothing of it can commit any more.
+ * @throws AttemptOpen when some users stay locked or an attempt may still commit; PlannedByOtherVersion,
+ *   ArchiveCorrupt, LedgerUnavailable
+ */
+export async function settlePage(
+  runId: string,
+  page: number,
+  predecessorReleased: boolean,
+  modeOf: () => Promise<PageMode>,
+  tools: Tools,
+): Promise<Recovered> {
+  const names = await listAttempts(tools.store, runId, page)
+  if (names.length === 0) return new Map()
+  const intents = await Promise.all(names.map(async (name) => readIntent(tools.store, runId, name)))
+  if (!predecessorReleased) await refuseUnexpired(intents, tools)
+
+  const mode = await modeOf()
+  const attempts = intents.flatMap((intent) => planAgain(mode, intent))
+  const settled = await settleAttempts(tools, mode, attempts)
+  if (settled.open.length > 0) {
+    throw new AttemptOpen(
+      `${settled.open.length} users of page ${page} are locked, so it is not known yet whether they were committed.`,
+    )
+  }
+  return new Map(
+    attempts
+      .filter(({ attempt, candidate }) => settled.done.get(candidate.userId) === attempt)
+      .map(({ candidate }) => [candidate.userId, recoveredResult(candidate.result)]),
+  )
+}
+
+/**
+ * Only after its lease can another holder's attempt no longer pass its clock check. The lease was taken over after that
+ * moment, so this holds unless the database's clock was set back.
+ */
+async function refuseUnexpired(intents: readonly Intent[], tools: Tools): Promise<void> {
+  const latest = intents
+    .map(({ head }) => head.lease_expires_at)
+    .toSorted()
+    .at(-1)
+  if (latest === undefined || latest < (await databaseClock(tools.ledger.writer))) return
+  throw new AttemptOpen(
+    `An attempt of another invocation may commit until ${latest}, by the clock of the database.`,
+  )
+}
+
+/** Plans the users of an intent again. @throws PlannedByOtherVersion when that gives other log lines than it had */
+function planAgain(mode: PageMode, { head, users }: Intent): AttemptedUser[] {
+  const candidates = users.map((user) => mode.planAgain(user, head.attempt))
+  if (digestOf(candidates) === head.digest)
+    return candidates.map((candidate) => ({ attempt: head.attempt, candidate }))
+  throw new PlannedByOtherVersion(
+    `${intentKey(head.run_id, head.attempt)} was planned by version ${head.software_version} with other rules than these. ` +
+      `Nothing was done. Finish the run with version ${head.software_version}: deploy it, then send ` +
+      `{"resume": "${head.run_id}"}.`,
+  )
+}
