@@ -1,5 +1,5 @@
 import { CLOSING_CATEGORIES, CORRECTION_CATEGORY } from '../rules/grants.ts'
-import type { LoggedChange, RowState, Undo } from '../rules/undo.ts'
+import type { InsertedRow, LoggedChange, Rollback as Undo } from '../rules/rollback.ts'
 import type { Sql, Transaction } from './connect.ts'
 import { GuardConflict } from './errors.ts'
 import { writeGuarded, writeUnderLock } from './guarded.ts'
@@ -9,7 +9,7 @@ import { readTransaction } from './transaction.ts'
 /** Users with all their rows, and how the rows that the run inserted stand now; absent ones are not in `inserted`. */
 export type UndoReading = {
   readonly readings: ReadonlyMap<string, Reading>
-  readonly inserted: ReadonlyMap<string, RowState>
+  readonly inserted: ReadonlyMap<string, InsertedRow>
 }
 
 /** Reads what a rollback of these users' changes has to know, from one snapshot. @throws LedgerUnavailable */
@@ -27,7 +27,7 @@ async function readForUndoIn(tx: Transaction, changes: readonly LoggedChange[]):
 async function selectInserted(
   tx: Transaction,
   changes: readonly LoggedChange[],
-): Promise<Map<string, RowState>> {
+): Promise<Map<string, InsertedRow>> {
   const rows = JSON.stringify(changes.flatMap(({ inserted }) => inserted.map(({ row }) => row)))
   const found = await tx<{ id: string; as_inserted: boolean; linked: boolean }[]>`
     select
@@ -37,7 +37,17 @@ async function selectInserted(
     from jsonb_array_elements(${rows}::text::jsonb) as logged(row)
     join credit_transactions c on c.id = (logged.row ->> 'id')::uuid
   `
-  return new Map(found.map((row) => [row.id, { asInserted: row.as_inserted, linked: row.linked }]))
+  return new Map(
+    found.map(({ id, as_inserted: same, linked }) => [
+      id,
+      {
+        differing: same ? [] : [{ column: 'row', expected: 'as inserted', found: 'changed' }],
+        references: linked
+          ? [{ table: 'credit_transactions', row: 'unknown', column: 'original_transaction_id' }]
+          : [],
+      },
+    ]),
+  )
 }
 
 /** Takes the changes of a page back, and returns the users for whom it committed. @throws as writeGuarded */

@@ -1,10 +1,18 @@
 /**
- * Whether an e-mail belongs to an internal user: its part after the last `@`, lower-cased, equals one of
- * the domains (given in lower case). A subdomain or a lookalike is not internal (1-ledger-rules, "Who and what").
+ * A text with its ASCII letters in lower case and nothing else changed. `toLowerCase` would turn `İ` (U+0130) and the
+ * Kelvin sign into ASCII letters, and SQL under the "C" collation does not: both sides must fold alike.
+ */
+export function foldAscii(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+}
+
+/**
+ * Whether an e-mail belongs to an internal user: its part after the last `@`, with ASCII letters in lower case, equals
+ * one of the domains (given in lower case). A subdomain or a lookalike is not internal (1-ledger-rules, "Who and what").
  */
 export function isInternal(email: string, domains: readonly string[]): boolean {
   const at = email.lastIndexOf('@')
-  return at >= 0 && domains.includes(email.slice(at + 1).toLowerCase())
+  return at >= 0 && domains.includes(foldAscii(email.slice(at + 1)))
 }
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/

@@ -1,74 +1,125 @@
 import { add } from './amounts.ts'
 import { type Expired, expire, expiringSet } from './expiration.ts'
-import { CORRECTION_DESCRIPTION, type Grants, reasonToLeaveAlone, sortGrants } from './grants.ts'
-import { compareTimes } from './times.ts'
+import { flagNames, flagsOfChange, flagsOfGrants, unlinkedDeductions } from './flags.ts'
+import { CORRECTION_DESCRIPTION, excludedGrant, type Grants, oldestFirst, sortGrants } from './grants.ts'
+import { hasRecentRow, reviewRows } from './review.ts'
+import { earliest } from './times.ts'
 import type {
   ChangePlan,
   Circumstances,
   ClosingRow,
   CorrectionRow,
   CreditLine,
-  Flag,
+  ExcludedGrant,
+  FlagDetail,
   GrantChange,
   LedgerTime,
   LedgerUser,
   Plan,
-  Rules,
+  ReviewRow,
+  RuleSettings,
+  SkippedPlan,
   Transaction,
 } from './types.ts'
 
-/** Under this final balance the application may charge a user's card at its next balance check: 5 USD. */
-const AUTO_TOP_UP_MICRODOLLARS = 5_000_000
-
 /**
  * What happens to one user: 1-ledger-rules, "What happens to one user", as one pure function of the user, all
- * their rows (in any order; organization rows count only for their links), the rules and the circumstances.
+ * the user's rows (in any order; organization rows count only for their links), the settings and the circumstances.
  * The plan is data: the dry run, the intent, the SQL, the logs and the tests all read this value.
  * @throws UnusableValue when a stored amount or time cannot be worked with exactly
  */
 export function planUser(
   user: LedgerUser,
   rows: readonly Transaction[],
-  rules: Rules,
+  settings: RuleSettings,
   circumstances: Circumstances,
 ): Plan {
-  const grants = sortGrants(rows, rules, circumstances.takenLinks)
-  const outcome =
-    grants.targeted.length === 0 ? 'no_targeted_grant' : reasonToLeaveAlone(rows, rules, circumstances)
-  if (outcome === null) return planChange(user, grants, rules)
+  const grants = sortGrants(rows, settings, circumstances.takenLinks)
+  if (circumstances.excluded) return skipped(user, 'excluded', { excluded: allExcluded(grants) })
+
+  const { targeted } = grants
+  const excluded = grants.excluded.toSorted(byId)
+  const since = earliest(targeted.map(({ createdAt }) => createdAt))
+  if (since === null) {
+    const outcome = excluded.length > 0 ? 'excluded' : 'no_targeted_grant'
+    return skipped(user, outcome, { excluded, details: flagsOfGrants(grants) })
+  }
+  const details = [...flagsOfGrants(grants), ...unlinkedDeductions(rows, settings, since)]
+  if (hasRecentRow(rows, settings)) return skipped(user, 'too_recent', { excluded, details, targeted })
+  const review = circumstances.named ? [] : reviewRows(rows, settings, since)
+  if (review.length > 0) return skipped(user, 'needs_review', { excluded, details, targeted, review })
+  return planChange(user, { ...grants, excluded }, settings.instant, details)
+}
+
+/** A user who is taken out loses all grants from the run, whatever else would have taken them out. */
+function allExcluded(grants: Grants): ExcludedGrant[] {
+  const others = grants.excluded.map((grant): ExcludedGrant => ({ ...grant, why: 'user_excluded' }))
+  return [...grants.targeted.map((grant) => excludedGrant(grant, 'user_excluded')), ...others].toSorted(byId)
+}
+
+function byId(a: ExcludedGrant, b: ExcludedGrant): number {
+  return a.id < b.id ? -1 : 1
+}
+
+type Skipped = {
+  readonly excluded: readonly ExcludedGrant[]
+  readonly details?: readonly FlagDetail[]
+  readonly targeted?: readonly Transaction[]
+  readonly review?: readonly ReviewRow[]
+}
+
+function skipped(
+  user: LedgerUser,
+  outcome: SkippedPlan['outcome'],
+  { excluded, details = [], targeted = [], review = [] }: Skipped,
+): SkippedPlan {
   return {
     user,
     outcome,
-    flags: flagsOfGrants(grants),
-    credits: grants.targeted
-      .toSorted((a, b) => compareTimes(a.createdAt, b.createdAt) || (a.id < b.id ? -1 : 1))
+    flags: flagNames(details),
+    details,
+    credits: targeted
+      .toSorted(oldestFirst)
       .map((grant) => creditLine(grant, true, grant.expirationBaselineMicrodollars, null)),
-    grantsTargeted: grants.targeted.length,
+    grantsTargeted: targeted.length,
+    excluded,
+    review,
     change: null,
   }
 }
 
-function planChange(user: LedgerUser, grants: Grants, rules: Rules): ChangePlan {
-  const set = expire(expiringSet(grants, rules.instant), rules.instant, user.usedMicrodollars)
+function planChange(
+  user: LedgerUser,
+  grants: Grants,
+  instant: LedgerTime,
+  detailsOfRows: readonly FlagDetail[],
+): ChangePlan {
+  const set = expire(expiringSet(grants, instant), instant, user.usedMicrodollars)
   const expired = set.filter((member) => member.expiredMicrodollars !== null)
   const expiredMicrodollars = sumExpired(expired.filter((member) => member.targeted))
   const duePaidMicrodollars = sumExpired(expired.filter((member) => !member.targeted))
   const acquiredAfterExpiry = add(user.acquiredMicrodollars, -add(expiredMicrodollars, duePaidMicrodollars))
-  const correction = correctionOf(add(acquiredAfterExpiry, -user.usedMicrodollars), user, rules.instant)
+  const correction = correctionOf(add(acquiredAfterExpiry, -user.usedMicrodollars), user, instant)
   const acquiredMicrodollars = add(acquiredAfterExpiry, correction?.amountMicrodollars ?? 0)
-
+  const closings = expired.map((member) => closingRow(member, user))
+  const details = [
+    ...flagsOfChange(user, acquiredMicrodollars - user.usedMicrodollars, closings),
+    ...detailsOfRows,
+  ]
   return {
     user,
     outcome: expiredMicrodollars > 0 ? 'expired' : 'nothing_to_expire',
-    flags: flagsOfChange(user, acquiredMicrodollars - user.usedMicrodollars, duePaidMicrodollars, grants),
+    flags: flagNames(details),
+    details,
     credits: expired.map((member) =>
       creditLine(member.grant, member.targeted, member.baselineMicrodollars, member.expiredMicrodollars),
     ),
     grantsTargeted: grants.targeted.length,
+    excluded: grants.excluded,
     expiredMicrodollars,
     duePaidMicrodollars,
     change: {
-      closings: expired.map((member) => closingRow(member, user)),
+      closings,
       grants: set.flatMap(grantChange),
       correction,
       acquiredMicrodollars,
@@ -102,14 +153,12 @@ function earliestOpenDate(set: readonly Expired[], grants: Grants): LedgerTime |
   const notDue = set
     .filter((member) => member.expiredMicrodollars === null)
     .map((member) => member.expiryDate)
-  const leftOpen = [...grants.linkTaken, ...grants.negativeDated].flatMap((row) => row.expiryDate ?? [])
-  return [...notDue, ...leftOpen].reduce<LedgerTime | null>(
-    (earliest, date) => (earliest === null || compareTimes(date, earliest) < 0 ? date : earliest),
-    null,
-  )
+  const linkTaken = grants.linkTaken.map(({ grant }) => grant)
+  const leftOpen = [...linkTaken, ...grants.negativeDated].flatMap((row) => row.expiryDate ?? [])
+  return earliest([...notDue, ...leftOpen])
 }
 
-/** Step 6: no processed user ends negative, whatever made them so. */
+/** Step 6: no processed user ends negative, whatever the cause. */
 function correctionOf(
   balanceMicrodollars: number,
   user: LedgerUser,
@@ -124,22 +173,6 @@ function correctionOf(
   }
 }
 
-function flagsOfChange(user: LedgerUser, finalBalance: number, duePaid: number, grants: Grants): Flag[] {
-  const flags: Flag[] = []
-  if (user.autoTopUpEnabled && finalBalance < AUTO_TOP_UP_MICRODOLLARS) flags.push('auto_top_up_risk')
-  if (duePaid > 0) flags.push('due_paid_credit')
-  if (user.acquiredMicrodollars < user.usedMicrodollars) flags.push('overdrawn_before')
-  return [...flags, ...flagsOfGrants(grants)]
-}
-
-/** The flags that hold whether or not the user is changed: somebody should look at these rows. */
-function flagsOfGrants(grants: Grants): Flag[] {
-  const flags: Flag[] = []
-  if (grants.linkTaken.length > 0) flags.push('link_taken')
-  if (grants.negativeDated.length > 0) flags.push('negative_dated')
-  return flags
-}
-
 function creditLine(
   grant: Transaction,
   targeted: boolean,
@@ -149,6 +182,8 @@ function creditLine(
   return {
     id: grant.id,
     creditCategory: grant.creditCategory,
+    description: grant.description,
+    createdAt: grant.createdAt,
     isFree: grant.isFree,
     targeted,
     amountMicrodollars: grant.amountMicrodollars,

@@ -64,3 +64,11 @@ export function compareTimes(a: LedgerTime, b: LedgerTime): number {
   const [millisA, millisB] = [millisOf(a), millisOf(b)]
   return millisA === millisB ? microsBelowMilli(a) - microsBelowMilli(b) : millisA < millisB ? -1 : 1
 }
+
+/** The earliest of some times, or null where there is none. */
+export function earliest(times: readonly LedgerTime[]): LedgerTime | null {
+  return times.reduce<LedgerTime | null>(
+    (least, time) => (least === null || compareTimes(time, least) < 0 ? time : least),
+    null,
+  )
+}

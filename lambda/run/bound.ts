@@ -3,6 +3,7 @@ import { readJsonLines } from '../archive/logs.ts'
 import { segmentKey } from '../archive/keys.ts'
 import type { Store } from '../archive/store.ts'
 import type { ChangePlan } from '../rules/types.ts'
+import { exceeds, type ShownPlan } from '../rules/within-plan.ts'
 
 const shownSchema = z.object({
   user_id: z.string(),
@@ -31,23 +32,20 @@ export async function readPlanShown(
   return shown
 }
 
-/**
- * Whether a fresh plan goes beyond what was shown: a targeted grant or a closing row that was not there, or more to
- * expire (free and due paid compared apart) or to correct. Less, since credit was spent meanwhile, is fine.
- */
+/** Whether a fresh plan goes beyond what was shown. */
 export function exceedsPlan(plan: ChangePlan, shown: Shown | undefined): boolean {
-  // A credit without an amount stood in the plan of a user who was left alone: no closing row was shown.
-  const closed = new Map(
-    (shown?.credits ?? [])
-      .filter((credit) => credit.expired_microdollars !== null)
-      .map((credit) => [credit.id, credit.targeted]),
-  )
-  const unseen = plan.credits.some(({ id, targeted }) => closed.get(id) !== targeted)
-  return (
-    shown === undefined ||
-    unseen ||
-    plan.expiredMicrodollars > shown.expired_microdollars ||
-    plan.duePaidMicrodollars > shown.due_paid_microdollars ||
-    (plan.change.correction?.amountMicrodollars ?? 0) > shown.correction_microdollars
-  )
+  return exceeds(plan, shown ? toShownPlan(shown) : null).length > 0
+}
+
+function toShownPlan(shown: Shown): ShownPlan {
+  return {
+    expiredMicrodollars: shown.expired_microdollars,
+    duePaidMicrodollars: shown.due_paid_microdollars,
+    correctionMicrodollars: shown.correction_microdollars,
+    credits: shown.credits.map(({ id, targeted, expired_microdollars: expiredMicrodollars }) => ({
+      id,
+      targeted,
+      expiredMicrodollars,
+    })),
+  }
 }

@@ -4,7 +4,7 @@ import { ArchiveCorrupt } from '../archive/errors.ts'
 import { logKey } from '../archive/keys.ts'
 import { readJsonLines } from '../archive/logs.ts'
 import type { Store } from '../archive/store.ts'
-import type { GrantValues, LoggedChange, LoggedGrant, LoggedRow } from '../rules/undo.ts'
+import type { GrantValues, LoggedChange, LoggedGrant, LoggedRow } from '../rules/rollback.ts'
 
 const next = { next_credit_expiration_at: z.string().nullable() }
 const values = z.object({
@@ -63,7 +63,7 @@ function toChange(key: string, userId: string, mutations: readonly Mutation[]): 
       before: user.before.next_credit_expiration_at,
       after: user.after.next_credit_expiration_at,
     },
-    closingsBefore: `${user.before.closings_count}:${user.before.closings_sha256}`,
+    closingsBefore: { count: user.before.closings_count, sha256: user.before.closings_sha256 },
     grants: mutations.flatMap(toGrant),
     inserted: mutations.flatMap(toRow),
   }

@@ -3,8 +3,9 @@ import type { Reading } from '../ledger/read.ts'
 import { UnusableValue } from '../rules/amounts.ts'
 import { isInternal } from '../rules/internal.ts'
 import { planUser } from '../rules/plan.ts'
+import { DEFAULT_REVIEW_CATEGORIES } from '../rules/review.ts'
 import { instantToLedgerTime } from '../rules/times.ts'
-import type { ChangePlan, Rules, Transaction } from '../rules/types.ts'
+import type { ChangePlan, RuleSettings, Transaction } from '../rules/types.ts'
 import { bareResult, failedResult, resultOf, silentResult, type UserResult } from './page.ts'
 import { planLine } from './records.ts'
 
@@ -15,11 +16,14 @@ export type Planned = { readonly plan: ChangePlan; readonly rows: readonly Trans
 export type Planning = { readonly planned: Planned } | { readonly result: UserResult }
 
 /** The rules of a run, as it fixed them at its opening. */
-export function rulesOf(run: Run): Rules {
+export function rulesOf(run: Run): RuleSettings {
   return {
     instant: instantToLedgerTime(run.instant),
     minGrantAgeSeconds: run.settings.minGrantAgeSeconds,
     correctionDescriptions: run.settings.correctionDescriptions,
+    reviewCategories: DEFAULT_REVIEW_CATEGORIES,
+    categories: null,
+    excludedCategories: [],
   }
 }
 
@@ -37,7 +41,7 @@ export function planReading(
     return { result: bareResult(run, userId, user.email, 'not_internal') }
   try {
     const named = run.selection.userIds?.includes(userId) ?? false
-    const plan = planUser(user, rows, rulesOf(run), { named, takenLinks })
+    const plan = planUser(user, rows, rulesOf(run), { named, excluded: false, takenLinks })
     if (plan.change) return { planned: { plan, rows } }
     const silent = plan.outcome === 'no_targeted_grant' && plan.flags.length === 0
     return { result: silent ? silentResult() : resultOf(planLine(run, plan)) }

@@ -1,13 +1,21 @@
 import { createHash } from 'node:crypto'
 import type { PlannedUser } from '../ledger/apply.ts'
 import { CLOSING_CATEGORY, CORRECTION_CATEGORY, isClosingRow, isCorrection } from '../rules/grants.ts'
-import type { ChangePlan, CreditLine, Flag, LeftAlonePlan, Plan, Rules, Transaction } from '../rules/types.ts'
+import type {
+  ChangePlan,
+  CreditLine,
+  Flag,
+  Plan,
+  RuleSettings,
+  SkippedPlan,
+  Transaction,
+} from '../rules/types.ts'
 
 /** The lines of the logs, as objects: 3-contract, "The bucket". snake_case, ISO times, integers in microdollars. */
 
 export type Outcome =
   | ChangePlan['outcome']
-  | LeftAlonePlan['outcome']
+  | SkippedPlan['outcome']
   | 'exceeds_plan'
   | 'rolled_back'
   | 'already_rolled_back'
@@ -36,7 +44,7 @@ export type UserLine = {
   credits: readonly object[]
   recovered?: true
   /** Rollback: what changed since the run, where that keeps the user from being rolled back. */
-  changed?: readonly string[]
+  changed?: readonly object[]
 }
 
 /** Which run a line belongs to. */
@@ -223,7 +231,7 @@ function wholeRow(id: string, userId: string, row: NewRow): object {
 /** Count and hash of a user's closing rows and corrections: how a rollback sees that something was built on top. */
 export function closingsBefore(
   rows: readonly Transaction[],
-  rules: Rules,
+  rules: RuleSettings,
 ): { closings_count: number; closings_sha256: string } {
   const ids = rows
     .filter((row) => isClosingRow(row) || isCorrection(row, rules))

@@ -1,5 +1,5 @@
 import type { LedgerUser, Transaction } from '../rules/types.ts'
-import type { GrantValues, LoggedRow, Undo } from '../rules/undo.ts'
+import type { GrantValues, LoggedRow, Rollback as Undo } from '../rules/rollback.ts'
 import { bareLine, creditRecord, mutationLine, type Outcome, type RunName, type UserLine } from './records.ts'
 
 /**
@@ -39,6 +39,8 @@ function restoredCredit(grant: Transaction, targeted: boolean, closingMicrodolla
   return creditRecord({
     id: grant.id,
     creditCategory: grant.creditCategory,
+    description: grant.description,
+    createdAt: grant.createdAt,
     isFree: grant.isFree,
     targeted,
     amountMicrodollars: grant.amountMicrodollars,
@@ -53,7 +55,7 @@ export function untouchedLine(
   run: RunName,
   user: LedgerUser,
   outcome: Outcome,
-  changed: readonly string[],
+  changed: readonly object[],
 ): UserLine {
   const balance = user.acquiredMicrodollars - user.usedMicrodollars
   return {

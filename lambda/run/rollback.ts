@@ -3,7 +3,7 @@ import { attemptId } from '../archive/keys.ts'
 import type { Sql } from '../ledger/connect.ts'
 import { applyUndos, applyUndoUnderLock, readForUndo, type UndoReading } from '../ledger/undo.ts'
 import { UnusableValue } from '../rules/amounts.ts'
-import { type LoggedChange, planUndo, type Undo } from '../rules/undo.ts'
+import { type LoggedChange, planRollback, type Rollback as Undo } from '../rules/rollback.ts'
 import type { AttemptName, Candidate } from './attempt.ts'
 import { readLoggedChanges } from './logged-changes.ts'
 import { bareResult, failedResult, type PageResult, pageResult, resultOf, type UserResult } from './page.ts'
@@ -57,7 +57,7 @@ export function rollingBack(
     refusedByOthers: (candidate, error) =>
       resultOf(
         untouchedLine(run, candidate.undo.user, 'changed_since', [
-          `another table still points at an inserted row: ${error}`,
+          { table: 'unknown', row: 'unknown', column: 'unknown', expected: null, found: error },
         ]),
       ),
   }
@@ -96,12 +96,12 @@ function planOne(
   try {
     const { closings_count: count, closings_sha256: sha256 } = closingsBefore(others, rulesOf(run))
     const states = new Map([...inserted].filter(([id]) => ours.has(id)))
-    const plan = planUndo(change, user, rows, states, `${count}:${sha256}`)
+    const plan = planRollback(change, { user, rows, inserted: states, closings: { count, sha256 } })
     if (plan.outcome !== 'rolled_back') {
       const changed = plan.outcome === 'changed_since' ? plan.changed : []
       return { result: resultOf(untouchedLine(run, user, plan.outcome, changed)) }
     }
-    return { candidate: prepareUndo(run, name, plan.undo, rows) }
+    return { candidate: prepareUndo(run, name, plan.rollback, rows) }
   } catch (error) {
     if (error instanceof UnusableValue) return { result: unusable(run, userId, user.email, error) }
     throw error

@@ -26,6 +26,7 @@ const BUCKETS = {
   expired: 'usersProcessed',
   nothing_to_expire: 'usersProcessed',
   no_targeted_grant: 'usersWithoutGrants',
+  excluded: 'usersLeftAlone',
   too_recent: 'usersLeftAlone',
   needs_review: 'usersLeftAlone',
   exceeds_plan: 'usersLeftAlone',

@@ -67,10 +67,13 @@ describe('overdrawn_before', () => {
 })
 
 describe('negative_dated', () => {
-  test.each([0, -5])('a dated row of %d dollars stays open, and its date counts', (dollars) => {
+  test.each<[number, string[]]>([
+    [0, ['negative_dated']],
+    [-5, ['negative_dated', 'unlinked_deduction']],
+  ])('a dated row of %d dollars stays open, and its date counts', (dollars, flags) => {
     const planned = planOf(userWith(4, 10), [free('N', dollars, dated(LAST_MONTH)), grant])
     expect(expiredDollars(planned)).toEqual({ A: 6 })
-    expect(planned.flags).toEqual(['negative_dated'])
+    expect(planned.flags).toEqual(flags)
     expect(planned.change?.nextCreditExpirationAt).toBe(LAST_MONTH)
   })
 

@@ -21,7 +21,7 @@ const other = free('B', 5)
 const adjustment = (description: string | null): Transaction =>
   free('A', 10, { creditCategory: 'accounting_adjustment', description })
 
-/** The ids of the targeted grants, of a user who is changed or left alone. */
+/** The ids of the targeted grants, of a user who is changed or skipped. */
 function targetedIds(rows: Transaction[], takenLinks: string[] = []): string[] {
   const { credits, grantsTargeted } = planOf(userWith(0, 100), rows, { takenLinks })
   const ids = credits.filter((credit) => credit.targeted).map((credit) => credit.id)
@@ -36,10 +36,6 @@ describe('a grant is targeted', () => {
     ['with a date gone by', free('A', 10, dated(LAST_MONTH))],
     ['dated for ever', free('A', 10, dated('infinity'))],
     ['of one microdollar', free('A', 0.000001)],
-    [
-      'that production made of a dated row below zero',
-      linkTo(free('N', -10, dated(LAST_MONTH)), -10, { id: 'A' }),
-    ],
     ['without category and description', free('A', 10, { creditCategory: null, description: null })],
   ])('%s', (_, row) => {
     expect(targetedIds([row])).toEqual(['A'])
@@ -52,6 +48,8 @@ describe('a row is not targeted', () => {
     ['of an organization', free('A', 10, { organizationId: 'organization' })],
     ['of zero', free('A', 0)],
     ['below zero', free('A', -10)],
+    ['that production made of a dated row below zero', linkTo(free('N', -10, dated(LAST_MONTH)), -10)],
+    ['of a closing category, even without a link', free('A', 10, { creditCategory: 'credits_expired' })],
   ])('%s', (_, row) => {
     expect(planOf(userWith(0, 10), [row]).outcome).toBe('no_targeted_grant')
   })
@@ -74,7 +72,7 @@ describe('a grant is closed', () => {
   })
 })
 
-describe('a grant whose link is taken is left alone, and its user flagged', () => {
+describe('a grant whose link is taken is skipped, and its user flagged', () => {
   test.each<[string, Transaction]>([
     ['by a refund of the user', linkTo(grant, 10, { creditCategory: 'refund' })],
     ['by a row without category', linkTo(grant, 10, { creditCategory: null })],

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Transaction } from '../../lambda/rules/types.ts'
-import { dated, free, LAST_MONTH, linkTo, paid, planOf, RULES, usd, userWith } from './examples.ts'
+import { dated, free, LAST_MONTH, linkTo, paid, planOf, usd, userWith } from './examples.ts'
 
 const grant = free('A', 10)
 const unlinked = (creditCategory: string): Transaction => free('orb', -5, { creditCategory })
@@ -32,12 +32,8 @@ describe('too_recent', () => {
 
   test('the minimum age is a setting', () => {
     const rows = [grant, paid('B', 1, younger)]
-    expect(planOf(userWith(0, 10), rows, { rules: { ...RULES, minGrantAgeSeconds: 59 } }).outcome).toBe(
-      'expired',
-    )
-    expect(
-      planOf(userWith(0, 10), [grant], { rules: { ...RULES, minGrantAgeSeconds: 400 * 86_400 } }).outcome,
-    ).toBe('too_recent')
+    expect(planOf(userWith(0, 10), rows, { minGrantAgeSeconds: 59 }).outcome).toBe('expired')
+    expect(planOf(userWith(0, 10), [grant], { minGrantAgeSeconds: 400 * 86_400 }).outcome).toBe('too_recent')
   })
 
   test('naming the user does not help: the row may still be between its two commits', () => {
