@@ -1,7 +1,9 @@
 import * as z from 'zod'
+import { type Field, type Fields, fields } from './event-fields.ts'
+import { complaintAbout, exampleOf, isGiven, shapeOf } from './event-shapes.ts'
 import { nearest } from './nearest.ts'
 
-/** The event cannot be worked with. The message names the field and shows a valid payload; a retry cannot mend it. */
+/** The event is not valid. The message names the field, the value and a valid payload; a retry cannot fix it. */
 export class InvalidEvent extends Error {
   override readonly name = 'InvalidEvent'
 }
@@ -10,169 +12,124 @@ export class InvalidEvent extends Error {
 export const RUN_ID =
   /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z-(dry-run|execute|rollback-dry-run|rollback)-[0-9a-z]{4}$/
 
-/** As loose as a key of the bucket allows: one that is misspelt passes, so that the nearest ones can be shown. */
-const RUN_ID_LIKE = /^\d{4}-[\w-]{5,95}$/
-const runId = z.string().regex(RUN_ID_LIKE, 'must be a run id like "2026-11-22T06-12-30-123Z-execute-k3j9"')
-const count = z.int().min(0)
-const text = z.string().trim().min(1)
-const onlyTrue = z.boolean({
-  error: 'must be the boolean true or false, not a text or a number: only true writes',
-})
+/** All ids of a payload together: a Step Functions state is 256 KB, and more than the payload is in it. */
+const MAX_ID_BYTES = 150_000
 
-/** Any text that PostgreSQL can hold. */
-const userId = z
-  .string()
-  .min(1)
-  .refine(
-    (id) => id.isWellFormed() && !id.includes('\0'),
-    'must be the id of a user: this text cannot be one',
-  )
+type Some<Key extends Field> = Pick<Fields, Key>
 
-const fields = z.strictObject({
-  execute: onlyTrue.optional(),
-  domains: z.array(text.toLowerCase()).min(1).optional(),
-  userIds: z.array(userId).min(1).max(1000).optional(),
-  batchSize: z.int().min(1).max(2000).optional(),
-  concurrency: z.int().min(1).max(16).optional(),
-  limits: z
-    .strictObject({ users: count, grants: count, usd: z.number().min(0), correctionsUsd: z.number().min(0) })
-    .partial()
-    .optional(),
-  reason: text.max(1000).optional(),
-  requestKey: text
-    .max(200)
-    .regex(/^[\w.:-]+$/, 'may hold letters, digits and . _ : - only')
-    .optional(),
-  restart: runId.optional(),
-  plan: runId.optional(),
-  resume: runId.optional(),
-  rollback: runId.optional(),
-  cancel: runId.optional(),
-  status: z
-    .string()
-    .refine((id) => id === 'latest' || RUN_ID_LIKE.test(id), 'must be "latest" or a run id')
-    .optional(),
-})
+type Selection = 'domains' | 'userIds' | 'exceptUserIds' | 'categories'
+type Who = 'by' | 'reason'
+type Opening = Who | 'concurrency' | 'gentle' | 'requestKey' | 'restart'
 
-type Fields = z.infer<typeof fields>
-type Field = keyof Fields
+export type RunRequest = Some<Selection | Opening | 'batchSize' | 'limits' | 'plan'> & {
+  readonly kind: 'run'
+  readonly mode: 'dry-run' | 'execute'
+}
 
-const SELECTION: readonly Field[] = ['domains', 'userIds']
-const SIZES: readonly Field[] = ['batchSize', 'concurrency']
-const WRITING: readonly Field[] = ['requestKey', 'restart']
-
-/** What may stand beside each leading field, and a payload that shows it. */
-const SHAPES: { lead: Field | null; beside: readonly Field[]; example: string }[] = [
-  { lead: 'resume', beside: [], example: '{"resume": "<run id>"}' },
-  { lead: 'cancel', beside: [], example: '{"cancel": "<run id>"}' },
-  { lead: 'status', beside: [], example: '{"status": "latest"}' },
-  {
-    lead: 'rollback',
-    beside: ['execute', 'reason', ...SIZES, ...WRITING],
-    example: '{"rollback": "<run id>", "execute": true}',
-  },
-  {
-    lead: 'plan',
-    beside: ['execute', 'limits', 'reason', ...SIZES, ...WRITING],
-    example: '{"execute": true, "plan": "<dry run id>"}',
-  },
-  {
-    lead: 'execute',
-    beside: [...SELECTION, 'limits', 'reason', ...SIZES, ...WRITING],
-    example: '{"execute": true, "domains": ["kilo.ai"]}',
-  },
-  { lead: null, beside: [...SELECTION, 'limits', 'reason', 'requestKey', ...SIZES], example: '{}' },
-]
-
-export type RunRequest = Pick<
-  Fields,
-  | 'domains'
-  | 'userIds'
-  | 'batchSize'
-  | 'concurrency'
-  | 'limits'
-  | 'reason'
-  | 'requestKey'
-  | 'restart'
-  | 'plan'
-> & { readonly kind: 'run'; readonly mode: 'dry-run' | 'execute' }
-
-export type RollbackRequest = Pick<
-  Fields,
-  'batchSize' | 'concurrency' | 'reason' | 'requestKey' | 'restart'
-> & {
+export type RollbackRequest = Some<Opening | 'userIds' | 'underHold'> & {
   readonly kind: 'rollback'
   readonly mode: 'rollback-dry-run' | 'rollback'
+  /** A run id or "latest". */
   readonly rollback: string
 }
 
-/** What may be asked: 3-contract, "Event". */
+/** What may be asked: 3-contract, "Event". A `runId` is a run id, or "latest" where the field allows it. */
 export type Payload =
   | RunRequest
   | RollbackRequest
-  | { readonly kind: 'resume'; readonly runId: string }
-  | { readonly kind: 'cancel'; readonly runId: string }
-  | { readonly kind: 'status'; readonly runId: string }
+  | (Some<Who | 'intentsRestored'> & { readonly kind: 'resume'; readonly runId: string })
+  | (Some<Who> & { readonly kind: 'cancel'; readonly runId: string })
+  | (Some<'by'> & { readonly kind: 'abandon'; readonly runId: string; readonly reason: string })
+  | (Some<'by'> & { readonly kind: 'hold' | 'release'; readonly reason: string })
+  | (Some<'from' | 'to'> & { readonly kind: 'history'; readonly user: string })
+  | { readonly kind: 'status' | 'verify' | 'report'; readonly runId: string }
+  | { readonly kind: 'diff'; readonly runIds: readonly [string, string] }
+  | { readonly kind: 'check' }
 
-const envelope = z.object({ source: z.string(), 'detail-type': z.string(), detail: z.unknown() })
+const envelope = z.looseObject({
+  source: z.string(),
+  'detail-type': z.string(),
+  detail: z.unknown(),
+  requestKey: z.unknown().optional(),
+})
 
-/** Takes an EventBridge envelope off; EventBridge Scheduler can send `detail` as JSON text. Null and nothing mean `{}`. */
-function unwrap(event: unknown): unknown {
+/**
+ * Unwraps an EventBridge envelope, whose `detail` is the payload, as an object or as JSON text. A request key that the
+ * workflow put beside `detail` counts where the payload can have one and has none. Null and nothing mean `{}`.
+ */
+function unwrap(event: unknown, context?: z.RefinementCtx): unknown {
   const wrapped = envelope.safeParse(event)
-  const payload = wrapped.success ? wrapped.data.detail : event
-  if (typeof payload !== 'string') return payload ?? {}
-  if (payload.trim() === '') return {}
+  if (!wrapped.success) return event === '' ? {} : (event ?? {})
+  const { detail, requestKey, ...others } = wrapped.data
+  for (const key of Object.keys(others).filter(isField)) {
+    const message = 'must be inside "detail", not beside it. A valid payload: {"execute": true}'
+    context?.addIssue({ code: 'custom', path: [key], message, input: event })
+  }
+  const payload = typeof detail === 'string' ? parseDetail(detail) : (detail ?? {})
+  const takesKey = isObject(payload) && shapeOf(payload).beside.includes('requestKey')
+  return takesKey && requestKey !== undefined ? { requestKey, ...payload } : payload
+}
+
+function parseDetail(text: string): unknown {
+  if (text.trim() === '') return {}
   try {
-    return JSON.parse(payload) ?? {}
+    return JSON.parse(text) ?? {}
   } catch {
-    return payload
+    // The text itself is then refused, since it is no object.
+    return text
   }
 }
 
-/** The event's schema: strict, with an EventBridge envelope taken off, resolved to one kind of payload. */
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isField(key: string): key is Field {
+  return Object.hasOwn(fields.shape, key)
+}
+
+/** The event's schema: strict, with an EventBridge envelope unwrapped, resolved to one kind of payload. */
 export const eventSchema = z.preprocess(unwrap, fields).transform((given, context): Payload => {
-  const present = fields.keyof().options.filter((key) => given[key] !== undefined)
-  const shape =
-    SHAPES.find(({ lead }) => lead !== null && present.includes(lead) && given[lead] !== false) ??
-    SHAPES.at(-1)
-  const stray = present.filter(
-    (key) => key !== shape?.lead && !shape?.beside.includes(key) && given[key] !== false,
-  )
-  for (const key of stray) {
-    const message = shape?.lead
-      ? `does not go together with "${shape.lead}"`
-      : 'needs "execute": true beside it'
-    context.addIssue({
-      code: 'custom',
-      path: [key],
-      message: `${message}. A valid payload: ${shape?.example}`,
-    })
+  const refuse = (key: Field, message: string): void =>
+    context.addIssue({ code: 'custom', path: [key], message })
+  const shape = shapeOf(given)
+  for (const key of fields.keyof().options.filter((field) => isGiven(given, field))) {
+    const complaint = complaintAbout(key, shape, given)
+    if (complaint !== null) refuse(key, complaint)
   }
-  if (given.plan !== undefined && given.execute !== true) {
-    context.addIssue({
-      code: 'custom',
-      path: ['plan'],
-      message: 'needs "execute": true beside it. A valid payload: {"execute": true, "plan": "<dry run id>"}',
-    })
-  }
-  if (given.restart !== undefined && given.execute !== true) {
-    context.addIssue({
-      code: 'custom',
-      path: ['restart'],
-      message: 'needs "execute": true beside it: a dry run restarts nothing',
-    })
+  if (given.gentle && (given.concurrency ?? 1) > 1)
+    refuse('concurrency', `must be 1 or absent beside "gentle"${exampleOf(shape)}`)
+  const ids = [...(given.userIds ?? []), ...(given.exceptUserIds ?? [])]
+  const bytes = Buffer.byteLength(JSON.stringify(ids))
+  if (bytes > MAX_ID_BYTES) {
+    const most = `all ids of a payload together may take ${MAX_ID_BYTES / 1000} KB`
+    refuse(
+      given.userIds ? 'userIds' : 'exceptUserIds',
+      `${most}, and these take ${Math.ceil(bytes / 1000)} KB`,
+    )
   }
   return toPayload(given)
 })
 
-function toPayload(given: Fields): Payload {
-  const { execute = false, resume, cancel, status, rollback, ...rest } = given
-  if (resume !== undefined) return { kind: 'resume', runId: resume }
-  if (cancel !== undefined) return { kind: 'cancel', runId: cancel }
+function toPayload({ execute, ...given }: Fields): Payload {
+  const { resume, cancel, abandon, status, verify, report, history, diff, rollback, ...rest } = given
+  const { hold, release, check, reason = '', by, ...others } = rest
+  const who = { by, reason: rest.reason }
+  if (resume !== undefined)
+    return { kind: 'resume', runId: resume, ...who, intentsRestored: others.intentsRestored }
+  if (cancel !== undefined) return { kind: 'cancel', runId: cancel, ...who }
+  if (abandon !== undefined) return { kind: 'abandon', runId: abandon, reason, by }
+  if (hold !== undefined) return { kind: 'hold', reason: hold, by }
+  if (release !== undefined) return { kind: 'release', reason: release, by }
+  if (check !== undefined) return { kind: 'check' }
   if (status !== undefined) return { kind: 'status', runId: status }
+  if (history !== undefined) return { kind: 'history', user: history, from: others.from, to: others.to }
+  if (verify !== undefined) return { kind: 'verify', runId: verify }
+  if (diff !== undefined) return { kind: 'diff', runIds: diff }
+  if (report !== undefined) return { kind: 'report', runId: report }
   if (rollback !== undefined)
-    return { kind: 'rollback', mode: execute ? 'rollback' : 'rollback-dry-run', rollback, ...rest }
-  return { kind: 'run', mode: execute ? 'execute' : 'dry-run', ...rest }
+    return { kind: 'rollback', mode: execute ? 'rollback' : 'rollback-dry-run', rollback, ...who, ...others }
+  return { kind: 'run', mode: execute ? 'execute' : 'dry-run', ...who, ...others }
 }
 
 /** What Powertools' parser passes on of the schema's complaints, as the cause of its error. */
@@ -184,11 +141,17 @@ const complaints = z.array(
   }),
 )
 
-/** Turns the schema's complaints into one sentence a field, each with the way out. */
-export function invalidEvent(error: Error): InvalidEvent {
+/**
+ * Turns the schema's complaints into one sentence a field, each with the value and a way to fix it. Ids, e-mails and
+ * names stay out of the message. `event` is the event as it came, for the values.
+ */
+export function invalidEvent(error: Error, event?: unknown): InvalidEvent {
+  const payload = unwrap(event)
   const sentences = complaints.parse(error.cause).flatMap(({ message, path, keys }) => {
-    if (keys.length > 0) return keys.map((key) => unknownField([...path, key].join('.')))
-    return [`${path.length > 0 ? `field "${path.join('.')}"` : 'the event'}: ${message}`]
+    if (keys.length > 0) return keys.map((key) => unknownField(path, key))
+    return [
+      path.length > 0 ? `field "${pathText(path)}": ${message}${valueAt(payload, path, message)}` : NO_OBJECT,
+    ]
   })
   return new InvalidEvent(
     `The event is not valid: ${sentences.join('; ')}. Nothing was done. Valid payloads: {} (dry run), {"execute": true}, {"resume": "<run id>"}.`,
@@ -196,7 +159,37 @@ export function invalidEvent(error: Error): InvalidEvent {
   )
 }
 
-function unknownField(key: string): string {
-  const likely = nearest(key, Object.keys(fields.shape))
-  return `unknown field "${key}"${likely === undefined ? '' : `, did you mean "${likely}"?`}`
+const NO_OBJECT =
+  'the event must be a JSON object: a text is a payload only as the "detail" of an EventBridge event'
+
+/** `limits.usd`, `userIds[3]` */
+function pathText(path: readonly (string | number)[]): string {
+  return path
+    .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index > 0 ? '.' : ''}${key}`))
+    .join('')
+}
+
+const PRIVATE: readonly (string | number | undefined)[] = [
+  'userIds',
+  'exceptUserIds',
+  'history',
+  'by',
+  'reason',
+]
+
+/** The wrong value, where the message says what it must be, and it is short and tells nothing about a person. */
+function valueAt(payload: unknown, path: readonly (string | number)[], message: string): string {
+  if (PRIVATE.includes(path[0]) || !message.startsWith('must be ')) return ''
+  const value = path.reduce<unknown>(
+    (inner, key) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, key) : undefined),
+    payload,
+  )
+  const json = JSON.stringify(value)
+  return json === undefined || json.length > 80 ? '' : `, not ${json}`
+}
+
+function unknownField(path: readonly (string | number)[], key: string): string {
+  const known = path.length > 0 ? ['users', 'grants', 'usd', 'correctionsUsd'] : Object.keys(fields.shape)
+  const likely = nearest(key, known)
+  return `unknown field "${pathText([...path, key])}"${likely === undefined ? '' : `, did you mean "${likely}"?`}`
 }

@@ -24,7 +24,7 @@ export function createHandler(given: Partial<Host>, logger: Logger, metrics: Met
     .use(parser({ schema: eventSchema, safeParse: true }))
     .use(metricsByMode(metrics))
     .handler(async (event: ParsedResult<unknown, Payload>, context: Context): Promise<ExitCard> => {
-      if (!event.success) throw invalidEvent(event.error)
+      if (!event.success) throw invalidEvent(event.error, event.originalEvent)
       const invocation = { id: context.awsRequestId, timeLeft: () => context.getRemainingTimeInMillis() }
       const card = await withTools(host, invocation, async (tools) => invoke(event.data, tools))
       logCard(logger, card)

@@ -62,8 +62,9 @@ function modeOf(event: ParsedResult<unknown, Payload>): string {
       return payload.mode
     case 'resume':
     case 'cancel':
+    case 'abandon':
       return RUN_ID.exec(payload.runId)?.[1] ?? NO_RUN.unknown
-    case 'status':
+    default:
       return NO_RUN.status
   }
 }

@@ -31,6 +31,8 @@ export async function invoke(payload: Payload, tools: Tools): Promise<ExitCard> 
     case 'run':
     case 'rollback':
       return begin(payload, tools)
+    default:
+      throw new RunRefused(`"${payload.kind}" is not available in this version. Nothing was done.`)
   }
 }
 

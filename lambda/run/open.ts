@@ -114,7 +114,7 @@ export function payloadOf(request: OpeningRequest): Run['asked']['payload'] {
 
 function settingsOf(request: OpeningRequest, { config }: Tools): Run['settings'] {
   return {
-    batchSize: request.batchSize ?? DEFAULT_BATCH_SIZE,
+    batchSize: (request.kind === 'run' ? request.batchSize : undefined) ?? DEFAULT_BATCH_SIZE,
     concurrency: request.concurrency ?? DEFAULT_CONCURRENCY,
     limits: limitsOf(request, config),
     maxFailedUsers: config.maxFailedUsers,
