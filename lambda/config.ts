@@ -1,12 +1,14 @@
 import * as z from 'zod'
-import { isDomainName } from './rules/internal.ts'
+import { isCategoryPattern } from './rules/categories.ts'
+import { foldAscii, isDomainName } from './rules/internal.ts'
+import { DEFAULT_REVIEW_CATEGORIES } from './rules/review.ts'
 
 /** The function's environment is wrong or incomplete. The message names the variable and shows a right value. */
 export class InvalidConfiguration extends Error {
   override readonly name = 'InvalidConfiguration'
 }
 
-/** Where a database is: a URL, or the ARN of the secret that tells. */
+/** Where a database is: a URL, or the ARN of the secret that holds its address and password. */
 export type DatabaseSource = { readonly url: string } | { readonly secretArn: string }
 
 export type Limits = {
@@ -28,8 +30,23 @@ export type Config = {
   readonly minGrantAgeSeconds: number
   readonly planMaxAgeHours: number
   readonly correctionDescriptions: readonly string[]
-  /** Foreign keys onto credit_transactions through which a rollback's deletions may act. */
-  readonly acceptedForeignKeys: readonly string[]
+  readonly reviewCategories: readonly string[]
+  readonly excludedCategories: readonly string[]
+  /** Ids or e-mails of users whom no run touches. */
+  readonly excludedUserIds: readonly string[]
+  /** Earlier identities of this ledger, from before a move, a restore or an upgrade. */
+  readonly ledgerFormerly: readonly string[]
+  /** Foreign keys onto credit_transactions through which a rollback's deletions may change other tables. */
+  readonly acceptedReferences: readonly string[]
+  /** False: every payload that writes is refused. */
+  readonly allowWrites: boolean
+  /** How the job logs in to the database: with the password, or with a token of IAM. */
+  readonly databaseAuth: 'password' | 'iam'
+  /** Address of the database where the secret holds none (secrets that RDS manages). */
+  readonly databaseHost: string | null
+  readonly databaseName: string | null
+  /** The asymmetric KMS key that signs manifests. */
+  readonly signingKeyArn: string | null
 }
 
 const number = (fallback: number) =>
@@ -46,16 +63,26 @@ const domains = z
   .string()
   .default('kilocode.ai,kilo.ai')
   .transform((text, context) => {
-    const list = text.split(',').map((domain) => domain.trim().toLowerCase())
+    const list = itemsOf(foldAscii(text), { keepEmpty: true })
     const wrong = list.filter((domain) => !isDomainName(domain))
     if (wrong.length === 0) return [...new Set(list)].toSorted()
-    const shown = wrong.map((domain) => `"${domain}"`).join(' and ')
-    context.addIssue({
-      code: 'custom',
-      message: `must be a list of whole domain names, such as kilocode.ai,kilo.ai, and ${shown} is none`,
-    })
-    return z.NEVER
+    return refuse(
+      context,
+      `must be a list of domain names, such as kilocode.ai,kilo.ai, not ${quoted(wrong)}`,
+    )
   })
+
+const categories = z.string().transform((text, context) => {
+  const list = itemsOf(text)
+  const wrong = list.filter((pattern) => !isCategoryPattern(pattern))
+  if (wrong.length === 0) return list
+  return refuse(
+    context,
+    `must be a list of credit categories, such as promo,kilo-pass-*, not ${quoted(wrong)}`,
+  )
+})
+
+const NO_REVIEW = 'must name at least one category, such as manual_decrement: without one no user is reviewed'
 
 const descriptions = z
   .string()
@@ -63,37 +90,55 @@ const descriptions = z
   .transform((json, context) => {
     const parsed = z.array(z.string().min(1)).safeParse(tryJson(json))
     if (parsed.success) return parsed.data
-    context.addIssue({
-      code: 'custom',
-      message: 'must be a JSON list of texts, such as ["Correction to $0"]',
-    })
-    return z.NEVER
+    return refuse(context, 'must be a JSON list of texts, such as ["Correction to $0"]')
   })
 
 const names = z
   .string()
   .default('')
-  .transform((list) =>
-    list
-      .split(',')
-      .map((name) => name.trim())
-      .filter((name) => name !== ''),
-  )
+  .transform((text) => itemsOf(text))
 
-const databaseUrl = z
-  .string()
-  .refine(
-    (url) => /^postgres(ql)?:\/\/./.test(url) && URL.canParse(url),
-    'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded',
-  )
+const references = names.refine(
+  (list) => list.every((name) => /^[\w$]+$/.test(name)),
+  'must be a list of foreign key names, such as usage_credit_transaction_id_fkey',
+)
+
+const arn = (service: string) => z.string().startsWith(`arn:`, `must be the ARN of ${service}`)
+const databaseSecret = arn('a secret in Secrets Manager').optional()
+
+/** What the driver and the server understand; any other parameter would make the server refuse every connection. */
+const URL_PARAMETERS: readonly string[] = [
+  'sslmode',
+  'application_name',
+  'search_path',
+  'options',
+  'target_session_attrs',
+]
+
+/** What is wrong with a database URL, as the end of a sentence that names where it comes from; null where nothing is. */
+export function problemOfDatabaseUrl(url: string): string | null {
+  if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url))
+    return 'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded'
+  const names = [...new Set(new URL(url).searchParams.keys())]
+  const unknown = names.filter((name) => !URL_PARAMETERS.includes(name))
+  return unknown.length === 0
+    ? null
+    : `has the parameter ${quoted(unknown)}, which PostgreSQL does not know: remove it`
+}
+
+const databaseUrl = z.string().transform((url, context) => {
+  const problem = problemOfDatabaseUrl(url)
+  return problem === null ? url : refuse(context, problem)
+})
 
 const BUCKET_NEEDED = 'is required: the name of the S3 bucket for state and logs'
 
-const environment = z.object({
+/** Every variable that the function reads. lambda/constants.ts lists the names for the deployment. */
+export const environment = z.object({
   LOG_BUCKET: z.string({ error: BUCKET_NEEDED }).min(3, BUCKET_NEEDED),
-  DATABASE_SECRET_ARN: z.string().startsWith('arn:').optional(),
+  DATABASE_SECRET_ARN: databaseSecret,
   DATABASE_URL: databaseUrl.optional(),
-  READONLY_DATABASE_SECRET_ARN: z.string().startsWith('arn:').optional(),
+  READONLY_DATABASE_SECRET_ARN: databaseSecret,
   READONLY_DATABASE_URL: databaseUrl.optional(),
   INTERNAL_DOMAINS: domains,
   LIMIT_USERS: wholeNumber(2_000),
@@ -105,7 +150,21 @@ const environment = z.object({
   MIN_GRANT_AGE_SECONDS: wholeNumber(60),
   PLAN_MAX_AGE_HOURS: number(24),
   CORRECTION_DESCRIPTIONS: descriptions,
-  ACCEPTED_FOREIGN_KEYS: names,
+  REVIEW_CATEGORIES: categories
+    .refine((list) => list.length > 0, NO_REVIEW)
+    .default([...DEFAULT_REVIEW_CATEGORIES]),
+  EXCLUDED_CATEGORIES: categories.default([]),
+  EXCLUDED_USER_IDS: names,
+  LEDGER_FORMERLY: names,
+  ACCEPTED_REFERENCES: references,
+  ALLOW_WRITES: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('true')
+    .transform((word) => word === 'true'),
+  DATABASE_AUTH: z.enum(['password', 'iam'], 'must be password or iam').default('password'),
+  DATABASE_HOST: z.string().min(1, 'must be the host of the database, or absent').optional(),
+  DATABASE_NAME: z.string().min(1, 'must be the name of the database, or absent').optional(),
+  SIGNING_KEY_ARN: arn('an asymmetric key in KMS').optional(),
 })
 
 /**
@@ -142,13 +201,37 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     minGrantAgeSeconds: values.MIN_GRANT_AGE_SECONDS,
     planMaxAgeHours: values.PLAN_MAX_AGE_HOURS,
     correctionDescriptions: values.CORRECTION_DESCRIPTIONS,
-    acceptedForeignKeys: values.ACCEPTED_FOREIGN_KEYS,
+    reviewCategories: values.REVIEW_CATEGORIES,
+    excludedCategories: values.EXCLUDED_CATEGORIES,
+    excludedUserIds: values.EXCLUDED_USER_IDS,
+    ledgerFormerly: values.LEDGER_FORMERLY,
+    acceptedReferences: values.ACCEPTED_REFERENCES,
+    allowWrites: values.ALLOW_WRITES,
+    databaseAuth: values.DATABASE_AUTH,
+    databaseHost: values.DATABASE_HOST ?? null,
+    databaseName: values.DATABASE_NAME ?? null,
+    signingKeyArn: values.SIGNING_KEY_ARN ?? null,
   }
 }
 
 function databaseSource(url: string | undefined, secretArn: string | undefined): DatabaseSource | undefined {
   if (url !== undefined) return { url }
   return secretArn === undefined ? undefined : { secretArn }
+}
+
+/** The items of a comma-separated list, without blanks around them; empty ones are dropped unless they are to be judged. */
+function itemsOf(text: string, { keepEmpty = false } = {}): string[] {
+  const items = text.split(',').map((item) => item.trim())
+  return keepEmpty ? items : items.filter((item) => item !== '')
+}
+
+function refuse(context: z.RefinementCtx, message: string): never {
+  context.addIssue({ code: 'custom', message })
+  return z.NEVER
+}
+
+function quoted(texts: readonly string[]): string {
+  return texts.map((text) => `"${text}"`).join(' and ')
 }
 
 function tryJson(text: string): unknown {

@@ -71,9 +71,9 @@ export async function listsOfMutations(target: Run, batchSize: number, tools: To
 export async function silentReferences(tools: Tools, sql: Tools['ledger']['reader']): Promise<string[]> {
   const references = await findSilentReferences(sql)
   return references
-    .filter(({ constraint }) => !tools.config.acceptedForeignKeys.includes(constraint))
+    .filter(({ constraint }) => !tools.config.acceptedReferences.includes(constraint))
     .map(
       ({ table, constraint, action }) =>
-        `deleting credit_transactions rows would change ${table} (${constraint}, ON DELETE ${action}); list it in ACCEPTED_FOREIGN_KEYS if that is acceptable`,
+        `deleting credit_transactions rows would change ${table} (${constraint}, ON DELETE ${action}); list it in ACCEPTED_REFERENCES if that is acceptable`,
     )
 }
