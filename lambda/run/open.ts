@@ -102,7 +102,12 @@ async function freeze(
     return { ...matches, selection, settings, concerns: limitsPassed(matches.matched, settings.limits) }
   }
   const selection = { ...askedUsers(request, tools.config), plan: null, rollback: null }
-  const matches = await readMatches(selection, settings.correctionDescriptions, batchSize, sql)
+  const targeting = {
+    correctionDescriptions: settings.correctionDescriptions,
+    categories: null,
+    excludedCategories: [],
+  }
+  const matches = await readMatches(selection, targeting, batchSize, sql)
   return { ...matches, selection, settings, concerns: limitsPassed(matches.matched, settings.limits) }
 }
 

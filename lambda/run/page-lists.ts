@@ -4,6 +4,7 @@ import {
   MOST_MICRODOLLARS,
   readMatchingUsers,
   type Selection,
+  type TargetSettings,
 } from '../ledger/matching.ts'
 import { isInternal } from '../rules/internal.ts'
 import { RunRefused } from './errors.ts'
@@ -23,7 +24,7 @@ export type Matches = { readonly lists: readonly PageList[]; readonly matched: R
  */
 export async function readMatches(
   selection: Selection,
-  correctionDescriptions: readonly string[],
+  settings: TargetSettings,
   batchSize: number,
   reader: Tools['ledger']['reader'],
 ): Promise<Matches> {
@@ -52,7 +53,7 @@ export async function readMatches(
     )
   }
 
-  await readMatchingUsers(reader, selection, correctionDescriptions, take)
+  await readMatchingUsers(reader, selection, settings, take)
   turnPage()
   refuseOutsiders(outsiders)
   refuseUnseen([...unseen])
