@@ -64,7 +64,14 @@ function modeOf(event: ParsedResult<unknown, Payload>): string {
     case 'cancel':
     case 'abandon':
       return RUN_ID.exec(payload.runId)?.[1] ?? NO_RUN.unknown
-    default:
+    case 'status':
+    case 'check':
+    case 'hold':
+    case 'release':
+    case 'history':
+    case 'verify':
+    case 'diff':
+    case 'report':
       return NO_RUN.status
   }
 }

@@ -31,7 +31,14 @@ export async function invoke(payload: Payload, tools: Tools): Promise<ExitCard> 
     case 'run':
     case 'rollback':
       return begin(payload, tools)
-    default:
+    case 'abandon':
+    case 'check':
+    case 'hold':
+    case 'release':
+    case 'history':
+    case 'verify':
+    case 'diff':
+    case 'report':
       throw new RunRefused(`"${payload.kind}" is not available in this version. Nothing was done.`)
   }
 }

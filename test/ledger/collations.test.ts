@@ -22,7 +22,7 @@ const OUTSIDERS = [
 
 /** A letter of a domain, or one that some locale folds to it. */
 const letter = fc.constantFrom(
-  ...'kKiIlLoOcCdDeEaA.@',
+  ...'kKiIlLoOcCdDeEaA.@'.split(''),
   'İ',
   'ı',
   '\u212A',
@@ -39,7 +39,9 @@ const nearly = fc
   .chain((domain) =>
     fc
       .tuple(
-        ...[...domain].map((char) => fc.constantFrom(char, char, char.toUpperCase(), ...variantsOf(char))),
+        ...domain
+          .split('')
+          .map((char) => fc.constantFrom(char, char, char.toUpperCase(), ...variantsOf(char))),
       )
       .map((chars) => chars.join('')),
   )

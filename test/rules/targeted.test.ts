@@ -82,12 +82,17 @@ describe('a grant whose link is taken is skipped, and its user flagged', () => {
     ],
   ])('%s', (_, link) => {
     expect(targetedIds([grant, link, other])).toEqual(['B'])
-    expect(planOf(userWith(0, 15), [grant, link, other]).flags).toEqual(['link_taken'])
+    expect(planOf(userWith(0, 15), [grant, link, other])).toMatchObject({
+      flags: ['link_taken'],
+      details: [{ flag: 'link_taken', grantId: 'A', linkId: 'A link' }],
+    })
   })
 
   test('as the database says', () => {
     expect(targetedIds([grant, other], ['A'])).toEqual(['B'])
-    expect(planOf(userWith(0, 15), [grant, other], { takenLinks: ['A'] }).flags).toEqual(['link_taken'])
+    expect(planOf(userWith(0, 15), [grant, other], { takenLinks: ['A'] }).details).toEqual([
+      { flag: 'link_taken', grantId: 'A', linkId: null },
+    ])
   })
 
   test('unless it is closed: then the database only says that it saw the closing row', () => {
@@ -117,6 +122,14 @@ describe('a grant whose link is taken is skipped, and its user flagged', () => {
     const later = paid('P', 20, dated(NEXT_MONTH))
     const planned = planOf(userWith(3, 25), [later, linkTo(later, 20, { creditCategory: 'refund' }), other])
     expect(writtenBaselines(planned)).toEqual({ B: 0 })
+  })
+
+  test('a grant that a category takes out is not flagged, unless it has a date', () => {
+    const link = linkTo(grant, 10, { creditCategory: 'refund' })
+    const flags = (row: Transaction): readonly string[] =>
+      planOf(userWith(0, 15), [row, link, free('B', 5, { creditCategory: 'x' })], { categories: ['x'] }).flags
+    expect(flags(grant)).toEqual([])
+    expect(flags({ ...grant, ...dated(LAST_MONTH) })).toEqual(['link_taken'])
   })
 
   test('undated paid credit with a refund is nothing to look at: it would not have expired', () => {
