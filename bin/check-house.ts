@@ -19,6 +19,8 @@ const TOP: Readonly<Record<string, string>> = {
   'constants.ts': 'leaf',
   'nearest.ts': 'leaf',
   'event.ts': 'contract',
+  'event-fields.ts': 'contract',
+  'event-shapes.ts': 'contract',
   'config.ts': 'contract',
   'exit-card.ts': 'contract',
   'handler.ts': 'door',

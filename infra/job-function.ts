@@ -132,7 +132,7 @@ function brakes(settings: Settings): Record<string, string> {
     PLAN_MAX_AGE_HOURS: settings.planMaxAgeHours?.toString(),
     CORRECTION_DESCRIPTIONS:
       settings.correctionDescriptions && JSON.stringify(settings.correctionDescriptions),
-    ACCEPTED_FOREIGN_KEYS: settings.acceptedForeignKeys?.join(','),
+    ACCEPTED_REFERENCES: settings.acceptedForeignKeys?.join(','),
   }
   return Object.fromEntries(
     Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined),

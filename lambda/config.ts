@@ -106,21 +106,29 @@ const references = names.refine(
 const arn = (service: string) => z.string().startsWith(`arn:`, `must be the ARN of ${service}`)
 const databaseSecret = arn('a secret in Secrets Manager').optional()
 
-/** What the connection understands. Any other parameter would reach the server as a setting that it does not know. */
-const URL_PARAMETERS: readonly string[] = ['sslmode', 'application_name']
+/** What the driver and the server understand; any other parameter would make the server refuse every connection. */
+const URL_PARAMETERS: readonly string[] = [
+  'sslmode',
+  'application_name',
+  'search_path',
+  'options',
+  'target_session_attrs',
+]
+
+/** What is wrong with a database URL, as the end of a sentence that names where it comes from; null where nothing is. */
+export function problemOfDatabaseUrl(url: string): string | null {
+  if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url))
+    return 'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded'
+  const names = [...new Set(new URL(url).searchParams.keys())]
+  const unknown = names.filter((name) => !URL_PARAMETERS.includes(name))
+  return unknown.length === 0
+    ? null
+    : `has the parameter ${quoted(unknown)}, which PostgreSQL does not know: remove it`
+}
 
 const databaseUrl = z.string().transform((url, context) => {
-  if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url)) {
-    return refuse(
-      context,
-      'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded',
-    )
-  }
-  const unknown = [...new Set(new URL(url).searchParams.keys())].filter(
-    (name) => !URL_PARAMETERS.includes(name),
-  )
-  if (unknown.length === 0) return url
-  return refuse(context, `has the parameter ${unknown.join(' and ')}, which this job does not use: remove it`)
+  const problem = problemOfDatabaseUrl(url)
+  return problem === null ? url : refuse(context, problem)
 })
 
 const BUCKET_NEEDED = 'is required: the name of the S3 bucket for state and logs'

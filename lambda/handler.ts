@@ -23,7 +23,7 @@ export function createHandler(given: Partial<Host>, logger: Logger, metrics: Met
     .use(parser({ schema: eventSchema, safeParse: true }))
     .use(metricsByMode(metrics))
     .handler(async (event: ParsedResult<unknown, Payload>, context: Context): Promise<Answer> => {
-      if (!event.success) throw invalidEvent(event.error)
+      if (!event.success) throw invalidEvent(event.error, event.originalEvent)
       const answered = await withTools(host, context, async (tools) => answer(event.data, tools))
       if (isCard(answered)) logCard(logger, answered)
       return answered

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { InvalidConfiguration, readConfig } from '../lambda/config.ts'
+import { environment, InvalidConfiguration, readConfig } from '../lambda/config.ts'
+import { ENVIRONMENT } from '../lambda/constants.ts'
 
 const SECRET = 'hunter2'
 const MINIMAL = { LOG_BUCKET: 'logs', DATABASE_URL: `postgres://job:${SECRET}@db.example.com:5432/app` }
@@ -16,7 +17,59 @@ test('defaults are those of the contract', () => {
     minGrantAgeSeconds: 60,
     planMaxAgeHours: 24,
     correctionDescriptions: ['Correction to $0 after expiring internal free credits'],
+    reviewCategories: [
+      'orb_credit_expired',
+      'orb_credit_voided',
+      'kilo-pass-upgrade-bonus-reversal:*',
+      'kilo-pass-store-refund:*',
+      'admin-cancel-refund-kilo-pass',
+      'admin-cancel-kilo-pass-no-refund',
+      'manual_decrement',
+      'orb_manual_decrement',
+      'store-credit-refund:*',
+    ],
+    excludedCategories: [],
+    excludedUserIds: [],
+    ledgerFormerly: [],
+    acceptedReferences: [],
+    allowWrites: true,
+    databaseAuth: 'password',
+    databaseHost: null,
+    databaseName: null,
+    signingKeyArn: null,
   })
+})
+
+test('every other value is read as it is configured', () => {
+  const env = {
+    ...MINIMAL,
+    REVIEW_CATEGORIES: 'manual_decrement, store-credit-refund:*',
+    EXCLUDED_CATEGORIES: 'referral*',
+    EXCLUDED_USER_IDS: 'oauth/google:1, ada@kilo.ai',
+    LEDGER_FORMERLY: '7301234567890123456/16384/app',
+    ACCEPTED_REFERENCES: 'a_fkey,b_fkey',
+    ALLOW_WRITES: 'false',
+    DATABASE_AUTH: 'iam',
+    DATABASE_HOST: 'db.example.com',
+    DATABASE_NAME: 'app',
+    SIGNING_KEY_ARN: 'arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0000-4000-8000-0123456789ab',
+  }
+  expect(readConfig(env)).toMatchObject({
+    reviewCategories: ['manual_decrement', 'store-credit-refund:*'],
+    excludedCategories: ['referral*'],
+    excludedUserIds: ['oauth/google:1', 'ada@kilo.ai'],
+    ledgerFormerly: ['7301234567890123456/16384/app'],
+    acceptedReferences: ['a_fkey', 'b_fkey'],
+    allowWrites: false,
+    databaseAuth: 'iam',
+    databaseHost: 'db.example.com',
+    databaseName: 'app',
+    signingKeyArn: env.SIGNING_KEY_ARN,
+  })
+})
+
+test('the names that the deployment knows are the names that are read', () => {
+  expect(Object.keys(environment.shape).toSorted()).toEqual([...ENVIRONMENT].toSorted())
 })
 
 test('0 means zero, and amounts may have decimals', () => {
@@ -74,6 +127,8 @@ test.each<[string, Record<string, string | undefined>]>([
     'a..b',
     '10.0.0.1',
     'kilo.ai.',
+    'K\u0130LO.AI',
+    '\u212Ailo.ai',
   ].map((domains): [string, Record<string, string>] => ['INTERNAL_DOMAINS', { INTERNAL_DOMAINS: domains }]),
   ...['', '-1', '1.5', 'many', '1e3', 'Infinity', ' 5', '99999999999999999999'].map(
     (users): [string, Record<string, string>] => ['LIMIT_USERS', { LIMIT_USERS: users }],
@@ -92,13 +147,43 @@ test.each<[string, Record<string, string | undefined>]>([
     'CORRECTION_DESCRIPTIONS',
     { CORRECTION_DESCRIPTIONS: text },
   ]),
-])('%s is refused by its name, and no secret is told: %j', (name, env) => {
+  ...['', ' , ', '*promo', 'a*b'].map((list): [string, Record<string, string>] => [
+    'REVIEW_CATEGORIES',
+    { REVIEW_CATEGORIES: list },
+  ]),
+  ['EXCLUDED_CATEGORIES', { EXCLUDED_CATEGORIES: 'promo,**' }],
+  ['ACCEPTED_REFERENCES', { ACCEPTED_REFERENCES: 'a fkey' }],
+  ...['', 'no', 'FALSE', '0'].map((word): [string, Record<string, string>] => [
+    'ALLOW_WRITES',
+    { ALLOW_WRITES: word },
+  ]),
+  ['DATABASE_AUTH', { DATABASE_AUTH: 'IAM' }],
+  ['DATABASE_HOST', { DATABASE_HOST: '' }],
+  ['DATABASE_NAME', { DATABASE_NAME: '' }],
+  ['SIGNING_KEY_ARN', { SIGNING_KEY_ARN: 'alias/signing' }],
+  ['READONLY_DATABASE_URL', { READONLY_DATABASE_URL: `mysql://job:${SECRET}@db/app` }],
+])('%s is refused by its name, and no secret is shown: %j', (name, env) => {
   const read = (): unknown => readConfig({ ...MINIMAL, ...env })
   expect(read).toThrow(InvalidConfiguration)
   expect(read).toThrow(name)
   expect(read).not.toThrow(SECRET)
 })
 
-test('all that is wrong is named at once', () => {
+test('everything that is wrong is named at once', () => {
   expect(() => readConfig({ LIMIT_USERS: 'x', LIMIT_USD: 'y' })).toThrow(/LOG_BUCKET.*LIMIT_USERS.*LIMIT_USD/)
+})
+
+test.each(['DATABASE_URL', 'READONLY_DATABASE_URL'])(
+  'a parameter of %s that PostgreSQL does not know is to be removed, and only that variable is named',
+  (name) => {
+    const url = `postgres://job:${SECRET}@db.example.com/app?sslmode=require&pgbouncer=true&channel_binding=require`
+    expect(() => readConfig({ ...MINIMAL, [name]: url })).toThrow(
+      `The configuration is not valid: ${name} has the parameter "pgbouncer" and "channel_binding", which PostgreSQL does not know: remove it.`,
+    )
+  },
+)
+
+test('a database URL may have the parameters that PostgreSQL knows', () => {
+  const url = `${MINIMAL.DATABASE_URL}?sslmode=verify-full&application_name=job&search_path=ledger`
+  expect(readConfig({ ...MINIMAL, DATABASE_URL: url }).database).toEqual({ url })
 })

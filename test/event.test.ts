@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { eventSchema, type Payload } from '../lambda/event.ts'
 import { invokeJob } from './support/job.ts'
 
-/** A place that nobody can reach: who gets as far as working fails in another way than by InvalidEvent. */
+/** Servers that cannot be reached: an event that passes fails with another error than InvalidEvent. */
 const NOWHERE = {
   databaseUrl: 'postgres://nobody@127.0.0.1:1/nowhere',
   bucket: { endpoint: 'http://127.0.0.1:1', bucket: 'nowhere' },
@@ -20,20 +21,167 @@ async function refusal(event: unknown): Promise<{ name: string; message: string 
   )
 }
 
+/** An EventBridge event with this detail. */
+const enveloped = (detail: unknown, beside: object = {}): object => ({
+  version: '0',
+  id: '6a7e8feb-b491-4cf7-a9f1-bf3703467718',
+  'detail-type': 'Scheduled Event',
+  source: 'aws.scheduler',
+  account: '123456789012',
+  time: '2026-11-22T06:00:00Z',
+  region: 'eu-central-1',
+  resources: [],
+  detail,
+  ...beside,
+})
+
+/** So many ids of a kilobyte each. */
+function manyIds(count: number): string[] {
+  return Array.from({ length: count }, (_, n) => `${n}`.padEnd(1035, 'x'))
+}
+
+const dryRun = { kind: 'run', mode: 'dry-run' }
+const execute = { kind: 'run', mode: 'execute' }
+
+describe('an event is understood', () => {
+  test.each<[unknown, object]>([
+    [{}, dryRun],
+    [null, dryRun],
+    [undefined, dryRun],
+    ['', dryRun],
+    [{ execute: false }, dryRun],
+    [{ execute: true }, execute],
+    [
+      {
+        execute: true,
+        domains: ['Kilo.AI'],
+        categories: ['promo', 'kilo-pass-*'],
+        userIds: ['a', 'b@kilo.ai'],
+      },
+      { ...execute, domains: ['kilo.ai'], categories: ['promo', 'kilo-pass-*'], userIds: ['a', 'b@kilo.ai'] },
+    ],
+    [
+      { exceptUserIds: ['a'], gentle: true, by: ' Ada ', reason: 'why', concurrency: 1 },
+      { ...dryRun, exceptUserIds: ['a'], gentle: true, by: 'Ada', reason: 'why', concurrency: 1 },
+    ],
+    [
+      {
+        execute: true,
+        limits: { usd: 0, correctionsUsd: 0.5 },
+        batchSize: 2000,
+        requestKey: 'k',
+        restart: RUN,
+      },
+      { ...execute, limits: { usd: 0, correctionsUsd: 0.5 }, batchSize: 2000, requestKey: 'k', restart: RUN },
+    ],
+    [
+      { execute: true, plan: DRY, concurrency: 16 },
+      { ...execute, plan: DRY, concurrency: 16 },
+    ],
+    [
+      { resume: 'latest', by: 'Ada' },
+      { kind: 'resume', runId: 'latest', by: 'Ada' },
+    ],
+    [
+      { resume: RUN, intentsRestored: true },
+      { kind: 'resume', runId: RUN, intentsRestored: true },
+    ],
+    [
+      { cancel: 'latest', reason: 'why' },
+      { kind: 'cancel', runId: 'latest', reason: 'why' },
+    ],
+    [
+      { abandon: RUN, reason: 'why' },
+      { kind: 'abandon', runId: RUN, reason: 'why' },
+    ],
+    [
+      { hold: 'why', by: 'Ada' },
+      { kind: 'hold', reason: 'why', by: 'Ada' },
+    ],
+    [{ release: 'why' }, { kind: 'release', reason: 'why' }],
+    [{ check: true }, { kind: 'check' }],
+    [
+      { status: 'latest', execute: false },
+      { kind: 'status', runId: 'latest' },
+    ],
+    [
+      { history: 'ada@kilo.ai', from: '2026-10', to: '2026-11-22T06:12Z' },
+      { kind: 'history', user: 'ada@kilo.ai', from: '2026-10', to: '2026-11-22T06:12Z' },
+    ],
+    [{ verify: 'latest' }, { kind: 'verify', runId: 'latest' }],
+    [{ diff: [DRY, DRY] }, { kind: 'diff', runIds: [DRY, DRY] }],
+    [{ report: 'latest' }, { kind: 'report', runId: 'latest' }],
+    [{ rollback: 'latest' }, { kind: 'rollback', mode: 'rollback-dry-run', rollback: 'latest' }],
+    [
+      { rollback: RUN, execute: true, userIds: ['a'], underHold: true, reason: 'why', restart: RUN },
+      {
+        kind: 'rollback',
+        mode: 'rollback',
+        rollback: RUN,
+        userIds: ['a'],
+        underHold: true,
+        reason: 'why',
+        restart: RUN,
+      },
+    ],
+    [enveloped({ execute: true }), execute],
+    [enveloped('{"execute": true}'), execute],
+    [enveloped(''), dryRun],
+    [enveloped(null), dryRun],
+    [enveloped({ execute: true }, { requestKey: 'workflow' }), { ...execute, requestKey: 'workflow' }],
+    [enveloped({ requestKey: 'own' }, { requestKey: 'workflow' }), { ...dryRun, requestKey: 'own' }],
+    [enveloped({ resume: RUN }, { requestKey: 'workflow' }), { kind: 'resume', runId: RUN }],
+  ])('%j', (event, payload) => {
+    expect(parsed(event)).toEqual(payload)
+  })
+})
+
+function parsed(event: unknown): Payload {
+  return eventSchema.parse(event)
+}
+
 const wrongFields: [unknown, string][] = [
-  [{ execute: 'true' }, 'field "execute": must be the boolean true or false'],
-  [{ execute: 1 }, 'field "execute": must be the boolean'],
+  [{ execute: 'true' }, 'field "execute": must be the boolean true or false, not "true"'],
+  [{ execute: 1 }, 'field "execute": must be the boolean true or false, not 1'],
   [{ execute: null }, 'field "execute": must be the boolean'],
   [{ execute: 'false' }, 'field "execute"'],
   [{ domains: 'kilo.ai' }, 'field "domains"'],
   [{ domains: [] }, 'field "domains"'],
-  [{ domains: [''] }, 'field "domains.0"'],
+  [{ domains: [''] }, 'field "domains[0]"'],
   [{ userIds: [] }, 'field "userIds"'],
   [{ userIds: 'ada' }, 'field "userIds"'],
-  [{ userIds: [1] }, 'field "userIds.0"'],
-  [{ userIds: [''] }, 'field "userIds.0"'],
+  [{ userIds: [1] }, 'field "userIds[0]"'],
+  [{ userIds: [''] }, 'field "userIds[0]"'],
   [{ userIds: Array.from({ length: 1001 }, (_, n) => `user-${n}`) }, 'field "userIds"'],
-  [{ batchSize: 0 }, 'field "batchSize"'],
+  [{ userIds: ['  '] }, 'field "userIds[0]"'],
+  [{ userIds: ['a', 'b\0'] }, 'field "userIds[1]"'],
+  [{ userIds: ['\ud800'] }, 'field "userIds[0]"'],
+  [{ exceptUserIds: [] }, 'field "exceptUserIds": must be a list of 1 to 1000'],
+  [
+    { userIds: manyIds(90), exceptUserIds: manyIds(90) },
+    'field "userIds": all ids of a payload together may take 150 KB, and these take 187 KB',
+  ],
+  [{ categories: 'promo' }, 'field "categories": must be a list of 1 to 100, not "promo"'],
+  [{ categories: ['*promo'] }, 'field "categories[0]": must be a credit category'],
+  [{ categories: ['a*b'] }, 'field "categories[0]": must be a credit category'],
+  [{ gentle: 'yes' }, 'field "gentle": must be the boolean true or false, not "yes"'],
+  [{ by: '' }, 'field "by"'],
+  [{ hold: '' }, 'field "hold"'],
+  [{ hold: true }, 'field "hold": must be a text'],
+  [{ release: ' ' }, 'field "release"'],
+  [{ check: false }, 'field "check": must be the boolean true, not false'],
+  [{ check: 'true' }, 'field "check"'],
+  [{ history: '' }, 'field "history"'],
+  [{ history: 'a', from: 'October' }, 'field "from": must be a time like "2026-10"'],
+  [{ history: 'a', to: '2026-10-01T06:00:00' }, 'field "to": must be a time like'],
+  [{ diff: [DRY] }, 'field "diff": must be a list of two run ids'],
+  [{ diff: DRY }, 'field "diff": must be a list of two run ids'],
+  [{ diff: [DRY, 'latest'] }, 'field "diff[1]": must be a run id like'],
+  [{ verify: 'newest' }, 'field "verify": must be "latest" or a run id'],
+  [{ abandon: 'latest', reason: 'why' }, 'field "abandon": must be a run id like'],
+  [{ execute: true, restart: 'latest' }, 'field "restart": must be a run id like'],
+  [{ execute: true, plan: 'latest' }, 'field "plan": must be a run id like'],
+  [{ batchSize: 0 }, 'field "batchSize": must be a whole number from 1 to 2000, not 0'],
   [{ batchSize: 2001 }, 'field "batchSize"'],
   [{ batchSize: 1.5 }, 'field "batchSize"'],
   [{ batchSize: '10' }, 'field "batchSize"'],
@@ -50,10 +198,9 @@ const wrongFields: [unknown, string][] = [
   [{ requestKey: 'a/b' }, 'field "requestKey"'],
   [{ requestKey: '../x' }, 'field "requestKey"'],
   [{ status: 'newest' }, 'field "status": must be "latest" or a run id'],
-  [{ resume: 'x' }, 'field "resume": must be a run id like'],
-  [{ resume: `${RUN}/../${RUN}` }, 'field "resume": must be a run id like'],
+  [{ resume: 'x' }, 'field "resume": must be "latest" or a run id like'],
+  [{ resume: `${RUN}/../${RUN}` }, 'field "resume": must be "latest" or a run id like'],
   [{ rollback: true }, 'field "rollback"'],
-  [{ cancel: 'latest' }, 'field "cancel"'],
 ]
 
 const unknownFields: [unknown, string][] = [
@@ -63,23 +210,51 @@ const unknownFields: [unknown, string][] = [
   [{ batch_size: 5 }, 'unknown field "batch_size", did you mean "batchSize"?'],
   [{ dryRun: true }, 'unknown field "dryRun"'],
   [{ execute: true, force: true }, 'unknown field "force"'],
-  [JSON.parse('{"__proto__": {"execute": true}}'), '__proto__'],
+  [{ limits: { usdd: 5 } }, 'unknown field "limits.usdd", did you mean "usd"?'],
+  [{ constructor: { execute: true } }, 'unknown field "constructor"'],
+  [{ toString: 1 }, 'unknown field "toString"'],
+  [JSON.parse('{"__proto__": {"execute": true}}'), 'unknown field "__proto__"'],
+  [JSON.parse('{"limits": {"__proto__": {"usd": 1}}}'), 'unknown field "limits.__proto__"'],
+  [enveloped('{"__proto__": {"execute": true}}', { requestKey: 'k' }), 'unknown field "__proto__"'],
 ]
 
 const wrongTogether: [unknown, string][] = [
   [{ plan: DRY }, 'field "plan": needs "execute": true beside it'],
   [{ execute: false, plan: DRY }, 'field "plan": needs "execute": true beside it'],
-  [{ execute: true, plan: DRY, domains: ['kilo.ai'] }, 'field "domains": does not go together with "plan"'],
-  [{ execute: true, plan: DRY, userIds: ['a'] }, 'field "userIds": does not go together with "plan"'],
-  [{ execute: true, resume: RUN }, 'field "execute": does not go together with "resume"'],
-  [{ resume: RUN, batchSize: 5 }, 'field "batchSize": does not go together with "resume"'],
-  [{ resume: RUN, cancel: RUN }, 'field "cancel": does not go together with "resume"'],
-  [{ status: 'latest', execute: true }, 'field "execute": does not go together with "status"'],
-  [{ cancel: RUN, execute: true }, 'field "execute": does not go together with "cancel"'],
-  [{ rollback: RUN, limits: { users: 5 } }, 'field "limits": does not go together with "rollback"'],
-  [{ rollback: RUN, domains: ['kilo.ai'] }, 'field "domains": does not go together with "rollback"'],
-  [{ rollback: RUN, execute: true, plan: DRY }, 'field "plan": does not go together with "rollback"'],
+  [{ execute: true, plan: DRY, domains: ['kilo.ai'] }, 'field "domains": cannot be combined with "plan"'],
+  [{ execute: true, plan: DRY, userIds: ['a'] }, 'field "userIds": cannot be combined with "plan"'],
+  [{ execute: true, resume: RUN }, 'field "execute": cannot be combined with "resume"'],
+  [{ resume: RUN, batchSize: 5 }, 'field "batchSize": cannot be combined with "resume"'],
+  [{ resume: RUN, cancel: RUN }, 'field "cancel": cannot be combined with "resume"'],
+  [{ status: 'latest', execute: true }, 'field "execute": cannot be combined with "status"'],
+  [{ cancel: RUN, execute: true }, 'field "execute": cannot be combined with "cancel"'],
+  [{ rollback: RUN, limits: { users: 5 } }, 'field "limits": cannot be combined with "rollback"'],
+  [{ rollback: RUN, domains: ['kilo.ai'] }, 'field "domains": cannot be combined with "rollback"'],
+  [{ rollback: RUN, execute: true, plan: DRY }, 'field "plan": cannot be combined with "rollback"'],
+  [{ execute: true, plan: DRY, categories: ['promo'] }, 'field "categories": cannot be combined with "plan"'],
+  [
+    { execute: true, plan: DRY, exceptUserIds: ['a'] },
+    'field "exceptUserIds": cannot be combined with "plan"',
+  ],
+  [{ execute: true, plan: DRY, batchSize: 5 }, 'field "batchSize": cannot be combined with "plan"'],
+  [{ rollback: RUN, batchSize: 5 }, 'field "batchSize": cannot be combined with "rollback"'],
+  [{ rollback: RUN, exceptUserIds: ['a'] }, 'field "exceptUserIds": cannot be combined with "rollback"'],
+  [{ rollback: RUN, underHold: true, reason: 'x' }, 'field "underHold": needs "execute": true beside it'],
+  [{ rollback: RUN, execute: true, underHold: true }, 'field "underHold": needs "reason" beside it'],
+  [{ rollback: RUN, restart: RUN }, 'field "restart": needs "execute": true beside it'],
   [{ restart: RUN }, 'field "restart": needs "execute": true beside it'],
+  [{ execute: true, underHold: true }, 'field "underHold": cannot be combined with "execute"'],
+  [{ underHold: true }, 'field "underHold": needs "rollback" beside it'],
+  [{ intentsRestored: true }, 'field "intentsRestored": needs "resume" beside it'],
+  [{ from: '2026-10' }, 'field "from": needs "history" beside it'],
+  [{ abandon: RUN }, 'field "abandon": needs "reason" beside it'],
+  [{ hold: 'x', reason: 'y' }, 'field "reason": cannot be combined with "hold"'],
+  [{ hold: 'x', release: 'y' }, 'field "release": cannot be combined with "hold"'],
+  [{ check: true, execute: true }, 'field "execute": cannot be combined with "check"'],
+  [{ history: 'a', userIds: ['a'] }, 'field "userIds": cannot be combined with "history"'],
+  [{ verify: RUN, requestKey: 'k' }, 'field "requestKey": cannot be combined with "verify"'],
+  [{ diff: [DRY, DRY], reason: 'x' }, 'field "reason": cannot be combined with "diff"'],
+  [{ gentle: true, concurrency: 3 }, 'field "concurrency": must be 1 or absent beside "gentle"'],
 ]
 
 const noObjects: [unknown, string][] = [
@@ -88,18 +263,24 @@ const noObjects: [unknown, string][] = [
   [true, 'the event'],
   ['execute', 'the event'],
   ['[{"execute":true}]', 'the event'],
+  ['{"execute":true}', 'the event must be a JSON object: a text is a payload only as the "detail"'],
+  ['{}', 'the event'],
+  [' ', 'the event'],
 ]
 
-const enveloped: [unknown, string][] = [
-  [{ source: 'x', 'detail-type': 'y', detail: { excute: true } }, 'did you mean "execute"?'],
-  [{ source: 'x', 'detail-type': 'y', detail: '{"execute":"true"}' }, 'field "execute"'],
-  [{ source: 'x', 'detail-type': 'y', detail: 'execute' }, 'the event'],
-  [{ source: 'x', 'detail-type': 'y', detail: [] }, 'the event'],
+const wrongEnvelopes: [unknown, string][] = [
+  [enveloped({ excute: true }), 'did you mean "execute"?'],
+  [enveloped('{"execute":"true"}'), 'field "execute": must be the boolean true or false, not "true"'],
+  [enveloped('execute'), 'the event'],
+  [enveloped('"{}"'), 'the event'],
+  [enveloped([]), 'the event'],
+  [enveloped({}, { execute: true }), 'field "execute": must be inside "detail"'],
+  [enveloped({}, { requestKey: 'a/b' }), 'field "requestKey"'],
   [{ source: 'x', detail: {} }, 'unknown field "source"'],
 ]
 
 describe('is refused, naming the field, with nothing done', () => {
-  test.each([...wrongFields, ...unknownFields, ...wrongTogether, ...noObjects, ...enveloped])(
+  test.each([...wrongFields, ...unknownFields, ...wrongTogether, ...noObjects, ...wrongEnvelopes])(
     '%j',
     async (event, message) => {
       const { name, message: said } = await refusal(event)
@@ -111,14 +292,15 @@ describe('is refused, naming the field, with nothing done', () => {
   )
 })
 
-test('every fault of an event is named at once', async () => {
+test('everything that is wrong with an event is named at once', async () => {
   const { message } = await refusal({ excute: true, batchSize: 0, limits: { usd: -1 } })
   for (const field of ['"excute"', '"batchSize"', '"limits.usd"']) expect(message).toContain(field)
 })
 
-test('an id that PostgreSQL cannot hold is a fault of the event', async () => {
-  for (const userId of ['a\u0000b', 'a\ud800b'])
-    expect(await refusal({ execute: true, userIds: [userId] })).toMatchObject({ name: 'InvalidEvent' })
+test('no id, e-mail or name of a person is repeated in the message', async () => {
+  const { message } = await refusal({ userIds: ['ada@kilo.ai\0'], by: 5, history: 'bea@kilo.ai\0' })
+  expect(message).toContain('field "userIds[0]"')
+  expect(message).not.toMatch(/ada|bea|kilo\.ai/)
 })
 
 test('what looks like an envelope and carries fields beside it is not guessed at', async () => {

@@ -2,15 +2,19 @@ import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
 import { type Reading, readUsers, readUsersIn } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
+import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
-import type { ChangePlan, Rules } from '../../lambda/rules/types.ts'
+import type { ChangePlan, RuleSettings } from '../../lambda/rules/types.ts'
 
 const AT_ONCE = 50
 
-const rulesAt = (instant: string): Rules => ({
+const rulesAt = (instant: string): RuleSettings => ({
   instant: instantToLedgerTime(instant),
   minGrantAgeSeconds: 60,
   correctionDescriptions: [],
+  reviewCategories: DEFAULT_REVIEW_CATEGORIES,
+  categories: null,
+  excludedCategories: [],
 })
 
 async function internalIds(sql: Sql): Promise<string[]> {
@@ -36,7 +40,11 @@ export async function planAll(sql: Sql, instant: string): Promise<ChangePlan[]> 
 /** The plan of one user; null where there is nothing to change. */
 export function planReading(reading: Reading, instant: string): ChangePlan | null {
   if ('unusable' in reading) throw reading.unusable
-  const plan = planUser(reading.user, reading.rows, rulesAt(instant), { named: false, takenLinks: new Set() })
+  const plan = planUser(reading.user, reading.rows, rulesAt(instant), {
+    named: false,
+    excluded: false,
+    takenLinks: new Set(),
+  })
   return plan.change ? plan : null
 }
 

@@ -72,7 +72,8 @@ export function wordsFor(mode: string): Words {
 /** What the progress line calls the work on a payload. */
 export function labelFor(payload: Payload): string {
   if ('mode' in payload) return wordsFor(payload.mode).title
-  return { resume: 'Going on', cancel: 'Cancelling', status: 'Looking' }[payload.kind]
+  const labels: Partial<Record<Payload['kind'], string>> = { resume: 'Resuming', cancel: 'Cancelling' }
+  return labels[payload.kind] ?? 'Reading'
 }
 
 /** What an outcome means; the name itself is what stands in the log. */

@@ -54,15 +54,54 @@ CREATE UNIQUE INDEX "IDX_credit_transactions_coinbase_credit_block_id" ON credit
 CREATE UNIQUE INDEX "IDX_credit_transactions_unique_category" ON credit_transactions (kilo_user_id, credit_category)
   WHERE check_category_uniqueness = true;
 
--- A table that points at credit_transactions, cut down to what a rollback may meet: a credit of a subscription.
+-- The tables that refer to credit_transactions, cut down to what a rollback meets: one foreign key of each kind.
+
 CREATE TABLE kilo_pass_issuance_items (
   id uuid NOT NULL DEFAULT gen_random_uuid(),
+  kilo_pass_issuance_id uuid NOT NULL DEFAULT gen_random_uuid(),
   kind text NOT NULL,
   credit_transaction_id uuid NOT NULL,
   amount_usd numeric(12, 2) NOT NULL,
+  bonus_percent_applied numeric(6, 4),
   created_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT kilo_pass_issuance_items_pkey PRIMARY KEY (id),
   CONSTRAINT kilo_pass_issuance_items_credit_transaction_id_unique UNIQUE (credit_transaction_id),
+  CONSTRAINT kilo_pass_issuance_items_amount_usd_check CHECK (amount_usd >= 0),
   CONSTRAINT kilo_pass_issuance_items_credit_transaction_id_fk
     FOREIGN KEY (credit_transaction_id) REFERENCES credit_transactions (id) ON DELETE RESTRICT ON UPDATE CASCADE
 );
+
+CREATE TABLE coding_plan_terms (
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  kilo_user_id text NOT NULL,
+  plan text NOT NULL,
+  credit_transaction_id uuid,
+  starts_at timestamptz NOT NULL DEFAULT now(),
+  ends_at timestamptz,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  CONSTRAINT coding_plan_terms_pkey PRIMARY KEY (id),
+  CONSTRAINT coding_plan_terms_period_check CHECK (ends_at > starts_at),
+  CONSTRAINT coding_plan_terms_credit_transaction_id_fk
+    FOREIGN KEY (credit_transaction_id) REFERENCES credit_transactions (id)
+);
+
+CREATE INDEX "IDX_coding_plan_terms_kilo_user_id" ON coding_plan_terms (kilo_user_id);
+
+CREATE TABLE kilo_pass_audit_log (
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  kilo_user_id text,
+  action text NOT NULL,
+  result text NOT NULL,
+  related_credit_transaction_id uuid,
+  payload_json jsonb NOT NULL DEFAULT '{}'::jsonb,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  CONSTRAINT kilo_pass_audit_log_pkey PRIMARY KEY (id),
+  CONSTRAINT kilo_pass_audit_log_kilo_user_id_fk
+    FOREIGN KEY (kilo_user_id) REFERENCES kilocode_users (id) ON DELETE SET NULL ON UPDATE CASCADE,
+  CONSTRAINT kilo_pass_audit_log_related_credit_transaction_id_fk
+    FOREIGN KEY (related_credit_transaction_id) REFERENCES credit_transactions (id) ON DELETE SET NULL ON UPDATE CASCADE
+);
+
+CREATE INDEX "IDX_kilo_pass_audit_log_kilo_user_id" ON kilo_pass_audit_log (kilo_user_id);
+CREATE INDEX "IDX_kilo_pass_audit_log_related_credit_transaction_id"
+  ON kilo_pass_audit_log (related_credit_transaction_id);

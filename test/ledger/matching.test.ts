@@ -1,6 +1,12 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect, type Sql } from '../../lambda/ledger/connect.ts'
-import { type MatchingUser, readMatchingUsers, type Selection } from '../../lambda/ledger/matching.ts'
+import {
+  findNamedUsers,
+  type MatchingUser,
+  readMatchingUsers,
+  type Selection,
+  type TargetSettings,
+} from '../../lambda/ledger/matching.ts'
 import { isInternal } from '../../lambda/rules/internal.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 import { LISTED_CORRECTION } from '../support/plans.ts'
@@ -19,12 +25,20 @@ beforeEach(async () => {
   await database.sql`TRUNCATE kilocode_users, credit_transactions CASCADE`
 })
 
+const SETTINGS: TargetSettings = {
+  correctionDescriptions: [LISTED_CORRECTION],
+  categories: null,
+  excludedCategories: [],
+}
+
 async function matching(
   domains: string[] = ['kilo.ai', 'kilocode.ai'],
   userIds: Selection['userIds'] = null,
+  settings: Partial<TargetSettings> = {},
 ): Promise<MatchingUser[]> {
   const found: MatchingUser[] = []
-  await readMatchingUsers(job, { domains, userIds }, [LISTED_CORRECTION], (user) => void found.push(user))
+  const take = (user: MatchingUser): void => void found.push(user)
+  await readMatchingUsers(job, { domains, userIds }, { ...SETTINGS, ...settings }, take)
   return found
 }
 
@@ -88,8 +102,10 @@ test('counts all rows, the targeted grants, and their face value', async () => {
     description: 'Something else',
   })
   await add({ amount_microdollars: 16, credit_category: null, description: LISTED_CORRECTION })
-  // Not targeted: paid, of an organization, not positive, corrections, closed, and linked to by somebody else's row.
+  // Not targeted: paid, of an organization, not positive, corrections, closed, and linked to by a row of another user.
   await add({ is_free: false })
+  await add({ credit_category: 'credits_expired' })
+  await add({ credit_category: 'orb_credit_voided' })
   await add({ organization_id: '00000000-0000-4000-8000-000000000001' })
   await add({ amount_microdollars: 0 })
   await add({ amount_microdollars: -5 })
@@ -106,17 +122,68 @@ test('counts all rows, the targeted grants, and their face value', async () => {
   })
   const refunded = await add()
   await insertTransaction(database.sql, {
-    kilo_user_id: 'somebody else',
+    kilo_user_id: 'another user',
     amount_microdollars: -1,
     credit_category: 'refund',
     original_transaction_id: refunded.id,
   })
   expect(await matching()).toEqual([
-    { id: 'ada', email: 'ada@kilo.ai', rows: 14, grants: 5, faceValueMicrodollars: 31 },
+    { id: 'ada', email: 'ada@kilo.ai', rows: 16, grants: 5, faceValueMicrodollars: 31 },
   ])
 })
 
-test('amounts beyond 2^53 - 1 are no reason to read nobody', async () => {
+test('counts only grants of the categories that are selected and not excluded', async () => {
+  await insertUser(database.sql, { id: 'ada' })
+  for (const [index, credit_category] of [
+    'promo',
+    'promo-2',
+    'kilo-pass-bonus',
+    'a_b',
+    'axb',
+    null,
+  ].entries())
+    await insertTransaction(database.sql, {
+      kilo_user_id: 'ada',
+      amount_microdollars: 2 ** index,
+      credit_category,
+    })
+  const faceValue = async (settings: Partial<TargetSettings>) =>
+    (await matching(['kilo.ai'], null, settings))[0]?.faceValueMicrodollars
+  expect(await faceValue({})).toBe(63)
+  expect(await faceValue({ categories: ['promo'] })).toBe(1)
+  expect(await faceValue({ categories: ['promo*'] })).toBe(3)
+  expect(await faceValue({ categories: ['*'] })).toBe(31)
+  expect(await faceValue({ categories: ['a_b', 'kilo-pass-*'] })).toBe(12)
+  expect(await faceValue({ excludedCategories: ['promo*'] })).toBe(60)
+  expect(await faceValue({ excludedCategories: ['*'] })).toBe(32)
+  expect(await faceValue({ categories: ['promo*'], excludedCategories: ['promo'] })).toBe(2)
+})
+
+describe('users who are named', () => {
+  test('are found by id and by e-mail, ASCII letters in any case, in the order of the list', async () => {
+    await insertUser(database.sql, { id: 'ada', google_user_email: 'Ada@Kilo.ai' })
+    await insertUser(database.sql, { id: 'bea', google_user_email: 'bea@kilo.ai' })
+    await insertUser(database.sql, { id: 'bea 2', google_user_email: 'BEA@kilo.ai' })
+    await insertUser(database.sql, { id: 'cy@kilo.ai', google_user_email: 'cy@kilo.ai' })
+    const named = await findNamedUsers(job, [
+      'BEA@KILO.AI',
+      'nobody',
+      'ada@kilo.ai',
+      'ada',
+      'cy@kilo.ai',
+      'ADA',
+    ])
+    expect(named.map(({ place, id }) => [place, id])).toEqual([
+      [0, 'bea'],
+      [0, 'bea 2'],
+      [2, 'ada'],
+      [3, 'ada'],
+      [4, 'cy@kilo.ai'],
+    ])
+  })
+})
+
+test('amounts beyond 2^53 - 1 do not stop the reading of the others', async () => {
   for (const id of ['ada', 'bob']) {
     await insertUser(database.sql, { id })
     await insertTransaction(database.sql, { kilo_user_id: id, amount_microdollars: '9223372036854775807' })
@@ -130,7 +197,7 @@ test('amounts beyond 2^53 - 1 are no reason to read nobody', async () => {
 
 test('what goes wrong while a user is taken ends the reading', async () => {
   for (const id of ['a', 'b', 'c']) await insertUser(database.sql, { id })
-  const reading = readMatchingUsers(job, { domains: ['kilo.ai'], userIds: null }, [], () => {
+  const reading = readMatchingUsers(job, { domains: ['kilo.ai'], userIds: null }, SETTINGS, () => {
     throw new Error('not this one')
   })
   await expect(reading).rejects.toThrow('not this one')

@@ -36,7 +36,7 @@ function urlAs(role: string): string {
   return url.href
 }
 
-test('a dry run, an execute with corrections and users taken alone, and its rollback need no other rights than docs/roles.sql grants', async () => {
+test('a dry run, an execute with a correction, and its rollback need no other rights than docs/roles.sql grants', async () => {
   const spent = await insertUser(database.sql, {
     microdollars_used: 4_000_000,
     total_microdollars_acquired: 10_000_000,
@@ -44,7 +44,14 @@ test('a dry run, an execute with corrections and users taken alone, and its roll
   await insertTransaction(database.sql, { kilo_user_id: spent.id })
   const clawedBack = await insertUser(database.sql, {})
   await insertTransaction(database.sql, { kilo_user_id: clawedBack.id })
-  const place = { databaseUrl: urlAs(EXECUTE), bucket, env: { READONLY_DATABASE_URL: urlAs(DRY_RUN) } }
+  const place = {
+    databaseUrl: urlAs(EXECUTE),
+    bucket,
+    env: {
+      READONLY_DATABASE_URL: urlAs(DRY_RUN),
+      ACCEPTED_REFERENCES: 'kilo_pass_audit_log_related_credit_transaction_id_fk',
+    },
+  }
   const before = await dump(database.sql)
   const untouched = await dump(database.sql, { updatedAt: false })
 
@@ -73,7 +80,7 @@ test('a dry run, an execute with corrections and users taken alone, and its roll
   expect(await dump(database.sql, { updatedAt: false })).toEqual(untouched)
 })
 
-test('the dry-run user cannot write: the job says which rights are missing before anything begins, PostgreSQL refuses the rest', async () => {
+test('the dry-run user cannot write: the job names the missing rights before it starts, PostgreSQL refuses the rest', async () => {
   const before = await dump(database.sql)
   await expect(
     invokeJob({ databaseUrl: urlAs(DRY_RUN), bucket: await freshBucket() }, { execute: true }),
@@ -98,9 +105,30 @@ test('the execute user cannot change what the job does not change', async () => 
     'UPDATE kilocode_users SET google_user_email = id',
     'UPDATE credit_transactions SET amount_microdollars = 0',
     'DELETE FROM kilocode_users',
+    'DELETE FROM kilo_pass_audit_log',
+    'UPDATE coding_plan_terms SET plan = id::text',
     'TRUNCATE credit_transactions',
   ]) {
     await expect(sql.unsafe(statement)).rejects.toThrow(/permission denied/)
   }
   await sql.end()
+})
+
+test('both users can read every table that refers to credit_transactions, and lock its rows only to delete them', async () => {
+  const references = await database.sql<{ table: string }[]>`
+    SELECT conrelid::regclass::text AS table FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = 'credit_transactions'::regclass ORDER BY 1`
+  expect(references.map(({ table }) => table)).toEqual([
+    'coding_plan_terms',
+    'kilo_pass_audit_log',
+    'kilo_pass_issuance_items',
+  ])
+  for (const role of [DRY_RUN, EXECUTE]) {
+    const sql = postgres(urlAs(role), { max: 1 })
+    for (const { table } of references) expect(await sql`SELECT * FROM ${sql(table)} LIMIT 0`).toEqual([])
+    const lock = sql`SELECT id FROM credit_transactions LIMIT 0 FOR UPDATE`
+    if (role === EXECUTE) expect(await lock).toEqual([])
+    else await expect(lock).rejects.toThrow('permission denied for table credit_transactions')
+    await sql.end()
+  }
 })

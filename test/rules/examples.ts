@@ -1,10 +1,11 @@
 import { planUser } from '../../lambda/rules/plan.ts'
+import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
 import type {
   Circumstances,
   LedgerTime,
   LedgerUser,
   Plan,
-  Rules,
+  RuleSettings,
   Transaction,
 } from '../../lambda/rules/types.ts'
 
@@ -17,10 +18,13 @@ export const NEXT_MONTH: LedgerTime = '2026-12-22T00:00:00.000000Z'
 /** The correction that the one-off script wrote. */
 export const LISTED_CORRECTION = 'Correction to $0 after expiring internal free credits'
 
-export const RULES: Rules = {
+export const SETTINGS: RuleSettings = {
   instant: INSTANT,
   minGrantAgeSeconds: 60,
   correctionDescriptions: [LISTED_CORRECTION],
+  reviewCategories: DEFAULT_REVIEW_CATEGORIES,
+  categories: null,
+  excludedCategories: [],
 }
 
 /** An amount of US dollars in microdollars. */
@@ -94,12 +98,13 @@ export function planOf(
   rows: readonly Transaction[],
   {
     named = false,
+    excluded = false,
     takenLinks = [],
-    rules = RULES,
-  }: { named?: boolean; takenLinks?: string[]; rules?: Rules } = {},
+    ...settings
+  }: { named?: boolean; excluded?: boolean; takenLinks?: string[] } & Partial<RuleSettings> = {},
 ): Plan {
-  const circumstances: Circumstances = { named, takenLinks: new Set(takenLinks) }
-  return planUser(user, rows, rules, circumstances)
+  const circumstances: Circumstances = { named, excluded, takenLinks: new Set(takenLinks) }
+  return planUser(user, rows, { ...SETTINGS, ...settings }, circumstances)
 }
 
 /** What expires of each closed grant, in dollars; empty for a user who is left alone. */

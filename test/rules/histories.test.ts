@@ -9,14 +9,14 @@ import {
   lived,
   productionPass,
   redated,
-  rulesOn,
+  settingsOn,
   runOfThisJob,
   type State,
 } from './histories.ts'
 
 /** The baselines from which the targeted grants of a state may claim. */
 function baselines(rows: readonly Transaction[]): Record<string, number> {
-  const grants = sortGrants(rows, rulesOn(AFTERWARDS), new Set())
+  const grants = sortGrants(rows, settingsOn(AFTERWARDS), new Set())
   return Object.fromEntries(
     expiringSet(grants, AFTERWARDS)
       .filter((member) => member.targeted)

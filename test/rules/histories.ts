@@ -1,8 +1,8 @@
 import { planUser } from '../../lambda/rules/plan.ts'
-import type { LedgerTime, LedgerUser, Plan, Rules, Transaction } from '../../lambda/rules/types.ts'
-import { free, linkTo, RULES, usd, userWith } from './examples.ts'
+import type { LedgerTime, LedgerUser, Plan, RuleSettings, Transaction } from '../../lambda/rules/types.ts'
+import { free, linkTo, SETTINGS, usd, userWith } from './examples.ts'
 import { fc } from './fuzz.ts'
-import { applied } from './verdict.ts'
+import { applied } from './outcome.ts'
 
 type Grant = { kind: 'grant'; isFree: boolean; dollars: number; datedIn: number | null }
 
@@ -46,13 +46,13 @@ export const AFTERWARDS = day(100)
 const FAR_AWAY = '2999-01-01T00:00:00.000000Z'
 
 /** The settings of a run on some day. No row is too recent: there is a day between any two events. */
-export function rulesOn(instant: LedgerTime): Rules {
-  return { ...RULES, instant, minGrantAgeSeconds: 0 }
+export function settingsOn(instant: LedgerTime): RuleSettings {
+  return { ...SETTINGS, instant, minGrantAgeSeconds: 0 }
 }
 
 /** What this job plans in a state. */
 export function runOfThisJob({ user, rows }: State, instant: LedgerTime): Plan {
-  return planUser(user, rows, rulesOn(instant), { named: false, takenLinks: new Set() })
+  return planUser(user, rows, settingsOn(instant), { named: false, excluded: false, takenLinks: new Set() })
 }
 
 /**

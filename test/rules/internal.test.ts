@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isDomainName, isInternal } from '../../lambda/rules/internal.ts'
+import { foldAscii, isDomainName, isInternal } from '../../lambda/rules/internal.ts'
 
 const DOMAINS = ['kilocode.ai', 'kilo.ai']
 
@@ -30,6 +30,10 @@ describe('an e-mail that is not internal', () => {
     ['with a space after the @', 'x@ kilo.ai'],
     ['with a Cyrillic letter', 'x@kilо.ai'],
     ['with a dotless ı', 'x@kılo.ai'],
+    ['with a dotted İ (U+0130)', 'dee@KİLO.AI'],
+    ['with an i and a combining dot', 'dee@ki\u0307lo.ai'],
+    ['with a Kelvin sign', 'eve@\u212Ailo.ai'],
+    ['with full-width letters', 'x@ｋｉｌｏ.ai'],
     ['with the domain before the last @', 'x@kilo.ai@example.com'],
     ['with the domain in quotes', '"x@kilo.ai"'],
     ['with the domain as local part', 'kilo.ai@example.com'],
@@ -84,4 +88,8 @@ describe('a domain name', () => {
   test('253 letters still are', () => {
     expect(isDomainName(`${'a.'.repeat(125)}aai`)).toBe(true)
   })
+})
+
+test('folding changes A to Z and nothing else', () => {
+  expect(foldAscii('ABCXYZ abcxyz 0-9 @[`{ \u212A İ ı Å ß Σ')).toBe('abcxyz abcxyz 0-9 @[`{ \u212A İ ı Å ß Σ')
 })

@@ -12,11 +12,11 @@ import {
   NEXT_MONTH,
   paid,
   planOf,
-  RULES,
+  SETTINGS,
   userWith,
 } from './examples.ts'
 import { oracle } from './oracle.ts'
-import { verdictOf } from './verdict.ts'
+import { comparable, inOraclesWords } from './outcome.ts'
 
 type Ledger = { user: LedgerUser; rows: Transaction[] }
 
@@ -56,8 +56,8 @@ describe.each([
 ])('one user with tens of thousands of %s', (_, build) => {
   test('is planned by the rules, as three hundred of the same kind are', () => {
     const { user, rows } = build(300)
-    expect(verdictOf(planOf(user, rows))).toEqual(
-      oracle(user, rows, RULES, { named: false, takenLinks: new Set() }),
+    expect(inOraclesWords(planOf(user, rows))).toEqual(
+      comparable(oracle(user, rows, SETTINGS, { named: false, excluded: false, takenLinks: new Set() })),
     )
   })
 
@@ -65,7 +65,7 @@ describe.each([
     const { user, rows } = build(50_000)
     const closings = planOf(user, rows).change?.closings ?? []
     const due = new Set(closings.map((row) => row.grant.id))
-    const credits = expiringSet(sortGrants(rows, RULES, new Set()), INSTANT)
+    const credits = expiringSet(sortGrants(rows, SETTINGS, new Set()), INSTANT)
       .filter((member) => due.has(member.grant.id))
       .map((member) => ({
         baseline: BigInt(member.baselineMicrodollars),

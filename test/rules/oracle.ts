@@ -1,16 +1,18 @@
 import type {
   Circumstances,
-  Flag,
+  FlagDetail,
   LedgerTime,
   LedgerUser,
-  Rules,
+  RuleSettings,
   Transaction,
 } from '../../lambda/rules/types.ts'
 
 /** What the specification says about one user: amounts are BigInt, lists are in order of the grants' ids. */
-export type Verdict = {
+export type Expected = {
   outcome: string
-  flags: Flag[]
+  flags: FlagDetail[]
+  review: { id: string; why: string }[]
+  excluded: { id: string; why: string }[]
   targeted: string[]
   expired: bigint
   duePaid: bigint
@@ -50,6 +52,11 @@ const isClosing = (row: Transaction): boolean =>
 const original = (row: Transaction): bigint => BigInt(row.originalBaselineMicrodollars ?? 0)
 const stored = (row: Transaction): bigint => BigInt(row.expirationBaselineMicrodollars ?? 0)
 
+/** The pattern that a category fits: exact, or `*` for any end. */
+function wildcard(pattern: string): RegExp {
+  return new RegExp(`^${pattern.replace(/[^\w*-]/g, '\\$&').replace('*', '.*')}$`, 's')
+}
+
 /** Microseconds since 1970, of times since 1970. */
 function micros(time: LedgerTime): bigint {
   if (time === 'infinity') return FOR_EVER
@@ -58,7 +65,7 @@ function micros(time: LedgerTime): bigint {
 }
 const millis = (time: LedgerTime): bigint => micros(time) / 1000n
 
-/** Whether `a` stands before `b`, by the first of these that differ. */
+/** Whether `a` comes before `b`, by the first of these that differ. */
 function before(a: (bigint | string)[], b: (bigint | string)[]): number {
   for (const [index, value] of a.entries()) {
     const other = b[index] ?? value
@@ -74,10 +81,10 @@ function before(a: (bigint | string)[], b: (bigint | string)[]): number {
 export function oracle(
   user: LedgerUser,
   rows: readonly Transaction[],
-  rules: Rules,
+  settings: RuleSettings,
   circumstances: Circumstances,
-): Verdict {
-  const { instant } = rules
+): Expected {
+  const { instant } = settings
   const used = BigInt(user.usedMicrodollars)
   const closingOf = (grant: Transaction): Transaction | undefined =>
     rows.find((row) => isClosing(row) && row.originalTransactionId === grant.id)
@@ -86,25 +93,45 @@ export function oracle(
     rows.some((row) => !isClosing(row) && row.originalTransactionId === grant.id)
   const isCorrection = (row: Transaction): boolean =>
     row.creditCategory === 'accounting_adjustment' &&
-    [OWN_CORRECTION, ...rules.correctionDescriptions].some((text) => text === row.description)
+    [OWN_CORRECTION, ...settings.correctionDescriptions].some((text) => text === row.description)
+
+  const fits = (row: Transaction, patterns: readonly string[]): boolean =>
+    row.creditCategory !== null &&
+    patterns.some((pattern) => wildcard(pattern).test(row.creditCategory ?? ''))
 
   const personal = rows.filter((row) => row.organizationId === null)
   const positive = personal.filter((row) => row.amountMicrodollars > 0)
   const open = positive.filter((row) => !closingOf(row))
-  const expirable = (row: Transaction): boolean =>
-    row.expiryDate !== null || (row.isFree && !isCorrection(row))
-  const linkTaken = open.filter((row) => isLinkTaken(row) && expirable(row))
-  const targeted = open.filter((row) => row.isFree && !isLinkTaken(row) && !isCorrection(row))
+  const takenOut = (row: Transaction): string | null => {
+    if (circumstances.excluded) return 'user_excluded'
+    if (fits(row, settings.excludedCategories)) return 'category_excluded'
+    return settings.categories && !fits(row, settings.categories) ? 'category_not_selected' : null
+  }
+  const expirable = open.filter((row) => row.isFree && !isClosing(row) && !isCorrection(row))
+  const excluded = expirable.filter((row) => !isLinkTaken(row) && takenOut(row) !== null)
+  const targeted = expirable.filter((row) => !isLinkTaken(row) && takenOut(row) === null)
+  const linkTaken = open.filter(
+    (row) =>
+      isLinkTaken(row) && (row.expiryDate !== null || (expirable.includes(row) && takenOut(row) === null)),
+  )
   const negativeDated = personal.filter(
     (row) => row.amountMicrodollars <= 0 && row.expiryDate !== null && !closingOf(row),
   )
 
-  const flags: Flag[] = []
-  if (linkTaken.length > 0) flags.push('link_taken')
-  if (negativeDated.length > 0) flags.push('negative_dated')
-  const verdict: Verdict = {
+  const flags: FlagDetail[] = [
+    ...linkTaken.map((row): FlagDetail => {
+      const link = rows.find((other) => !isClosing(other) && other.originalTransactionId === row.id)
+      return { flag: 'link_taken', grantId: row.id, linkId: link?.id ?? null }
+    }),
+    ...negativeDated.map(({ id, amountMicrodollars, expiryDate }): FlagDetail => {
+      return { flag: 'negative_dated', id, amountMicrodollars, expiryDate: expiryDate ?? '' }
+    }),
+  ]
+  const nothing: Expected = {
     outcome: 'no_targeted_grant',
     flags,
+    review: [],
+    excluded: byId(excluded.map((row) => ({ id: row.id, why: takenOut(row) ?? '' }))),
     targeted: targeted.map((row) => row.id).toSorted(),
     expired: 0n,
     duePaid: 0n,
@@ -114,15 +141,39 @@ export function oracle(
     acquired: BigInt(user.acquiredMicrodollars),
     nextExpiration: user.nextCreditExpirationAt,
   }
-  if (targeted.length === 0) return verdict
-  const youngest = micros(instant) - BigInt(rules.minGrantAgeSeconds) * 1_000_000n
-  if (personal.some((row) => micros(row.createdAt) > youngest)) return { ...verdict, outcome: 'too_recent' }
-  const needsReview = personal.some(
+  if (circumstances.excluded) return { ...nothing, outcome: 'excluded', flags: [] }
+  if (targeted.length === 0) return excluded.length > 0 ? { ...nothing, outcome: 'excluded' } : nothing
+
+  const since = targeted.map((row) => micros(row.createdAt)).reduce(lesser)
+  const unlinked = personal.filter((row) => row.originalTransactionId === null && row.amountMicrodollars <= 0)
+  const deductions = unlinked.filter(
     (row) =>
-      row.originalTransactionId === null &&
-      ['orb_credit_expired', 'orb_credit_voided'].includes(row.creditCategory ?? ''),
+      row.amountMicrodollars < 0 &&
+      !closingOf(row) &&
+      !fits(row, settings.reviewCategories) &&
+      micros(row.createdAt) >= since,
   )
-  if (needsReview && !circumstances.named) return { ...verdict, outcome: 'needs_review' }
+  if (deductions.length > 0) {
+    const amountMicrodollars = Number(sum(deductions.map((row) => BigInt(row.amountMicrodollars))))
+    flags.push({ flag: 'unlinked_deduction', rows: deductions.length, amountMicrodollars })
+  }
+  const youngest = micros(instant) - BigInt(settings.minGrantAgeSeconds) * 1_000_000n
+  if (personal.some((row) => micros(row.createdAt) > youngest)) return { ...nothing, outcome: 'too_recent' }
+  const isOrb = (row: Transaction): boolean => (row.creditCategory ?? '').startsWith('orb_credit_')
+  const takenBack = unlinked.filter(
+    (row) => fits(row, settings.reviewCategories) && (isOrb(row) || micros(row.createdAt) >= since),
+  )
+  const damaged = rows.filter(
+    (row) =>
+      isClosing(row) &&
+      row.amountMicrodollars > 0 &&
+      positive.some((grant) => grant.id === row.originalTransactionId && !isClosing(grant)),
+  )
+  const review = byId([
+    ...takenBack.map(({ id }) => ({ id, why: 'reversal_without_link' })),
+    ...damaged.map(({ id }) => ({ id, why: 'positive_closing_row' })),
+  ])
+  if (review.length > 0 && !circumstances.named) return { ...nothing, outcome: 'needs_review', review }
 
   // 2. Baseline
   const windows = positive
@@ -178,13 +229,16 @@ export function oracle(
     ...set.filter((member) => member.expired === null).map((member) => member.date),
     ...[...linkTaken, ...negativeDated].flatMap((row) => row.expiryDate ?? []),
   ]
-  if (user.autoTopUpEnabled && afterExpiry + correction - used < 5_000_000n) flags.push('auto_top_up_risk')
-  if (duePaid > 0n) flags.push('due_paid_credit')
-  if (user.acquiredMicrodollars < user.usedMicrodollars) flags.push('overdrawn_before')
+  const final = afterExpiry + correction - used
+  if (user.autoTopUpEnabled && final < 5_000_000n)
+    flags.push({ flag: 'auto_top_up_risk', finalBalanceMicrodollars: Number(final) })
+  const paid = sum(due.filter(({ row }) => !row.isFree).map((member) => member.expired))
+  if (paid > 0n) flags.push({ flag: 'due_paid_credit', amountMicrodollars: Number(paid) })
+  const balanceMicrodollars = user.acquiredMicrodollars - user.usedMicrodollars
+  if (balanceMicrodollars < 0) flags.push({ flag: 'overdrawn_before', balanceMicrodollars })
   return {
-    ...verdict,
+    ...nothing,
     outcome: expired > 0n ? 'expired' : 'nothing_to_expire',
-    flags: flags.toSorted(),
     expired,
     duePaid,
     closings: byId(

@@ -211,7 +211,7 @@ describe('a value that cannot be worked with exactly makes the user an error', (
       0,
     ],
   ])('%s', (_, user, rows) => {
-    expect(() => planOf(user, rows)).toThrow(UnusableValue)
+    expect(() => planOf(user, rows, { named: true })).toThrow(UnusableValue)
   })
 
   test('the largest amounts that are safe still come out exactly', () => {
@@ -222,7 +222,7 @@ describe('a value that cannot be worked with exactly makes the user an error', (
   })
 })
 
-test('a user whose grants are all closed is left alone, even if paid credit of theirs is due', () => {
+test('a user whose grants are all closed is skipped, even if paid credit of the same user is due', () => {
   const rows = [closedLongAgo, linkTo(closedLongAgo, 3), paid('P', 5, dated(LAST_YEAR))]
   expect(planOf(userWith(0, 15), rows)).toMatchObject({
     outcome: 'no_targeted_grant',

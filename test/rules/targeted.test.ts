@@ -21,7 +21,7 @@ const other = free('B', 5)
 const adjustment = (description: string | null): Transaction =>
   free('A', 10, { creditCategory: 'accounting_adjustment', description })
 
-/** The ids of the targeted grants, of a user who is changed or left alone. */
+/** The ids of the targeted grants, of a user who is changed or skipped. */
 function targetedIds(rows: Transaction[], takenLinks: string[] = []): string[] {
   const { credits, grantsTargeted } = planOf(userWith(0, 100), rows, { takenLinks })
   const ids = credits.filter((credit) => credit.targeted).map((credit) => credit.id)
@@ -36,10 +36,6 @@ describe('a grant is targeted', () => {
     ['with a date gone by', free('A', 10, dated(LAST_MONTH))],
     ['dated for ever', free('A', 10, dated('infinity'))],
     ['of one microdollar', free('A', 0.000001)],
-    [
-      'that production made of a dated row below zero',
-      linkTo(free('N', -10, dated(LAST_MONTH)), -10, { id: 'A' }),
-    ],
     ['without category and description', free('A', 10, { creditCategory: null, description: null })],
   ])('%s', (_, row) => {
     expect(targetedIds([row])).toEqual(['A'])
@@ -52,6 +48,8 @@ describe('a row is not targeted', () => {
     ['of an organization', free('A', 10, { organizationId: 'organization' })],
     ['of zero', free('A', 0)],
     ['below zero', free('A', -10)],
+    ['that production made of a dated row below zero', linkTo(free('N', -10, dated(LAST_MONTH)), -10)],
+    ['of a closing category, even without a link', free('A', 10, { creditCategory: 'credits_expired' })],
   ])('%s', (_, row) => {
     expect(planOf(userWith(0, 10), [row]).outcome).toBe('no_targeted_grant')
   })
@@ -74,7 +72,7 @@ describe('a grant is closed', () => {
   })
 })
 
-describe('a grant whose link is taken is left alone, and its user flagged', () => {
+describe('a grant whose link is taken is skipped, and its user flagged', () => {
   test.each<[string, Transaction]>([
     ['by a refund of the user', linkTo(grant, 10, { creditCategory: 'refund' })],
     ['by a row without category', linkTo(grant, 10, { creditCategory: null })],
@@ -84,12 +82,17 @@ describe('a grant whose link is taken is left alone, and its user flagged', () =
     ],
   ])('%s', (_, link) => {
     expect(targetedIds([grant, link, other])).toEqual(['B'])
-    expect(planOf(userWith(0, 15), [grant, link, other]).flags).toEqual(['link_taken'])
+    expect(planOf(userWith(0, 15), [grant, link, other])).toMatchObject({
+      flags: ['link_taken'],
+      details: [{ flag: 'link_taken', grantId: 'A', linkId: 'A link' }],
+    })
   })
 
   test('as the database says', () => {
     expect(targetedIds([grant, other], ['A'])).toEqual(['B'])
-    expect(planOf(userWith(0, 15), [grant, other], { takenLinks: ['A'] }).flags).toEqual(['link_taken'])
+    expect(planOf(userWith(0, 15), [grant, other], { takenLinks: ['A'] }).details).toEqual([
+      { flag: 'link_taken', grantId: 'A', linkId: null },
+    ])
   })
 
   test('unless it is closed: then the database only says that it saw the closing row', () => {
@@ -119,6 +122,14 @@ describe('a grant whose link is taken is left alone, and its user flagged', () =
     const later = paid('P', 20, dated(NEXT_MONTH))
     const planned = planOf(userWith(3, 25), [later, linkTo(later, 20, { creditCategory: 'refund' }), other])
     expect(writtenBaselines(planned)).toEqual({ B: 0 })
+  })
+
+  test('a grant that a category takes out is not flagged, unless it has a date', () => {
+    const link = linkTo(grant, 10, { creditCategory: 'refund' })
+    const flags = (row: Transaction): readonly string[] =>
+      planOf(userWith(0, 15), [row, link, free('B', 5, { creditCategory: 'x' })], { categories: ['x'] }).flags
+    expect(flags(grant)).toEqual([])
+    expect(flags({ ...grant, ...dated(LAST_MONTH) })).toEqual(['link_taken'])
   })
 
   test('undated paid credit with a refund is nothing to look at: it would not have expired', () => {

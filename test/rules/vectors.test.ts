@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import type { LedgerTime, Plan, Transaction } from '../../lambda/rules/types.ts'
+import { SETTINGS } from './examples.ts'
 
 type VectorRow = {
   id: string
@@ -50,9 +51,9 @@ type Vector = {
   } | null
 }
 
-const vectors = JSON.parse(
-  readFileSync(new URL('../fixtures/expiration.json', import.meta.url), 'utf8'),
-) as Vector[]
+function vectorsOf(file: string): Vector[] {
+  return JSON.parse(readFileSync(new URL(`../fixtures/${file}`, import.meta.url), 'utf8')) as Vector[]
+}
 
 /** The vectors write times with three or six decimals; the ledger always has six. */
 function time(text: string): LedgerTime
@@ -86,12 +87,8 @@ const planOf = (vector: Vector, rows = vector.transactions): Plan =>
       autoTopUpEnabled: false,
     },
     rows.map(transaction),
-    {
-      instant: time(vector.instant),
-      minGrantAgeSeconds: 60,
-      correctionDescriptions: ['Correction to $0 after expiring internal free credits'],
-    },
-    { named: false, takenLinks: new Set() },
+    { ...SETTINGS, instant: time(vector.instant) },
+    { named: false, excluded: false, takenLinks: new Set() },
   )
 
 /** A plan in the words of the vectors. */
@@ -135,8 +132,13 @@ function withSixDecimals(expected: Vector['expected']): Vector['expected'] {
   )
 }
 
-describe('the 138 vectors', () => {
-  test('are all here', () => expect(vectors).toHaveLength(138))
+describe.each([
+  ['expiration.json', 138],
+  ['drift.json', 14],
+])('the vectors of %s', (file, count) => {
+  const vectors = vectorsOf(file)
+
+  test(`are all ${count} present`, () => expect(vectors).toHaveLength(count))
 
   test.each(vectors.map((vector) => [vector.name, vector] as const))('%s', (_, vector) => {
     const plan = planOf(vector)

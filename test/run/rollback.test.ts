@@ -209,7 +209,7 @@ describe('rows of other tables that point at an inserted row', () => {
       const shown = await invokeJob(place, { rollback: run.runId })
       expect(shown.warnings.join()).toMatch(/receipts_credit/)
       const accepted = await invokeJob(
-        { ...place, env: { ...place.env, ACCEPTED_FOREIGN_KEYS: 'receipts_credit' } },
+        { ...place, env: { ...place.env, ACCEPTED_REFERENCES: 'receipts_credit' } },
         { rollback: run.runId, execute: true },
       )
       expect(accepted).toMatchObject({ status: 'complete', totals: { usersProcessed: 1 } })

@@ -63,7 +63,7 @@ test('the first start makes the sample ledger, later ones keep what has become o
 test('a database without a ledger, as a first start killed while seeding leaves it, is seeded', async () => {
   const first = await open()
   const sql = postgres(first.databaseUrl, { max: 1 })
-  await sql`DROP TABLE kilo_pass_issuance_items, credit_transactions, kilocode_users`
+  await sql`DROP TABLE credit_transactions, kilocode_users CASCADE`
   await sql.end()
   await first.stop()
   const second = await open()

@@ -3,6 +3,7 @@ import type { Sql } from '../../lambda/ledger/connect.ts'
 import type { PlannedUser } from '../../lambda/ledger/apply.ts'
 import { readUsers } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
+import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
 import type { Plan } from '../../lambda/rules/types.ts'
 
@@ -16,15 +17,25 @@ export async function readAndPlan(
   instant: string,
 ): Promise<Map<string, Plan>> {
   const readings = await readUsers(sql, userIds)
-  const rules = {
+  const settings = {
     instant: instantToLedgerTime(instant),
     minGrantAgeSeconds: 60,
     correctionDescriptions: [LISTED_CORRECTION],
+    reviewCategories: DEFAULT_REVIEW_CATEGORIES,
+    categories: null,
+    excludedCategories: [],
   }
   return new Map(
     [...readings].map(([id, reading]) => {
       if ('unusable' in reading) throw reading.unusable
-      return [id, planUser(reading.user, reading.rows, rules, { named: false, takenLinks: new Set() })]
+      return [
+        id,
+        planUser(reading.user, reading.rows, settings, {
+          named: false,
+          excluded: false,
+          takenLinks: new Set(),
+        }),
+      ]
     }),
   )
 }

@@ -1,16 +1,25 @@
 import { CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from '../../lambda/rules/grants.ts'
-import type { LedgerUser, Plan, Transaction } from '../../lambda/rules/types.ts'
-import type { Verdict } from './oracle.ts'
+import type { FlagDetail, LedgerUser, Plan, Transaction } from '../../lambda/rules/types.ts'
+import type { Expected } from './oracle.ts'
 
 const byId = <Row extends { id: string }>(rows: Row[]): Row[] =>
   rows.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 
+/** The same with flags in one order: they are a set. */
+export function comparable(expected: Expected): Expected {
+  const nameOf = (detail: FlagDetail): string =>
+    [detail.flag, 'grantId' in detail ? detail.grantId : '', 'id' in detail ? detail.id : ''].join(' ')
+  return { ...expected, flags: expected.flags.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)) }
+}
+
 /** A plan in the oracle's words, to be compared with what it says. */
-export function verdictOf(plan: Plan): Verdict {
+export function inOraclesWords(plan: Plan): Expected {
   const { user, change } = plan
-  return {
+  return comparable({
     outcome: plan.outcome,
-    flags: plan.flags.toSorted(),
+    flags: [...plan.details],
+    review: byId((plan.change ? [] : plan.review).map(({ id, why }) => ({ id, why }))),
+    excluded: byId(plan.excluded.map(({ id, why }) => ({ id, why }))),
     targeted: plan.credits
       .filter((credit) => credit.targeted)
       .map((credit) => credit.id)
@@ -37,7 +46,7 @@ export function verdictOf(plan: Plan): Verdict {
     correction: BigInt(change?.correction?.amountMicrodollars ?? 0),
     acquired: BigInt(change?.acquiredMicrodollars ?? user.acquiredMicrodollars),
     nextExpiration: change ? change.nextCreditExpirationAt : user.nextCreditExpirationAt,
-  }
+  })
 }
 
 /** The ledger after a plan was applied: what the database would hold. The ids of new rows are made up. */
