@@ -18,6 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const TOP: Readonly<Record<string, string>> = {
   'constants.ts': 'leaf',
   'nearest.ts': 'leaf',
+  'redact.ts': 'leaf',
   'event.ts': 'contract',
   'config.ts': 'contract',
   'exit-card.ts': 'contract',

@@ -4,9 +4,12 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as z from 'zod'
+import { attempt, type Waits as ArchiveWaits, statusOf, WAITS as ARCHIVE_WAITS } from './archive/attempts.ts'
+import { isPassing } from './archive/reasons.ts'
 import type { DatabaseSource } from './config.ts'
 import { InvalidConfiguration, readConfig } from './config.ts'
-import { type Address, connect } from './ledger/connect.ts'
+import { type Address, connect, type Waits as LedgerWaits } from './ledger/connect.ts'
+import { LedgerUnavailable } from './ledger/errors.ts'
 import { recordClosed, recordIdle, recordPage } from './observability.ts'
 import type { Tools } from './run/tools.ts'
 
@@ -21,6 +24,8 @@ export type Host = {
   readonly onClosed: Tools['onClosed']
   readonly onPage: Tools['onPage']
   readonly onIdle: Tools['onIdle']
+  /** How long to wait for PostgreSQL, and for S3 and Secrets Manager, where it is not as long as usual. */
+  readonly waits?: { readonly ledger?: Partial<LedgerWaits>; readonly aws?: Partial<ArchiveWaits> }
 }
 
 /** The host in Lambda: what the job tells of goes to the log and into metrics. */
@@ -40,10 +45,7 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
 /** The connections of a pool: as many as the most pages in flight. Opened as they are needed. */
 const CONNECTIONS = 16
 
-/** S3 requests are small, and tried again: better a new try than a long wait. AWS_MAX_ATTEMPTS, as everywhere, sets how often. */
-const REQUEST_TIMEOUT_MS = 20_000
 const CONNECTION_TIMEOUT_MS = 5_000
-const TRIES = '5'
 
 /**
  * Opens everything that one invocation works with, lends it to `work`, and closes it again: nothing is kept for the
@@ -57,20 +59,21 @@ export async function withTools<T>(
 ): Promise<T> {
   const invocationMs = invocation.timeLeft()
   const config = readConfig(host.env)
+  const tries = Number(host.env.AWS_MAX_ATTEMPTS ?? ARCHIVE_WAITS.tries)
+  const aws: Aws = { waits: { ...ARCHIVE_WAITS, tries, ...host.waits?.aws }, timeLeft: invocation.timeLeft }
   const client = new S3Client({
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
-    maxAttempts: Number(host.env.AWS_MAX_ATTEMPTS ?? TRIES),
-    requestHandler: { requestTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: CONNECTION_TIMEOUT_MS },
+    ...clientOptions(aws.waits),
   })
-  const writer = connect(await addressOf(config.database), CONNECTIONS)
+  const writer = connect(await addressOf(config.database, aws), CONNECTIONS, host.waits?.ledger)
   const reader =
     config.readonlyDatabase === config.database
       ? writer
-      : connect(await addressOf(config.readonlyDatabase), CONNECTIONS)
+      : connect(await addressOf(config.readonlyDatabase, aws), CONNECTIONS, host.waits?.ledger)
   try {
     return await work({
       config,
-      store: { client, bucket: config.bucket },
+      store: { client, bucket: config.bucket, ...aws },
       ledger: { writer, reader },
       invocationMs,
       timeLeft: invocation.timeLeft,
@@ -85,7 +88,18 @@ export async function withTools<T>(
     })
   } finally {
     client.destroy()
-    await Promise.all([writer.end({ timeout: 0.1 }), reader.end({ timeout: 0.1 })])
+    await Promise.all([writer.end(), reader.end()])
+  }
+}
+
+/** What the requests to AWS share. */
+type Aws = { readonly waits: ArchiveWaits; readonly timeLeft: () => number }
+
+/** Requests are tried again by `attempt`, not by the client as well. The socket's timeout ends a stalled upload. */
+function clientOptions({ silenceMs }: ArchiveWaits) {
+  return {
+    maxAttempts: 1,
+    requestHandler: { connectionTimeout: CONNECTION_TIMEOUT_MS, socketTimeout: silenceMs },
   }
 }
 
@@ -97,13 +111,13 @@ const secretSchema = z.object({
   dbname: z.string(),
 })
 
-/** The RDS form's password is asked for again at each new connection, so that a rotation in the middle of a run does no harm. */
-async function addressOf(source: DatabaseSource): Promise<Address> {
+/** The RDS form's password is read again for each new connection, so that a rotation during a run does no harm. */
+async function addressOf(source: DatabaseSource, aws: Aws): Promise<Address> {
   if ('url' in source) return source
-  const text = await readSecret(source.secretArn)
+  const text = await readSecret(source.secretArn, aws)
   if (/^postgres(ql)?:\/\//.test(text)) return { url: text }
   const { host, port, username, dbname } = parseSecret(source.secretArn, text)
-  const password = async () => parseSecret(source.secretArn, await readSecret(source.secretArn)).password
+  const password = async () => parseSecret(source.secretArn, await readSecret(source.secretArn, aws)).password
   return { host, port, username, database: dbname, password }
 }
 
@@ -118,13 +132,27 @@ function parseSecret(arn: string, text: string): z.infer<typeof secretSchema> {
   }
 }
 
-async function readSecret(arn: string): Promise<string> {
-  const client = new SecretsManagerClient({ requestHandler: { connectionTimeout: CONNECTION_TIMEOUT_MS } })
+async function readSecret(arn: string, { waits, timeLeft }: Aws): Promise<string> {
+  const client = new SecretsManagerClient(clientOptions(waits))
+  const command = new GetSecretValueCommand({ SecretId: arn })
   try {
-    return (await client.send(new GetSecretValueCommand({ SecretId: arn }))).SecretString ?? ''
+    const reply = await attempt(async ({ signal: abortSignal }) => client.send(command, { abortSignal }), {
+      waits,
+      timeLeft,
+      signal: undefined,
+    })
+    return reply.SecretString ?? ''
   } catch (error) {
+    if (isPassing(error, statusOf(error))) {
+      throw new LedgerUnavailable(
+        `The secret ${arn} could not be read: Secrets Manager did not answer. Nothing was done. ` +
+          'In a VPC, check its endpoint for Secrets Manager or its NAT. Then try again.',
+        { cause: error },
+      )
+    }
     throw new InvalidConfiguration(
-      `The secret ${arn} could not be read. Check that it exists, that this role may read it, and, in a VPC, that there is an endpoint for Secrets Manager or a NAT.`,
+      `The secret ${arn} could not be read. Nothing was done. ` +
+        'Check that it exists, and that this role may read it (secretsmanager:GetSecretValue, and its KMS key).',
       { cause: error },
     )
   } finally {

@@ -5,26 +5,30 @@ import type { MiddlewareObj } from '@middy/core'
 import { FINAL_ERRORS, METRICS, NO_RUN } from './constants.ts'
 import { type Payload, RUN_ID } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
+import { explain } from './ledger/errors.ts'
+import { redact } from './redact.ts'
 
-/** A local part may be quoted, spaces and all, and may hold an apostrophe. */
-const EMAIL = /("[^"]*"|[^\s"<>(),:;=]+)@[^\s"'<>(),:;=]+/g
-const URL_SECRET = /(\w+:\/\/[^:/\s]*:)[^@\s]*@/g
-
-/** A text without e-mail addresses and without passwords in URLs, for what goes to CloudWatch or to a caller. */
-export function redact(text: string): string {
-  return text.replace(URL_SECRET, '$1***@').replace(EMAIL, '***')
-}
-
-/** Logs an error once, with its causes, and makes sure that neither the log nor the caller sees an e-mail or a secret. */
+/**
+ * Logs the error that ends an invocation, once, with its causes, and lets the caller see the same text. What reaches
+ * this unexplained (an error of the database's driver, whose stack is read-only, or no Error at all) becomes one
+ * that can be shown: otherwise an error in here would take the place of the one that happened (seen).
+ */
 export function errorLogging(logger: Logger): MiddlewareObj {
   return {
-    onError: ({ error }) => {
-      if (!(error instanceof Error)) return
-      error.message = redact(error.message)
-      error.stack = redact(error.stack ?? '')
+    onError: (request) => {
+      const error = presentable(explain(request.error))
+      request.error = error
       logger.error(error.message, { error_name: error.name, causes: causesOf(error), stack: error.stack })
     },
   }
+}
+
+/** The error itself where it shows nothing that has to be hidden, otherwise a copy of what may be shown. */
+function presentable(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(redact(String(error)))
+  const { name, message, stack = '' } = error
+  if (redact(message) === message && redact(stack) === stack) return error
+  return Object.assign(new Error(redact(message), { cause: error.cause }), { name, stack: redact(stack) })
 }
 
 function causesOf(error: Error): string[] {

@@ -1,5 +1,5 @@
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { redact } from '../../lambda/observability.ts'
+import { redact } from '../../lambda/redact.ts'
 import { commandFor } from './shell.ts'
 import { printable } from './terminal.ts'
 

@@ -4,7 +4,7 @@ import { type Fingerprint, parseDocument } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { logKey, type LogKind } from './keys.ts'
 import { JSONL_TYPE } from './segments.ts'
-import { createFromStream, readBytes, readInTurn, type Store } from './store.ts'
+import { create, readBytes, type Store } from './store.ts'
 
 type OnLine = (line: string, segmentKey: string) => void
 
@@ -29,7 +29,9 @@ export async function assembleLog(
     yield* written.watch(concatenate(store, segmentKeys, onLine))
     onEnd(written.lines())
   }
-  const created = await createFromStream(store, key, all(), JSONL_TYPE)
+  const chunks: Uint8Array[] = []
+  for await (const chunk of all()) chunks.push(chunk)
+  const created = await create(store, key, chunks, JSONL_TYPE)
   if (!created) {
     const there = fingerprinter(key)
     for await (const chunk of there.watch(readBytes(store, key))) void chunk
@@ -47,8 +49,10 @@ async function* concatenate(
   keys: Iterable<string>,
   onLine: OnLine | null,
 ): AsyncGenerator<Uint8Array> {
-  for await (const { key, bytes } of readInTurn(store, keys))
+  for (const key of keys) {
+    const bytes = readBytes(store, key)
     yield* onLine ? tapLines(bytes, (line) => onLine(line, key)) : bytes
+  }
 }
 
 type Fingerprinter = {

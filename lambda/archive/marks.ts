@@ -37,7 +37,7 @@ export async function readCancel(store: Store, runId: string): Promise<Cancel | 
 
 /** The ids of all runs of the bucket, oldest first. @throws ArchiveUnavailable */
 export async function* listRunIds(store: Store): AsyncGenerator<string> {
-  for await (const key of list(store, PREFIXES.runs)) {
+  for await (const { key } of list(store, PREFIXES.runs)) {
     const runId = parseRunKey(key)
     if (runId !== null) yield runId
   }

@@ -50,25 +50,55 @@ const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
 ]
 
 const UNREACHABLE =
-  /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|TimeoutError|socket hang up|Parse Error/
+  /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|TimeoutError|socket hang up|aborted|Parse Error/
+const NO_DESCRIPTORS = /\b(EMFILE|ENFILE)\b/
+/** S3 asks for another try, or the bytes were damaged on their way. */
+const PASSING =
+  /^(SlowDown|Throttling.*|RequestTimeout|InternalError|BadDigest|XAmzContentSHA256Mismatch|RequestTimeTooSkewed)$/
+
+/**
+ * Whether another try of the same request may succeed: S3 is slow, overloaded or unreachable, or answered 409 while
+ * another request wrote the same key. (The client corrects its clock after RequestTimeTooSkewed.)
+ */
+export function isPassing(error: unknown, status: number | undefined): boolean {
+  if (status !== undefined && (status === 409 || status === 429 || status >= 500)) return true
+  if (!(error instanceof Error)) return false
+  return PASSING.test(error.name) || UNREACHABLE.test(wordsOf(error)) || NO_DESCRIPTORS.test(wordsOf(error))
+}
+
+function wordsOf(error: Error): string {
+  return `${error.name} ${'code' in error ? String(error.code) : ''} ${error.message}`
+}
 
 /** What a person has to know about an error of S3, of its client, or of the way between; `status` is HTTP's, if any. */
 export function reasonFor(error: unknown, status: number | undefined): Reason {
   const name = error instanceof Error ? error.name : 'unknown error'
-  const known = BY_NAME.find(([pattern]) => pattern.test(name))?.[1] ?? byOther(error, name, status)
+  const known = BY_NAME.find(([pattern]) => pattern.test(name))?.[1] ?? byOther(error, status)
   return { what: `${known.what} (${status === undefined ? name : `${status} ${name}`})`, todo: known.todo }
 }
 
-function byOther(error: unknown, name: string, status: number | undefined): Reason {
+function byOther(error: unknown, status: number | undefined): Reason {
   const message = error instanceof Error ? error.message : ''
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const words = error instanceof Error ? wordsOf(error) : ''
   if (/Region is missing/.test(message)) return { what: 'no AWS region is set', todo: 'Set AWS_REGION.' }
   if (status === 301)
     return { what: 'the bucket is in another region', todo: 'Set AWS_REGION to the region of the bucket.' }
   if (status === 403)
     return { what: 'access is forbidden', todo: 'Check the credentials and their rights on the bucket.' }
   if (status !== undefined && status >= 500) return { what: 'S3 itself fails', todo: 'Wait a little.' }
-  if (UNREACHABLE.test(`${name} ${code} ${message}`)) {
+  if (NO_DESCRIPTORS.test(words)) {
+    return {
+      what: 'this process may open no more files or connections',
+      todo: 'Raise the limit (ulimit -n), or send a lower "concurrency".',
+    }
+  }
+  if (/TimeoutError/.test(words)) {
+    return {
+      what: `S3 did not answer in time: ${message}`,
+      todo: 'Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3 and the proxy.',
+    }
+  }
+  if (UNREACHABLE.test(words)) {
     return {
       what: 'S3 cannot be reached',
       todo: 'Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3, AWS_REGION and the proxy.',

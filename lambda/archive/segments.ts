@@ -111,7 +111,7 @@ export async function* openAttempts(
   runId: string,
   isFinished: (page: number) => boolean,
 ): AsyncGenerator<{ page: number; attempt: string }> {
-  for await (const key of list(store, segmentPrefix(runId))) {
+  for await (const { key } of list(store, segmentPrefix(runId))) {
     const intent = parseIntentKey(key)
     if (intent && !isFinished(intent.page)) yield intent
   }

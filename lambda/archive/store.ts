@@ -1,25 +1,28 @@
-import {
-  GetObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  type S3Client,
-  S3ServiceException,
-} from '@aws-sdk/client-s3'
-import { Upload } from '@aws-sdk/lib-storage'
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { attempt, type Deadline, silence, statusOf, WAITS, type Waits } from './attempts.ts'
 import { ArchiveCorrupt, ArchiveUnavailable } from './errors.ts'
 import { reasonFor } from './reasons.ts'
 
-/** A bucket, and a client that reaches it. */
-export type Store = { readonly client: S3Client; readonly bucket: string }
+/** A bucket, a client that reaches it, and how long to wait for it. */
+export type Store = {
+  readonly client: S3Client
+  readonly bucket: string
+  /** Milliseconds until the invocation ends; absent: no end. */
+  readonly timeLeft?: () => number
+  /** Overrides WAITS. */
+  readonly waits?: Partial<Waits>
+}
 
-export type Stored = { readonly body: string; readonly etag: string }
+/** An object's bytes, and their text. */
+export type Stored = { readonly bytes: Uint8Array; readonly body: string; readonly etag: string }
 
-/** Bodies up to this size go up in one request. */
-const ONE_REQUEST_BYTES = 8 * 1024 * 1024
-/** Larger ones, and streams, go up in parts of the least size that S3 takes: two of them on their way, which hides how far S3 is, and one that fills. */
-const PART_BYTES = 5 * 1024 * 1024
-const CONFLICT_TRIES = 5
+/** What is written in one PUT; chunks are put together. */
+export type Body = string | Uint8Array | readonly Uint8Array[]
+
+/** What was written, by its writer. */
+export type Written = { readonly etag: string; readonly bytes: number; readonly sha256: string }
 
 /**
  * Reads a whole object, or null when it is absent. Only 404 means absent: without the right to list, S3 answers
@@ -28,118 +31,157 @@ const CONFLICT_TRIES = 5
  */
 export async function get(store: Store, key: string, signal?: AbortSignal): Promise<Stored | null> {
   try {
-    const reply = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key }), {
-      abortSignal: signal,
+    return await request(store, signal, async (deadline) => {
+      const command = new GetObjectCommand({ Bucket: store.bucket, Key: key })
+      const reply = await store.client.send(command, { abortSignal: deadline.signal })
+      deadline.allowFor(reply.ContentLength ?? 0)
+      const bytes = (await reply.Body?.transformToByteArray()) ?? new Uint8Array()
+      return {
+        bytes,
+        etag: reply.ETag ?? '',
+        get body() {
+          return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()
+        },
+      }
     })
-    return { body: (await reply.Body?.transformToString('utf-8')) ?? '', etag: reply.ETag ?? '' }
   } catch (error) {
-    if (errorName(error) === 'NoSuchKey') return null
+    if (isAbsent(error)) return null
     throw unavailable(store, `read ${key}`, error)
   }
 }
 
 /**
- * Streams an object's bytes, or those of [from, to), for those that may be too large to hold.
- * @throws ArchiveCorrupt when it is absent, ArchiveUnavailable
+ * Reads an object that a document names with its size and SHA-256, and compares them.
+ * @throws ArchiveCorrupt naming the object when it is missing or differs, ArchiveUnavailable
+ */
+export async function getVerified(
+  store: Store,
+  key: string,
+  expected: { readonly bytes: number; readonly sha256: string },
+): Promise<Stored> {
+  const stored = await get(store, key)
+  if (!stored) throw missing(key)
+  const found = { bytes: stored.bytes.length, sha256: sha256Of(stored.bytes) }
+  if (found.bytes === expected.bytes && found.sha256 === expected.sha256) return stored
+  throw new ArchiveCorrupt(
+    `${key} is not as the job wrote it: ${found.bytes} bytes with SHA-256 ${found.sha256} instead of ` +
+      `${expected.bytes} bytes with ${expected.sha256}. Nothing was done. Restore the version that has the expected hash.`,
+  )
+}
+
+/**
+ * Streams an object's bytes, or those of [from, to), for those that may be too large to hold. A stream that is cut
+ * or falls silent is opened again where it stopped, in the same version of the object.
+ * @throws ArchiveCorrupt when it is absent or was replaced meanwhile, ArchiveUnavailable
  */
 export async function* readBytes(
   store: Store,
   key: string,
-  range?: { from: number; to: number },
+  range: { from: number; to: number } = { from: 0, to: Infinity },
 ): AsyncGenerator<Uint8Array> {
-  yield* chunksOf(store, key, await openObject(store, key, range))
+  const { silenceMs, tries } = { ...WAITS, ...store.waits }
+  let { from } = range
+  let etag: string | undefined
+  for (let failures = 0; from < range.to;) {
+    const opened = await open(store, key, { from, to: range.to }, etag)
+    if (!opened) return
+    etag = opened.etag
+    const end = from + opened.length
+    const chunks = opened.body[Symbol.asyncIterator]()
+    try {
+      while (from < end) {
+        const chunk = await nextWithin(opened.body, chunks, silenceMs).catch((error: unknown) => {
+          if (++failures === tries) throw unavailable(store, `read ${key}`, error)
+          return null
+        })
+        if (!chunk) break
+        from += chunk.length
+        yield chunk
+      }
+      if (from >= end) return
+    } finally {
+      opened.body.destroy()
+    }
+  }
 }
 
-/** Objects whose requests are under way while one is read: what S3 takes to answer is not waited for each time. */
-const AHEAD = 4
+type Opened = { readonly body: Readable; readonly length: number; readonly etag: string }
 
-/**
- * Streams many objects, one after the other.
- * @throws as readBytes
- */
-export async function* readInTurn(
+/** Null where the object holds nothing from there on. */
+async function open(
   store: Store,
-  keys: Iterable<string>,
-): AsyncGenerator<{ key: string; bytes: AsyncIterable<Uint8Array> }> {
-  const opened: { key: string; body: Promise<Readable> }[] = []
+  key: string,
+  { from, to }: { from: number; to: number },
+  etag: string | undefined,
+): Promise<Opened | null> {
+  const Range = from === 0 && to === Infinity ? undefined : `bytes=${from}-${to === Infinity ? '' : to - 1}`
+  const command = new GetObjectCommand({ Bucket: store.bucket, Key: key, Range, IfMatch: etag })
   try {
-    for (const key of keys) {
-      const body = openObject(store, key)
-      // Its error is thrown when its turn comes; until then it must not end the process.
-      body.catch(() => {})
-      opened.push({ key, body })
-      if (opened.length > AHEAD) yield* firstOf(store, opened)
-    }
-    while (opened.length > 0) yield* firstOf(store, opened)
+    return await request(store, undefined, async ({ signal }) => {
+      const { Body, ContentLength, ETag } = await store.client.send(command, { abortSignal: signal })
+      if (!(Body instanceof Readable)) throw new Error('The answer has no body.')
+      // Its errors are thrown to whoever reads it; one that comes in between must not end the process (seen).
+      return { body: Body.on('error', () => {}), length: ContentLength ?? 0, etag: ETag ?? '' }
+    })
+  } catch (error) {
+    if (isAbsent(error)) throw missing(key, error)
+    const status = statusOf(error)
+    if (status === 416) return null
+    if (status === 412)
+      throw new ArchiveCorrupt(`${key} was replaced while it was read. Read it again.`, { cause: error })
+    throw unavailable(store, `read ${key}`, error)
+  }
+}
+
+/** The clock runs only while something is waited for: a reader that takes its time is no stall. */
+async function nextWithin(
+  body: Readable,
+  chunks: AsyncIterator<Uint8Array>,
+  milliseconds: number,
+): Promise<Uint8Array> {
+  const timer = setTimeout(() => body.destroy(silence(milliseconds)), milliseconds)
+  try {
+    const next = await chunks.next()
+    if (next.done) throw Object.assign(new Error('the answer was cut off'), { code: 'ECONNRESET' })
+    return next.value
   } finally {
-    for (const { body } of opened)
-      body.then(
-        (unread) => unread.destroy(),
-        () => {},
-      )
-  }
-}
-
-async function* firstOf(store: Store, opened: { key: string; body: Promise<Readable> }[]) {
-  const first = opened.shift()
-  if (first) yield { key: first.key, bytes: chunksOf(store, first.key, await first.body) }
-}
-
-async function openObject(
-  store: Store,
-  key: string,
-  range?: { from: number; to: number },
-): Promise<Readable> {
-  const Range = range && `bytes=${range.from}-${range.to - 1}`
-  try {
-    const { Body } = await store.client.send(new GetObjectCommand({ Bucket: store.bucket, Key: key, Range }))
-    // In Node it is one, and much faster than the web stream that it can be turned into. Its errors are thrown to whoever
-    // reads it; without a listener, one that comes while it waits for its turn would end the process (seen).
-    if (Body instanceof Readable) return Body.on('error', () => {})
-    throw new Error('The answer has no body.')
-  } catch (error) {
-    if (errorName(error) === 'NoSuchKey') {
-      throw new ArchiveCorrupt(
-        `${key} is missing from the bucket although the run names it. Restore it from its versions.`,
-        { cause: error },
-      )
-    }
-    throw unavailable(store, `read ${key}`, error)
-  }
-}
-
-async function* chunksOf(
-  store: Store,
-  key: string,
-  body: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body
-  } catch (error) {
-    throw unavailable(store, `read ${key}`, error)
+    clearTimeout(timer)
   }
 }
 
 /**
- * Writes an object that must not be there yet. Returns false when another one is there. S3's 412 alone does not
- * tell: the first reply may have been lost and the request sent again, so what is there is read back and compared.
- * @throws ArchiveUnavailable
+ * Writes an object that must not be there yet. Null when another one is there: S3's 412 alone does not tell, since
+ * the first reply may have been lost and the request sent again, so what is there is read back and compared.
+ * @throws ArchiveUnavailable, after which the object may be there or not
  */
 export async function create(
   store: Store,
   key: string,
-  body: string | Uint8Array,
+  body: Body,
   contentType: string,
   signal?: AbortSignal,
-): Promise<boolean> {
-  const won = await putIf(store, key, body, contentType, { IfNoneMatch: '*' }, signal)
-  return won !== null
+): Promise<Written | null> {
+  return putIf(store, key, body, contentType, { IfNoneMatch: '*' }, signal)
 }
 
 /**
- * Replaces an object if it is still the one that was read (`etag`), or creates it (`etag` null). Returns the new
- * ETag, or null when somebody else was faster. `body` must hold a nonce: an equal body there means that we won.
- * @throws ArchiveCorrupt when the object has gone, ArchiveUnavailable
+ * Replaces an object if it is still the one that was read; null when it is not, and does not hold these bytes.
+ * @throws ArchiveCorrupt when the object has gone, ArchiveUnavailable, after which it may be replaced or not
+ */
+export async function replaceIfMatch(
+  store: Store,
+  key: string,
+  body: Body,
+  contentType: string,
+  etag: string,
+): Promise<Written | null> {
+  return putIf(store, key, body, contentType, { IfMatch: etag })
+}
+
+/**
+ * Replaces a JSON document if it is still the one that was read (`etag`), or creates it (`etag` null). Returns the
+ * new ETag, or null when another writer was faster. `body` must hold a nonce: an equal body there was written by this.
+ * @throws as replaceIfMatch
  */
 export async function swap(
   store: Store,
@@ -147,7 +189,8 @@ export async function swap(
   body: string,
   etag: string | null,
 ): Promise<string | null> {
-  return putIf(store, key, body, 'application/json', etag === null ? { IfNoneMatch: '*' } : { IfMatch: etag })
+  const condition = etag === null ? { IfNoneMatch: '*' } : { IfMatch: etag }
+  return (await putIf(store, key, body, 'application/json', condition))?.etag ?? null
 }
 
 type Condition = { IfNoneMatch: string } | { IfMatch: string }
@@ -155,123 +198,96 @@ type Condition = { IfNoneMatch: string } | { IfMatch: string }
 async function putIf(
   store: Store,
   key: string,
-  body: string | Uint8Array,
+  body: Body,
   contentType: string,
   condition: Condition,
   signal?: AbortSignal,
-): Promise<string | null> {
-  // As bytes: the SDK takes an empty text for a stream of unknown length, and says so on standard error.
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body
-  for (let tries = 1; ; tries++) {
-    try {
-      const target = { Bucket: store.bucket, Key: key, ContentType: contentType, ...condition }
-      if (bytes.length <= ONE_REQUEST_BYTES) {
-        const command = new PutObjectCommand({ ...target, Body: bytes })
-        return (await store.client.send(command, { abortSignal: signal })).ETag ?? ''
-      }
-      return (
-        (await inParts(store, { ...target, Body: Readable.from([bytes], { objectMode: false }) }, signal))
-          .ETag ?? ''
-      )
-    } catch (error) {
-      const status = statusOf(error)
-      if (status === 412) {
-        const there = await get(store, key, signal)
-        return there && Buffer.from(there.body).equals(bytes) ? there.etag : null
-      }
-      if (status === 404 && 'IfMatch' in condition) {
-        throw new ArchiveCorrupt(
-          `${key} has gone from the bucket. Restore it from its versions; nothing was written.`,
-          { cause: error },
-        )
-      }
-      if (status !== 409 || tries === CONFLICT_TRIES) throw unavailable(store, `write ${key}`, error)
-    }
-  }
-}
-
-/**
- * Writes a stream of any length under a key that must not be there yet; false when something is there already.
- * @throws ArchiveUnavailable, and whatever the stream throws
- */
-export async function createFromStream(
-  store: Store,
-  key: string,
-  chunks: AsyncIterable<Uint8Array>,
-  contentType: string,
-): Promise<boolean> {
-  let sourceError: unknown
-  const watched = async function* () {
-    try {
-      yield* chunks
-    } catch (error) {
-      // Not that with which Node ends a stream that nobody reads any further: the upload's own error says why.
-      if (errorName(error) !== 'AbortError') sourceError = error
-      throw error
-    }
-  }
-  const source = watched()
-  const first = await source.next()
-  // The SDK takes a stream without a byte for one of unknown length, and says so.
-  if (first.done) return create(store, key, '', contentType)
-  const all = async function* () {
-    yield first.value
-    yield* source
-  }
+): Promise<Written | null> {
+  const bytes = toBytes(body)
+  const written = { bytes: bytes.length, sha256: sha256Of(bytes) }
+  const command = new PutObjectCommand({
+    Bucket: store.bucket,
+    Key: key,
+    ContentType: contentType,
+    Body: bytes,
+    ChecksumSHA256: Buffer.from(written.sha256, 'hex').toString('base64'),
+    ...condition,
+  })
   try {
-    const body = Readable.from(all(), { objectMode: false })
-    await inParts(store, {
-      Bucket: store.bucket,
-      Key: key,
-      ContentType: contentType,
-      IfNoneMatch: '*',
-      Body: body,
+    const etag = await request(store, signal, async (deadline) => {
+      deadline.allowFor(bytes.length)
+      return (await store.client.send(command, { abortSignal: deadline.signal })).ETag ?? ''
     })
-    return true
+    return { etag, ...written }
   } catch (error) {
-    if (sourceError !== undefined) throw sourceError
-    if (statusOf(error) === 412) return false
+    const status = statusOf(error)
+    if (status === 412) {
+      const there = await get(store, key, signal)
+      return there && bytes.equals(there.bytes) ? { etag: there.etag, ...written } : null
+    }
+    if (status === 404 && 'IfMatch' in condition) {
+      throw new ArchiveCorrupt(
+        `${key} is gone from the bucket. Nothing was written. Restore it from its versions in S3.`,
+        { cause: error },
+      )
+    }
     throw unavailable(store, `write ${key}`, error)
   }
 }
 
-async function inParts(
-  store: Store,
-  params: ConstructorParameters<typeof Upload>[0]['params'],
-  signal?: AbortSignal,
-) {
-  const upload = new Upload({ client: store.client, params, partSize: PART_BYTES, queueSize: 2 })
-  const giveUp = (): void => void upload.abort()
-  signal?.addEventListener('abort', giveUp)
-  try {
-    return await upload.done()
-  } finally {
-    signal?.removeEventListener('abort', giveUp)
-  }
+/** As bytes: the SDK takes an empty text for a stream of unknown length. */
+function toBytes(body: Body): Buffer {
+  if (typeof body === 'string') return Buffer.from(body)
+  return body instanceof Uint8Array
+    ? Buffer.from(body.buffer, body.byteOffset, body.length)
+    : Buffer.concat(body)
 }
 
-/** All keys under a prefix, in S3's order. @throws ArchiveUnavailable */
-export async function* list(store: Store, prefix: string): AsyncGenerator<string> {
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** A key, and its object's size. */
+export type Listed = { readonly key: string; readonly bytes: number }
+
+/** All keys under a prefix with their sizes, in S3's order, 1,000 a request. @throws ArchiveUnavailable */
+export async function* list(store: Store, prefix: string): AsyncGenerator<Listed> {
   let token: string | undefined
   do {
-    try {
-      const page = await store.client.send(
-        new ListObjectsV2Command({ Bucket: store.bucket, Prefix: prefix, ContinuationToken: token }),
-      )
-      yield* (page.Contents ?? []).flatMap((object) => object.Key ?? [])
-      token = page.NextContinuationToken
-    } catch (error) {
+    const command = new ListObjectsV2Command({
+      Bucket: store.bucket,
+      Prefix: prefix,
+      ContinuationToken: token,
+    })
+    const page = await request(store, undefined, async ({ signal }) =>
+      store.client.send(command, { abortSignal: signal }),
+    ).catch((error: unknown) => {
       throw unavailable(store, `list ${prefix}`, error)
-    }
+    })
+    for (const { Key, Size } of page.Contents ?? [])
+      if (Key !== undefined) yield { key: Key, bytes: Size ?? 0 }
+    token = page.NextContinuationToken
   } while (token !== undefined)
 }
 
-function errorName(error: unknown): string {
-  return error instanceof Error ? error.name : 'unknown error'
+async function request<T>(
+  { waits, timeLeft = () => Infinity }: Store,
+  signal: AbortSignal | undefined,
+  send: (deadline: Deadline) => Promise<T>,
+): Promise<T> {
+  return attempt(send, { waits: { ...WAITS, ...waits }, timeLeft, signal })
 }
 
-function statusOf(error: unknown): number | undefined {
-  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+/** NoSuchBucket is a 404 too. */
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && error.name === 'NoSuchKey'
+}
+
+function missing(key: string, cause?: unknown): ArchiveCorrupt {
+  return new ArchiveCorrupt(
+    `${key} is missing from the bucket, although the run names it. Restore it from its versions in S3.`,
+    { cause },
+  )
 }
 
 function unavailable({ bucket }: Store, doing: string, cause: unknown): ArchiveUnavailable {

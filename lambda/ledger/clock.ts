@@ -1,18 +1,18 @@
 import type { Sql } from './connect.ts'
-import { explain } from './errors.ts'
+import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
 
 /**
  * The database's own clock in whole milliseconds, as ISO text: the ledger's times are compared with run instants
  * and leases, so these must come from the same clock.
- * @throws LedgerUnavailable
+ * @throws LedgerUnavailable, LedgerBusy
  */
-export async function databaseClock(sql: Sql): Promise<string> {
-  try {
-    const rows = await sql<{ millis: string }[]>`
+export async function databaseClock(sql: Sql, patience: Patience = DEFAULT_PATIENCE): Promise<string> {
+  const [row] = await withRetriedRead(
+    sql,
+    async (tx) => tx<{ millis: string }[]>`
       select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as millis
-    `
-    return new Date(Number(rows[0]?.millis)).toISOString()
-  } catch (error) {
-    throw explain(error)
-  }
+    `,
+    patience,
+  )
+  return new Date(Number(row?.millis)).toISOString()
 }

@@ -1,11 +1,39 @@
+import net, { type Socket } from 'node:net'
 import postgres from 'postgres'
+import { LedgerUnavailable } from './errors.ts'
 
-export type Sql = postgres.Sql
-export type Transaction = postgres.TransactionSql
-/** Whatever takes statements: a pool, or a transaction. */
-export type Statements = postgres.ISql
+/**
+ * Statements inside one transaction, as a template tag: `await tx<Row[]>` and the SQL with its parameters. The
+ * caller must await every statement: nobody else hears of its error.
+ */
+export type Transaction = <T extends readonly (object | undefined)[] = postgres.Row[]>(
+  template: TemplateStringsArray,
+  ...parameters: readonly postgres.ParameterOrFragment<never>[]
+) => postgres.PendingQuery<T>
 
-/** How a database is reached; `password` is asked for each new connection, which survives a rotation of the secret. */
+/** How long the job waits for the database, in milliseconds. */
+export type Waits = {
+  /** Connecting, TLS and login included. */
+  readonly connectMs: number
+  /** One statement. */
+  readonly statementMs: number
+  /** A pause between two statements of a transaction. */
+  readonly idleMs: number
+  /** A lock in a writing transaction: below PostgreSQL's deadlock_timeout, so that this job yields in a deadlock. */
+  readonly lockMs: number
+  /** A table lock in a reading transaction, held by a migration, say. */
+  readonly readLockMs: number
+}
+
+export const WAITS: Waits = {
+  connectMs: 5_000,
+  statementMs: 15_000,
+  idleMs: 10_000,
+  lockMs: 400,
+  readLockMs: 3_000,
+}
+
+/** How a database is reached. `password` is called for each new connection, so that a rotated secret is read again. */
 export type Address =
   | { readonly url: string }
   | {
@@ -16,22 +44,158 @@ export type Address =
       readonly password: () => Promise<string>
     }
 
+/** One connection. Once lost it is never opened again: postgres.js would send what is queued on the new one. */
+export type Line = {
+  readonly sql: postgres.Sql
+  /** Rejects when the connection is lost or cut. */
+  readonly lost: Promise<never>
+  readonly isLost: () => boolean
+  /** Destroys the connection without waiting for the server; `reason` is what its transaction reports. */
+  readonly cut: (reason: Error) => void
+  /** The reason given to `cut`, or null. */
+  readonly cutFor: () => Error | null
+  /** Destroys a connection that must not be used again. */
+  readonly drop: () => void
+  /** Cuts the connection once nothing was sent or received for that long. */
+  readonly cutAfterSilence: (milliseconds: number) => void
+}
+
+/** A pool of connections, opened as they are needed. Statements go through readTransaction and writeTransaction. */
+export type Sql = {
+  readonly waits: Waits
+  /** Where it leads to, as far as the address says: `db.example.com:5432`. */
+  readonly host: string
+  readonly acquire: () => Promise<Line>
+  readonly release: (line: Line) => void
+  /** Closes all connections; a transaction that is still open is rolled back by the server. */
+  readonly end: () => Promise<void>
+}
+
 /**
  * A pool that works behind a transaction pooler or RDS Proxy: nothing is prepared and nothing is session-level.
- * TLS is verified, except where the URL itself says `sslmode=disable` or points at this machine.
+ * TLS is verified, except where the URL itself says `sslmode=disable` or points at this machine. Nothing is opened yet.
  */
-export function connect(address: Address, connections: number): Sql {
+export function connect(address: Address, connections: number, given: Partial<Waits> = {}): Sql {
+  const waits = { ...WAITS, ...given }
+  const lines = new Set<Line>()
+  const idle: Line[] = []
+  const waiting: (() => void)[] = []
+  let lent = 0
+  let ended = false
+  return {
+    waits,
+    host: hostOf(address),
+    async acquire() {
+      if (lent < connections) lent++
+      else await new Promise<void>((resolve) => waiting.push(resolve))
+      try {
+        if (ended) throw lossOf('CONNECTION_ENDED', 'This job has closed its connections.')
+        for (let line = idle.pop(); line; line = idle.pop()) if (!line.isLost()) return line
+        const line = await openLine(address, waits, () => lines.delete(line))
+        lines.add(line)
+        return line
+      } catch (error) {
+        passOn()
+        throw error
+      }
+    },
+    release(line) {
+      if (!line.isLost()) idle.push(line)
+      passOn()
+    },
+    async end() {
+      ended = true
+      await Promise.all([...lines].map(async ({ sql }) => sql.end({ timeout: 0.1 })))
+      for (const line of lines) line.cut(lossOf('CONNECTION_ENDED', 'This job has closed its connections.'))
+    },
+  }
+
+  /** The slot of a connection goes to whoever has waited longest. */
+  function passOn(): void {
+    const next = waiting.shift()
+    if (next) next()
+    else lent--
+  }
+}
+
+/** postgres.js with one connection and a socket of ours, which it gets once. */
+async function openLine(address: Address, waits: Waits, onLost: () => void): Promise<Line> {
+  const { promise: lost, reject } = Promise.withResolvers<never>()
+  // Nobody may be waiting for it.
+  lost.catch(() => {})
+  let socket: Socket | null = null
+  let isLost = false
+  let cutFor: Error | null = null
+  const lose = (): void => {
+    isLost = true
+    onLost()
+    // Later than the rejection of a statement under way, which says more.
+    setImmediate(() => reject(cutFor ?? lossOf('CONNECTION_CLOSED', 'The connection was closed.')))
+  }
+  const drop = (): void => {
+    lose()
+    socket?.destroy()
+  }
+  const cut = (reason: Error): void => {
+    cutFor ??= reason
+    drop()
+  }
   const options = {
-    max: connections,
+    max: 1,
     prepare: false,
     fetch_types: false,
-    connect_timeout: 5,
-    idle_timeout: 30,
+    connect_timeout: waits.connectMs / 1_000,
+    idle_timeout: 0,
+    max_lifetime: null,
+    backoff: () => 0,
     connection: { application_name: 'credit-expiry' },
     onnotice: () => {},
-  } satisfies postgres.Options<Record<string, never>>
-  if ('url' in address) return postgres(address.url, { ...options, ssl: tlsFor(new URL(address.url)) })
-  return postgres({ ...options, ...address, ssl: 'verify-full' })
+    onclose: lose,
+    // Not in the driver's types; it calls this for every connection that it opens.
+    socket: (place: Place): Socket => (socket = socket ? closedSocket() : openSocket(place)),
+  }
+  const sql =
+    'url' in address
+      ? postgres(address.url, { ...options, ssl: tlsFor(new URL(address.url)) })
+      : postgres({ ...options, ...address, password: await address.password(), ssl: 'verify-full' })
+  return {
+    sql,
+    lost,
+    isLost: () => isLost,
+    cut,
+    cutFor: () => cutFor,
+    drop,
+    cutAfterSilence(milliseconds) {
+      // The driver removes all listeners when it turns to TLS, so this is set anew for each transaction.
+      socket?.removeAllListeners('timeout')
+      socket?.setTimeout(milliseconds, () => cut(silence(milliseconds)))
+    },
+  }
+}
+
+/** What postgres.js makes of an address. */
+type Place = { readonly host: readonly string[]; readonly port: readonly number[]; readonly path?: string }
+
+function openSocket({ host: [host = 'localhost'], port: [port = 5432], path }: Place): Socket {
+  if (path) return net.connect(path)
+  // The driver reads the host for TLS from its socket.
+  return Object.assign(net.connect(port, host), { host, port })
+}
+
+/** For a second try of the driver, which it makes without any pause and for ever (seen: 330 a second). */
+function closedSocket(): Socket {
+  const socket = new net.Socket()
+  setImmediate(() => socket.destroy(lossOf('CLOSED_AT_ONCE', 'The server closed the connection at once.')))
+  return socket
+}
+
+/** The error of a peer that does not answer. */
+export function silence(milliseconds: number): Error {
+  return lossOf('NO_ANSWER', `No answer within ${milliseconds / 1_000} s.`)
+}
+
+function lossOf(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code })
 }
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
@@ -40,4 +204,15 @@ function tlsFor(url: URL): 'verify-full' | false {
   const mode = url.searchParams.get('sslmode')
   if (mode === 'disable' || (mode === null && LOOPBACK.has(url.hostname))) return false
   return 'verify-full'
+}
+
+function hostOf(address: Address): string {
+  if (!('url' in address)) return `${address.host}:${address.port}`
+  const { hostname, port } = new URL(address.url)
+  if (hostname.includes(',')) {
+    throw new LedgerUnavailable(
+      `DATABASE_URL names several hosts (${hostname}). Name one: the job does not choose between servers. Nothing was done.`,
+    )
+  }
+  return `${hostname || 'localhost'}:${port || 5432}`
 }

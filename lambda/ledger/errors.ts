@@ -1,12 +1,22 @@
 import postgres from 'postgres'
-import { isDistrust, reasonFor } from './reasons.ts'
+import { isConnectionError, isDistrust, reasonFor } from './reasons.ts'
 
 /** The database cannot be worked with. The message says what is wrong and what to do, and carries no secret. */
 export class LedgerUnavailable extends Error {
   override readonly name = 'LedgerUnavailable'
 }
 
-/** What was written differs from what was planned: somebody changed a grant in between. The page was rolled back. */
+/** The database works, and did not do it in time: a lock, a slow statement, a conflict. Nothing was changed. */
+export class LedgerBusy extends Error {
+  override readonly name = 'LedgerBusy'
+}
+
+/** The database refused a statement because of the rows that it was about. Nothing was changed. */
+export class LedgerRefused extends Error {
+  override readonly name = 'LedgerRefused'
+}
+
+/** What was written differs from what was planned: the rows changed in between. The page was rolled back. */
 export class GuardConflict extends Error {
   override readonly name = 'GuardConflict'
 }
@@ -32,56 +42,53 @@ const BUSY = new Set(['40001', '40P01', '55P03', '57014'])
 const UNIQUE_VIOLATION = '23505'
 /** Classes of SQLSTATE that say that the server, the rights or the statement are at fault, not the rows. */
 const BROKEN_CLASSES = new Set(['0A', '25', '28', '3D', '42', '53', '54', '55', '57', '58', 'F0', 'XX'])
-/** The server ended the connection, or is about to: by hand, on a crash, while it starts, and by one of its three time limits. */
+/** The server ended the connection, or is about to: by hand, in a crash, while it starts, and by its time limits. */
 const LOST_SQLSTATES = new Set(['57P01', '57P02', '57P03', '57P05', '25P03', '25P04'])
 
-/** Sorts an error of the database or of the connection; undefined for any other error. */
+/** Sorts an error of the database or of the connection, explained or not; undefined for any other error. */
 export function failureOf(error: unknown): Failure | undefined {
   if (error instanceof GuardConflict) return 'conflict'
-  if (error instanceof postgres.PostgresError) {
-    const { code } = error
+  const driverError = isExplained(error) ? error.cause : error
+  if (driverError instanceof postgres.PostgresError) {
+    const { code } = driverError
     if (code === UNIQUE_VIOLATION) return 'conflict'
     if (BUSY.has(code)) return 'busy'
     if (LOST_SQLSTATES.has(code) || code.startsWith('08')) return 'lost'
     return BROKEN_CLASSES.has(code.slice(0, 2)) ? 'broken' : 'data'
   }
-  if (error instanceof LedgerUnavailable) return failureOf(error.cause)
-  return isConnectionError(error) ? 'lost' : undefined
+  return isConnectionError(driverError) ? 'lost' : undefined
 }
 
-/** Whether the server itself said no and goes on: to a COMMIT, that it rolled back. Its last words before it ends are no answer. */
+/** Whether the server itself said no and goes on: to a COMMIT, that it rolled back. Its last words are no answer. */
 export function isServersAnswer(error: unknown): boolean {
-  return error instanceof postgres.PostgresError && failureOf(error) !== 'lost'
+  return sqlStateOf(error) !== null && failureOf(error) !== 'lost'
 }
 
-/** The SQLSTATE of a server's error, or null. */
+/** The SQLSTATE of a server's error, explained or not, or null. */
 export function sqlStateOf(error: unknown): string | null {
-  return error instanceof postgres.PostgresError ? error.code : null
+  const driverError = isExplained(error) ? error.cause : error
+  return driverError instanceof postgres.PostgresError ? driverError.code : null
 }
 
 export function isUniqueViolation(error: unknown): boolean {
   return sqlStateOf(error) === UNIQUE_VIOLATION
 }
 
-const CONNECTION_CODES =
-  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ERR_SOCKET|ERR_TLS|ERR_SSL)/
-
-/** Whether the connection itself failed: it is closed, or about to be. */
-export function isConnectionError(error: unknown): boolean {
-  if (error instanceof AggregateError) return error.errors.some(isConnectionError)
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    typeof error.code === 'string' &&
-    CONNECTION_CODES.test(error.code)
-  )
+/**
+ * Turns an error of the driver into a named one that says what to do, with the driver's as its cause; other errors
+ * come back as they are. The driver's own errors carry parameters, values and a read-only stack: none may go further.
+ */
+export function explain(error: unknown): unknown {
+  if (isExplained(error)) return error
+  const failure = isDistrust(error) ? 'broken' : failureOf(error)
+  if (failure === undefined || error instanceof GuardConflict) return error
+  const { what, todo } = reasonFor(error)
+  if (failure === 'busy') return new LedgerBusy(`${what}. ${todo} Then try again.`, { cause: error })
+  if (failure === 'lost' || failure === 'broken')
+    return new LedgerUnavailable(`${what}. ${todo} Then try again.`, { cause: error })
+  return new LedgerRefused(`${what}. ${todo}`, { cause: error })
 }
 
-/** Turns what only a person can mend into an error that says how; other errors come back as they are. */
-export function explain(error: unknown): unknown {
-  if (error instanceof LedgerUnavailable) return error
-  const failure = failureOf(error)
-  if (failure !== 'lost' && failure !== 'broken' && !isDistrust(error)) return error
-  const { what, todo } = reasonFor(error)
-  return new LedgerUnavailable(`${what}. ${todo} Then try again.`, { cause: error })
+function isExplained(error: unknown): error is Error {
+  return error instanceof LedgerUnavailable || error instanceof LedgerBusy || error instanceof LedgerRefused
 }

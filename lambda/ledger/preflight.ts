@@ -1,194 +1,123 @@
-import type { Sql } from './connect.ts'
+import type { Sql, Transaction } from './connect.ts'
 import { LedgerUnavailable } from './errors.ts'
-import { readTransaction } from './transaction.ts'
+import { missingFor, type Use } from './rights.ts'
+import { readServerIn, type Server } from './server.ts'
+import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
 
-/** What a run does to the ledger; rows are deleted by a rollback only. */
-export type Use = 'dry-run' | 'execute' | 'rollback-dry-run' | 'rollback'
+export type { Use } from './rights.ts'
 
-type Privilege = 'SELECT' | 'UPDATE' | 'INSERT' | 'DELETE'
-
-/** One privilege on one table, for the columns named; without columns, on the table. The columns are those of the job's SQL. */
-type Need = {
-  readonly table: string
-  readonly privilege: Privilege
-  readonly columns: readonly string[] | null
+/** What a run has to know about its database before it begins. */
+export type Preflight = {
+  /** Sentences for the exit card. */
+  readonly warnings: readonly string[]
+  /** The `lockMs` for this run's writing transactions, in milliseconds: below the server's deadlock_timeout. */
+  readonly lockTimeoutMs: number
+  readonly server: Server
 }
 
-const READ: readonly Need[] = [
-  {
-    table: 'kilocode_users',
-    privilege: 'SELECT',
-    columns: [
-      'id',
-      'google_user_email',
-      'microdollars_used',
-      'total_microdollars_acquired',
-      'next_credit_expiration_at',
-      'auto_top_up_enabled',
-    ],
-  },
-  {
-    table: 'credit_transactions',
-    privilege: 'SELECT',
-    columns: [
-      'id',
-      'kilo_user_id',
-      'amount_microdollars',
-      'expiration_baseline_microdollars_used',
-      'original_baseline_microdollars_used',
-      'is_free',
-      'description',
-      'credit_category',
-      'original_transaction_id',
-      'expiry_date',
-      'created_at',
-      'organization_id',
-    ],
-  },
-]
-
-const UPDATE: readonly Need[] = [
-  {
-    table: 'kilocode_users',
-    privilege: 'UPDATE',
-    columns: ['total_microdollars_acquired', 'next_credit_expiration_at', 'updated_at'],
-  },
-  {
-    table: 'credit_transactions',
-    privilege: 'UPDATE',
-    columns: ['expiry_date', 'expiration_baseline_microdollars_used'],
-  },
-]
-
-const INSERT: Need = {
-  table: 'credit_transactions',
-  privilege: 'INSERT',
-  columns: [
-    'id',
-    'kilo_user_id',
-    'amount_microdollars',
-    'is_free',
-    'description',
-    'credit_category',
-    'original_transaction_id',
-    'created_at',
-    'original_baseline_microdollars_used',
-  ],
-}
-
-const DELETE: Need = { table: 'credit_transactions', privilege: 'DELETE', columns: null }
-
-/** A rollback compares whole rows. */
-const WHOLE_ROWS: Need = { table: 'credit_transactions', privilege: 'SELECT', columns: null }
-
-const NEEDS: Readonly<Record<Use, readonly Need[]>> = {
-  'dry-run': READ,
-  execute: [...READ, ...UPDATE, INSERT],
-  'rollback-dry-run': [...READ, WHOLE_ROWS],
-  rollback: [...READ, WHOLE_ROWS, ...UPDATE, DELETE],
-}
-
-type Row = {
-  username: string
-  table_name: string
-  column_name: string | null
-  privilege: Privilege
-  table_there: boolean
-  column_there: boolean
-  granted: boolean
-  rows_hidden: boolean
-  standby: boolean
-  read_only: boolean
-}
+const OLDEST_VERSION = 150_000
+/** A lock timeout so short would end every wait for a lock. */
+const LEAST_LOCK_MS = 10
 
 /**
- * Checks with one statement that everything a run will touch is there and allowed, so that a missing right shows
- * before anything begins and not after the first thousand users. Writes nothing.
- * @throws LedgerUnavailable that names the table, the columns or the right, with the statement that grants it
+ * Checks that everything a run will touch is there and allowed, so that a missing right shows before anything begins
+ * and not after the first thousand users. Writes nothing.
+ * @throws LedgerUnavailable that says what is missing and how to put it right, LedgerBusy
  */
-export async function preflight(sql: Sql, use: Use): Promise<void> {
-  const needs = NEEDS[use]
-    .flatMap(({ table, privilege, columns }) =>
-      (columns ?? [null]).map((column) => ({ table_name: table, column_name: column, privilege })),
-    )
-    .map((need, place) => ({ ...need, place }))
-  const rows = await readTransaction(
-    sql,
-    async (tx) => tx<Row[]>`
-      select
-        current_user as username,
-        n.table_name,
-        n.column_name,
-        n.privilege,
-        c.oid is not null as table_there,
-        n.column_name is null or a.attnum is not null as column_there,
-        case
-          when c.oid is null then false
-          when n.column_name is null then has_table_privilege(c.oid, n.privilege)
-          when a.attnum is null then false
-          else has_column_privilege(c.oid, a.attnum, n.privilege)
-        end as granted,
-        coalesce(row_security_active(c.oid), false) as rows_hidden,
-        pg_is_in_recovery() as standby,
-        current_setting('default_transaction_read_only') = 'on' as read_only
-      from jsonb_to_recordset(${JSON.stringify(needs)}::text::jsonb)
-        as n(place int, table_name text, column_name text, privilege text)
-      left join pg_class c on c.oid = to_regclass(n.table_name)
-      left join pg_attribute a on a.attrelid = c.oid and a.attname = n.column_name and a.attnum > 0 and not a.attisdropped
-      order by n.place
-    `,
-  )
-  const trouble = troubleIn(rows, use)
-  if (trouble !== null) throw new LedgerUnavailable(`${trouble} Nothing was done.`)
-}
-
-function troubleIn(rows: readonly Row[], use: Use): string | null {
-  const [first] = rows
-  if (!first) return 'The database answered nothing about its tables.'
+export async function preflight(
+  sql: Sql,
+  use: Use,
+  patience: Patience = DEFAULT_PATIENCE,
+): Promise<Preflight> {
   const writes = use === 'execute' || use === 'rollback'
-  if (writes && (first.standby || first.read_only)) {
-    return first.standby
-      ? 'The database is read-only: it is a standby. Point DATABASE_URL at the primary.'
-      : 'The database is read-only: somebody has set default_transaction_read_only for it or for this user. Find out why before anything else.'
-  }
-  return missingTables(rows) ?? missingColumns(rows) ?? missingRights(rows) ?? hiddenRows(rows)
-}
-
-function missingTables(rows: readonly Row[]): string | null {
-  const tables = unique(rows.filter((row) => !row.table_there).map((row) => row.table_name))
-  if (tables.length === 0) return null
-  return `The user ${rows[0]?.username} sees no table ${tables.join(' and no table ')}. Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of its tables, and that it has USAGE on that schema.`
-}
-
-function missingColumns(rows: readonly Row[]): string | null {
-  const columns = unique(
-    rows.filter((row) => !row.column_there).map((row) => `${row.table_name}.${row.column_name}`),
+  const read = await withRetriedRead(
+    sql,
+    async (tx) => ({
+      server: await readServerIn(tx, sql.host),
+      settings: await readSettings(tx),
+      missing: await missingFor(tx, use),
+      triggers: await readTriggers(tx),
+    }),
+    patience,
   )
-  if (columns.length === 0) return null
-  return `Missing in the database: ${columns.join(', ')}. This job knows another form of the ledger's tables; compare them before anything else.`
+  const lockTimeoutMs = Math.min(sql.waits.lockMs, Math.floor(read.settings.deadlock_ms / 2))
+  const trouble = unsuited(read.settings, writes, lockTimeoutMs) ?? read.missing
+  if (trouble !== null) throw new LedgerUnavailable(`${trouble} Nothing was done.`)
+  return { warnings: read.triggers.map(triggerWarning), lockTimeoutMs, server: read.server }
 }
 
-/** As the statements that grant what is missing. */
-function missingRights(rows: readonly Row[]): string | null {
-  const missing = rows.filter((row) => !row.granted)
-  if (missing.length === 0) return null
-  const kinds = unique(missing.map((row) => `${row.privilege} ${row.table_name}`))
-  const grants = kinds.map((kind) => {
-    const same = missing.filter((row) => `${row.privilege} ${row.table_name}` === kind)
-    const columns = same.flatMap((row) => row.column_name ?? [])
-    const [row] = same
-    return `GRANT ${row?.privilege}${columns.length > 0 ? ` (${columns.join(', ')})` : ''} ON ${row?.table_name} TO "${row?.username}";`
-  })
-  return `The user ${rows[0]?.username} lacks a right. As the owner of the tables: ${grants.join(' ')} All rights of this job stand in docs/roles.sql.`
+type Settings = {
+  version: number
+  version_text: string
+  standby: boolean
+  read_only: boolean
+  /** In milliseconds. */
+  deadlock_ms: number
+  /** After it was set on, as each writing transaction does. */
+  synchronous_commit: string
 }
 
-/** A closing row that cannot be seen would make its grant look open. */
-function hiddenRows(rows: readonly Row[]): string | null {
-  const tables = unique(rows.filter((row) => row.rows_hidden).map((row) => row.table_name))
-  if (tables.length === 0) return null
-  return `Row-level security hides rows of ${tables.join(' and ')} from the user ${rows[0]?.username}, and a closing row that is not seen would make its grant look open. Give the user BYPASSRLS, or use another.`
+async function readSettings(tx: Transaction): Promise<Settings> {
+  const [row] = await tx<[Settings]>`
+    select
+      current_setting('server_version_num')::int as version,
+      current_setting('server_version') as version_text,
+      pg_is_in_recovery() as standby,
+      current_setting('default_transaction_read_only') = 'on' as read_only,
+      (select setting::int from pg_settings where name = 'deadlock_timeout') as deadlock_ms,
+      set_config('synchronous_commit', 'on', true) as synchronous_commit
+  `
+  return row
 }
 
-function unique(texts: readonly string[]): string[] {
-  return [...new Set(texts)]
+function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): string | null {
+  if (settings.version < OLDEST_VERSION)
+    return `The database is PostgreSQL ${settings.version_text}, and this job needs 15 or later.`
+  if (!writes) return null
+  if (settings.standby)
+    return 'The database is read-only: it is a standby. Point DATABASE_URL at the primary.'
+  if (settings.read_only) {
+    return (
+      'The database is read-only: default_transaction_read_only is set for it or for this user. ' +
+      'Find out why before anything else.'
+    )
+  }
+  if (settings.synchronous_commit !== 'on') {
+    return (
+      `The server says synchronous_commit = ${settings.synchronous_commit} after this job has set it on, so that ` +
+      'a commit could be lost when the server crashes. Check the connection pooler and the server.'
+    )
+  }
+  if (lockTimeoutMs >= LEAST_LOCK_MS) return null
+  return (
+    `The server's deadlock_timeout is ${settings.deadlock_ms} ms, too short for this job to wait less for a lock, ` +
+    'so that PostgreSQL would resolve a deadlock against the application. ' +
+    'Set deadlock_timeout to at least 20ms there (its default is 1s).'
+  )
+}
+
+type Trigger = { table_name: string; name: string; definition: string }
+
+async function readTriggers(tx: Transaction): Promise<Trigger[]> {
+  const rows = await tx<Trigger[]>`
+    select
+      c.relname as table_name,
+      t.tgname as name,
+      regexp_replace(pg_get_triggerdef(t.oid), '^CREATE (CONSTRAINT )?TRIGGER \S+ (.*) ON .* EXECUTE (.*)$', '\2, \3')
+        as definition
+    from pg_trigger t
+    join pg_class c on c.oid = t.tgrelid
+    where c.oid in (to_regclass('kilocode_users'), to_regclass('credit_transactions'))
+      and not t.tgisinternal
+      and t.tgenabled <> 'D'
+    order by 1, 2
+  `
+  return [...rows]
+}
+
+function triggerWarning({ table_name, name, definition }: Trigger): string {
+  return (
+    `the table ${table_name} has the trigger ${name} (${definition}); ` +
+    'a change of amounts, dates or baselines by it is a conflict, and fails the user'
+  )
 }

@@ -1,7 +1,7 @@
 import { parseMicrodollars, UnusableValue } from '../rules/amounts.ts'
 import { fromPostgres } from '../rules/times.ts'
 import type { LedgerUser, Transaction as LedgerRow } from '../rules/types.ts'
-import type { Sql, Statements } from './connect.ts'
+import type { Sql, Transaction } from './connect.ts'
 import { readTransaction } from './transaction.ts'
 
 /** One user with all their rows; or the value in them that cannot be worked with. */
@@ -48,7 +48,7 @@ export async function readUsers(sql: Sql, userIds: readonly string[]): Promise<M
  * they see what it waited for.
  */
 export async function readUsersIn(
-  sql: Statements,
+  sql: Transaction,
   userIds: readonly string[],
 ): Promise<Map<string, Reading>> {
   const ids = JSON.stringify(userIds)
@@ -56,7 +56,7 @@ export async function readUsersIn(
   return toReadings(users, credits)
 }
 
-function selectUsers(sql: Statements, ids: string) {
+function selectUsers(sql: Transaction, ids: string) {
   return sql<UserRow[]>`
     select
       id,
@@ -70,7 +70,7 @@ function selectUsers(sql: Statements, ids: string) {
   `
 }
 
-function selectCredits(sql: Statements, ids: string) {
+function selectCredits(sql: Transaction, ids: string) {
   return sql<CreditRow[]>`
     select
       kilo_user_id,

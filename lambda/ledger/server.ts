@@ -1,8 +1,9 @@
-import type { Sql } from './connect.ts'
-import { readTransaction } from './transaction.ts'
+import type { Sql, Transaction } from './connect.ts'
+import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
 
 /** Which database a connection leads to, and as whom. */
 export type Server = {
+  /** As the address says: `db.example.com:5432`. */
   readonly host: string
   readonly database: string
   readonly user: string
@@ -10,22 +11,18 @@ export type Server = {
   readonly version: string
 }
 
-/** Asks the server who it is, so that a person can see it before anything is written. @throws LedgerUnavailable */
-export async function readServer(sql: Sql): Promise<Server> {
-  const [row] = await readTransaction(
-    sql,
-    async (tx) => tx<{ database: string; username: string; version: string }[]>`
-      select
-        current_database() as database,
-        current_user as username,
-        split_part(current_setting('server_version'), ' ', 1) as version
-    `,
-  )
-  const { host, port } = sql.options
-  return {
-    host: `${host[0] ?? 'localhost'}:${port[0] ?? 5432}`,
-    database: row?.database ?? '',
-    user: row?.username ?? '',
-    version: row?.version ?? '',
-  }
+/** Asks the server who it is, so that a person sees it before anything is written. @throws LedgerUnavailable, LedgerBusy */
+export async function readServer(sql: Sql, patience: Patience = DEFAULT_PATIENCE): Promise<Server> {
+  return withRetriedRead(sql, async (tx) => readServerIn(tx, sql.host), patience)
+}
+
+/** The same within a transaction of the caller's. */
+export async function readServerIn(tx: Transaction, host: string): Promise<Server> {
+  const [row] = await tx<[{ database: string; user: string; version: string }]>`
+    select
+      current_database() as database,
+      current_user as user,
+      split_part(current_setting('server_version'), ' ', 1) as version
+  `
+  return { host, ...row }
 }

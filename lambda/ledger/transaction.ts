@@ -1,100 +1,184 @@
-import { CommitUncertain, explain, isConnectionError, isServersAnswer } from './errors.ts'
-import type { Sql, Transaction } from './connect.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Line, silence, type Sql, type Transaction, type Waits, WAITS } from './connect.ts'
+import { CommitUncertain, explain, failureOf, isServersAnswer } from './errors.ts'
 
-/**
- * The longest that a statement and a pause between statements may last, in milliseconds. Together they bound how
- * long a transaction outlives its process, and so how far a lease reaches beyond its invocation.
- */
-export const STATEMENT_TIMEOUT_MS = 15_000
-export const IDLE_TIMEOUT_MS = 10_000
-export const LONGEST_ORPHAN_MS = STATEMENT_TIMEOUT_MS + IDLE_TIMEOUT_MS
+/** How long a transaction can outlive its process, in milliseconds, and so how far a lease reaches beyond its invocation. */
+export const LONGEST_ORPHAN_MS = WAITS.statementMs + WAITS.idleMs
+
+/** What a retry needs: both come with the invocation, in milliseconds. */
+export type Patience = {
+  readonly pause: (milliseconds: number) => Promise<void>
+  readonly timeLeft: () => number
+}
+
+/** Where nothing ends before the tries are used up. */
+export const DEFAULT_PATIENCE: Patience = {
+  pause: async (milliseconds) => pause(milliseconds),
+  timeLeft: () => Infinity,
+}
+
+const READ_TRIES = 5
+const FIRST_PAUSE_MS = 200
+/** With less time left, a read is not tried again: the caller still has to report. */
+const LAST_MOMENT_MS = 2_000
+const LEAST_WAIT_MS = 3_000
 
 /**
  * Runs `work` in a READ ONLY transaction with one snapshot for all its statements: PostgreSQL itself refuses a write.
- * @throws LedgerUnavailable when the connection is lost or the server refuses
+ * It ends, whatever the server does: a statement after `statementMs`, a wait for a table lock after `readLockMs`,
+ * a silent connection after `statementMs` + `idleMs`; `waits` overrides the pool's.
+ * @throws LedgerUnavailable, LedgerBusy or LedgerRefused, and whatever `work` throws
  */
-export async function readTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> {
+export async function readTransaction<T>(
+  sql: Sql,
+  work: (tx: Transaction) => Promise<T>,
+  waits: Partial<Waits> = {},
+): Promise<T> {
+  const all = { ...sql.waits, ...waits }
+  const begin = beginWith('isolation level repeatable read read only', all, all.readLockMs)
   try {
-    return await begin(sql, 'isolation level repeatable read read only', async (tx) => {
-      const [, value] = await Promise.all([setForReading(tx), work(tx)])
-      return value
-    })
+    return await transact(sql, all, begin, work, () => {})
   } catch (error) {
     throw explain(error)
   }
 }
 
 /**
- * Runs `work` in a READ COMMITTED transaction with the job's timeouts. COMMIT goes out once `work` has resolved.
- * @throws CommitUncertain when COMMIT went out and no answer came back; anything else that is thrown was rolled back
+ * The same, tried again on a fresh snapshot after a lost connection, a lock or statement timeout or a standby's
+ * conflict: a few times, with a back-off, and not past `timeLeft`. `work` may run more than once.
+ * One try takes at most half of the time that is left.
+ * @throws as readTransaction
  */
-export async function writeTransaction<T>(sql: Sql, work: (tx: Transaction) => Promise<T>): Promise<T> {
-  let commitMayBeOut = false
+export async function withRetriedRead<T>(
+  sql: Sql,
+  work: (tx: Transaction) => Promise<T>,
+  patience: Patience = DEFAULT_PATIENCE,
+  waits: Partial<Waits> = {},
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await readTransaction(sql, work, within(patience.timeLeft() / 2, { ...sql.waits, ...waits }))
+    } catch (error) {
+      const failure = failureOf(error)
+      const pauseMs = FIRST_PAUSE_MS * 2 ** (tries - 1)
+      const again = failure === 'lost' || failure === 'busy'
+      if (!again || tries === READ_TRIES || patience.timeLeft() < pauseMs + LAST_MOMENT_MS) throw error
+      await patience.pause(pauseMs)
+    }
+  }
+}
+
+/** Shortens the waits so that all of them together fit into `milliseconds`. */
+function within(milliseconds: number, waits: Waits): Waits {
+  const share = Math.min(1, milliseconds / (waits.statementMs + waits.idleMs))
+  const shorten = (wait: number): number => Math.min(wait, Math.max(LEAST_WAIT_MS, Math.round(wait * share)))
+  return { ...waits, statementMs: shorten(waits.statementMs), idleMs: shorten(waits.idleMs) }
+}
+
+/**
+ * Runs `work` in a READ COMMITTED transaction with the job's timeouts, and with synchronous_commit on, so that an
+ * acknowledged commit lasts. COMMIT goes out once `work` has resolved.
+ * @throws CommitUncertain when COMMIT went out and no answer came back; anything else that is thrown was rolled
+ * back: LedgerUnavailable, LedgerBusy or LedgerRefused, and whatever `work` throws
+ */
+export async function writeTransaction<T>(
+  sql: Sql,
+  work: (tx: Transaction) => Promise<T>,
+  waits: Partial<Waits> = {},
+): Promise<T> {
+  const all = { ...sql.waits, ...waits }
+  const begin = beginWith('isolation level read committed read write', all, all.lockMs)
+  let uncertain = false
   try {
-    return await begin(sql, 'isolation level read committed read write', async (tx) => {
-      const [, value] = await Promise.all([setForWriting(tx), work(tx)])
-      commitMayBeOut = true
-      return value
+    return await transact(sql, all, `${begin}; set local synchronous_commit = on`, work, (underWay) => {
+      uncertain = underWay
     })
   } catch (error) {
-    if (commitMayBeOut && !isServersAnswer(error)) {
+    if (uncertain && !isServersAnswer(error)) {
       throw new CommitUncertain('The connection was lost while the commit was under way.', { cause: error })
     }
-    throw error
+    throw explain(error)
   }
 }
 
 /**
- * `sql.begin` for transactions that survive the loss of their connection. postgres.js goes on by itself: it sends
- * ROLLBACK, COMMIT and whatever `work` still asks for down the same connection object, which by then may have been
- * opened anew and carry somebody else's transaction (seen: that one committed before its checks), or have no socket at
- * all (seen: an uncaught TypeError that ends the process). So once the connection has gone, no statement of `work`
- * goes out any more, and postgres.js never hears how `work` ended; its own rejection is the answer.
+ * One round trip. SET LOCAL, so that a pooled connection keeps nothing of it; how times look as text depends on the
+ * first two.
  */
-async function begin<T>(sql: Sql, options: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
+function beginWith(mode: string, { statementMs, idleMs }: Waits, lockMs: number): string {
+  return [
+    `begin ${mode}`,
+    `set local TimeZone = 'UTC'`,
+    `set local DateStyle = 'ISO, YMD'`,
+    `set local statement_timeout = ${Math.round(statementMs)}`,
+    `set local idle_in_transaction_session_timeout = ${Math.round(idleMs)}`,
+    `set local lock_timeout = ${Math.round(lockMs)}`,
+  ].join('; ')
+}
+
+/**
+ * A transaction on a connection of its own. When that is lost, this rejects at once, whatever `work` still waits for,
+ * and no further statement of `work` reaches a server: neither another transaction nor another connection.
+ * `onCommit` hears true when COMMIT goes out, and false when the server has answered it.
+ */
+async function transact<T>(
+  sql: Sql,
+  { connectMs, statementMs, idleMs }: Waits,
+  begin: string,
+  work: (tx: Transaction) => Promise<T>,
+  onCommit: (underWay: boolean) => void,
+): Promise<T> {
+  const line = await sql.acquire()
   let over = false
-  const whileOpen = (tx: Transaction) =>
-    new Proxy(tx, {
-      apply: (query, self, given: unknown[]): unknown => {
-        if (over) throw new Error('The connection of this transaction was lost.')
-        return Reflect.apply(query, self, given)
-      },
+  const tx: Transaction = (template, ...parameters) => {
+    if (over) throw new Error('This transaction has ended. The statement was not sent.')
+    return line.sql(template, ...parameters)
+  }
+  const run = async (): Promise<T> => {
+    const value = await work(tx).catch(async (error: unknown) => {
+      over = true
+      await rollBack(line)
+      throw error
     })
-  const untilLost = async (tx: Transaction) =>
-    new Promise<{ result: () => T }>((resolve, reject) => {
-      work(whileOpen(tx)).then(
-        (value) => over || resolve({ result: () => value }),
-        (error: unknown) => over || isConnectionError(error) || reject(error),
-      )
-    })
+    over = true
+    if (line.isLost()) return line.lost
+    onCommit(true)
+    const { command } = await line.sql`commit`
+    onCommit(false)
+    if (command === 'COMMIT') return value
+    throw new Error('A statement had failed, so the server rolled the transaction back at COMMIT.')
+  }
   try {
-    const { result } = await sql.begin(options, untilLost)
-    return result()
+    await beginOn(line, begin, connectMs + statementMs + idleMs)
+    line.cutAfterSilence(statementMs + idleMs)
+    return await Promise.race([run(), line.lost])
+  } catch (error) {
+    throw line.cutFor() ?? error
   } finally {
     over = true
+    sql.release(line)
   }
 }
 
-/**
- * What times look like as text depends on both settings; SET LOCAL, so that a pooled connection keeps nothing of it.
- * Sent at once, without waiting for the reply: the statements that follow queue up behind it.
- */
-function setForReading(tx: Transaction) {
-  return tx`select set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true)`.execute()
+/** A connection on which BEGIN failed is not used again: a transaction may be open on it. */
+async function beginOn(line: Line, begin: string, milliseconds: number): Promise<void> {
+  const timer = setTimeout(() => line.cut(silence(milliseconds)), milliseconds)
+  try {
+    await line.sql.unsafe(begin)
+  } catch (error) {
+    line.drop()
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
-/**
- * The timeouts are those of STATEMENT_TIMEOUT_MS and IDLE_TIMEOUT_MS, as literals: parameters would cost a round
- * trip. The lock timeout lies below PostgreSQL's deadlock_timeout of a second, so that in a deadlock this job
- * yields and never the application.
- */
-function setForWriting(tx: Transaction) {
-  return tx`
-    select
-      set_config('TimeZone', 'UTC', true),
-      set_config('DateStyle', 'ISO, YMD', true),
-      set_config('statement_timeout', '15s', true),
-      set_config('idle_in_transaction_session_timeout', '10s', true),
-      set_config('lock_timeout', '400ms', true)
-  `.execute()
+/** Where ROLLBACK fails, the connection is closed, and the server rolls back by itself. */
+async function rollBack(line: Line): Promise<void> {
+  if (line.isLost()) return
+  try {
+    await line.sql`rollback`
+  } catch {
+    line.drop()
+  }
 }

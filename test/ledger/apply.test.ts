@@ -20,7 +20,7 @@ beforeAll(async () => {
   job = connect({ url: database.url }, 2)
 })
 afterAll(async () => {
-  await job.end({ timeout: 1 })
+  await job.end()
   await database.drop()
 })
 
@@ -199,7 +199,7 @@ test('a user locked by somebody is skipped, and does not hold up the page', asyn
 test('past its lease the job commits nothing', async () => {
   const planned = await plan()
   const before = await dump(other)
-  const now = await databaseClock(other)
+  const now = await databaseClock(job)
   await expect(applyPlans(job, planned, now)).rejects.toMatchObject({ name: 'LeaseExpired' })
   const [one] = planned
   await expect(applyPlanUnderLock(job, 'ada', now, async () => one ?? null)).rejects.toMatchObject({
