@@ -11,6 +11,8 @@ const KNOWN = new Set([
   'InvalidConfiguration',
   'RunRefused',
   'LedgerUnavailable',
+  'LedgerBusy',
+  'LedgerRefused',
   'ArchiveUnavailable',
   'ArchiveCorrupt',
   'TotalsDiffer',
