@@ -39,9 +39,9 @@ function through(peer: Peer, url = database.url): string {
   return changed.href
 }
 
-async function silentProxy(silentAt?: string) {
+async function silentProxy(...silentAt: string[]) {
   const { hostname, port } = new URL(database.url)
-  const proxy = await startSilentProxy({ host: hostname, port: Number(port) }, silentAt)
+  const proxy = await startSilentProxy({ host: hostname, port: Number(port) }, ...silentAt)
   return { proxy, url: through(proxy) }
 }
 

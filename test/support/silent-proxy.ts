@@ -7,22 +7,26 @@ export type Peer = { readonly port: number; readonly connections: () => number; 
 export type SilentProxy = Peer & { fallSilent(): void; speakAgain(): void }
 
 /**
- * Passes everything on to `target` until it falls silent: by `fallSilent`, or, with `silentAt`, once a client sends
- * that text; the bytes with the text still reach the server. Connections that were silenced stay silent for ever;
- * `speakAgain` is for new ones.
+ * Passes everything on to `target` until it falls silent: by `fallSilent`, or, with `silentAt`, on the first connection
+ * on which a client has sent all these texts, one after the other; the last one still reaches the server. Connections
+ * that were silenced stay silent for ever; `speakAgain` is for new ones.
  */
 export async function startSilentProxy(
   target: { host: string; port: number },
-  silentAt?: string,
+  ...silentAt: readonly string[]
 ): Promise<SilentProxy> {
   let silent = false
+  let silenced = silentAt.length === 0
   const peer = await listen((client, sockets) => {
     const upstream = track(connect(target.port, target.host), sockets)
     let dropped = silent
+    let awaited = 0
     client.on('data', (chunk: Buffer) => {
       dropped ||= silent
       if (dropped) return
-      if (silentAt !== undefined && chunk.includes(silentAt)) dropped = true
+      for (let text = silentAt[awaited]; text !== undefined && chunk.includes(text); text = silentAt[awaited])
+        awaited++
+      if (!silenced && awaited === silentAt.length) silenced = dropped = true
       upstream.write(chunk)
     })
     upstream.on('data', (chunk: Buffer) => {
