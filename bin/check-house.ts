@@ -18,6 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const TOP: Readonly<Record<string, string>> = {
   'constants.ts': 'leaf',
   'nearest.ts': 'leaf',
+  'redact.ts': 'leaf',
   'event.ts': 'contract',
   'event-fields.ts': 'contract',
   'event-shapes.ts': 'contract',

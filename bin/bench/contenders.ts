@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Sql } from 'postgres'
-import { type Reading, readUsers, readUsersIn } from '../../lambda/ledger/read.ts'
+import { type Reading, readUsersIn } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
@@ -29,7 +29,7 @@ export async function planAll(sql: Sql, instant: string): Promise<ChangePlan[]> 
   const plans: ChangePlan[] = []
   const ids = await internalIds(sql)
   for (let from = 0; from < ids.length; from += 500) {
-    for (const reading of (await readUsers(sql, ids.slice(from, from + 500))).values()) {
+    for (const reading of (await readUsersIn(sql, ids.slice(from, from + 500))).values()) {
       const plan = planReading(reading, instant)
       if (plan) plans.push(plan)
     }

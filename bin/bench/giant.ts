@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import { readUsers } from '../../lambda/ledger/read.ts'
+import { readUsersIn } from '../../lambda/ledger/read.ts'
 import type { Options } from './compare.ts'
 import { planReading } from './contenders.ts'
 import type { Figure } from './figures.ts'
@@ -14,7 +14,7 @@ export async function giant({ event, say }: Options): Promise<Figure[]> {
     return await bench.onCopy(async ({ sql, job }) => {
       const instant = new Date().toISOString()
       const ids = (await sql<{ id: string }[]>`select id from kilocode_users`).map(({ id }) => id)
-      const readings = [...(await readUsers(sql, ids)).values()]
+      const readings = [...(await readUsersIn(sql, ids)).values()]
       const begun = performance.now()
       const plans = readings.flatMap((reading) => planReading(reading, instant) ?? [])
       const seconds = (performance.now() - begun) / 1000

@@ -4,9 +4,8 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import postgres from 'postgres'
+import postgres, { type Sql } from 'postgres'
 import * as z from 'zod'
-import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { startPostgres } from '../sandbox/postgres.ts'
 import { seedBenchLedger, type Size } from './ledger.ts'
 import { bundleJob, type JobResult, runJob, type Way } from './run-job.ts'
@@ -42,8 +41,8 @@ export async function startBench(size: Size): Promise<Bench> {
       await admin`create database ${admin(name)} template template_ledger`
       await admin`checkpoint`
       const databaseUrl = server.urlFor(name)
-      // As the job itself connects: behind a transaction pooler, say, nothing may be prepared.
-      const sql = connect({ url: databaseUrl }, 50)
+      // As the job connects: behind a transaction pooler, say, nothing may be prepared.
+      const sql = postgres(databaseUrl, { max: 50, prepare: false, onnotice: () => {} })
       try {
         return await work({ sql, job: (event, way) => runJob({ bundle, databaseUrl, s3 }, event, way) })
       } finally {

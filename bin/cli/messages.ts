@@ -1,5 +1,5 @@
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { redact } from '../../lambda/observability.ts'
+import { redact } from '../../lambda/redact.ts'
 import { commandFor } from './shell.ts'
 import { printable } from './terminal.ts'
 
@@ -11,6 +11,8 @@ const KNOWN = new Set([
   'InvalidConfiguration',
   'RunRefused',
   'LedgerUnavailable',
+  'LedgerBusy',
+  'LedgerRefused',
   'ArchiveUnavailable',
   'ArchiveCorrupt',
   'TotalsDiffer',

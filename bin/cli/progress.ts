@@ -1,5 +1,5 @@
 import { dollars, type ExitCard } from '../../lambda/exit-card.ts'
-import { redact } from '../../lambda/observability.ts'
+import { redact } from '../../lambda/redact.ts'
 import { count } from './columns.ts'
 import { printable, type Terminal } from './terminal.ts'
 import { spoken, wordsFor } from './words.ts'

@@ -103,8 +103,7 @@ async function readTriggers(tx: Transaction): Promise<Trigger[]> {
     select
       c.relname as table_name,
       t.tgname as name,
-      regexp_replace(pg_get_triggerdef(t.oid), '^CREATE (CONSTRAINT )?TRIGGER \S+ (.*) ON .* EXECUTE (.*)$', '\2, \3')
-        as definition
+      pg_get_triggerdef(t.oid) as definition
     from pg_trigger t
     join pg_class c on c.oid = t.tgrelid
     where c.oid in (to_regclass('kilocode_users'), to_regclass('credit_transactions'))
@@ -115,9 +114,13 @@ async function readTriggers(tx: Transaction): Promise<Trigger[]> {
   return [...rows]
 }
 
+/** `CREATE TRIGGER stamp BEFORE UPDATE ON public.t FOR EACH ROW EXECUTE FUNCTION f()` */
+const DEFINITION = /^CREATE (?:CONSTRAINT )?TRIGGER .*? ((?:BEFORE|AFTER|INSTEAD OF) .*?) ON .* EXECUTE (.*)$/
+
 function triggerWarning({ table_name, name, definition }: Trigger): string {
+  const [, when = definition, does = ''] = DEFINITION.exec(definition) ?? []
   return (
-    `the table ${table_name} has the trigger ${name} (${definition}); ` +
-    'a change of amounts, dates or baselines by it is a conflict, and fails the user'
+    `the table ${table_name} has the trigger ${name} (${when} ${does}): ` +
+    'a user whose amounts, dates or baselines it changes during the run will fail'
   )
 }

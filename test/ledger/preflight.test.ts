@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import type { Sql } from 'postgres'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { connect } from '../../lambda/ledger/connect.ts'
+import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { preflight, type Use } from '../../lambda/ledger/preflight.ts'
 import { freshDatabase } from '../support/ledger.ts'
 
@@ -23,15 +22,19 @@ beforeEach(async () => {
     GRANT SELECT ON kilocode_users, credit_transactions TO ${role};
     GRANT UPDATE (total_microdollars_acquired, next_credit_expiration_at, updated_at) ON kilocode_users TO ${role};
     GRANT UPDATE (expiry_date, expiration_baseline_microdollars_used), INSERT, DELETE ON credit_transactions TO ${role}`)
-  const url = new URL(database.url)
-  url.username = role
-  url.password = 'secret'
-  sql = connect({ url: url.href }, 1)
+  sql = open()
 })
 afterEach(async () => {
   await sql.end()
   await database.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
 })
+
+function open(): Sql {
+  const url = new URL(database.url)
+  url.username = role
+  url.password = 'secret'
+  return connect({ url: url.href }, 1)
+}
 
 async function answers(): Promise<Record<string, string>> {
   const found: Record<string, string> = {}
@@ -46,7 +49,7 @@ async function answers(): Promise<Record<string, string>> {
 }
 
 const FINE = { 'dry-run': 'fine', execute: 'fine', 'rollback-dry-run': 'fine', rollback: 'fine' }
-const ALL_RIGHTS = 'All rights of this job stand in docs/roles.sql. Nothing was done.'
+const ALL_RIGHTS = 'docs/roles.sql holds all rights of this job. Nothing was done.'
 
 test('all rights granted: every use is fine', async () => {
   expect(await answers()).toEqual(FINE)
@@ -54,7 +57,7 @@ test('all rights granted: every use is fine', async () => {
 
 test('a missing column privilege is named with the statement that grants it, to the uses that need it', async () => {
   await database.sql.unsafe(`REVOKE UPDATE (expiry_date) ON credit_transactions FROM ${role}`)
-  const refusal = `LedgerUnavailable: The user ROLE lacks a right. As the owner of the tables: GRANT UPDATE (expiry_date) ON credit_transactions TO "ROLE"; ${ALL_RIGHTS}`
+  const refusal = `LedgerUnavailable: The user ROLE lacks a right. As the owner of the tables, run: GRANT UPDATE (expiry_date) ON credit_transactions TO "ROLE"; ${ALL_RIGHTS}`
   expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
 })
 
@@ -79,7 +82,7 @@ test('no SELECT on a table: one statement for all its columns', async () => {
   )
 })
 
-test('tables in a schema that the user does not look into or may not use are missing', async () => {
+test('tables in a schema outside of the search_path are missing', async () => {
   await database.sql.unsafe(`ALTER ROLE ${role} SET search_path = elsewhere`)
   const refusal = `LedgerUnavailable: The user ROLE sees no table kilocode_users and no table credit_transactions. Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of its tables, and that it has USAGE on that schema. Nothing was done.`
   expect((await answers())['dry-run']).toBe(refusal)
@@ -89,7 +92,7 @@ test('a missing column is named', async () => {
   await database.sql`ALTER TABLE credit_transactions RENAME COLUMN expiry_date TO expires_at`
   try {
     expect((await answers())['execute']).toBe(
-      "LedgerUnavailable: Missing in the database: credit_transactions.expiry_date. This job knows another form of the ledger's tables; compare them before anything else. Nothing was done.",
+      "LedgerUnavailable: Missing in the database: credit_transactions.expiry_date. The ledger's tables are not those that this job was written for; compare them before anything else. Nothing was done.",
     )
   } finally {
     await database.sql`ALTER TABLE credit_transactions RENAME COLUMN expires_at TO expiry_date`
@@ -111,6 +114,61 @@ test('row-level security that hides rows is refused, since a closing row that is
 
 test('a user or database set read-only is refused for what writes, although BEGIN READ WRITE would get past it', async () => {
   await database.sql.unsafe(`ALTER ROLE ${role} SET default_transaction_read_only = on`)
-  const refusal = expect.stringContaining('somebody has set default_transaction_read_only')
+  const refusal = expect.stringContaining('default_transaction_read_only is set for it or for this user')
   expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
 })
+
+test('says where the connection leads to', async () => {
+  const { server } = await preflight(sql, 'dry-run')
+  const { host, pathname } = new URL(database.url)
+  expect(server).toEqual({
+    host,
+    database: pathname.slice(1),
+    user: role,
+    version: expect.stringMatching(/^\d+\.\d+$/),
+  })
+})
+
+test('the lock timeout is below the deadlock_timeout of the server, or writing is refused', async () => {
+  const lockTimeout = async () => (await preflight(sql, 'execute')).lockTimeoutMs
+  expect(await lockTimeout()).toBe(400)
+  await reconnect("SET deadlock_timeout = '50ms'")
+  expect(await lockTimeout()).toBe(25)
+  await reconnect("SET deadlock_timeout = '15ms'")
+  const refusal = expect.stringMatching(
+    /^LedgerUnavailable: The server's deadlock_timeout is 15 ms, .* Set deadlock_timeout to at least 20ms there/,
+  )
+  expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
+})
+
+test('synchronous_commit = off is no reason to refuse: it is set on for each writing transaction', async () => {
+  await reconnect('SET synchronous_commit = off')
+  expect(await answers()).toEqual(FINE)
+})
+
+test('triggers on the two tables are warnings, those of other tables and disabled ones are not', async () => {
+  await database.sql.unsafe(`
+    CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$;
+    CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON credit_transactions FOR EACH ROW EXECUTE FUNCTION stamp();
+    CREATE TRIGGER asleep BEFORE UPDATE ON kilocode_users FOR EACH ROW EXECUTE FUNCTION stamp();
+    ALTER TABLE kilocode_users DISABLE TRIGGER asleep;
+    CREATE TABLE another (id int);
+    CREATE TRIGGER stamp BEFORE UPDATE ON another FOR EACH ROW EXECUTE FUNCTION stamp();
+  `)
+  try {
+    expect((await preflight(sql, 'dry-run')).warnings).toEqual([
+      'the table credit_transactions has the trigger stamp (BEFORE INSERT OR UPDATE FUNCTION stamp()): ' +
+        'a user whose amounts, dates or baselines it changes during the run will fail',
+    ])
+  } finally {
+    await database.sql`DROP FUNCTION stamp CASCADE`
+  }
+  expect((await preflight(sql, 'dry-run')).warnings).toEqual([])
+})
+
+/** A role's settings are those of its next sessions. */
+async function reconnect(setting: string): Promise<void> {
+  await database.sql.unsafe(`ALTER ROLE ${role} ${setting}`)
+  await sql.end()
+  sql = open()
+}

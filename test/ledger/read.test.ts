@@ -1,3 +1,4 @@
+import postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { databaseClock } from '../../lambda/ledger/clock.ts'
@@ -8,6 +9,8 @@ import { NEXT_YEAR, readAndPlan, withIds } from '../support/plans.ts'
 
 let database: Awaited<ReturnType<typeof freshDatabase>>
 let job: Sql
+/** Sessions as the server sets them up. */
+let plain: postgres.Sql
 beforeAll(async () => {
   database = await freshDatabase()
   // What a server may be set to, and what text would then look like.
@@ -20,9 +23,11 @@ beforeAll(async () => {
       EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = ''serializable''', current_database());
     END $$`)
   job = connect({ url: database.url }, 2)
+  plain = postgres(database.url, { max: 1 })
 })
 afterAll(async () => {
-  await job.end({ timeout: 1 })
+  await plain.end()
+  await job.end()
   await database.drop()
 })
 
@@ -33,7 +38,7 @@ function known(readings: Map<string, Reading>, id: string) {
 }
 
 test('the server is set up unusually', async () => {
-  const rows = await job`select '2026-11-22T06:12:30.123456Z'::text::timestamptz::text as text`
+  const rows = await plain`select '2026-11-22T06:12:30.123456Z'::text::timestamptz::text as text`
   expect([...rows]).toEqual([{ text: '22.11.2026 11:57:30.123456 +0545' }])
 })
 
@@ -60,7 +65,7 @@ test.each(TIMES)(
     const { user, rows } = known(await readUsers(job, [stored]), stored)
     expect(user.nextCreditExpirationAt).toBe(read)
     expect(rows).toMatchObject([{ expiryDate: read, createdAt: read }])
-    const same = await job`select ${read}::text::timestamptz = ${stored}::text::timestamptz as same`
+    const same = await plain`select ${read}::text::timestamptz = ${stored}::text::timestamptz as same`
     expect([...same]).toEqual([{ same: true }])
   },
 )

@@ -12,7 +12,7 @@ beforeAll(async () => {
   job = connect({ url: database.url }, 2)
 })
 afterAll(async () => {
-  await job.end({ timeout: 1 })
+  await job.end()
   await database.drop()
 })
 beforeEach(async () => {

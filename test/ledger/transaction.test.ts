@@ -1,17 +1,58 @@
-import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connect, type Sql, type Transaction } from '../../lambda/ledger/connect.ts'
-import { CommitUncertain } from '../../lambda/ledger/errors.ts'
+import postgres from 'postgres'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { connect, type Sql, type Transaction, type Waits } from '../../lambda/ledger/connect.ts'
 import { readUsers } from '../../lambda/ledger/read.ts'
-import { readTransaction, writeTransaction } from '../../lambda/ledger/transaction.ts'
+import { readTransaction, withRetriedRead, writeTransaction } from '../../lambda/ledger/transaction.ts'
 import { freshDatabase, insertUser } from '../support/ledger.ts'
+import { type Peer, startClosingServer, startMuteServer, startSilentProxy } from '../support/silent-proxy.ts'
 
 let database: Awaited<ReturnType<typeof freshDatabase>>
 beforeAll(async () => {
   database = await freshDatabase()
   await insertUser(database.sql, { id: 'ada' })
+  await database.sql`create table notes (who text)`
+})
+const pools: Sql[] = []
+const peers: Peer[] = []
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map(async (pool) => pool.end()))
+  await Promise.all(peers.splice(0).map(async (peer) => peer.stop()))
+  await database.sql`delete from notes`
 })
 afterAll(() => database.drop())
+
+/** One connection unless told otherwise, so that what a transaction leaves behind is seen by the next. */
+function pool(waits: Partial<Waits> = {}, url = database.url, connections = 1): Sql {
+  const opened = connect({ url }, connections, waits)
+  pools.push(opened)
+  return opened
+}
+
+/** Short enough for a test, and far longer than anything that a local server answers to takes. */
+const SHORT: Partial<Waits> = { connectMs: 1_500, statementMs: 1_000, idleMs: 500, readLockMs: 200 }
+
+function through(peer: Peer, url = database.url): string {
+  peers.push(peer)
+  const changed = new URL(url)
+  changed.hostname = '127.0.0.1'
+  changed.port = String(peer.port)
+  return changed.href
+}
+
+async function silentProxy(...silentAt: string[]) {
+  const { hostname, port } = new URL(database.url)
+  const proxy = await startSilentProxy({ host: hostname, port: Number(port) }, ...silentAt)
+  return { proxy, url: through(proxy) }
+}
+
+const failure = async (work: Promise<unknown>): Promise<Error> =>
+  work.then(
+    () => new Error('nothing failed'),
+    (error: unknown) => (error instanceof Error ? error : new Error('what was thrown is no Error')),
+  )
+
+const notes = async (): Promise<string[]> =>
+  (await database.sql<{ who: string }[]>`select who from notes order by who`).map(({ who }) => who)
 
 const SETTINGS = [
   'TimeZone',
@@ -19,33 +60,24 @@ const SETTINGS = [
   'statement_timeout',
   'lock_timeout',
   'idle_in_transaction_session_timeout',
+  'synchronous_commit',
   'transaction_read_only',
   'transaction_isolation',
 ]
 
-async function settings(sql: Sql | Transaction): Promise<Record<string, string>> {
-  const rows = await sql<{ name: string; value: string }[]>`
+async function settings(tx: Transaction): Promise<Record<string, string>> {
+  const rows = await tx<{ name: string; value: string }[]>`
     select name, current_setting(name) as value
     from jsonb_array_elements_text(${JSON.stringify(SETTINGS)}::text::jsonb) as name`
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]))
 }
 
-/** One connection only, so that what a transaction leaves behind is seen by the next. */
-async function withOneConnection(work: (sql: Sql) => Promise<void>): Promise<void> {
-  const sql = connect({ url: database.url }, 1)
-  try {
-    await work(sql)
-  } finally {
-    await sql.end({ timeout: 1 })
-  }
-}
-
-test('a dry run can write nothing: PostgreSQL itself refuses', async () => {
-  await withOneConnection(async (sql) => {
+describe('a transaction', () => {
+  test('a reading one can write nothing: PostgreSQL itself refuses', async () => {
+    const sql = pool()
     const writes = [
       (tx: Transaction) => tx`update kilocode_users set microdollars_used = 1`,
-      (tx: Transaction) =>
-        tx`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free) values ('ada', 1, true)`,
+      (tx: Transaction) => tx`insert into notes values ('ada')`,
       (tx: Transaction) => tx`select id from kilocode_users for no key update`,
       (tx: Transaction) => tx`set transaction read write`,
     ]
@@ -54,140 +86,349 @@ test('a dry run can write nothing: PostgreSQL itself refuses', async () => {
         await tx`select id from kilocode_users`
         await write(tx)
       })
-      await expect(refused).rejects.toMatchObject({ cause: { code: expect.stringMatching(/^25/) } })
+      expect(await failure(refused)).toMatchObject({
+        name: 'LedgerUnavailable',
+        cause: { code: expect.stringMatching(/^25/) },
+      })
     }
   })
-})
 
-test('timeouts, time zone and date style hold inside, and nothing of them stays on the connection', async () => {
-  await withOneConnection(async (sql) => {
-    const before = await settings(sql)
+  test('has timeouts, time zone, date style and synchronous_commit of its own, and leaves nothing of them', async () => {
+    await database.sql.unsafe(
+      `ALTER DATABASE ${new URL(database.url).pathname.slice(1)} SET synchronous_commit = off`,
+    )
+    const sql = pool()
+    const before = await sessionSettings(sql)
+    expect(before).toMatchObject({ synchronous_commit: 'off' })
     expect(await writeTransaction(sql, settings)).toEqual({
       TimeZone: 'UTC',
       DateStyle: 'ISO, YMD',
       statement_timeout: '15s',
       lock_timeout: '400ms',
       idle_in_transaction_session_timeout: '10s',
+      synchronous_commit: 'on',
       transaction_read_only: 'off',
       transaction_isolation: 'read committed',
     })
-    expect(await settings(sql)).toEqual(before)
+    expect(await writeTransaction(sql, settings, { lockMs: 25 })).toMatchObject({ lock_timeout: '25ms' })
     expect(await readTransaction(sql, settings)).toMatchObject({
       TimeZone: 'UTC',
       DateStyle: 'ISO, YMD',
+      statement_timeout: '15s',
+      lock_timeout: '3s',
+      idle_in_transaction_session_timeout: '10s',
       transaction_read_only: 'on',
       transaction_isolation: 'repeatable read',
     })
     await readUsers(sql, ['ada'])
-    expect(await settings(sql)).toEqual(before)
-    const prepared = await sql`select name from pg_prepared_statements`
-    expect([...prepared]).toEqual([])
+    expect(await sessionSettings(sql)).toEqual(before)
+    await database.sql.unsafe(
+      `ALTER DATABASE ${new URL(database.url).pathname.slice(1)} RESET synchronous_commit`,
+    )
   })
-})
 
-test('a transaction that fails leaves nothing', async () => {
-  await withOneConnection(async (sql) => {
-    const failed = writeTransaction(sql, async (tx) => {
-      await tx`update kilocode_users set microdollars_used = 5`
+  /** As they are outside of a transaction, on the pool's only connection. */
+  async function sessionSettings(sql: Sql): Promise<Record<string, string>> {
+    const line = await sql.acquire()
+    try {
+      const prepared = await line.sql`select name from pg_prepared_statements`
+      return { ...(await settings(line.sql)), prepared: String(prepared.length) }
+    } finally {
+      sql.release(line)
+    }
+  }
+
+  test('that fails leaves nothing', async () => {
+    const failed = writeTransaction(pool(), async (tx) => {
+      await tx`insert into notes values ('ada')`
       throw new Error('not like this')
     })
     await expect(failed).rejects.toThrow('not like this')
-    expect([...(await sql`select microdollars_used from kilocode_users`)]).toEqual([
-      { microdollars_used: '0' },
-    ])
+    expect(await notes()).toEqual([])
   })
-})
 
-async function terminate(tx: Transaction): Promise<void> {
-  const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`
-  await database.sql`select pg_terminate_backend(${row?.pid ?? 0}, 5000)`
-}
-
-test('work that outlives its connection cannot write, nor commit what another transaction does on it by then', async () => {
-  await withOneConnection(async (sql) => {
-    await sql`create table notes (who text)`
-    const waiting = Promise.withResolvers<void>()
-    const abandoned = Promise.withResolvers<void>()
-    const first = writeTransaction(sql, async (tx) => {
-      await terminate(tx)
-      await waiting.promise
-      try {
-        await tx`insert into notes values ('abandoned')`
-      } finally {
-        abandoned.resolve()
-      }
+  test('whose work hides the error of a statement is no success: the server answers COMMIT with a rollback', async () => {
+    const hidden = writeTransaction(pool(), async (tx) => {
+      await tx`insert into notes values ('ada')`
+      await tx`select 1 / 0`.catch(() => null)
     })
-    await expect(first).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' })
+    await expect(hidden).rejects.toThrow('the server rolled the transaction back at COMMIT')
+    expect(await notes()).toEqual([])
+  })
 
-    const second = once(async () =>
-      writeTransaction(sql, async (tx) => {
-        await tx`insert into notes values ('second')`
-        waiting.resolve()
-        await abandoned.promise
-        await tx`select 1`
-        throw new Error('the check before the commit failed')
-      }),
+  test('more of them than connections wait for their turn, also after failed ones', async () => {
+    const sql = pool({}, database.url, 2)
+    const names = ['a', 'b', 'c', 'd', 'e', 'f']
+    const ended = await Promise.allSettled(
+      names.map(async (who) =>
+        writeTransaction(sql, async (tx) => {
+          await tx`insert into notes values (${who})`
+          if (who === 'b' || who === 'd') throw new Error(who)
+        }),
+      ),
     )
-    await expect(second).rejects.toThrow('the check before the commit failed')
-    expect([...(await sql`select who from notes`)]).toEqual([])
-    await sql`drop table notes`
+    expect(ended.map(({ status }) => status === 'fulfilled')).toEqual([true, false, true, false, true, true])
+    expect(await notes()).toEqual(['a', 'c', 'e', 'f'])
   })
 })
 
-test('a connection that goes during a statement ends its transaction alone: the pool goes on', async () => {
-  await withOneConnection(async (sql) => {
+const pidOf = async (tx: Transaction): Promise<number> =>
+  (await tx<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]?.pid ?? 0
+const terminate = async (pid: number) => database.sql`select pg_terminate_backend(${pid}, 5000)`
+
+describe('a connection that is closed', () => {
+  test('during a pause ends its transaction at once, and nothing of its work reaches another connection', async () => {
+    const sql = pool()
+    const waiting = Promise.withResolvers<void>()
+    const late = Promise.withResolvers<unknown>()
     const first = writeTransaction(sql, async (tx) => {
-      const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`
-      await Promise.all([
-        tx`select pg_sleep(60)`,
-        database.sql`select pg_terminate_backend(${row?.pid ?? 0}, 5000)`,
-      ])
+      await terminate(await pidOf(tx))
+      await waiting.promise
+      late.resolve(await failure(Promise.resolve().then(() => tx`insert into notes values ('abandoned')`)))
     })
-    await expect(first).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' })
-    expect(
-      await once(async () => writeTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])),
-    ).toEqual({ one: 1 })
+    expect(await failure(first)).toMatchObject({
+      name: 'LedgerUnavailable',
+      message: expect.stringContaining('The connection to the database was lost'),
+    })
+    const second = writeTransaction(sql, async (tx) => {
+      await tx`insert into notes values ('second')`
+      waiting.resolve()
+      await late.promise
+      throw new Error('the check before the commit failed')
+    })
+    await expect(second).rejects.toThrow('the check before the commit failed')
+    expect(await late.promise).toMatchObject({ message: expect.stringContaining('was not sent') })
+    expect(await notes()).toEqual([])
   })
-})
 
-/** postgres.js gives the first query of a new connection the last error of the one before it, and does not send it. */
-async function once<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === '57P01') return work()
-    throw error
-  }
-}
+  test('during a statement ends its transaction alone', async () => {
+    const sql = pool()
+    const first = writeTransaction(sql, async (tx) => {
+      const pid = await pidOf(tx)
+      await Promise.all([tx`select pg_sleep(60)`, terminate(pid)])
+    })
+    expect(await failure(first)).toMatchObject({ name: 'LedgerUnavailable' })
+    expect(await readTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])).toEqual({ one: 1 })
+  })
 
-test('a commit whose answer is lost is uncertain, whatever the connection says; one that the server refuses is not', async () => {
-  await withOneConnection(async (sql) => {
-    await sql.unsafe(`
+  test('before BEGIN is not used for it', async () => {
+    const sql = pool()
+    await terminate(await readTransaction(sql, pidOf))
+    await expect(withRetriedRead(sql, pidOf)).resolves.toBeGreaterThan(0)
+  })
+
+  test('while COMMIT is under way is uncertain; a commit that the server refuses is not', async () => {
+    await database.sql.unsafe(`
       create table slow (id int);
-      create function slow_commit() returns trigger language plpgsql as $$
-        begin if new.id = 0 then raise exception 'no' using errcode = '23514'; end if; perform pg_sleep(60); return null; end $$;
-      create constraint trigger slow after insert on slow deferrable initially deferred for each row execute function slow_commit();
+      create function slow_commit() returns trigger language plpgsql as $$ begin
+        if new.id = 0 then raise exception 'no' using errcode = '23514'; end if;
+        perform pg_sleep(60);
+        return null;
+      end $$;
+      create constraint trigger slow after insert on slow deferrable initially deferred
+        for each row execute function slow_commit();
     `)
+    const sql = pool()
     const refused = writeTransaction(sql, (tx) => tx`insert into slow values (0)`)
-    await expect(refused).rejects.toMatchObject({ code: '23514' })
+    expect(await failure(refused)).toMatchObject({ name: 'LedgerRefused', cause: { code: '23514' } })
 
     const backend = Promise.withResolvers<number>()
-    const lost = writeTransaction(sql, async (tx) => {
-      const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`
-      await tx`insert into slow values (1)`
-      backend.resolve(row?.pid ?? 0)
-    })
-    const outcome = lost.then(
-      () => 'committed',
-      (error: unknown) => error,
+    const lost = failure(
+      writeTransaction(sql, async (tx) => {
+        backend.resolve(await pidOf(tx))
+        await tx`insert into slow values (1)`
+      }),
     )
     const pid = await backend.promise
-    for (let committing = false; !committing; await pause(10)) {
-      const rows =
-        await database.sql`select from pg_stat_activity where pid = ${pid} and wait_event = 'PgSleep'`
-      committing = rows.length > 0
+    await expect
+      .poll(
+        async () => database.sql`select from pg_stat_activity where pid = ${pid} and wait_event = 'PgSleep'`,
+      )
+      .toHaveLength(1)
+    await terminate(pid)
+    expect(await lost).toMatchObject({ name: 'CommitUncertain' })
+  })
+})
+
+describe('a network that drops packets without a reset', () => {
+  test('during a read: the connection is lost after the waits, and a retried read goes through on another one', async () => {
+    const { proxy, url } = await silentProxy()
+    const sql = pool(SHORT, url)
+    expect(await readTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])).toEqual({ one: 1 })
+    proxy.fallSilent()
+    const read = readTransaction(sql, async (tx) => tx`select 1`)
+    expect(await failure(read)).toMatchObject({
+      name: 'LedgerUnavailable',
+      message: expect.stringContaining('The database stopped answering: No answer within'),
+    })
+    let tries = 0
+    const retried = withRetriedRead(
+      sql,
+      async (tx) => {
+        tries++
+        return (await tx`select 1 as one`)[0]
+      },
+      { pause: async () => void proxy.speakAgain(), timeLeft: () => Infinity },
+    )
+    expect(await retried).toEqual({ one: 1 })
+    expect(tries).toBe(1)
+  })
+
+  test.each(['select 1 as one', 'insert into notes', 'rollback'])(
+    'from the moment that %s arrives: the transaction ends, and nothing is committed',
+    async (statement) => {
+      const { url } = await silentProxy(statement)
+      const sql = pool(SHORT, url)
+      const write = writeTransaction(sql, async (tx) => {
+        await tx`select 1 as one`
+        await tx`insert into notes values ('ada')`
+        throw new Error('and then a check fails')
+      })
+      expect(await failure(write)).toMatchObject({
+        name: 'LedgerUnavailable',
+        message: expect.stringContaining('stopped answering'),
+      })
+      expect(await notes()).toEqual([])
+    },
+  )
+
+  test('from the moment that COMMIT arrives: uncertain, and in fact committed', async () => {
+    const { url } = await silentProxy('\0commit\0')
+    const write = writeTransaction(pool(SHORT, url), (tx) => tx`insert into notes values ('ada')`)
+    expect(await failure(write)).toMatchObject({ name: 'CommitUncertain' })
+    await expect.poll(notes).toEqual(['ada'])
+  })
+
+  test('from the moment that BEGIN arrives', async () => {
+    const { url } = await silentProxy('begin ')
+    const write = writeTransaction(pool(SHORT, url), (tx) => tx`insert into notes values ('ada')`)
+    expect(await failure(write)).toMatchObject({
+      name: 'LedgerUnavailable',
+      message: expect.stringContaining('stopped answering'),
+    })
+    expect(await notes()).toEqual([])
+  })
+})
+
+describe('an address without a working server behind it', () => {
+  test.each(['at once', 'after the first bytes'] as const)(
+    'that accepts and closes %s: a few tries with a growing pause, then an error with advice',
+    async (when) => {
+      const peer = await startClosingServer(when)
+      const pauses: number[] = []
+      const read = withRetriedRead(pool(SHORT, through(peer)), (tx) => tx`select 1`, {
+        pause: async (milliseconds) => void pauses.push(milliseconds),
+        timeLeft: () => Infinity,
+      })
+      expect(await failure(read)).toMatchObject({
+        name: 'LedgerUnavailable',
+        message: expect.stringContaining('The connection to the database was closed before the login'),
+      })
+      expect(pauses).toEqual([200, 400, 800, 1_600])
+      expect(peer.connections()).toBe(5)
+    },
+  )
+
+  test('that accepts and says nothing: the error of one try, and no second one when the time is up', async () => {
+    const peer = await startMuteServer()
+    const read = withRetriedRead(pool(SHORT, through(peer)), (tx) => tx`select 1`, {
+      pause: async () => {},
+      timeLeft: () => 0,
+    })
+    expect(await failure(read)).toMatchObject({
+      name: 'LedgerUnavailable',
+      message: expect.stringContaining('The database cannot be reached'),
+    })
+    expect(peer.connections()).toBe(1)
+  })
+
+  test('a password that cannot be read is the error of the transaction, not of the process', async () => {
+    const { hostname, port } = new URL(database.url)
+    const sql = connect(
+      {
+        host: hostname,
+        port: Number(port),
+        database: 'ledger',
+        username: 'job',
+        password: async () => {
+          throw new Error('the secret is gone')
+        },
+      },
+      1,
+    )
+    for (let tries = 0; tries < 3; tries++)
+      await expect(readTransaction(sql, (tx) => tx`select 1`)).rejects.toThrow('the secret is gone')
+  })
+
+  test('several hosts in one URL are refused', () => {
+    expect(() => connect({ url: 'postgres://job:secret@one,two/ledger' }, 1)).toThrow(
+      /^DATABASE_URL names several hosts \(one,two\)\. Name one/,
+    )
+  })
+})
+
+describe('a busy database', () => {
+  const onSecondTry =
+    (first: (tx: Transaction) => Promise<unknown>) =>
+    (sql: Sql, pause: () => Promise<void> = async () => {}) => {
+      let tries = 0
+      return withRetriedRead(
+        sql,
+        async (tx) => {
+          if (++tries === 1) await first(tx)
+          return `try ${tries}`
+        },
+        { pause, timeLeft: () => Infinity },
+      )
     }
-    await database.sql`select pg_terminate_backend(${pid}, 5000)`
-    expect(await outcome).toBeInstanceOf(CommitUncertain)
+
+  test('a migration that holds ACCESS EXCLUSIVE: the read ends with a named error, and is tried again', async () => {
+    const admin = postgres(database.url, { max: 1 })
+    const held = Promise.withResolvers<void>()
+    const release = Promise.withResolvers<void>()
+    const migration = admin.begin(async (tx) => {
+      await tx`lock table kilocode_users in access exclusive mode`
+      held.resolve()
+      await release.promise
+    })
+    await held.promise
+    const sql = pool(SHORT)
+    expect(await failure(readUsers(sql, ['ada']))).toMatchObject({
+      name: 'LedgerBusy',
+      message: expect.stringMatching(/^A lock on the ledger was not granted in time \(SQLSTATE 55P03\)/),
+    })
+    const retried = withRetriedRead(sql, (tx) => tx`select id from kilocode_users`, {
+      pause: async () => {
+        release.resolve()
+        await migration
+      },
+      timeLeft: () => Infinity,
+    })
+    expect([...(await retried)]).toEqual([{ id: 'ada' }])
+    await admin.end()
+  })
+
+  test('a statement timeout and a conflict on a standby are tried again, on a fresh snapshot', async () => {
+    const sql = pool({ ...SHORT, statementMs: 200 })
+    expect(await onSecondTry((tx) => tx`select pg_sleep(60)`)(sql)).toBe('try 2')
+    const conflict = (tx: Transaction) => tx`
+      do $$ begin
+        raise exception 'canceling statement due to conflict with recovery' using errcode = '40001';
+      end $$`
+    expect(await onSecondTry(conflict)(sql)).toBe('try 2')
+    expect(await failure(readTransaction(sql, conflict))).toMatchObject({
+      name: 'LedgerBusy',
+      message: expect.stringMatching(/^The standby cancelled a read.*hot_standby_feedback/),
+    })
+  })
+
+  test('an error that will not pass is not tried again', async () => {
+    let tries = 0
+    const read = withRetriedRead(pool(), async (tx) => {
+      tries++
+      await tx`select missing from kilocode_users`
+    })
+    expect(await failure(read)).toMatchObject({ name: 'LedgerUnavailable' })
+    expect(tries).toBe(1)
   })
 })
