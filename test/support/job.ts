@@ -15,6 +15,8 @@ export type JobPlace = {
   readonly env?: Record<string, string>
 }
 
+export const TEST_CALLER = { by: 'a test', via: 'test', evidence: {} }
+
 /** How Lambda would call it; `timeLeft` is asked as often as the job asks. */
 export type InvocationOptions = {
   readonly timeLeft?: () => number
@@ -44,7 +46,7 @@ export async function invokeJob(
   })
   const logger = new Logger({ logLevel: 'SILENT' })
   const handler = createHandler(
-    { env, source: 'test', now: hostNow, ...options.host },
+    { env, callerOf: ({ awsRequestId }) => ({ ...TEST_CALLER, requestId: awsRequestId }), now: hostNow, ...options.host },
     logger,
     new Metrics({ namespace: 'Test', serviceName: 'test', logger }),
   )
