@@ -1,30 +1,34 @@
-import { mkdirSync } from 'node:fs'
-import { buildApp } from 'fauxqs'
-import { newStores } from './fauxqs.ts'
-import type { S3Store } from './fauxqs.ts'
-import { errorXml, failedCondition } from './s3-conditions.ts'
-import type { S3Answer } from './s3-conditions.ts'
-import { keepInFiles, objectsFolder } from './s3-files.ts'
+import { once } from 'node:events'
+import { closeSync, existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { receiveBody, S3Error } from './s3-bodies.ts'
+import { bucketFolder, createBucket, emptyBucket, newBodyPath, openObjectFiles } from './s3-objects.ts'
+import type { ObjectFiles } from './s3-objects.ts'
+import { answerTo, readTarget, refusal } from './s3-requests.ts'
+import type { Answer, S3Request } from './s3-requests.ts'
 
-type App = ReturnType<typeof buildApp>
-type Request = Parameters<Parameters<App['setErrorHandler']>[0]>[1]
-type Reply = Parameters<Parameters<App['setErrorHandler']>[0]>[2]
+export type { S3Request }
 
-/** One request to a bucket; `number` counts the bucket's requests from 1, since the start or the last `setHooks`. */
-export type S3Request = {
-  number: number
-  method: string
-  bucket: string
-  key: string
-  query: Readonly<Record<string, string | undefined>>
-}
-
-/** What a hook may do to a request: answer it with an S3 error, or cut the connection without an answer. */
-export type S3Fault = S3Answer | 'drop'
+/**
+ * What a hook may do to a request:
+ * - answer it with an S3 error;
+ * - `drop`: close the connection without an answer;
+ * - `silent`: keep the connection open and never answer;
+ * - `stall`: send the headers and half of the body, and then nothing; for an answer without a body, as `silent`.
+ */
+export type S3Fault = { status: number; code: string } | 'drop' | 'silent' | 'stall'
 
 type HookResult = S3Fault | void | Promise<S3Fault | void>
 
-/** What runs before a request takes effect, and after it did but before its answer goes out (with its HTTP status). */
+/**
+ * `before` runs when a request has been received completely, before it takes effect; `after` runs when it has taken
+ * effect, before its answer (with this HTTP status) is sent. The server waits for both. A request whose hook throws
+ * is answered with 500. `stall` has the same meaning from both: the request takes effect.
+ */
 export type S3Hooks = {
   before?: (request: S3Request) => HookResult
   after?: (request: S3Request, status: number) => HookResult
@@ -34,169 +38,144 @@ export type S3Hooks = {
 export type S3Server = {
   endpoint: string
   port: number
-  /** The folder where a bucket's objects lie as plain files. Throws without a `dir`. */
+  /** The folder where a bucket's objects are plain files. */
   filesOf: (bucket: string) => string
-  /** Does nothing for a bucket that is there. */
+  /** Does nothing when the bucket exists. */
   createBucket: (name: string) => void
   emptyBucket: (name: string) => void
   /** Sets, or with undefined removes, the hooks of one bucket, and starts its request count again. */
   setHooks: (bucket: string, hooks: S3Hooks | undefined) => void
   /** How many requests the bucket has had since the start or the last `setHooks`. */
   requestCount: (bucket: string) => number
+  /** Closes all connections, also those with an unfinished request. */
   stop: () => Promise<void>
 }
 
+const SMALL_BYTES = 64 * 1024
+const ENOUGH_BYTES = 4 * 2 ** 30
+
+type State = { files: ObjectFiles; counts: Map<string, number>; hooks: Map<string, S3Hooks> }
+
 /**
- * Starts an S3 server on the loopback interface, on a free port unless `port` is given: fauxqs with conditional writes
- * added. Objects are kept in `dir`, or in memory without one. It checks no credentials and no checksums, and takes
- * 11 MiB a request.
- * Throws an Error when the port is taken or another version of fauxqs is installed.
+ * Starts an S3 server on the loopback interface, on a free port unless `port` is given. It supports PutObject (of any
+ * size, with conditions and checksums), GetObject (also of a byte range), HeadObject, DeleteObject, ListObjectsV2,
+ * CreateBucket and HeadBucket, and answers NotImplemented to everything else. It ignores credentials, encryption and
+ * user metadata, and keeps no versions.
+ * Objects are plain files in `dir`, or in a temporary folder that `stop` removes. One server at a time may use `dir`.
+ * @throws Error when the port is in use
  */
 export async function startS3(
   options: { dir?: string; port?: number; buckets?: string[] } = {},
 ): Promise<S3Server> {
   const { dir, port = 0, buckets = [] } = options
-  const stores = await newStores()
-  if (dir !== undefined) {
-    mkdirSync(dir, { recursive: true })
-    keepInFiles(stores.s3Store, dir)
-  }
-  const createBucket = (name: string) => stores.s3Store.createBucket(name)
-  buckets.forEach(createBucket)
-
-  const app = buildApp({ logger: false, stores })
-  const counts = new Map<string, number>()
-  const hooks = new Map<string, S3Hooks>()
-  addHooks(app, counts, hooks)
-  // Must be the last hook, and synchronous: nothing may come between the check and the write.
-  addConditionalWrites(app, stores.s3Store)
-  addErrorAnswers(app)
-  const endpoint = await app.listen({ port, host: '127.0.0.1' })
-
+  const folder = dir ?? mkdtempSync(join(temporaryRoot(), `credit-expiry-s3-${process.pid}-`))
+  const files = openObjectFiles(folder)
+  for (const bucket of buckets) createBucket(files, bucket)
+  const state: State = { files, counts: new Map(), hooks: new Map() }
+  // No limit for the time that a body takes; idle connections are kept for longer than a client keeps them.
+  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 600_000 }, (request, response) => {
+    void serve(state, request, response)
+  })
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('The S3 server has no port.')
   return {
-    endpoint,
-    port: Number(new URL(endpoint).port),
-    filesOf: (bucket) => {
-      if (dir === undefined)
-        throw new Error('This S3 server keeps its objects in memory: start it with a dir.')
-      return objectsFolder(dir, bucket)
+    endpoint: `http://127.0.0.1:${address.port}`,
+    port: address.port,
+    filesOf: (bucket) => bucketFolder(files, bucket),
+    createBucket: (name) => createBucket(files, name),
+    emptyBucket: (name) => emptyBucket(files, name),
+    setHooks: (bucket, hooks) => {
+      state.counts.delete(bucket)
+      if (hooks === undefined) state.hooks.delete(bucket)
+      else state.hooks.set(bucket, hooks)
     },
-    createBucket,
-    emptyBucket: (name) => stores.s3Store.emptyBucket(name),
-    setHooks: (bucket, given) => {
-      counts.delete(bucket)
-      if (given === undefined) hooks.delete(bucket)
-      else hooks.set(bucket, given)
+    requestCount: (bucket) => state.counts.get(bucket) ?? 0,
+    stop: async () => {
+      const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
+      server.closeAllConnections()
+      await closed
+      if (dir === undefined) rmSync(folder, { recursive: true, force: true })
     },
-    requestCount: (bucket) => counts.get(bucket) ?? 0,
-    stop: () => app.close(),
   }
 }
 
-function addHooks(app: App, counts: Map<string, number>, hooks: Map<string, S3Hooks>): void {
-  const inProgress = new WeakMap<object, S3Request>()
-  const answering = new WeakSet<object>()
-  app.addHook('preHandler', async (request, reply) => {
-    const { bucket, key, query } = partsOf(request)
-    const number = (counts.get(bucket) ?? 0) + 1
-    counts.set(bucket, number)
-    const seen: S3Request = { number, method: request.method, bucket, key, query }
-    const fault = await hooks.get(bucket)?.before?.(seen)
-    if (fault === undefined) inProgress.set(request, seen)
-    else if (fault === 'drop') drop(reply)
-    else await answer(request, reply, fault)
-  })
-  app.addHook('onSend', (request, reply, payload, done) => {
-    // While an answer waits for its hook, Fastify takes fauxqs' async handlers for unanswered and sends once more.
-    if (answering.has(request)) return
-    const seen = inProgress.get(request)
-    const after = seen && hooks.get(seen.bucket)?.after
-    if (seen === undefined || after === undefined) {
-      done(null, payload)
-      return
-    }
-    answering.add(request)
-    const answered = async () => replaced(request, reply, payload, await after(seen, reply.statusCode))
-    void settle(answered, done, () => {
-      inProgress.delete(request)
-      answering.delete(request)
-    })
-  })
+/** The folder for temporary buckets: in memory, which is faster, if the system has such a folder with enough space. */
+export function temporaryRoot(): string {
+  const inMemory = '/dev/shm'
+  if (!existsSync(inMemory)) return tmpdir()
+  const { bavail, bsize } = statfsSync(inMemory)
+  return bavail * bsize >= ENOUGH_BYTES ? inMemory : tmpdir()
 }
 
-async function settle<T>(
-  work: () => Promise<T>,
-  done: (error: Error | null, value?: T) => void,
-  onFailure: () => void,
-): Promise<void> {
-  let value: T
+/** How a request ends: its answer, if it took effect, and the fault of a hook. */
+type End = { answer?: Answer; fault?: S3Error | Exclude<S3Fault, object> }
+
+async function serve(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const bodyPath = newBodyPath(state.files)
+  const { answer, fault } = await handle(state, request, bodyPath)
+  rmSync(bodyPath, { force: true })
   try {
-    value = await work()
-  } catch (error) {
-    onFailure()
-    done(error instanceof Error ? error : new Error(String(error)))
-    return
+    if (fault instanceof S3Error) await send(response, refusal(fault))
+    else if (fault === 'drop') response.destroy()
+    else if (fault === 'stall' && answer !== undefined) await sendHalf(response, answer)
+    else if (answer !== undefined && fault === undefined) await send(response, answer)
+  } catch {
+    // The client disconnected, or the file became shorter: the client sees that its answer is cut off.
+    response.destroy()
+  } finally {
+    if (answer?.file !== undefined) closeSync(answer.file)
   }
-  done(null, value)
 }
 
-function replaced(request: Request, reply: Reply, payload: unknown, fault: S3Fault | void): unknown {
-  if (fault === undefined) return payload
-  if (fault === 'drop') {
-    request.raw.socket.destroy()
-    return payload
-  }
-  reply.code(fault.status).removeHeader('content-length').header('content-type', 'application/xml')
-  return request.method === 'HEAD' ? '' : errorXml(fault.code, 'asked for by a hook', request.url)
-}
-
-function addConditionalWrites(app: App, store: S3Store): void {
-  app.addHook('preHandler', (request, reply, done) => {
-    // fauxqs fails on a PUT without any body.
-    request.body ??= Buffer.alloc(0)
-    const { bucket, key, query } = partsOf(request)
-    const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = request.headers
-    const write = { method: request.method, key, query, ifMatch, ifNoneMatch }
-    const failed = store.hasBucket(bucket)
-      ? failedCondition(write, () => etagOf(store, bucket, key))
-      : undefined
-    if (failed === undefined) done()
-    else void answer(request, reply, failed)
-  })
-}
-
-function addErrorAnswers(app: App): void {
-  app.setErrorHandler((error, request, reply) => {
-    const message = error instanceof Error ? error.message : String(error)
-    const xml = errorXml('InternalError', message, request.url)
-    return reply.code(500).header('content-type', 'application/xml').send(xml)
-  })
-}
-
-function answer(request: Request, reply: Reply, { status, code }: S3Answer): Reply {
-  const body = request.method === 'HEAD' ? '' : errorXml(code, `${code} (${status})`, request.url)
-  return reply.code(status).header('content-type', 'application/xml').send(body)
-}
-
-function drop(reply: Reply): void {
-  reply.hijack()
-  reply.request.raw.socket.destroy()
-}
-
-function etagOf(store: S3Store, bucket: string, key: string): string | undefined {
+async function handle(state: State, request: IncomingMessage, bodyPath: string): Promise<End> {
   try {
-    return store.headObject(bucket, key).etag
+    const target = readTarget(request.url ?? '')
+    const number = (state.counts.get(target.bucket) ?? 0) + 1
+    state.counts.set(target.bucket, number)
+    const seen: S3Request = { number, method: request.method ?? '', ...target }
+    const isPut = seen.method === 'PUT' && seen.key !== ''
+    const body = isPut ? await receiveBody(request, bodyPath) : undefined
+    const before = await faultOf(() => state.hooks.get(seen.bucket)?.before?.(seen))
+    if (before !== undefined && before !== 'stall') return { fault: before }
+    const answer = answerTo(state.files, seen, request.headers, body)
+    const fault = before ?? (await faultOf(() => state.hooks.get(seen.bucket)?.after?.(seen, answer.status)))
+    return { answer, fault }
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'NoSuchKey') return undefined
-    throw error
+    return { answer: refusal(error) }
   }
 }
 
-function partsOf(request: Request): Pick<S3Request, 'bucket' | 'key' | 'query'> {
-  const { bucket = '', '*': key = '' } = textsOf(request.params)
-  return { bucket, key, query: textsOf(request.query) }
+async function faultOf(hook: () => HookResult): Promise<End['fault']> {
+  try {
+    const fault = await hook()
+    if (typeof fault !== 'object') return fault ?? undefined
+    return new S3Error(fault.status, fault.code, 'A hook refused this request.')
+  } catch (error) {
+    return new S3Error(500, 'InternalError', String(error), { cause: error })
+  }
 }
 
-function textsOf(values: unknown): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(values ?? {}).filter(([, value]) => typeof value === 'string'))
+async function send(response: ServerResponse, answer: Answer): Promise<void> {
+  response.writeHead(answer.status, { ...answer.headers, 'content-length': answer.length })
+  // A pipeline costs more than everything else about a small answer.
+  if (answer.length <= SMALL_BYTES) response.end(Buffer.concat([...answer.body]))
+  else await pipeline(answer.body, response)
+}
+
+async function sendHalf(response: ServerResponse, answer: Answer): Promise<void> {
+  if (answer.length === 0) return
+  response.writeHead(answer.status, { ...answer.headers, 'content-length': answer.length })
+  response.flushHeaders()
+  await pipeline(firstBytes(answer.body, Math.floor(answer.length / 2)), response, { end: false })
+}
+
+function* firstBytes(chunks: Iterable<Buffer>, count: number): Generator<Buffer> {
+  let left = count
+  for (const chunk of chunks) {
+    yield chunk.subarray(0, left)
+    left -= chunk.length
+    if (left <= 0) return
+  }
 }

@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream'
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startS3 } from '../../bin/sandbox/s3.ts'
-import type { S3Fault, S3Request, S3Server } from '../../bin/sandbox/s3.ts'
+import type { S3Fault, S3Hooks, S3Request, S3Server } from '../../bin/sandbox/s3.ts'
 import { clientFor, freshBucket, keys, readText } from '../support/bucket.ts'
 import type { TestBucket } from '../support/bucket.ts'
 import { ABSENT, put, refusedWith } from './s3-requests.ts'
@@ -16,7 +18,7 @@ beforeEach(async () => {
   bucket = { ...(await freshBucket(s3.endpoint)), client: clientFor(s3.endpoint, { maxAttempts: 1 }) }
 })
 
-test('see each request of their bucket, numbered, and nothing of other buckets', async () => {
+test('hooks get each request of their bucket, numbered, and none of other buckets', async () => {
   const seen: S3Request[] = []
   s3.setHooks(bucket.bucket, { before: (request) => void seen.push(request) })
   await put(await freshBucket(s3.endpoint), 'elsewhere', 'x')
@@ -34,8 +36,8 @@ test('see each request of their bucket, numbered, and nothing of other buckets',
 
 test.each<[string, S3Fault, unknown]>([
   ['an S3 error', { status: 503, code: 'SlowDown' }, refusedWith('SlowDown', 503)],
-  ['a cut connection', 'drop', expect.objectContaining({ code: 'ECONNRESET' })],
-])('before: %s without effect', async (_name, fault, expected) => {
+  ['a closed connection', 'drop', expect.objectContaining({ code: 'ECONNRESET' })],
+])('before: %s, and the request has no effect', async (_name, fault, expected) => {
   s3.setHooks(bucket.bucket, { before: ({ number }) => (number === 1 ? fault : undefined) })
   await expect(put(bucket, 'key', 'x')).rejects.toEqual(expected)
   expect(await keys(bucket)).toEqual([])
@@ -43,8 +45,8 @@ test.each<[string, S3Fault, unknown]>([
 
 test.each<[string, S3Fault, unknown]>([
   ['an S3 error', { status: 500, code: 'InternalError' }, refusedWith('InternalError', 500)],
-  ['a cut connection', 'drop', expect.objectContaining({ code: 'ECONNRESET' })],
-])('after: %s in place of the answer, once it took effect', async (_name, fault, expected) => {
+  ['a closed connection', 'drop', expect.objectContaining({ code: 'ECONNRESET' })],
+])('after: %s instead of the answer, and the request has taken effect', async (_name, fault, expected) => {
   const statuses: number[] = []
   s3.setHooks(bucket.bucket, {
     after: ({ number }, status) => {
@@ -58,7 +60,7 @@ test.each<[string, S3Fault, unknown]>([
   expect(statuses).toEqual([200, 200, 412])
 })
 
-test('may do work of their own between two requests, such as a write that wins the race', async () => {
+test('hooks may take their time, for example for a write that wins a race', async () => {
   const rival = await freshBucket(s3.endpoint)
   s3.setHooks(bucket.bucket, {
     before: async ({ number }) => {
@@ -69,7 +71,7 @@ test('may do work of their own between two requests, such as a write that wins t
   expect(await readText(bucket, 'key')).toBe('rival')
 })
 
-test('a hook that fails makes its request fail with what it said', async () => {
+test('a request whose hook throws is answered with the message of the error', async () => {
   s3.setHooks(bucket.bucket, {
     before: ({ number }) => {
       if (number === 1) throw new Error('broken before')
@@ -81,4 +83,68 @@ test('a hook that fails makes its request fail with what it said', async () => {
   await expect(put(bucket, 'key', 'x')).rejects.toThrow('broken before')
   await expect(put(bucket, 'key', 'x')).rejects.toThrow('broken after')
   await expect(put(bucket, 'key', 'x')).resolves.toBeDefined()
+})
+
+/** Hooks that give one fault to the first request, and a promise that is kept when that has happened. */
+function faultOnFirst(when: 'before' | 'after', fault: S3Fault): { hooks: S3Hooks; given: Promise<void> } {
+  const { promise: given, resolve } = Promise.withResolvers<void>()
+  const hook = ({ number }: S3Request) => {
+    if (number !== 1) return undefined
+    resolve()
+    return fault
+  }
+  return { hooks: { [when]: hook }, given }
+}
+
+test.each([
+  ['before', false],
+  ['after', true],
+] as const)('%s: a silent request is never answered, and takes effect: %s', async (when, isStored) => {
+  const { hooks, given } = faultOnFirst(when, 'silent')
+  s3.setHooks(bucket.bucket, hooks)
+  const abort = new AbortController()
+  const command = new PutObjectCommand({ Bucket: bucket.bucket, Key: 'key', Body: 'x' })
+  let isAnswered = false
+  const sent = bucket.client.send(command, { abortSignal: abort.signal }).finally(() => (isAnswered = true))
+  await given
+  expect(await keys(bucket)).toEqual(isStored ? ['key'] : [])
+  expect(isAnswered).toBe(false)
+  abort.abort()
+  await expect(sent).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }))
+})
+
+test('a stalled GET sends its headers and half of its body, and then nothing', async () => {
+  const body = Buffer.alloc(1_000_001, 'x')
+  await put(bucket, 'key', body)
+  const { hooks } = faultOnFirst('after', 'stall')
+  s3.setHooks(bucket.bucket, hooks)
+  const { Body, ContentLength } = await bucket.client.send(
+    new GetObjectCommand({ Bucket: bucket.bucket, Key: 'key' }),
+  )
+  expect(ContentLength).toBe(body.length)
+  if (!(Body instanceof Readable)) throw new Error('The body is not a stream.')
+  let received = 0
+  const half = Promise.withResolvers<void>()
+  Body.on('data', ({ length }: Buffer) => {
+    received += length
+    if (received >= 500_000) half.resolve()
+  })
+  await half.promise
+  expect(await readText(bucket, 'key')).toHaveLength(body.length)
+  expect(received).toBe(500_000)
+  Body.destroy()
+})
+
+test('a stalled PUT takes effect and is never answered', async () => {
+  const { hooks, given } = faultOnFirst('before', 'stall')
+  const own = await startS3({ buckets: ['own'] })
+  own.setHooks('own', hooks)
+  const client = clientFor(own.endpoint, { maxAttempts: 1 })
+  const sent = put({ client, endpoint: own.endpoint, bucket: 'own' }, 'key', 'x')
+  const failure = sent.catch((error: unknown) => error)
+  await given
+  expect(await readText({ client, endpoint: own.endpoint, bucket: 'own' }, 'key')).toBe('x')
+  // The request ends only when the server stops, which does not wait for it.
+  await own.stop()
+  expect(await failure).toMatchObject({ code: 'ECONNRESET' })
 })

@@ -6,7 +6,7 @@ import type { TestProject } from 'vitest/node'
 import { startPostgres } from '../../bin/sandbox/postgres.ts'
 import { stopLeftBehind } from '../../bin/sandbox/postgres-stop.ts'
 import { isAlive } from '../../bin/sandbox/processes.ts'
-import { startS3 } from '../../bin/sandbox/s3.ts'
+import { startS3, temporaryRoot } from '../../bin/sandbox/s3.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -21,7 +21,7 @@ declare module 'vitest' {
 
 const TEMPLATE_DATABASE = 'ledger_template'
 
-const FOLDER = /^credit-expiry-test-(?<pid>\d+)-/
+const FOLDER = /^credit-expiry-(?:test|s3)-(?<pid>\d+)-/
 
 /** Starts one PostgreSQL and one S3 server for a whole test run, and removes them and their files after it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -58,14 +58,16 @@ async function makeTemplate(adminUrl: string, templateUrl: string): Promise<void
   await template.end()
 }
 
-/** What killed test runs of this user have left running. */
+/** Removes what killed test runs of this user left behind: running servers and files. */
 async function removeLeftBehind(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    const pid = FOLDER.exec(name)?.groups?.['pid']
-    if (pid === undefined || isAlive(Number(pid))) continue
-    const dir = join(tmpdir(), name)
-    if ((await stat(dir)).uid !== process.getuid?.()) continue
-    await stopLeftBehind(join(dir, 'postgres'))
-    await rm(dir, { recursive: true, force: true })
+  for (const root of new Set([tmpdir(), temporaryRoot()])) {
+    for (const name of await readdir(root)) {
+      const pid = FOLDER.exec(name)?.groups?.['pid']
+      if (pid === undefined || isAlive(Number(pid))) continue
+      const dir = join(root, name)
+      if ((await stat(dir)).uid !== process.getuid?.()) continue
+      await stopLeftBehind(join(dir, 'postgres'))
+      await rm(dir, { recursive: true, force: true })
+    }
   }
 }
