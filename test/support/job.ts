@@ -46,7 +46,12 @@ export async function invokeJob(
   })
   const logger = new Logger({ logLevel: 'SILENT' })
   const handler = createHandler(
-    { env, callerOf: ({ awsRequestId }) => ({ ...TEST_CALLER, requestId: awsRequestId }), now: hostNow, ...options.host },
+    {
+      env,
+      callerOf: ({ awsRequestId }) => ({ ...TEST_CALLER, requestId: awsRequestId }),
+      now: hostNow,
+      ...options.host,
+    },
     logger,
     new Metrics({ namespace: 'Test', serviceName: 'test', logger }),
   )
