@@ -10,7 +10,9 @@ export type { Use } from './rights.ts'
 export type Preflight = {
   /** Sentences for the exit card. */
   readonly warnings: readonly string[]
-  /** The `lockMs` for this run's writing transactions, in milliseconds: below the server's deadlock_timeout. */
+  /**
+   * The `lockMs` for this run's writing transactions, in milliseconds: below the server's deadlock_timeout.
+   */
   readonly lockTimeoutMs: number
   readonly server: Server
 }
@@ -20,8 +22,8 @@ const OLDEST_VERSION = 150_000
 const LEAST_LOCK_MS = 10
 
 /**
- * Checks that everything a run will touch is there and allowed, so that a missing right shows before anything begins
- * and not after the first thousand users. Writes nothing.
+ * Checks that everything a run will touch is there and allowed, so that a missing right shows before anything
+ * begins and not after the first thousand users. Writes nothing.
  * @throws LedgerUnavailable that says what is missing and how to put it right, LedgerBusy
  */
 export async function preflight(

@@ -98,8 +98,8 @@ type Row = {
 }
 
 /**
- * What is missing for a use of the ledger (a table, a column, a right, or the sight of all rows), as sentences with
- * the statement that grants it; null where everything is there.
+ * What is missing for a use of the ledger (a table, a column, a right, or the sight of all rows), as
+ * sentences with the statement that grants it; null where everything is there.
  */
 export async function missingFor(tx: Transaction, use: Use): Promise<string | null> {
   const needs = NEEDS[use]

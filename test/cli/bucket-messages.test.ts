@@ -78,7 +78,11 @@ test.each<[string, S3Fault, string]>([
     { status: 301, code: 'PermanentRedirect' },
     'the bucket is in another region (301 PermanentRedirect). Set AWS_REGION to the region of the bucket.',
   ],
-  ['S3 fails', { status: 503, code: 'SlowDown' }, 'S3 itself fails (503 SlowDown). Wait a little.'],
+  [
+    'S3 fails',
+    { status: 503, code: 'SlowDown' },
+    'S3 answers with an error of its own (503 SlowDown). Wait a little.',
+  ],
   ['another refusal', { status: 400, code: 'Odd' }, 'S3 refused (400 Odd). Check that the bucket exists'],
   ['the connection is cut', 'drop', 'S3 cannot be reached ('],
 ])('%s', async (_, fault, message) => {
