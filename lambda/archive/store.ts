@@ -65,7 +65,8 @@ export async function getVerified(
   if (found.bytes === expected.bytes && found.sha256 === expected.sha256) return stored
   throw new ArchiveCorrupt(
     `${key} is not as the job wrote it: ${found.bytes} bytes with SHA-256 ${found.sha256} instead of ` +
-      `${expected.bytes} bytes with ${expected.sha256}. Nothing was done. Restore the version that has the expected hash.`,
+      `${expected.bytes} bytes with ${expected.sha256}. Nothing was done. ` +
+      'Restore the version that has the expected hash.',
   )
 }
 

@@ -223,7 +223,8 @@ function hostOf(address: Address): string {
   const { hostname, port } = new URL(address.url)
   if (hostname.includes(',')) {
     throw new LedgerUnavailable(
-      `DATABASE_URL names several hosts (${hostname}). Name one: the job does not choose between servers. Nothing was done.`,
+      `DATABASE_URL names several hosts (${hostname}). Nothing was done. ` +
+        'Name one: the job does not choose between servers.',
     )
   }
   return `${hostname || 'localhost'}:${port || 5432}`

@@ -43,7 +43,7 @@ async function refusal(
 test('a bucket that is not there', async () => {
   const said = await refusal({ ...bucket, bucket: 'no-such-bucket' })
   expect(said).toBe(
-    'ArchiveUnavailable: Could not read control/writer.json in the bucket no-such-bucket: the bucket does not exist (404 NoSuchBucket). Check LOG_BUCKET, and the account and the region that you are in. Then try again.',
+    'ArchiveUnavailable: Could not read control/writer.json in the bucket no-such-bucket: the bucket does not exist (404 NoSuchBucket). Check LOG_BUCKET, and which account and region you use. Then try again.',
   )
 })
 
