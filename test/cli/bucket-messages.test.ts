@@ -51,7 +51,7 @@ test.each<[string, S3Fault, string]>([
   [
     'access is forbidden',
     { status: 403, code: 'AccessDenied' },
-    'these credentials may not do that (403 AccessDenied). They need s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects',
+    'these credentials may not do that (403 AccessDenied). They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects',
   ],
   [
     'the credentials have expired',
