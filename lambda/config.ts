@@ -119,8 +119,8 @@ const URL_PARAMETERS: readonly string[] = [
 export function problemOfDatabaseUrl(url: string): string | null {
   if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url))
     return 'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded'
-  const names = [...new Set(new URL(url).searchParams.keys())]
-  const unknown = names.filter((name) => !URL_PARAMETERS.includes(name))
+  const parameters = [...new Set(new URL(url).searchParams.keys())]
+  const unknown = parameters.filter((name) => !URL_PARAMETERS.includes(name))
   return unknown.length === 0
     ? null
     : `has the parameter ${quoted(unknown)}, which PostgreSQL does not know: remove it`

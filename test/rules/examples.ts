@@ -27,9 +27,9 @@ export const SETTINGS: RuleSettings = {
   excludedCategories: [],
 }
 
-/** An amount of US dollars in microdollars. */
+/** An amount of US dollars in microdollars; never -0. */
 export function usd(dollars: number): number {
-  return Math.round(dollars * 1_000_000)
+  return Math.round(dollars * 1_000_000) + 0
 }
 
 /** A user who used and acquired so many dollars. */
