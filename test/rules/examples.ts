@@ -107,7 +107,7 @@ export function planOf(
   return planUser(user, rows, { ...SETTINGS, ...settings }, circumstances)
 }
 
-/** What expires of each closed grant, in dollars; empty for a user who is left alone. */
+/** What expires of each closed grant, in dollars; empty for a user who is skipped. */
 export function expiredDollars(plan: Plan): Record<string, number> {
   const closings = plan.change?.closings ?? []
   return Object.fromEntries(closings.map((row) => [row.grant.id, (0 - row.amountMicrodollars) / 1_000_000]))

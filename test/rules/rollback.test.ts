@@ -226,7 +226,7 @@ describe('absent rows', () => {
     )
   })
 
-  test('mean changed since, where a targeted grant still has the date of the run: another writer deleted them', () => {
+  test('mean changed since, where a targeted grant still has the date of the run', () => {
     expect(outcomeOf(absent)).toBe('changed_since')
     expect(changedOf(absent).map(({ row }) => row)).toEqual(logged.inserted.map(({ id }) => id))
     expect(outcomeOf({ ...absent, rows: replaced('A', restored('A')) })).toBe('already_rolled_back')
