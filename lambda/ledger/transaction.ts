@@ -94,7 +94,7 @@ export async function writeTransaction<T>(
   const begin = beginWith('isolation level read committed read write', all, all.lockMs)
   let uncertain = false
   try {
-    return await transact(sql, all, `${begin}; set local synchronous_commit = on`, work, (underWay) => {
+    return await transact(sql, all, `${begin}; ${FOR_WRITING}`, work, (underWay) => {
       uncertain = underWay
     })
   } catch (error) {
@@ -104,6 +104,9 @@ export async function writeTransaction<T>(
     throw explain(error)
   }
 }
+
+/** For a few rows by their keys, starting a parallel worker costs more than the statement. */
+const FOR_WRITING = 'set local synchronous_commit = on; set local max_parallel_workers_per_gather = 0'
 
 /**
  * One round trip. SET LOCAL, so that a pooled connection keeps nothing of it; how times look as text depends
