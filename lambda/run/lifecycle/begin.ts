@@ -1,4 +1,5 @@
-import { mark, readMark, readWriter, swapWriter } from '../../archive/control.ts'
+import { type ClosedRun, mark, readMark, readWriter, swapWriter } from '../../archive/control.ts'
+import { ArchiveUnavailable } from '../../archive/errors.ts'
 import type { MarkKind } from '../../archive/keys.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import { RunRefused } from '../../errors.ts'
@@ -96,11 +97,29 @@ async function openOrJoin(request: OpeningRequest, selection: Selection, tools: 
 
   const { run, cursor } = await prepareRun(request, selection, tools)
   const lastClosed = writer?.document.lastClosed ?? null
-  const isOpened =
-    (await swapWriter(tools.store, writer, { runId: run.runId, lastClosed })) || (await wasOpened(run, tools))
+  const isOpened = (await swapNaming(run, writer, lastClosed, tools)) || (await wasOpened(run, tools))
   if (!isOpened) return begin(request, tools)
   const { card, otherRun } = await work(hold(run, cursor, true, tools), tools)
   return otherRun === null ? card : resume(await knownRun(otherRun, tools), tools)
+}
+
+/** @throws ArchiveUnavailable naming the run, which may be open then */
+async function swapNaming(
+  { runId }: Run,
+  writer: Awaited<ReturnType<typeof readWriter>>,
+  lastClosed: ClosedRun | null,
+  { store }: Tools,
+): Promise<boolean> {
+  try {
+    return await swapWriter(store, writer, { runId, lastClosed })
+  } catch (error) {
+    if (!(error instanceof ArchiveUnavailable)) throw error
+    throw new ArchiveUnavailable(
+      `${error.message} Run ${runId} may be open now; nothing was written to the ledger. Send {"status": "${runId}"} ` +
+        `to see it, {"resume": "${runId}"} to continue it.`,
+      { cause: error },
+    )
+  }
 }
 
 /** A swap whose reply was lost may have won, and another invocation may have resumed, even closed, the run since. */

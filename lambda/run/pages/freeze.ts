@@ -5,7 +5,6 @@ import type { Store } from '../../archive/store.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Sql } from '../../ledger/connect.ts'
 import { type MatchingUser, readMatchingUsers } from '../../ledger/matching.ts'
-import { add } from '../../rules/amounts.ts'
 import { isInternal } from '../../rules/internal.ts'
 import { readLoggedChanges } from './rollback.ts'
 
@@ -47,7 +46,7 @@ export async function freezeMatches(
     matched.users += 1
     matched.grants += user.grants
     matched.rows += user.rows
-    matched.faceValueMicrodollars = add(matched.faceValueMicrodollars, user.faceValueMicrodollars)
+    matched.faceValueMicrodollars = exactSum(matched.faceValueMicrodollars, user.faceValueMicrodollars)
   }
 
   await readMatchingUsers(sql, selection, { ...settings, categories: selection.categories }, take)
@@ -138,6 +137,15 @@ function pageWriter(runId: string, store: Store) {
       if (failed) throw failed.cause
     },
   }
+}
+
+/** Totals are exact or refused. @throws RunRefused */
+function exactSum(a: number, b: number): number {
+  if (Number.isSafeInteger(a + b)) return a + b
+  throw new RunRefused(
+    'matched.faceValueMicrodollars would exceed 2^53 − 1 and could not be exact. Nothing was done. Narrow the run with ' +
+      '"userIds", "exceptUserIds" or "categories", and check the amounts of the grants.',
+  )
 }
 
 function refuseOutsiders(outsiders: readonly string[]): void {
