@@ -9,7 +9,7 @@ export type Baselines = {
    * moves to its end, and one behind it stays. That is the published rule
    * "raised by min(claimed, from + claimed - baseline) where positive".
    * @throws UnusableValue when the window, or the distance from the lowest baseline to its end, leaves the
-   * safe   integers
+   *   safe integers
    */
   raise(from: number, claimed: number): void
 }
