@@ -2,7 +2,7 @@ import { CLOSING_CATEGORIES, CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from 
 import { foldAscii } from '../rules/internal.ts'
 import type { RuleSettings } from '../rules/types.ts'
 import type { Sql } from './connect.ts'
-import { readTransaction } from './transaction.ts'
+import { readTransaction, withRetriedRead } from './transaction.ts'
 
 /**
  * The highest face value that is reported. It is compared with a limit, and exceeds any; that the amount
@@ -144,7 +144,7 @@ export async function findNamedUsers(sql: Sql, idsOrEmails: readonly string[]): 
       email: name.includes('@') ? foldAscii(name) : null,
     })),
   )
-  return readTransaction(sql, async (tx) => {
+  return withRetriedRead(sql, async (tx) => {
     // Two joins: one over the primary key, one that scans the users table once. A join with "or" would scan
     // it per name.
     const rows = await tx<NamedUser[]>`

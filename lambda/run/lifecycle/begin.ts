@@ -15,6 +15,7 @@ import { resume } from './resume.ts'
 import {
   hasSameLimits,
   isSameRequest,
+  isSentAgain,
   limitsOf,
   type OpeningRequest,
   payloadOf,
@@ -31,6 +32,8 @@ import { work } from './work.ts'
  * @throws InvalidEvent, RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
+  const repeated = await runOfKey(request, tools)
+  if (repeated && isSentAgain(request, repeated)) return resume(repeated, tools)
   const selection = await selectionOf(request, tools)
   const delivered = await runDelivered(request, selection, tools)
   if (delivered) return resume(delivered, tools)
@@ -52,23 +55,26 @@ function keyKind(request: OpeningRequest): MarkKind {
   return isWriting(request.mode) ? 'request' : 'dry-run-request'
 }
 
+/** The run that a request key belongs to, if there is one. */
+async function runOfKey(request: OpeningRequest, tools: Tools): Promise<Run | null> {
+  if (request.requestKey === undefined) return null
+  const owner = await readMark(tools.store, keyKind(request), request.requestKey)
+  return owner === null ? null : knownRun(owner, tools)
+}
+
 /** The run that a request key or a plan belongs to, however late the duplicate comes. @throws RunRefused for another payload */
 async function runDelivered(
   request: OpeningRequest,
   selection: Selection,
   tools: Tools,
 ): Promise<Run | null> {
-  const { requestKey } = request
-  if (requestKey !== undefined) {
-    const owner = await readMark(tools.store, keyKind(request), requestKey)
-    if (owner !== null) {
-      const run = await knownRun(owner, tools)
-      if (isSameRequest(request.mode, selection, run)) return run
-      throw new RunRefused(
-        `field "requestKey": run ${owner} was opened with this key and another payload: ` +
-          `${JSON.stringify(run.asked.payload)}. Nothing was done. Use a new key for each request.`,
-      )
-    }
+  const run = await runOfKey(request, tools)
+  if (run) {
+    if (isSameRequest(request.mode, selection, run)) return run
+    throw new RunRefused(
+      `field "requestKey": run ${run.runId} was opened with this key and another payload: ` +
+        `${JSON.stringify(run.asked.payload)}. Nothing was done. Use a new key for each request.`,
+    )
   }
   if (selection.plan === null || request.restart !== undefined) return null
   const executed = await readMark(tools.store, 'plan', selection.plan)
