@@ -41,7 +41,8 @@ function sampleLine(index: number, grantsEach: number): UserLogLine {
     : []
   const expired = sum(credits.map((credit) => credit.expired_microdollars ?? 0))
   const correction = outcome === 'expired' && index % 61 === 0 ? 420_000 + index : 0
-  const before = outcome === 'gone' ? null : expired - correction + (index % 5 === 0 ? 12_000_000 : 0)
+  const rest = correction === 0 && index % 5 === 0 ? 12_000_000 : 0
+  const before = outcome === 'gone' ? null : expired - correction + rest
   return {
     user_id: index % 3 === 0 ? `oauth/google:1182${String(index * 7_919).padStart(16, '0')}` : uuid(index),
     email: outcome === 'gone' ? null : email,
@@ -60,13 +61,12 @@ function sampleLine(index: number, grantsEach: number): UserLogLine {
 }
 
 function outcomeOf(index: number): string {
-  if (index % 7 === 3) return 'no_targeted_grant'
-  if (index % 13 === 5) return 'nothing_to_expire'
   if (index === 17 || index === 44) return 'needs_review'
   if (index === 29) return 'too_recent'
   if (index === 58) return 'failed'
   if (index === 111) return 'gone'
-  return 'expired'
+  if (index % 7 === 3) return 'no_targeted_grant'
+  return index % 13 === 5 ? 'nothing_to_expire' : 'expired'
 }
 
 function grantOf(user: number, n: number, outcome: string, closes: boolean): GrantLogEntry {

@@ -1,5 +1,6 @@
 import { html, type Html, nothing } from './page/html.ts'
-import { counted, whenText } from './page/text.ts'
+import { counted, shown, whenText } from './page/text.ts'
+import { quoted } from './page/values.ts'
 import type { NewSince, ReportCard } from './input.ts'
 import { modeWords, statusWords } from './words.ts'
 
@@ -9,11 +10,14 @@ export function about(card: ReportCard): Html {
   const facts: (readonly [string, Html])[] = [
     ['Run', html`<code>${card.runId}</code>`],
     ['Mode', html`${modeWords(card.mode).name}`],
-    ['Status', html`${statusWords(card.status).label}: <bdi>${card.why}</bdi>`],
-    ['Requested by', html`<bdi>${asked.by}</bdi> <span class="quiet">through <bdi>${asked.via}</bdi></span>`],
+    ['Status', html`${statusWords(card.status).label}: ${quoted(card.why)}`],
+    [
+      'Requested by',
+      html`${quoted(asked.by, 120)} <span class="quiet">through ${quoted(asked.via, 240)}</span>`,
+    ],
     [
       'Reason',
-      asked.reason === null ? html`<span class="quiet">none given</span>` : html`<bdi>${asked.reason}</bdi>`,
+      asked.reason === null ? html`<span class="quiet">none given</span>` : html`${quoted(asked.reason)}`,
     ],
     ['Instant', html`<time datetime="${card.instant}">${whenText(card.instant)}</time>`],
     ['Domains', html`<bdi>${card.domains.join(', ')}</bdi>`],
@@ -23,7 +27,7 @@ export function about(card: ReportCard): Html {
       'Rolled back',
       card.rolledBackBy.length === 0 ? html`no` : html`by <code>${card.rolledBackBy.join(', ')}</code>`,
     ],
-    ['Payload', html`<code>${JSON.stringify(asked.payload)}</code>`],
+    ['Payload', html`<code>${shown(JSON.stringify(asked.payload), 600)}</code>`],
   ]
   return html`<section aria-labelledby="about">
     <h2 id="about">About this run</h2>

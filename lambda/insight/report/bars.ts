@@ -1,6 +1,6 @@
-import { amountColumn } from './page/amounts.ts'
+import { amountColumn, quoted } from './page/values.ts'
 import { html, type Html, nothing } from './page/html.ts'
-import { number, shown } from './page/text.ts'
+import { number } from './page/text.ts'
 import type { CategoryTotal, ReportInput, Share } from './input.ts'
 import { modeWords } from './words.ts'
 
@@ -54,7 +54,7 @@ function byCategory(categories: readonly CategoryTotal[], column: string): Html 
       ${rows.map(
         (row, index) =>
           html`<tr>
-            <th scope="row"><bdi>${row.category === null ? 'no category' : shown(row.category, 60)}</bdi></th>
+            <th scope="row">${quoted(row.category ?? 'no category', 60)}</th>
             <td class="bar">${bar(row.moved, row.face, longest)}</td>
             <td class="money" data-label="Grants">${number(row.grants)}</td>
             ${faces[index] ?? nothing}${moved[index] ?? nothing}
@@ -87,7 +87,7 @@ function byShare(caption: string, name: string, shares: readonly Share[], column
       ${shares.map(
         (share, index) =>
           html`<tr>
-            <th scope="row"><bdi>${share.label}</bdi></th>
+            <th scope="row">${quoted(share.label)}</th>
             <td class="bar">${bar(share.movedMicrodollars, 0, longest)}</td>
             <td class="money" data-label="Users">${number(share.users)}</td>
             ${amounts[index] ?? nothing}

@@ -8,7 +8,7 @@ import type {
   UserLogLine,
 } from './input.ts'
 import { shown } from './page/text.ts'
-import { amountOf, reportUser } from './user.ts'
+import { reportUser } from './user.ts'
 
 /** How much of a large run a report keeps; the rest is in its logs. */
 export const MOST_USERS = 5_000
@@ -57,7 +57,7 @@ export async function collectReport(
     users: users.kept(),
     usersLogged,
     byDomain: [...byDomain.values()].toSorted((a, b) => b.movedMicrodollars - a.movedMicrodollars),
-    byBalance: [...byBalance.values()],
+    byBalance: [...byBalance.values()].filter(({ users: count }) => count > 0),
     skipped: [...skipped].map(([outcome, examples]) => ({ outcome, users: examples.kept() })),
     corrected: corrected.kept(),
     failures: await failuresOf(errors),
@@ -89,20 +89,29 @@ type Largest = { readonly add: (user: ReportUser) => void; readonly kept: () => 
 
 /** Keeps the `most` users with the largest amounts, the first read first among equals. */
 function largest(most: number): Largest {
-  let kept: { user: ReportUser; amount: number }[] = []
+  let kept: ReportUser[] = []
   const trim = () => {
-    kept = kept.toSorted((a, b) => b.amount - a.amount).slice(0, most)
+    kept = kept.toSorted(byAmount).slice(0, most)
   }
   return {
     add: (user) => {
-      kept.push({ user, amount: amountOf(user) })
+      kept.push(user)
       if (kept.length >= most * 1.25) trim()
     },
     kept: () => {
       trim()
-      return kept.map(({ user }) => user)
+      return kept
     },
   }
+}
+
+/** What a run moved comes first, then what it left: corrections and grants at stake. */
+function byAmount(a: ReportUser, b: ReportUser): number {
+  return (
+    b.movedMicrodollars - a.movedMicrodollars ||
+    b.correctedMicrodollars + b.otherMicrodollars - a.correctedMicrodollars - a.otherMicrodollars ||
+    b.targetedMicrodollars - a.targetedMicrodollars
+  )
 }
 
 function emptyShare(label: string): Share {

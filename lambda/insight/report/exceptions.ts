@@ -1,6 +1,6 @@
-import { amountColumn } from './page/amounts.ts'
+import { amountColumn, quoted } from './page/values.ts'
 import { html, type Html, nothing } from './page/html.ts'
-import { counted, shown } from './page/text.ts'
+import { counted } from './page/text.ts'
 import type { ReportInput, ReportUser } from './input.ts'
 import { explanationOf, modeWords, outcomeWords } from './words.ts'
 
@@ -14,7 +14,7 @@ export function warnings({ card }: ReportInput): Html {
         const explanation = explanationOf(warning)
         return html`<li>
           <p>
-            <strong><bdi>${sentence(shown(warning, 400))}</bdi></strong>
+            <strong>${quoted(sentence(warning))}</strong>
           </p>
           ${explanation === null ? nothing : html`<p>${explanation}</p>`}
         </li>`
@@ -50,9 +50,9 @@ function more(count: number): string {
 }
 
 function skippedUser(user: ReportUser): Html {
-  const reasons = user.reasons.map((reason) => html`<li><bdi>${reason}</bdi></li>`)
+  const reasons = user.reasons.map((reason) => html`<li>${quoted(reason)}</li>`)
   return html`<li>
-    <bdi>${user.email ?? user.id}</bdi>${
+    ${quoted(user.email ?? user.id)}${
       reasons.length === 0
         ? nothing
         : html`<ul>
@@ -101,7 +101,7 @@ export function corrections({ card, corrected }: ReportInput): Html {
         ${corrected.map(
           (user, index) =>
             html`<tr>
-              <th scope="row"><bdi>${user.email ?? user.id}</bdi></th>
+              <th scope="row">${quoted(user.email ?? user.id)}</th>
               ${before[index] ?? nothing}${amounts[index] ?? nothing}${after[index] ?? nothing}
             </tr>`,
         )}
@@ -125,9 +125,9 @@ export function failures({ card, failures: all }: ReportInput): Html {
       ${all.map(
         ({ userId, stage, message }) =>
           html`<li>
-            <bdi>${userId ?? 'The run'}</bdi> <span class="quiet">while it was in stage ${stage}</span>
+            ${quoted(userId ?? 'The run')} <span class="quiet">while it was in stage ${stage}</span>
             <ul>
-              <li><bdi>${message}</bdi></li>
+              <li>${quoted(message)}</li>
             </ul>
           </li>`,
       )}

@@ -1,4 +1,4 @@
-import { amount } from './page/amounts.ts'
+import { amount, quoted } from './page/values.ts'
 import { html, type Html, nothing } from './page/html.ts'
 import { counted, listed, number, whenText } from './page/text.ts'
 import type { ReportCard } from './input.ts'
@@ -15,9 +15,7 @@ export function head(card: ReportCard): Html {
       <p class="lede">${remarks(card)}</p>
       <p class="byline">
         <time datetime="${card.instant}">${whenText(card.instant)}</time>, requested by
-        <bdi>${card.asked.by}</bdi>${card.asked.reason === null ? '' : ': '}<bdi
-          >${card.asked.reason ?? ''}</bdi
-        >
+        ${quoted(card.asked.by, 120)}${card.asked.reason === null ? nothing : html`: ${quoted(card.asked.reason)}`}
       </p>
     </header>
     ${figures(card)} ${breakdown(card)}`
@@ -30,9 +28,9 @@ function banners(card: ReportCard): Html {
     ...(card.rolledBackBy.length === 0
       ? []
       : [html`<strong>This run was rolled back</strong>, wholly or in part, by ${runs(card.rolledBackBy)}.`]),
-    ...(card.status === 'complete'
+    ...(card.status.startsWith('complete')
       ? []
-      : [html`<strong>${statusWords(card.status).label}.</strong> Reason: <bdi>${card.why}</bdi>.`]),
+      : [html`<strong>${statusWords(card.status).label}.</strong> Reason: ${quoted(card.why)}.`]),
   ]
   return html`${all.map((banner) => html`<p class="banner">${banner}</p>`)}`
 }
@@ -67,7 +65,6 @@ function plural(count: number): string {
 /** What the headline leaves out: the other users, other credit and corrections. */
 function remarks(card: ReportCard): Html {
   const { totals } = card
-  const mode = modeWords(card.mode)
   const others = [
     ...say(
       totals.outcomes['nothing_to_expire'],
@@ -78,18 +75,26 @@ function remarks(card: ReportCard): Html {
     ...say(totals.usersFailed, (n) => `${number(n)} failed`),
     ...say(totals.usersNotReached, (n) => `${number(n)} ${plural(n)} not reached`),
   ]
-  const corrected = totals.usersCorrected
-  return html`${others.length === 0 ? '' : `${listed(others)}. `}${
-    corrected === 0
-      ? nothing
-      : html`${counted(corrected, 'user')} ${mode.corrected}, for
-        ${amount(Math.abs(totals.correctedMicrodollars))} in total. `
-  }${
-    totals.duePaidMicrodollars === 0
-      ? nothing
-      : html`${amount(Math.abs(totals.duePaidMicrodollars))} of other credit, due by its own date,
-        ${mode.moved} in the same pass.`
-  }`
+  const listing = others.length === 0 ? '' : `${listed(others)}. `
+  return html`${listing}${correctionRemark(card)}${otherCreditRemark(card)}`
+}
+
+function correctionRemark({ mode, totals }: ReportCard): Html {
+  if (totals.usersCorrected === 0) return nothing
+  const { restores, writes } = modeWords(mode)
+  const sum = amount(Math.abs(totals.correctedMicrodollars))
+  if (restores) {
+    const users = counted(totals.usersCorrected, 'user')
+    return html`Corrections of ${sum} for ${users} ${writes ? 'were' : 'would be'} removed. `
+  }
+  const balances = counted(totals.usersCorrected, 'balance')
+  return html`Corrections of ${sum} ${writes ? 'brought' : 'would bring'} ${balances} to zero. `
+}
+
+function otherCreditRemark({ mode, totals }: ReportCard): Html {
+  if (totals.duePaidMicrodollars === 0) return nothing
+  const sum = amount(Math.abs(totals.duePaidMicrodollars))
+  return html`${sum} of other credit, due by its own date, ${modeWords(mode).moved} in the same pass.`
 }
 
 function say(count: number | undefined, sentence: (count: number) => string): string[] {

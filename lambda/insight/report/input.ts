@@ -124,6 +124,8 @@ export type ReportUser = {
   readonly email: string | null
   readonly outcome: string
   readonly grantsTargeted: number
+  /** Face value of the targeted grants. */
+  readonly targetedMicrodollars: number
   readonly beforeMicrodollars: number | null
   readonly movedMicrodollars: number
   readonly otherMicrodollars: number

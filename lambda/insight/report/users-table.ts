@@ -1,5 +1,5 @@
 import { deflateRawSync } from 'node:zlib'
-import { amountColumn } from './page/amounts.ts'
+import { amountColumn, quoted } from './page/values.ts'
 import { html, type Html, markup, nothing } from './page/html.ts'
 import { counted, number } from './page/text.ts'
 import type { ReportInput, ReportUser } from './input.ts'
@@ -110,7 +110,7 @@ function staticRows(users: readonly ReportUser[], { card }: ReportInput, columns
   return users.map(
     (user, index) =>
       html`<tr>
-        <th scope="row"><bdi>${user.email ?? user.id}</bdi></th>
+        <th scope="row">${quoted(user.email ?? user.id)}</th>
         <td data-label="Outcome">${outcomeWords(user.outcome, card).label}</td>
         <td class="money" data-label="Grants">${number(user.grantsTargeted)}</td>
         ${before[index] ?? nothing}${moved[index] ?? nothing}${corrected[index] ?? nothing}${final[index] ?? nothing}

@@ -1,13 +1,12 @@
 import type { ReportCard } from './input.ts'
 
-/** The words of a mode: what it does to credit and to corrections, and what it is called. */
+/** The words of a mode, and what it does. */
 export type ModeWords = {
   readonly name: string
   /** After an amount: "$12.00 of free credit expired". */
   readonly moved: string
   /** Heads a column of amounts. */
   readonly column: string
-  readonly corrected: string
   readonly correctionColumn: string
   readonly writes: boolean
   readonly restores: boolean
@@ -18,7 +17,6 @@ const MODES: Readonly<Record<string, ModeWords>> = {
     name: 'Dry run',
     moved: 'would expire',
     column: 'Would expire',
-    corrected: 'would be corrected to zero',
     correctionColumn: 'Correction',
     writes: false,
     restores: false,
@@ -27,7 +25,6 @@ const MODES: Readonly<Record<string, ModeWords>> = {
     name: 'Execute run',
     moved: 'expired',
     column: 'Expired',
-    corrected: 'corrected to zero',
     correctionColumn: 'Correction',
     writes: true,
     restores: false,
@@ -36,16 +33,14 @@ const MODES: Readonly<Record<string, ModeWords>> = {
     name: 'Rollback preview',
     moved: 'would be restored',
     column: 'Would be restored',
-    corrected: 'would lose the correction of the run',
     correctionColumn: 'Correction removed',
     writes: false,
     restores: true,
   },
   rollback: {
     name: 'Rollback',
-    moved: 'restored',
+    moved: 'was restored',
     column: 'Restored',
-    corrected: 'lost the correction of the run',
     correctionColumn: 'Correction removed',
     writes: true,
     restores: true,

@@ -18,7 +18,7 @@ export const SCRIPT = String.raw`
   const { users, labels, outcomes, flags, restores } = await new Response(stream).json()
 
   const AMOUNTS = ['beforeMicrodollars', 'movedMicrodollars', 'correctedMicrodollars', 'finalMicrodollars']
-  const view = { query: '', outcome: '', key: null, descending: true, matches: users, rows: 0 }
+  const view = { query: '', outcome: '', key: 'movedMicrodollars', descending: true, matches: users, rows: 0 }
 
   function element(tag, attributes, ...children) {
     const made = document.createElement(tag)
@@ -42,11 +42,15 @@ export const SCRIPT = String.raw`
     return amounts.reduce((most, amount) => (amount === null ? most : Math.max(most, dollars(amount).fine.length)), 0)
   }
 
+  function amountText(microdollars) {
+    const { main, fine } = dollars(microdollars)
+    return element('span', { class: 'amount' }, main, ...(fine === '' ? [] : [element('span', { class: 'fine' }, fine)]))
+  }
+
   function money(amount, digits, label) {
-    const { main, fine } = amount === null ? { main: '–', fine: '' } : dollars(amount)
-    const cell = element('td', { class: amount === null ? 'money none' : 'money', role: 'cell', 'data-label': label })
-    cell.setAttribute('data-pad', '0'.repeat(digits - fine.length))
-    cell.append(main, ...(fine === '' ? [] : [element('span', { class: 'fine' }, fine)]))
+    const cell = element('td', { class: 'money', role: 'cell', 'data-label': label })
+    cell.setAttribute('data-pad', '0'.repeat(digits - (amount === null ? 0 : dollars(amount).fine.length)))
+    cell.append(amount === null ? element('span', { class: 'none' }, '–') : amountText(amount))
     return cell
   }
 
@@ -81,7 +85,7 @@ export const SCRIPT = String.raw`
         (view.outcome === '' || user.outcome === view.outcome) &&
         words.every((word) => texts.get(user).includes(word)),
     )
-    view.matches = view.key === null ? found : found.sort(compare)
+    view.matches = found.sort(compare)
     view.rows = 0
     body.replaceChildren()
     showMore()
@@ -98,10 +102,10 @@ export const SCRIPT = String.raw`
   }
 
   function sayMatches() {
-    const { main, fine } = dollars(view.matches.reduce((sum, user) => sum + user.movedMicrodollars, 0))
+    const moved = view.matches.reduce((sum, user) => sum + user.movedMicrodollars, 0)
     const [found, all] = [view.matches.length, users.length].map((count) => count.toLocaleString('en-US'))
     const count = found === all ? all + (all === '1' ? ' user' : ' users') : found + ' of ' + all + ' users'
-    byId('matches').textContent = count + ', ' + labels.movedMicrodollars.toLowerCase() + ': ' + main + fine
+    byId('matches').textContent = count + ', ' + labels.movedMicrodollars.toLowerCase() + ': ' + plain(moved)
   }
 
   function userRow(user, index) {
@@ -135,14 +139,14 @@ export const SCRIPT = String.raw`
   }
 
   function details(user) {
-    const { meaning } = outcomeOf(user.outcome)
-    const notes = [meaning, ...user.flags.map((flag) => flags[flag] ?? flag), ...user.reasons]
-    if (user.recovered) notes.push('Recovered: an earlier invocation wrote this and ended before it was recorded.')
-    if (user.otherMicrodollars > 0) {
-      const { main, fine } = dollars(user.otherMicrodollars)
-      notes.push('Other credit that was due in the same pass: ' + main + fine + '.')
-    }
-    if (user.nextExpiration !== null) notes.push('Next expiration of the user: ' + user.nextExpiration.slice(0, 10) + '.')
+    const notes = [
+      outcomeOf(user.outcome).meaning,
+      ...balanceStory(user),
+      ...user.flags.map((flag) => flags[flag] ?? flag),
+      ...user.reasons,
+      ...(user.recovered ? ['Recovered: an invocation wrote this and ended before it was recorded.'] : []),
+      ...(user.nextExpiration === null ? [] : ['Next expiration of the user: ' + user.nextExpiration + '.']),
+    ]
     const list = notes.filter(Boolean).map((note) => element('li', {}, element('bdi', {}, note)))
     return [
       element('p', { class: 'id' }, 'Id ', element('code', {}, user.id)),
@@ -150,6 +154,25 @@ export const SCRIPT = String.raw`
       ...(user.grants.length > 0 ? [grantsTable(user)] : []),
       ...(user.grantsOmitted > 0 ? [element('p', { class: 'quiet' }, omitted(user.grantsOmitted))] : []),
     ]
+  }
+
+  // Narrow screens and paper leave columns out; the sentence has all of them.
+  function balanceStory(user) {
+    if (user.beforeMicrodollars === null) return []
+    const parts = [
+      ['before', user.beforeMicrodollars],
+      [labels.movedMicrodollars.toLowerCase(), user.movedMicrodollars],
+      ['other credit due', user.otherMicrodollars],
+      [labels.correctedMicrodollars.toLowerCase(), user.correctedMicrodollars],
+      ['final', user.finalMicrodollars],
+    ]
+    const told = parts.filter(([name, amount]) => amount !== 0 || name === 'before' || name === 'final')
+    return ['Balance: ' + told.map(([name, amount]) => name + ' ' + plain(amount)).join(', ') + '.']
+  }
+
+  function plain(microdollars) {
+    const { main, fine } = dollars(microdollars)
+    return main + fine
   }
 
   function omitted(count) {
@@ -179,21 +202,25 @@ export const SCRIPT = String.raw`
     grant.movedMicrodollars === null ? null : grant.amountMicrodollars - grant.movedMicrodollars
 
   function grantName(grant) {
-    const kind = (grant.free ? 'free' : 'paid') + (grant.targeted ? '' : ', not targeted')
+    const kind = grant.targeted ? '' : grant.free ? ' not targeted' : ' paid, not targeted'
     return element('th', { scope: 'row', role: 'rowheader' },
-      element('bdi', {}, grant.category ?? 'no category'), element('span', { class: 'quiet' }, ' ' + kind),
+      element('bdi', {}, grant.category ?? 'no category'), element('span', { class: 'quiet' }, kind),
       ...(grant.description === null ? [] : [element('bdi', { class: 'description' }, grant.description)]))
   }
 
   function sortBy(key) {
     view.descending = view.key === key ? !view.descending : AMOUNTS.includes(key) || key === 'grantsTargeted'
     view.key = key
+    markSorted()
+    find()
+  }
+
+  function markSorted() {
     for (const head of table.tHead.rows[0].cells) {
       const direction = view.descending ? 'descending' : 'ascending'
-      if (head.dataset.key === key) head.setAttribute('aria-sort', direction)
+      if (head.dataset.key === view.key) head.setAttribute('aria-sort', direction)
       else head.removeAttribute('aria-sort')
     }
-    find()
   }
 
   for (const head of table.tHead.rows[0].cells) {
@@ -212,6 +239,7 @@ export const SCRIPT = String.raw`
   })
   byId('tools').hidden = false
   byId('static').hidden = true
+  markSorted()
   find()
 })()
 `

@@ -49,7 +49,10 @@ code, bdi { overflow-wrap: anywhere; }
   background: var(--warn-soft); border-left: 3px solid var(--skipped);
 }
 .banner + header { margin-top: 2.25rem; }
-.kind { display: flex; flex-wrap: wrap; gap: 0.25rem 0.9rem; align-items: baseline; margin-bottom: 0.9rem; color: var(--quiet); }
+.kind {
+  display: flex; flex-wrap: wrap; gap: 0.25rem 0.9rem; align-items: baseline; margin-bottom: 0.9rem;
+  color: var(--quiet);
+}
 .status { font-weight: 600; }
 .status::before {
   content: ""; display: inline-block; width: 0.55em; height: 0.55em; margin-right: 0.45em;
@@ -72,7 +75,10 @@ code, bdi { overflow-wrap: anywhere; }
 
 .breakdown { margin-top: 1.5rem; }
 .breakdown svg { display: block; width: 100%; height: 0.6rem; border-radius: 2px; }
-.breakdown ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1.5rem; padding: 0; margin-top: 0.6rem; list-style: none; font-size: 0.875rem; color: var(--quiet); }
+.breakdown ul {
+  display: flex; flex-wrap: wrap; gap: 0.25rem 1.5rem; padding: 0; margin-top: 0.6rem;
+  list-style: none; font-size: 0.875rem; color: var(--quiet);
+}
 .breakdown b { color: var(--ink); }
 .key { display: inline-block; width: 0.7em; height: 0.7em; margin-right: 0.45em; border-radius: 2px; }
 .processed { fill: var(--accent); } .without { fill: var(--without); } .skipped { fill: var(--skipped); }
@@ -91,7 +97,10 @@ code, bdi { overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; }
 caption { text-align: left; font-weight: 650; padding-bottom: 0.4rem; }
 caption .quiet { font-size: 0.875rem; margin-left: 0.5rem; }
-th, td { padding: 0.5rem 0.75rem; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--line); }
+th, td {
+  padding: 0.5rem 0.75rem; text-align: left; vertical-align: baseline;
+  border-bottom: 1px solid var(--line);
+}
 th:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th, thead td { color: var(--quiet); font-size: 0.8125rem; font-weight: 500; vertical-align: bottom; }
@@ -103,6 +112,7 @@ tbody th { font-weight: 500; }
 .bars { font-size: 0.9375rem; }
 .bars.wide { margin-bottom: 2.25rem; }
 .bars .bar { width: 40%; }
+.bars th { overflow-wrap: normal; }
 .pair .bars .bar { width: 30%; }
 .bars svg { display: block; width: 100%; height: 0.8rem; border-radius: 1px; background: var(--soft); }
 .bars .face { fill: var(--face); } .bars .moved { fill: var(--accent); }
@@ -121,8 +131,12 @@ input::placeholder { color: var(--quiet); opacity: 1; }
 .more { margin-top: 1rem; }
 .more button { width: auto; padding-inline: 1.25rem; cursor: pointer; }
 #users { font-size: 0.9375rem; }
-#users thead th { position: sticky; top: 0; z-index: 1; background: var(--paper); }
-thead button { padding: 0.15rem 0; border: 0; background: none; font: inherit; color: inherit; cursor: pointer; text-align: inherit; }
+#users > tbody th { min-width: 9rem; }
+#users > thead th { position: sticky; top: 0; z-index: 1; background: var(--paper); }
+thead button {
+  padding: 0.15rem 0; border: 0; background: none; font: inherit; color: inherit; cursor: pointer;
+  text-align: inherit;
+}
 thead button:hover, button.user:hover { text-decoration: underline; text-underline-offset: 0.2em; }
 thead button::after { content: " ↕"; opacity: 0.45; }
 [aria-sort] button { color: var(--ink); font-weight: 650; }
@@ -135,8 +149,11 @@ button.user {
 button.user::before { content: "▸"; color: var(--quiet); width: 0.8em; flex: none; }
 button.user[aria-expanded="true"]::before { content: "▾"; }
 .outcome { white-space: nowrap; }
-.outcome.failed { color: var(--bad); fill: none; }
-.outcome.needs_review, .outcome.exceeds_plan, .outcome.changed_since, .outcome.too_recent, .outcome.excluded { color: var(--warn); }
+.outcome.failed { color: var(--bad); }
+.outcome.needs_review, .outcome.exceeds_plan, .outcome.changed_since, .outcome.too_recent,
+.outcome.excluded {
+  color: var(--warn);
+}
 .details > td { padding: 0.9rem 1.25rem 1.25rem; background: var(--soft); }
 .details ul { padding-left: 1.1rem; margin: 0.35rem 0 0.9rem; max-width: 46rem; }
 .details .id { color: var(--quiet); font-size: 0.8125rem; }
@@ -145,68 +162,91 @@ button.user[aria-expanded="true"]::before { content: "▾"; }
 .description { display: block; color: var(--quiet); font-weight: 400; }
 .grants tr:last-child > * { border-bottom: 0; }
 
-pre { padding: 0.9rem 1rem; margin-top: 0.6rem; max-height: 24rem; overflow: auto; background: var(--soft); border-radius: 4px; }
+pre {
+  padding: 0.9rem 1rem; margin-top: 0.6rem; max-height: 24rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  background: var(--soft); border-radius: 4px;
+}
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.4rem 1.75rem; }
 .facts dt { color: var(--quiet); }
+.facts dt::first-letter { text-transform: uppercase; }
 
-@media (max-width: 800px) {
+@media screen and (max-width: 900px) {
   .figures { grid-template-columns: 1fr 1fr; }
   .figures > div:nth-child(odd) { padding-left: 0; border-left: 0; }
   .figures > div:nth-child(n + 3) { border-top: 1px solid var(--line); }
   .pair { grid-template-columns: 1fr; }
+  .bars.wide .bar { width: 28%; }
+  thead th.money { white-space: normal; }
+  #users th, #users td { padding-inline: 0.4rem; }
+  #users th:first-child { padding-left: 0; }
+  #users th:last-child, #users td:last-child { padding-right: 0; }
+  #matches { text-align: left; flex-basis: 100%; }
+  #users > thead th:nth-child(3), #users > tbody > tr > :nth-child(3),
+  #users > thead th:nth-child(4), #users > tbody > tr > :nth-child(4) { display: none; }
 }
-@media screen and (max-width: 800px) {
-  #users, #users > thead, #users > tbody, #users tr, .grants, .grants tbody, .plain, .plain tbody, .plain tr { display: block; }
-  .grants thead, .plain thead { display: none; }
-  #users > thead tr { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; padding-bottom: 0.5rem; border-bottom: 1px solid var(--line); }
-  #users > thead th { position: static; padding: 0; border: 0; text-align: left; }
-  thead button { min-height: 1.75rem; }
-  #users > tbody > tr, .plain tbody tr, .grants tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 1.25rem; padding: 0.75rem 0; border-bottom: 1px solid var(--line); }
-  #users > tbody th, .plain tbody th { grid-column: 1 / -1; }
-  #users tbody th, #users tbody td, .plain tbody th, .plain tbody td { padding: 0.1rem 0; border: 0; }
-  #users tbody td[data-label], .plain tbody td[data-label] { display: flex; justify-content: space-between; gap: 0.5rem; font-size: 0.875rem; }
-  td[data-label]::before { content: attr(data-label); color: var(--quiet); }
-  #users tbody td.money::after, .plain tbody td.money::after { content: none; }
-  #users .details { display: block; padding: 0; }
-  #users .details > td { display: block; padding: 0.75rem 1rem 1rem; }
-  .bars td[data-label]::before { content: none; }
-}
-@media (max-width: 560px) {
+@media screen and (max-width: 640px) {
   main { padding: 1.75rem 1.1rem 4rem; }
   h1 { font-size: 1.6rem; }
   section { margin-top: 2.75rem; }
   .figures > div { padding: 0.9rem 0.75rem; }
   .figures dd { font-size: 1.2rem; }
-  .bars thead { display: none; }
-  .bars, .bars tbody { display: block; }
-  .bars tr { display: grid; grid-template-columns: 1fr auto; gap: 0.15rem 1rem; padding: 0.6rem 0; border-bottom: 1px solid var(--line); }
+  .facts { grid-template-columns: 1fr; gap: 0; }
+  .facts dd { margin-bottom: 0.7rem; }
+  .tools .search { flex-basis: 100%; }
+
+  .bars, .bars tbody, .plain, .plain tbody, .grants, .grants tbody, #users, #users > * { display: block; }
+  .bars thead, .plain thead, .grants thead { display: none; }
   .bars caption { display: block; }
-  .bars th, .bars td { padding: 0; border: 0; }
-  .bars .bar, .pair .bars .bar { grid-area: 2 / 1 / 3 / -1; width: auto; }
+  .bars tr, .plain tr, .grants tr, #users > tbody > tr {
+    display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0.15rem 1rem; padding: 0.6rem 0;
+    border-bottom: 1px solid var(--line);
+  }
+  .grants tr:last-child { border-bottom: 0; }
+  .bars th, .bars td, .plain th, .plain td, .grants th, .grants td, #users > tbody > tr > * {
+    padding: 0; border: 0;
+  }
+  td.money::after { content: none; }
+
+  .bars .bar, .bars.wide .bar, .pair .bars .bar { grid-area: 2 / 1 / 3 / -1; width: auto; }
   .bars td.money:last-child { grid-area: 1 / 2; }
   .bars td.money:not(:last-child) { color: var(--quiet); font-size: 0.8125rem; text-align: left; }
   .bars td[data-label]:not(:last-child)::before { content: attr(data-label) " "; }
-  .bars td.money::after { content: none; }
-  .facts { grid-template-columns: 1fr; gap: 0; }
-  .facts dd { margin-bottom: 0.7rem; }
-  #matches { text-align: left; flex-basis: 100%; }
-  .tools .search { flex-basis: 100%; }
+
+  .plain th, .grants th { grid-column: 1 / -1; }
+  .plain td, .grants td {
+    display: flex; justify-content: space-between; grid-column: 1 / -1; font-size: 0.875rem;
+  }
+  .plain td::before, .grants td::before { content: attr(data-label); color: var(--quiet); }
+
+  #users > thead tr { display: flex; flex-wrap: wrap; gap: 0.1rem 1.1rem; }
+  #users > thead { padding-bottom: 0.5rem; border-bottom: 1px solid var(--line); }
+  #users > thead th { position: static; padding: 0; border: 0; }
+  thead button { min-height: 1.75rem; }
+  #users > tbody > tr > :nth-child(6) { display: none; }
+  #users > tbody > tr > :nth-child(2) { grid-area: 2 / 1; font-size: 0.8125rem; }
+  #users > tbody > tr > :nth-child(5) { grid-area: 1 / 2; }
+  #users > tbody > tr > :nth-child(7) { grid-area: 2 / 2; font-size: 0.8125rem; color: var(--quiet); }
+  #users > tbody > tr > :nth-child(7)::before { content: "Balance "; }
+  #users > tbody > tr:not(.details) > :nth-child(2) { padding-left: 1.3rem; }
+  #users > tbody > tr.details { display: block; padding: 0; }
+  #users > tbody > tr.details > td { display: block; padding: 0.75rem 1rem 1rem; }
 }
 @media print {
   @page { margin: 16mm 14mm; }
-  body { font-size: 9.5pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  html { font-size: 8.5pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  body { font-size: 1rem; }
   main { max-width: none; padding: 0; }
-  h1 { font-size: 19pt; }
   section { margin-top: 9mm; }
   h2, h3, caption { break-after: avoid; }
-  tr, li, .figures, .breakdown { break-inside: avoid; }
+  thead, tr, li, .figures, .breakdown { break-inside: avoid; }
   thead { display: table-header-group; }
+  .details { break-inside: auto; }
   .figures { margin-top: 7mm; }
-  .figures dd { font-size: 13pt; }
   .tools, .more button, thead button::after, button.user::before { display: none !important; }
-  th, td { padding: 1.2mm 2mm; }
-  #users thead th { position: static; }
-  pre { max-height: none; white-space: pre-wrap; overflow-wrap: anywhere; }
+  th, td { padding: 1.1mm 2mm; }
+  #users { font-size: 0.875rem; }
+  #users > thead th { position: static; }
+  pre { max-height: none; }
   a { color: inherit; text-decoration: none; }
 }
 `

@@ -10,10 +10,11 @@ export function shown(text: string, limit: number): string {
   return plain.replace(INVISIBLE, (character) => `[U+${hex(character)}]`)
 }
 
-/** Joining makes a string of its own: a slice would keep the whole long text in memory. */
+/** Through bytes, since a slice alone would keep the whole long text in memory; never half of a surrogate pair. */
 function cut(text: string, limit: number): string {
   if (text.length <= limit) return text
-  return [...text.slice(0, limit - 1), '…'].join('')
+  const start = text.slice(0, limit - 1).replace(/[\uD800-\uDBFF]$/, '')
+  return `${Buffer.from(start).toString()}…`
 }
 
 function hex(character: string): string {
