@@ -10,7 +10,10 @@ export function amountText(microdollars: number): AmountText {
   return { main: text.slice(0, cents), beyondCents: text.slice(cents) }
 }
 
-/** How many digits beyond the cents the longest of the amounts has, 0 to 4: the width of an aligned column. */
+/**
+ * How many digits beyond the cents the longest of the amounts has, 0 to 4: the width of an aligned
+ * column.
+ */
 export function digitsBeyondCents(amounts: Iterable<number | null>): number {
   let most = 0
   for (const amount of amounts) {

@@ -1,10 +1,15 @@
-import { AxeBuilder } from '@axe-core/playwright'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { collectReport } from '../../lambda/insight/report/collect.ts'
 import type { ReportCard, UserLogLine } from '../../lambda/insight/report/input.ts'
 import { MOST_BYTES, renderReport } from '../../lambda/insight/report/report.ts'
-import { findChromium, type Opened, startBrowser, type TestBrowser } from '../support/browser.ts'
+import {
+  findChromium,
+  type Opened,
+  seriousFindings,
+  startBrowser,
+  type TestBrowser,
+} from '../support/browser.ts'
 import { HOSTILE, hostileCard, hostileLines } from './report-hostile.ts'
 import { read, sampleCard, sampleLines } from './report-sample.ts'
 
@@ -79,7 +84,7 @@ describe.skipIf(chromiumPath === null)('a report in a browser', () => {
     const { page } = await openSample(browser)
 
     await tabTo(page, '#search')
-    await page.keyboard.type('weber hackathon')
+    await page.keyboard.type('hackathon')
     await tabTo(page, 'th[data-key="user"] button')
     await page.keyboard.press('Enter')
     expect(await page.getAttribute('th[data-key="user"]', 'aria-sort')).toBe('ascending')
@@ -138,9 +143,7 @@ describe.skipIf(chromiumPath === null)('a report in a browser', () => {
       const viewport = { width, height: 900 }
       const { page } = await openSample(browser, { colorScheme, viewport, lines: sampleLines(24) })
       await page.locator('button.user').first().click()
-      const { violations } = await new AxeBuilder({ page }).analyze()
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      expect(serious.map(({ id, nodes }) => ({ id, nodes: nodes.map(({ html }) => html) }))).toEqual([])
+      expect(await seriousFindings(page)).toEqual([])
     }
   })
 
@@ -169,7 +172,7 @@ describe.skipIf(chromiumPath === null)('a report in a browser', () => {
     expect(await page.isVisible('#static')).toBe(true)
   })
 
-  it('holds 5,000 users with their grants in less than 2 MB, and a search draws only a hundred rows', async () => {
+  it('holds 5,000 users with their grants in 2 MB, and a search draws only a hundred rows', async () => {
     const lines = sampleLines(5_000)
     const html = await reportOf(lines)
     expect(Buffer.byteLength(html)).toBeLessThan(MOST_BYTES)

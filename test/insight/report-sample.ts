@@ -24,14 +24,18 @@ const DESCRIPTIONS = [
 
 export const RUN_ID = '2026-11-22T06-12-30-123Z-execute-k3j9'
 
-/** Lines of a users log, the same for the same count: all outcomes, amounts with and without fractions of a cent. */
+/**
+ * Lines of a users log, the same for the same count: all outcomes, amounts with and without fractions of
+ * a cent.
+ */
 export function sampleLines(count: number, grantsEach = 6): UserLogLine[] {
   return Array.from({ length: count }, (_, index) => sampleLine(index, grantsEach))
 }
 
 function sampleLine(index: number, grantsEach: number): UserLogLine {
   const outcome = outcomeOf(index)
-  const email = `${given(index)}.${family(index)}${index > 400 ? index : ''}@${index % 4 === 0 ? 'kilocode.ai' : 'kilo.ai'}`
+  const domain = index % 4 === 0 ? 'kilocode.ai' : 'kilo.ai'
+  const email = `${given(index)}.${family(index)}${index > 400 ? index : ''}@${domain}`
   const has = outcome !== 'no_targeted_grant' && outcome !== 'gone'
   const closes = outcome === 'expired' || outcome === 'nothing_to_expire'
   const credits = has
@@ -79,12 +83,16 @@ function grantOf(user: number, n: number, outcome: string, closes: boolean): Gra
     id: uuid(user * 1_000 + n),
     credit_category: CATEGORIES[kind] ?? null,
     description: DESCRIPTIONS[kind] ?? null,
-    created_at: `2026-${String(1 + ((user + n) % 10)).padStart(2, '0')}-${String(1 + ((user * n) % 28)).padStart(2, '0')}T09:00:00.000000Z`,
+    created_at: `2026-${twoDigits(1 + ((user + n) % 10))}-${twoDigits(1 + ((user * n) % 28))}T09:00:00.000000Z`,
     is_free: true,
     targeted: true,
     amount_microdollars: amountMicrodollars,
     expired_microdollars: closes ? expired : null,
   }
+}
+
+function twoDigits(number: number): string {
+  return String(number).padStart(2, '0')
 }
 
 function reviewedRow(index: number): object {

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { AxeBuilder } from '@axe-core/playwright'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 
 const USUAL_PATHS = [
@@ -80,4 +81,13 @@ async function openFile(browser: Browser, url: string, options: BrowserContextOp
   })
   await page.goto(url)
   return { page, complaints, requests }
+}
+
+/** What axe-core finds serious or critical on a page without frames, with the markup that it is about. */
+export async function seriousFindings(page: Page): Promise<{ id: string; markup: string[] }[]> {
+  // Legacy mode runs in the page itself: the other one opens a second page for the result.
+  const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => ({ id, markup: nodes.map(({ html }) => html) }))
 }

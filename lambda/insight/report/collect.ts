@@ -27,7 +27,8 @@ const BALANCES: readonly (readonly [string, number])[] = [
 ]
 
 /**
- * Reads a run's users log, and its error log, once and keeps what a report shows, in memory that does not grow with the run.
+ * Reads a run's users log, and its error log, once and keeps what a report shows, in memory that does not
+ * grow with the run.
  *
  * @throws what the iterables throw: a part that is missing or unreadable gives no report.
  */
@@ -127,7 +128,10 @@ function addTo(shares: Map<string, Share>, label: string, movedMicrodollars: num
   })
 }
 
-/** There are as many domains as are configured; only a damaged log could have more, and it costs no memory. */
+/**
+ * There are as many domains as are configured; only a damaged log could have more, and it costs no
+ * memory.
+ */
 function domainOf(known: ReadonlyMap<string, Share>, email: string | null): string {
   const domain = email === null ? 'unknown' : shown(email.slice(email.lastIndexOf('@') + 1).toLowerCase(), 80)
   return known.has(domain) || known.size < MOST_DOMAINS ? domain : 'other domains'

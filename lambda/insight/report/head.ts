@@ -8,6 +8,7 @@ import { modeWords, statusWords } from './words.ts'
 export function head(card: ReportCard): Html {
   const mode = modeWords(card.mode)
   const status = statusWords(card.status)
+  const { reason } = card.asked
   return html`${banners(card)}
     <header>
       <p class="kind"><span>${mode.name}</span> <span class="status ${status.tone}">${status.label}</span></p>
@@ -15,7 +16,7 @@ export function head(card: ReportCard): Html {
       <p class="lede">${remarks(card)}</p>
       <p class="byline">
         <time datetime="${card.instant}">${whenText(card.instant)}</time>, requested by
-        ${quoted(card.asked.by, 120)}${card.asked.reason === null ? nothing : html`: ${quoted(card.asked.reason)}`}
+        ${quoted(card.asked.by, 120)}${reason === null ? nothing : html`: ${quoted(reason)}`}
       </p>
     </header>
     ${figures(card)} ${breakdown(card)}`

@@ -71,7 +71,10 @@ export type UserLogLine = {
   readonly flags: readonly string[]
   readonly credits: readonly GrantLogEntry[]
   readonly recovered?: boolean
-  /** The rows, changes or excesses that kept a user from being touched: texts, or records of columns and values. */
+  /**
+   * The rows, changes or excesses that kept a user from being touched: texts, or records of columns and
+   * values.
+   */
   readonly review?: readonly unknown[]
   readonly changed?: readonly unknown[]
   readonly exceeds?: readonly unknown[]

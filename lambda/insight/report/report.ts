@@ -12,7 +12,10 @@ import { modeWords } from './words.ts'
 /** The largest report, in bytes: a file that a mail or a browser takes without complaint. */
 export const MOST_BYTES = 2_000_000
 
-/** Most detail first. The last one fits whatever the texts of the users are, since their lengths are limited. */
+/**
+ * Most detail first. The last one fits whatever the texts of the users are, since their lengths are
+ * limited.
+ */
 const DETAILS: readonly Detail[] = [
   { users: 5_000, grants: 50 },
   { users: 5_000, grants: 12 },
@@ -22,8 +25,9 @@ const DETAILS: readonly Detail[] = [
 ]
 
 /**
- * The report of a run as one HTML file under `MOST_BYTES`: no request to anywhere, every value escaped, the same text for the
- * same input. Where all details do not fit, it has fewer grants of a user, then fewer users, and says so.
+ * The report of a run as one HTML file under `MOST_BYTES`: no request to anywhere, every value escaped,
+ * the same text for the same input. Where all details do not fit, it has fewer grants of a user, then
+ * fewer users, and says so.
  *
  * @throws Error for a card of an unknown mode.
  */

@@ -85,7 +85,7 @@ function row({ runId, report, summary, problem }: RunEntry, amount: Html): Html 
     <td data-label="Status"><span class="status ${status.tone}">${status.label}</span></td>
     <td data-label="Requested by">
       ${quoted(summary.by, 120)}
-      ${summary.reason === null ? nothing : html`<span class="description">${quoted(summary.reason, 240)}</span>`}
+      ${summary.reason === null ? nothing : html`<br />${quoted(summary.reason, 240)}`}
     </td>
     <td class="money" data-label="Users">${users}</td>
     ${amount}

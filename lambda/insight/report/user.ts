@@ -7,7 +7,10 @@ const MOST_GRANTS = 50
 const MOST_REASONS = 5
 const LONGEST = { word: 40, id: 80, email: 120, category: 60, description: 120, reason: 240 }
 
-/** A line of the users log as the report shows it. Amounts moved are magnitudes: a rollback's lines are negative. */
+/**
+ * A line of the users log as the report shows it. Amounts moved are magnitudes: a rollback's lines are
+ * negative.
+ */
 export function reportUser(line: UserLogLine): ReportUser {
   const grants = line.credits.toSorted((a, b) => weight(b) - weight(a))
   return {

@@ -13,7 +13,10 @@ export type Detail = { readonly users: number; readonly grants: number }
 
 type Column = { readonly key: string; readonly label: string; readonly amounts: boolean }
 
-/** The users of a run: a table that the script makes sortable and searchable, with the grants of each user. */
+/**
+ * The users of a run: a table that the script makes sortable and searchable, with the grants of each
+ * user.
+ */
 export function usersTable(input: ReportInput, detail: Detail): Html {
   const users = input.users.slice(0, detail.users)
   const columns = columnsOf(input)
@@ -113,14 +116,14 @@ function staticRows(users: readonly ReportUser[], { card }: ReportInput, columns
         <th scope="row">${quoted(user.email ?? user.id)}</th>
         <td data-label="Outcome">${outcomeWords(user.outcome, card).label}</td>
         <td class="money" data-label="Grants">${number(user.grantsTargeted)}</td>
-        ${before[index] ?? nothing}${moved[index] ?? nothing}${corrected[index] ?? nothing}${final[index] ?? nothing}
+        ${[before, moved, corrected, final].map((cells) => cells[index] ?? nothing)}
       </tr>`,
   )
 }
 
 /**
- * What the script reads: JSON, deflated so that thousands of users fit into a file, in base64 so that no text in it can end the
- * element that holds it.
+ * What the script reads: JSON, deflated so that thousands of users fit into a file, in base64 so that no
+ * text in it can end the element that holds it.
  */
 function packed(
   { card }: ReportInput,

@@ -90,7 +90,8 @@ const OUTCOMES: Readonly<Record<string, OutcomeWords>> = {
   too_recent: {
     label: 'Too recent',
     meaning:
-      'A row of the user is so new that the application may still be writing. The next run includes the user.',
+      'A row of the user is so new that the application may still be writing. ' +
+      'The next run includes the user.',
   },
   needs_review: {
     label: 'Needs review',
@@ -117,7 +118,8 @@ const OUTCOMES: Readonly<Record<string, OutcomeWords>> = {
   changed_since: {
     label: 'Changed since',
     meaning:
-      'A row changed after the run, so a rollback could overwrite newer data. The differences are named here.',
+      'A row changed after the run, so a rollback could overwrite newer data. ' +
+      'The differences are named here.',
   },
 }
 
@@ -177,12 +179,13 @@ const EXPLANATIONS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /unlinked|past the usage counter|without a link/i,
-    'Credit was spent or taken back by rows that name no grant. The amounts follow the production accounting, ' +
-      'so check whether these users paid for credit.',
+    'Credit was spent or taken back by rows that name no grant. ' +
+      'The amounts follow the production accounting, so check whether these users paid for credit.',
   ],
   [
     /dated transaction|negative_dated|that much credit back/i,
-    'Production turns a negative row with an expiry date into credit on that date. The run did not change it.',
+    'Production turns a negative row with an expiry date into credit on that date. ' +
+      'The run did not change the row.',
   ],
   [
     /too recent/i,
@@ -202,7 +205,8 @@ const EXPLANATIONS: readonly (readonly [RegExp, string])[] = [
   [/failed/i, 'Nothing was written for these users. The causes are listed under "Failures".'],
   [
     /trigger/i,
-    'A trigger runs inside the transactions of this job. The job reads back what it wrote and fails on a difference.',
+    'A trigger runs inside the transactions of this job. ' +
+      'The job reads back what it wrote and fails on a difference.',
   ],
 ]
 

@@ -1,6 +1,7 @@
 /**
- * The script of a report, as text: the browser runs it, nothing here does. It reads the packed users, and shows them in chunks, so
- * that a search over thousands of users draws a hundred rows. It makes elements and text nodes only, never markup.
+ * The script of a report, as text: the browser runs it, nothing here does. It reads the packed users, and
+ * shows them in chunks, so that a search over thousands of users draws a hundred rows. It makes elements
+ * and text nodes only, never markup.
  */
 export const SCRIPT = String.raw`
 (async () => {
@@ -39,12 +40,14 @@ export const SCRIPT = String.raw`
   }
 
   function digitsOf(amounts) {
-    return amounts.reduce((most, amount) => (amount === null ? most : Math.max(most, dollars(amount).fine.length)), 0)
+    return Math.max(0, ...amounts.map((amount) => (amount === null ? 0 : dollars(amount).fine.length)))
   }
 
   function amountText(microdollars) {
     const { main, fine } = dollars(microdollars)
-    return element('span', { class: 'amount' }, main, ...(fine === '' ? [] : [element('span', { class: 'fine' }, fine)]))
+    const made = element('span', { class: 'amount' }, main)
+    if (fine !== '') made.append(element('span', { class: 'fine' }, fine))
+    return made
   }
 
   function money(amount, digits, label) {
@@ -61,8 +64,8 @@ export const SCRIPT = String.raw`
 
   function textOf(user) {
     const grants = user.grants.flatMap((grant) => [grant.category, grant.description])
-    const parts = [user.email, user.id, outcomeOf(user.outcome).label, ...user.flags, ...user.reasons, ...grants]
-    return parts.join('\n').toLowerCase()
+    const { email, id, outcome, flags, reasons } = user
+    return [email, id, outcomeOf(outcome).label, ...flags, ...reasons, ...grants].join('\n').toLowerCase()
   }
 
   function valueOf(user, key) {
@@ -145,7 +148,7 @@ export const SCRIPT = String.raw`
       ...user.flags.map((flag) => flags[flag] ?? flag),
       ...user.reasons,
       ...(user.recovered ? ['Recovered: an invocation wrote this and ended before it was recorded.'] : []),
-      ...(user.nextExpiration === null ? [] : ['Next expiration of the user: ' + user.nextExpiration + '.']),
+      ...(user.nextExpiration === null ? [] : ['Next expiration: ' + user.nextExpiration + '.']),
     ]
     const list = notes.filter(Boolean).map((note) => element('li', {}, element('bdi', {}, note)))
     return [
@@ -186,7 +189,8 @@ export const SCRIPT = String.raw`
       [labels.movedMicrodollars, grants.map((grant) => grant.movedMicrodollars)],
     ]
     const heads = [['Grant', ''], ['Created', ''], ...columns.map(([label]) => [label, 'money'])]
-    const headRow = heads.map(([label, name]) => element('th', { scope: 'col', class: name, role: 'columnheader' }, label))
+    const headRow = heads.map(([label, name]) =>
+      element('th', { scope: 'col', class: name, role: 'columnheader' }, label))
     const widths = columns.map(([, amounts]) => digitsOf(amounts))
     const rows = grants.map((grant, index) =>
       element('tr', { role: 'row' }, grantName(grant),

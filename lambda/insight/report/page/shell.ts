@@ -3,8 +3,9 @@ import { html, type Html, markup, nothing, pageText } from './html.ts'
 import { STYLE } from './style.ts'
 
 /**
- * A whole page as one file. Its Content-Security-Policy forbids every request and allows only this style and this script, each
- * by the hash of its text, so that markup which slipped in somewhere could still run nothing and load nothing.
+ * A whole page as one file. Its Content-Security-Policy forbids every request and allows only this style
+ * and this script, each by the hash of its text, so that markup which slipped in somewhere could still
+ * run nothing and load nothing.
  */
 export function pageOf(page: { title: string; body: Html; script?: string }): string {
   const { title, body, script } = page

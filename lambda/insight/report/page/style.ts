@@ -1,6 +1,6 @@
 /**
- * The style of the pages, as text. System fonts and no image, since nothing may be fetched. Bars are SVG attributes, not style
- * attributes, which the Content-Security-Policy would refuse.
+ * The style of the pages, as text. System fonts and no image, since nothing may be fetched. Bars are SVG
+ * attributes, not style attributes, which the Content-Security-Policy would refuse.
  */
 export const STYLE = `
 :root {
@@ -163,7 +163,8 @@ button.user[aria-expanded="true"]::before { content: "▾"; }
 .grants tr:last-child > * { border-bottom: 0; }
 
 pre {
-  padding: 0.9rem 1rem; margin-top: 0.6rem; max-height: 24rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  padding: 0.9rem 1rem; margin-top: 0.6rem; max-height: 24rem; overflow: auto;
+  white-space: pre-wrap; overflow-wrap: anywhere;
   background: var(--soft); border-radius: 4px;
 }
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.4rem 1.75rem; }

@@ -1,4 +1,7 @@
-/** Characters that hide, reorder or break text: controls, line separators, zero-width and bidirectional marks. */
+/**
+ * Characters that hide, reorder or break text: controls, line separators, zero-width and bidirectional
+ * marks.
+ */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /**
@@ -10,7 +13,10 @@ export function shown(text: string, limit: number): string {
   return plain.replace(INVISIBLE, (character) => `[U+${hex(character)}]`)
 }
 
-/** Through bytes, since a slice alone would keep the whole long text in memory; never half of a surrogate pair. */
+/**
+ * Through bytes, since a slice alone would keep the whole long text in memory; never half of a surrogate
+ * pair.
+ */
 function cut(text: string, limit: number): string {
   if (text.length <= limit) return text
   const start = text.slice(0, limit - 1).replace(/[\uD800-\uDBFF]$/, '')

@@ -10,8 +10,9 @@ export function amount(microdollars: number): Html {
 }
 
 /**
- * Table cells of one column, aligned on the decimal point: invisible zeros, drawn by the style sheet so that they
- * are neither read aloud nor copied, make up for the digits that shorter amounts lack. Null is a dash.
+ * Table cells of one column, aligned on the decimal point: invisible zeros, drawn by the style sheet so
+ * that they are neither read aloud nor copied, make up for the digits that shorter amounts lack. Null is
+ * a dash.
  */
 export function amountColumn(label: string, amounts: readonly (number | null)[]): Html[] {
   const digits = digitsBeyondCents(amounts)
@@ -22,7 +23,10 @@ export function amountColumn(label: string, amounts: readonly (number | null)[])
   })
 }
 
-/** Text from a log or a card, shortened and isolated, so that its direction of writing cannot reach its neighbours. */
+/**
+ * Text from a log or a card, shortened and isolated, so that its direction of writing cannot reach its
+ * neighbours.
+ */
 export function quoted(text: string, limit = 400): Html {
   return html`<bdi>${shown(text, limit)}</bdi>`
 }
