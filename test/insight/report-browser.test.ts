@@ -138,13 +138,16 @@ describe.skipIf(chromiumPath === null)('a report in a browser', () => {
     }
   })
 
-  it.each(['light', 'dark'] as const)('has nothing serious for axe-core in %s mode', async (colorScheme) => {
-    for (const width of [1280, 375]) {
-      const viewport = { width, height: 900 }
-      const { page } = await openSample(browser, { colorScheme, viewport, lines: sampleLines(24) })
-      await page.locator('button.user').first().click()
-      expect(await seriousFindings(page)).toEqual([])
-    }
+  it.each([
+    { colorScheme: 'light', width: 1280 },
+    { colorScheme: 'dark', width: 375 },
+  ] as const)('has nothing serious for axe-core in $colorScheme mode, $width pixels wide', async (look) => {
+    const viewport = { width: look.width, height: 900 }
+    // Few users: axe-core looks at every cell. The first 20 have outcomes of every colour.
+    const lines = sampleLines(20)
+    const { page } = await openSample(browser, { colorScheme: look.colorScheme, viewport, lines })
+    await page.locator('button.user').first().click()
+    expect(await seriousFindings(page)).toEqual([])
   })
 
   it('is dark where the reader prefers it, and light on paper all the same', async () => {

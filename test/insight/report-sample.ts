@@ -183,8 +183,9 @@ function sum(amounts: readonly number[]): number {
 
 /** Spread over all digits, as random ids are, so that sizes of files mean something. */
 function uuid(seed: number): string {
-  const part = (n: number) => (Math.imul(seed + n * 977, 2_654_435_761) >>> 0).toString(16).padStart(8, '0')
-  return `${part(1)}-${part(2).slice(4)}-4${part(3).slice(5)}-a${part(4).slice(5)}-${part(5)}${part(6).slice(4)}`
+  const hex = (n: number) => (Math.imul(seed + n * 977, 2_654_435_761) >>> 0).toString(16).padStart(8, '0')
+  const last = hex(5) + hex(6).slice(4)
+  return `${hex(1)}-${hex(2).slice(4)}-4${hex(3).slice(5)}-a${hex(4).slice(5)}-${last}`
 }
 
 const GIVEN = [
