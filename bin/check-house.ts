@@ -10,6 +10,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ledger: ['ledger', 'rules', 'leaf'],
   archive: ['archive', 'rules', 'leaf'],
   run: ['run', 'ledger', 'archive', 'rules', 'leaf', 'contract'],
+  insight: ['insight', 'rules', 'leaf', 'contract'],
   leaf: ['leaf'],
   contract: ['contract', 'leaf', 'rules'],
   door: ['door', 'contract', 'leaf', 'run', 'ledger', 'archive', 'rules'],

@@ -39,7 +39,7 @@ function byCategory(categories: readonly CategoryTotal[], column: string): Html 
   return html`<table class="bars wide">
     <caption>
       By category of grant
-      <span class="quiet">The light bar is the face value, the dark bar the part that was not spent.</span>
+      <span class="quiet">Each bar is the face value, and its strong part was not spent.</span>
     </caption>
     <thead>
       <tr>

@@ -75,6 +75,7 @@ function row({ runId, report, summary, problem }: RunEntry, amount: Html): Html 
     </tr>`
   }
   const status = statusWords(summary.status)
+  const reason = summary.reason === null ? nothing : html`<br />${quoted(summary.reason, 240)}`
   const users = `${number(summary.usersProcessed)} of ${number(summary.usersMatched)}`
   return html`<tr>
     <th scope="row">
@@ -84,8 +85,7 @@ function row({ runId, report, summary, problem }: RunEntry, amount: Html): Html 
     </th>
     <td data-label="Status"><span class="status ${status.tone}">${status.label}</span></td>
     <td data-label="Requested by">
-      ${quoted(summary.by, 120)}
-      ${summary.reason === null ? nothing : html`<br />${quoted(summary.reason, 240)}`}
+      <span>${quoted(summary.by, 120)}${reason}</span>
     </td>
     <td class="money" data-label="Users">${users}</td>
     ${amount}

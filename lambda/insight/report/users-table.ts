@@ -43,12 +43,11 @@ export function usersTable(input: ReportInput, detail: Detail): Html {
     <table id="users" role="table">
       <thead role="rowgroup">
         <tr role="row">
-          ${columns.map(
-            ({ key, label, amounts }) =>
-              html`<th scope="col" role="columnheader" data-key="${key}" class="${amounts ? 'money' : ''}">
-                ${label}
-              </th>`,
-          )}
+          ${columns.map(({ key, label, amounts }) => {
+            const kind = amounts ? 'money' : ''
+            return html`<th scope="col" role="columnheader" data-key="${key}" data-label="${label}"
+              class="${kind}">${label}</th>`
+          })}
         </tr>
       </thead>
       <tbody role="rowgroup">

@@ -154,7 +154,8 @@ button.user[aria-expanded="true"]::before { content: "▾"; }
 .outcome.excluded {
   color: var(--warn);
 }
-.details > td { padding: 0.9rem 1.25rem 1.25rem; background: var(--soft); }
+/* Without a share of its own, the cell cannot make the table wider than the page. */
+#users .details > td { max-width: 0; padding: 0.9rem 1.25rem 1.25rem; background: var(--soft); }
 .details ul { padding-left: 1.1rem; margin: 0.35rem 0 0.9rem; max-width: 46rem; }
 .details .id { color: var(--quiet); font-size: 0.8125rem; }
 .details p.quiet { margin-top: 0.6rem; }
@@ -178,12 +179,13 @@ pre {
   .pair { grid-template-columns: 1fr; }
   .bars.wide .bar { width: 28%; }
   thead th.money { white-space: normal; }
-  #users th, #users td { padding-inline: 0.4rem; }
-  #users th:first-child { padding-left: 0; }
-  #users th:last-child, #users td:last-child { padding-right: 0; }
+  #users > thead th, #users > tbody > tr:not(.details) > * { padding-inline: 0.4rem; }
+  #users > thead th:first-child, #users > tbody > tr:not(.details) > :first-child { padding-left: 0; }
+  #users > thead th:last-child, #users > tbody > tr:not(.details) > :last-child { padding-right: 0; }
+  #users > thead th:is(:nth-child(3), :nth-child(4), :nth-child(6)),
+  #users > tbody > tr > :is(:nth-child(3), :nth-child(4), :nth-child(6)) { display: none; }
+  .grants th, .grants td { padding-inline: 0.4rem; }
   #matches { text-align: left; flex-basis: 100%; }
-  #users > thead th:nth-child(3), #users > tbody > tr > :nth-child(3),
-  #users > thead th:nth-child(4), #users > tbody > tr > :nth-child(4) { display: none; }
 }
 @media screen and (max-width: 640px) {
   main { padding: 1.75rem 1.1rem 4rem; }
@@ -217,20 +219,20 @@ pre {
   .plain td, .grants td {
     display: flex; justify-content: space-between; grid-column: 1 / -1; font-size: 0.875rem;
   }
+  .plain.runs td { text-align: right; gap: 0.75rem; }
   .plain td::before, .grants td::before { content: attr(data-label); color: var(--quiet); }
 
   #users > thead tr { display: flex; flex-wrap: wrap; gap: 0.1rem 1.1rem; }
   #users > thead { padding-bottom: 0.5rem; border-bottom: 1px solid var(--line); }
   #users > thead th { position: static; padding: 0; border: 0; }
   thead button { min-height: 1.75rem; }
-  #users > tbody > tr > :nth-child(6) { display: none; }
   #users > tbody > tr > :nth-child(2) { grid-area: 2 / 1; font-size: 0.8125rem; }
   #users > tbody > tr > :nth-child(5) { grid-area: 1 / 2; }
   #users > tbody > tr > :nth-child(7) { grid-area: 2 / 2; font-size: 0.8125rem; color: var(--quiet); }
   #users > tbody > tr > :nth-child(7)::before { content: "Balance "; }
   #users > tbody > tr:not(.details) > :nth-child(2) { padding-left: 1.3rem; }
   #users > tbody > tr.details { display: block; padding: 0; }
-  #users > tbody > tr.details > td { display: block; padding: 0.75rem 1rem 1rem; }
+  #users > tbody > tr.details > td { display: block; max-width: none; padding: 0.75rem 1rem 1rem; }
 }
 @media print {
   @page { margin: 16mm 14mm; }
@@ -243,7 +245,9 @@ pre {
   thead { display: table-header-group; }
   .details { break-inside: auto; }
   .figures { margin-top: 7mm; }
-  .tools, .more button, thead button::after, button.user::before { display: none !important; }
+  .tools, .more button, thead button, button.user::before { display: none !important; }
+  /* Chromium repeats no header on the next sheet that has a button in it. */
+  thead th:has(button)::before { content: attr(data-label); }
   th, td { padding: 1.1mm 2mm; }
   #users { font-size: 0.875rem; }
   #users > thead th { position: static; }
