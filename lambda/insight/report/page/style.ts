@@ -168,8 +168,8 @@ pre {
   white-space: pre-wrap; overflow-wrap: anywhere;
   background: var(--soft); border-radius: 4px;
 }
-.facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.4rem 1.75rem; }
-.facts dt { color: var(--quiet); }
+.facts { display: grid; grid-template-columns: fit-content(14rem) minmax(0, 1fr); gap: 0.4rem 1.75rem; }
+.facts dt { color: var(--quiet); overflow-wrap: anywhere; }
 .facts dt::first-letter { text-transform: uppercase; }
 
 @media screen and (max-width: 900px) {
