@@ -184,6 +184,7 @@ pre {
   #users > thead th:last-child, #users > tbody > tr:not(.details) > :last-child { padding-right: 0; }
   #users > thead th:is(:nth-child(3), :nth-child(4), :nth-child(6)),
   #users > tbody > tr > :is(:nth-child(3), :nth-child(4), :nth-child(6)) { display: none; }
+  .grants { table-layout: fixed; }
   .grants th, .grants td { padding-inline: 0.4rem; }
   #matches { text-align: left; flex-basis: 100%; }
 }
