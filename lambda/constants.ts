@@ -16,8 +16,10 @@ export const METRICS = {
   usdExpired: { name: 'UsdExpired', unit: 'None' },
   usdCorrected: { name: 'UsdCorrected', unit: 'None' },
   pageMilliseconds: { name: 'PageMilliseconds', unit: 'Milliseconds' },
-  /** How long the open writing run has made no progress; 0 when none is open. Emitted by {"status": "latest"}. */
+  /** How long the open writing run has made no progress; 0 when none is open. Emitted by {"check": true} and {"status": …}. */
   openRunIdleSeconds: { name: 'OpenRunIdleSeconds', unit: 'Seconds' },
+  /** 1 when {"check": true} found something that is not in place, else 0. */
+  checkFailed: { name: 'CheckFailed', unit: 'Count' },
 } as const
 
 /** How Node runs the function. A young generation this small takes no more time (docs/decisions/7-fast.md), and much less memory. */

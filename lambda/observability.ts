@@ -94,6 +94,11 @@ export function recordIdle(metrics: Metrics, seconds: number): void {
   add(metrics, METRICS.openRunIdleSeconds, Math.max(0, seconds))
 }
 
+/** What a check found, for the hourly heartbeat's alarm. */
+export function recordCheck(metrics: Metrics, passed: boolean): void {
+  add(metrics, METRICS.checkFailed, passed ? 0 : 1)
+}
+
 function add(metrics: Metrics, { name, unit }: (typeof METRICS)[keyof typeof METRICS], value: number): void {
   metrics.addMetric(name, unit, value)
 }

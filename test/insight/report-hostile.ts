@@ -55,12 +55,33 @@ export function hostileCard(lines: readonly UserLogLine[]): ReportCard {
     why: text,
     asked: { by: text, via: text, reason: `${text} ${LONG}`, plan: text, payload: { reason: text } },
     domains: [text],
-    byCategory: [{ category: text, grants: 1, expiredMicrodollars: 1, faceValueMicrodollars: 2 }],
+    byCategory: [
+      {
+        category: text,
+        grants: 1,
+        expiredMicrodollars: 1,
+        expired: text,
+        faceValueMicrodollars: 2,
+        faceValue: text,
+      },
+    ],
     warnings: [text, `auto top-up ${text}`],
-    logs: { [text]: 'javascript:window.hacked=6', console: `https://example.com/${text}` },
+    logs: {
+      users: text,
+      mutations: 'javascript:window.hacked=6',
+      errors: text,
+      run: text,
+      report: text,
+      console: {
+        users: 'javascript:window.hacked=7',
+        mutations: `https://example.com/${text}`,
+        errors: text,
+        run: text,
+      },
+    },
     next: { text, payload: { rollback: text } },
     rolledBackBy: [text],
     rollsBack: text,
-    sincePrevious: { runId: text, users: 1, grants: 1, expired: text },
+    sincePrevious: { runId: text, users: 1, grants: 1, expiredMicrodollars: 1, expired: text },
   })
 }

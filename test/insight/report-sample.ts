@@ -1,9 +1,7 @@
-import type {
-  CategoryTotal,
-  GrantLogEntry,
-  ReportCard,
-  UserLogLine,
-} from '../../lambda/insight/report/input.ts'
+import { dollars } from '../../lambda/exit-card.ts'
+import type { GrantLogEntry, ReportCard, UserLogLine } from '../../lambda/insight/report/input.ts'
+
+type CategoryTotal = ReportCard['byCategory'][number]
 
 const CATEGORIES = [
   'kilo-pass-bonus',
@@ -21,6 +19,9 @@ const DESCRIPTIONS = [
   'Hackathon credits, Amsterdam',
   'Free credits for new accounts',
 ]
+
+const CONSOLE =
+  'https://us-east-1.console.aws.amazon.com/s3/buckets/team-credit-expiry?region=us-east-1&prefix='
 
 export const RUN_ID = '2026-11-22T06-12-30-123Z-execute-k3j9'
 
@@ -133,20 +134,32 @@ export function sampleCard(lines: readonly UserLogLine[], changes: Partial<Repor
       usersNotReached: count('not_reached'),
       grantsTargeted: sum(lines.map((line) => line.grants_targeted)),
       expiredMicrodollars: sum(lines.map((line) => line.expired_microdollars)),
+      expired: dollars(sum(lines.map((line) => line.expired_microdollars))),
       duePaidMicrodollars: sum(lines.map((line) => line.due_paid_microdollars)),
+      duePaid: dollars(sum(lines.map((line) => line.due_paid_microdollars))),
       usersCorrected: corrected.length,
       correctedMicrodollars: sum(corrected.map((line) => line.correction_microdollars)),
+      corrected: dollars(sum(corrected.map((line) => line.correction_microdollars))),
       outcomes,
+      flags: {},
     },
     byCategory: categoriesOf(lines),
     warnings: [
       '3 users may be charged by auto top-up: balance under $5.00 after this run',
-      '$7.50 of credit that was not targeted was due and expired in the same pass',
+      '$7.50 of paid credit of 3 users was due and expires in the same pass',
     ],
     logs: {
       users: `s3://team-credit-expiry/logs/users/${RUN_ID}/`,
       mutations: `s3://team-credit-expiry/logs/mutations/${RUN_ID}/`,
-      console: 'https://us-east-1.console.aws.amazon.com/s3/buckets/team-credit-expiry?region=us-east-1',
+      errors: `s3://team-credit-expiry/logs/errors/${RUN_ID}/`,
+      run: `s3://team-credit-expiry/runs/${RUN_ID}/`,
+      report: `s3://team-credit-expiry/runs/${RUN_ID}/report.html`,
+      console: {
+        users: `${CONSOLE}logs/users/${RUN_ID}/`,
+        mutations: `${CONSOLE}logs/mutations/${RUN_ID}/`,
+        errors: `${CONSOLE}logs/errors/${RUN_ID}/`,
+        run: `${CONSOLE}runs/${RUN_ID}/`,
+      },
     },
     next: { text: 'preview the rollback of this run', payload: { rollback: RUN_ID } },
     rolledBackBy: [],
@@ -158,19 +171,27 @@ export function sampleCard(lines: readonly UserLogLine[], changes: Partial<Repor
 }
 
 function categoriesOf(lines: readonly UserLogLine[]): CategoryTotal[] {
-  const totals = new Map<string | null, CategoryTotal>()
-  for (const { credit_category: category, amount_microdollars, expired_microdollars } of lines.flatMap(
+  const totals = new Map<
+    string,
+    Pick<CategoryTotal, 'grants' | 'expiredMicrodollars' | 'faceValueMicrodollars'>
+  >()
+  for (const { credit_category, amount_microdollars, expired_microdollars } of lines.flatMap(
     ({ credits }) => credits,
   )) {
+    const category = credit_category ?? '(no category)'
     const total = totals.get(category)
     totals.set(category, {
-      category,
       grants: (total?.grants ?? 0) + 1,
       expiredMicrodollars: (total?.expiredMicrodollars ?? 0) + (expired_microdollars ?? 0),
       faceValueMicrodollars: (total?.faceValueMicrodollars ?? 0) + amount_microdollars,
     })
   }
-  return [...totals.values()]
+  return [...totals].map(([category, total]) => ({
+    category,
+    ...total,
+    expired: dollars(total.expiredMicrodollars),
+    faceValue: dollars(total.faceValueMicrodollars),
+  }))
 }
 
 export async function* read<T>(items: Iterable<T>): AsyncGenerator<T> {

@@ -4,9 +4,19 @@ import { describe, expect, it } from 'vitest'
 import { collectReport, MOST_USERS } from '../../lambda/insight/report/collect.ts'
 import type { ReportCard, ReportInput, ReportUser, UserLogLine } from '../../lambda/insight/report/input.ts'
 import { MOST_BYTES, renderReport } from '../../lambda/insight/report/report.ts'
-import { explanationOf, OUTCOME_NAMES } from '../../lambda/insight/report/words.ts'
+import { OUTCOME_NAMES } from '../../lambda/insight/report/words.ts'
+import { refusalWarning, warningsOf } from '../../lambda/run/lines/glossary.ts'
+import { noTotals } from '../../lambda/run/lines/totals.ts'
 import { hostileCard, hostileLines } from './report-hostile.ts'
 import { read, RUN_ID, sampleCard, sampleLines } from './report-sample.ts'
+
+const NEW_SINCE = {
+  runId: 'dry-0',
+  users: 1,
+  grants: 17,
+  expiredMicrodollars: 210_000_000,
+  expired: '$210.00',
+}
 
 describe('what a report keeps of the log', () => {
   it('keeps every user of a small run, the largest amount first, and counts the lines', async () => {
@@ -133,7 +143,7 @@ describe('a rendered report', () => {
     ['the next payload', {}, `{ "rollback": "${RUN_ID}" }`],
     [
       'what is new',
-      { sincePrevious: { runId: 'dry-0', users: 1, grants: 17, expired: '$210.00' } },
+      { sincePrevious: NEW_SINCE },
       '1 user, 17 grants and $210.00 since the latest dry run of the same selection, dry-0',
     ],
   ] satisfies [string, Partial<ReportCard>, string][])('shows %s', async (_, changes, wanted) => {
@@ -219,19 +229,25 @@ describe('the words of a report', () => {
     expect(OUTCOME_NAMES.toSorted()).toEqual(contract.split(' ').toSorted())
   })
 
-  it.each([
-    ['3 users may be charged by auto top-up: balance under $5.00 after this run', 'charges the card'],
-    ['an execute would be refused: 400 users are above the limit of 300', 'ignores the limits'],
-    ['$7.50 of credit that was not targeted was due and expired in the same pass', 'its own expiry date'],
-    ['2 users had a negative balance before', 'correction sets the balance to zero'],
-    ['1 user has a grant that cannot be closed, since another row links to it', 'The grant stays open'],
-    ['1 user failed: see the error log', 'listed under "Failures"'],
-  ])('explains the warning "%s"', (warning, wanted) => {
-    expect(explanationOf(warning)).toContain(wanted)
-  })
-
-  it('leaves a warning that it does not know as it is', () => {
-    expect(explanationOf('the moon is full')).toBeNull()
+  it('explains the warnings of a card, and leaves one that it does not know as it is', async () => {
+    const totals = {
+      ...noTotals(),
+      flags: { auto_top_up_risk: 3, overdrawn_before: 1 },
+      outcomes: { failed: 1 },
+    }
+    const known = [refusalWarning('400 users are above the limit of 300'), ...warningsOf(totals)]
+    const texts = [...known.map(({ text }) => text), 'the moon is full']
+    const input = await collectReport(sampleCard([], { warnings: texts }), read([]), [], known)
+    expect(input.warnings).toEqual([...known, { text: 'the moon is full', explanation: null }])
+    const text = textOf(renderReport(input))
+    for (const wanted of [
+      'An execute would be refused: 400 users are above the limit of 300. A dry run ignores the limits',
+      '3 users may be charged by auto top-up: balance under $5.00 after this run. Auto top-up is enabled',
+      '1 user had a negative balance before. The balance was below zero before the run. The correction brings',
+      '1 user failed: see the errors log. The user could not be processed; nothing was written for the user.',
+      'The moon is full.',
+    ])
+      expect(text).toContain(wanted)
   })
 })
 

@@ -1,7 +1,8 @@
 import { html, type Html, nothing } from './page/html.ts'
 import { counted, shown, whenText } from './page/text.ts'
 import { quoted } from './page/values.ts'
-import type { NewSince, ReportCard } from './input.ts'
+import type { NewSince } from '../../exit-card.ts'
+import type { ReportCard } from './input.ts'
 import { modeWords, statusWords } from './words.ts'
 
 /** Who asked for the run, why and when, and how it is related to other runs. */
@@ -81,17 +82,17 @@ export function nextStep(card: ReportCard): Html {
     }
     <h3>Logs</h3>
     <dl class="facts">
-      ${Object.entries(card.logs).map(
-        ([name, place]) =>
+      ${(['users', 'mutations', 'errors', 'run'] as const).map(
+        (name) =>
           html`<dt>${name}</dt>
-            <dd>${location(place)}</dd>`,
+            <dd>${location(card.logs[name], card.logs.console[name])}</dd>`,
       )}
     </dl>
   </section>`
 }
 
-/** Only an https address is a link: whatever else stands in a card is text. */
-function location(place: string): Html {
-  if (!place.startsWith('https://')) return html`<code>${place}</code>`
-  return html`<a href="${place}" rel="noreferrer">${place}</a>`
+/** With a link to the console. Only an https address is a link: whatever else a card holds is text. */
+function location(place: string, page: string): Html {
+  const text = html`<code>${place}</code>`
+  return page.startsWith('https://') ? html`<a href="${page}" rel="noreferrer">${text}</a>` : text
 }

@@ -1,7 +1,7 @@
 import { amountColumn, quoted } from './page/values.ts'
 import { html, type Html, nothing } from './page/html.ts'
 import { number } from './page/text.ts'
-import type { CategoryTotal, ReportInput, Share } from './input.ts'
+import type { ReportCard, ReportInput, Share } from './input.ts'
 import { modeWords } from './words.ts'
 
 /** Where the credit was: by category, by domain and by size of balance, as bars beside their figures. */
@@ -18,7 +18,7 @@ export function distribution(input: ReportInput): Html {
   </section>`
 }
 
-function byCategory(categories: readonly CategoryTotal[], column: string): Html {
+function byCategory(categories: ReportCard['byCategory'], column: string): Html {
   if (categories.length === 0) return html`<p class="quiet">No grant was targeted.</p>`
   const rows = categories
     .map((total) => ({
@@ -54,7 +54,7 @@ function byCategory(categories: readonly CategoryTotal[], column: string): Html 
       ${rows.map(
         (row, index) =>
           html`<tr>
-            <th scope="row">${quoted(row.category ?? 'no category', 60)}</th>
+            <th scope="row">${quoted(row.category, 60)}</th>
             <td class="bar">${bar(row.moved, row.face, longest)}</td>
             <td class="money" data-label="Grants">${number(row.grants)}</td>
             ${faces[index] ?? nothing}${moved[index] ?? nothing}

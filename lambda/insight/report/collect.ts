@@ -7,6 +7,7 @@ import type {
   Share,
   UserLogLine,
 } from './input.ts'
+import { OUTCOMES, type Warning } from '../../run/lines/glossary.ts'
 import { shown } from './page/text.ts'
 import { reportUser } from './user.ts'
 
@@ -28,7 +29,7 @@ const BALANCES: readonly (readonly [string, number])[] = [
 
 /**
  * Reads a run's users log, and its error log, once and keeps what a report shows, in memory that does not
- * grow with the run.
+ * grow with the run. `warnings` are those that the card may have, with their explanations.
  *
  * @throws what the iterables throw: a part that is missing or unreadable gives no report.
  */
@@ -36,6 +37,7 @@ export async function collectReport(
   card: ReportCard,
   lines: AsyncIterable<UserLogLine>,
   errors: AsyncIterable<ErrorLogLine> | Iterable<ErrorLogLine> = [],
+  warnings: readonly Warning[] = [],
 ): Promise<ReportInput> {
   const users = largest(MOST_USERS)
   const corrected = largest(MOST_EXAMPLES)
@@ -48,13 +50,14 @@ export async function collectReport(
     usersLogged += 1
     users.add(user)
     if (user.correctedMicrodollars > 0) corrected.add(user)
-    if (isSkipped(user.outcome)) examplesOf(skipped, user.outcome).add(user)
+    if (SKIPPED.has(user.outcome)) examplesOf(skipped, user.outcome).add(user)
     if (user.movedMicrodollars === 0) continue
     addTo(byDomain, domainOf(byDomain, line.email), user.movedMicrodollars)
     addTo(byBalance, balanceClass(balanceWithGrants(user)), user.movedMicrodollars)
   }
   return {
     card,
+    warnings: explained(card.warnings, warnings),
     users: users.kept(),
     usersLogged,
     byDomain: [...byDomain.values()].toSorted((a, b) => b.movedMicrodollars - a.movedMicrodollars),
@@ -65,20 +68,16 @@ export async function collectReport(
   }
 }
 
-const SKIPPED: ReadonlySet<string> = new Set([
-  'excluded',
-  'too_recent',
-  'needs_review',
-  'exceeds_plan',
-  'not_internal',
-  'gone',
-  'changed_since',
-  'already_rolled_back',
-])
-
-function isSkipped(outcome: string): boolean {
-  return SKIPPED.has(outcome)
+/** The warnings of the card; one that this version words differently stays without its explanation. */
+function explained(texts: readonly string[], known: readonly Warning[]): Warning[] {
+  return texts.map((text) => known.find((warning) => warning.text === text) ?? { text, explanation: null })
 }
+
+const SKIPPED: ReadonlySet<string> = new Set(
+  Object.entries(OUTCOMES).flatMap(([outcome, { countedAs }]) =>
+    countedAs === 'usersSkipped' ? [outcome] : [],
+  ),
+)
 
 function examplesOf(skipped: Map<string, Largest>, outcome: string): Largest {
   const examples = skipped.get(outcome) ?? largest(MOST_EXAMPLES)

@@ -2,23 +2,23 @@ import { amountColumn, quoted } from './page/values.ts'
 import { html, type Html, nothing } from './page/html.ts'
 import { counted } from './page/text.ts'
 import type { ReportInput, ReportUser } from './input.ts'
-import { explanationOf, modeWords, outcomeWords } from './words.ts'
+import { modeWords, outcomeWords } from './words.ts'
 
 /** What a reader must know before going on: the warnings of the card, each explained. */
-export function warnings({ card }: ReportInput): Html {
-  if (card.warnings.length === 0) return nothing
+export function warnings({ warnings: all }: ReportInput): Html {
+  if (all.length === 0) return nothing
   return html`<section aria-labelledby="warnings">
     <h2 id="warnings">Warnings</h2>
     <ul class="warnings">
-      ${card.warnings.map((warning) => {
-        const explanation = explanationOf(warning)
-        return html`<li>
-          <p>
-            <strong>${quoted(sentence(warning))}</strong>
-          </p>
-          ${explanation === null ? nothing : html`<p>${explanation}</p>`}
-        </li>`
-      })}
+      ${all.map(
+        ({ text, explanation }) =>
+          html`<li>
+            <p>
+              <strong>${quoted(sentence(text))}</strong>
+            </p>
+            ${explanation === null ? nothing : html`<p>${explanation}</p>`}
+          </li>`,
+      )}
     </ul>
   </section>`
 }

@@ -1,107 +1,63 @@
+import * as z from 'zod'
+import type { ExitCard } from '../../exit-card.ts'
+import type { Warning } from '../../run/lines/glossary.ts'
+
 /** What a report needs of an exit card (3-contract, "Exit card"). Amounts have the sign of the log lines. */
-export type ReportCard = {
-  readonly runId: string
-  readonly mode: string
-  readonly instant: string
+export type ReportCard = Omit<ExitCard, 'progress' | 'status'> & {
+  /** One that this version does not know is shown by its name. */
   readonly status: string
-  readonly why: string
-  readonly asked: {
-    readonly by: string
-    readonly via: string
-    readonly reason: string | null
-    readonly plan: string | null
-    readonly payload: Readonly<Record<string, unknown>>
-  }
-  readonly domains: readonly string[]
-  readonly totals: {
-    readonly usersMatched: number
-    readonly usersWithoutGrants: number
-    readonly usersProcessed: number
-    readonly usersSkipped: number
-    readonly usersFailed: number
-    readonly usersNotReached: number
-    readonly grantsTargeted: number
-    readonly expiredMicrodollars: number
-    readonly duePaidMicrodollars: number
-    readonly usersCorrected: number
-    readonly correctedMicrodollars: number
-    /** Users by the outcome of their line. */
-    readonly outcomes: Readonly<Record<string, number>>
-  }
-  readonly byCategory: readonly CategoryTotal[]
-  readonly warnings: readonly string[]
-  /** Where the logs are, by name: `s3://` locations, and `https://` addresses of the console. */
-  readonly logs: Readonly<Record<string, string>>
-  readonly next: { readonly text: string; readonly payload: Readonly<Record<string, unknown>> } | null
-  /** The rollback runs that rolled this run back, wholly or for some users. */
-  readonly rolledBackBy: readonly string[]
-  readonly rollsBack: string | null
-  readonly sincePrevious: NewSince | null
-  readonly sinceExecuted: NewSince | null
 }
 
-/** Grants of one credit category; null for grants without a category. */
-export type CategoryTotal = {
-  readonly category: string | null
-  readonly grants: number
-  readonly expiredMicrodollars: number
-  readonly faceValueMicrodollars: number
-}
+/** What a report needs of a line of the users log (3-contract, "The bucket"). */
+export const userLogLine = z.object({
+  user_id: z.string(),
+  email: z.string().nullable(),
+  outcome: z.string(),
+  balance_before_microdollars: z.int().nullable(),
+  grants_targeted: z.int(),
+  expired_microdollars: z.int(),
+  due_paid_microdollars: z.int(),
+  correction_microdollars: z.int(),
+  final_balance_microdollars: z.int().nullable(),
+  next_credit_expiration_at: z.string().nullable(),
+  flags: z.array(z.string()).readonly(),
+  credits: z
+    .array(
+      z.object({
+        id: z.string(),
+        credit_category: z.string().nullable(),
+        description: z.string().nullable(),
+        created_at: z.string(),
+        is_free: z.boolean(),
+        targeted: z.boolean(),
+        amount_microdollars: z.int(),
+        expired_microdollars: z.int().nullable(),
+      }),
+    )
+    .readonly(),
+  recovered: z.boolean().optional(),
+  /** The rows, changes or excesses that kept a user from being touched: texts, or records of columns and values. */
+  review: z.array(z.unknown()).readonly().optional(),
+  changed: z.array(z.unknown()).readonly().optional(),
+  exceeds: z.array(z.unknown()).readonly().optional(),
+})
+export type UserLogLine = z.infer<typeof userLogLine>
+export type GrantLogEntry = UserLogLine['credits'][number]
 
-/** What a dry run shows that an earlier run did not: users, grants, and dollars as text. */
-export type NewSince = {
-  readonly runId: string
-  readonly users: number
-  readonly grants: number
-  readonly expired: string
-}
-
-/** What a report needs of a line of users.jsonl (3-contract, "The bucket"). */
-export type UserLogLine = {
-  readonly user_id: string
-  readonly email: string | null
-  readonly outcome: string
-  readonly balance_before_microdollars: number | null
-  readonly grants_targeted: number
-  readonly expired_microdollars: number
-  readonly due_paid_microdollars: number
-  readonly correction_microdollars: number
-  readonly final_balance_microdollars: number | null
-  readonly next_credit_expiration_at: string | null
-  readonly flags: readonly string[]
-  readonly credits: readonly GrantLogEntry[]
-  readonly recovered?: boolean
-  /**
-   * The rows, changes or excesses that kept a user from being touched: texts, or records of columns and
-   * values.
-   */
-  readonly review?: readonly unknown[]
-  readonly changed?: readonly unknown[]
-  readonly exceeds?: readonly unknown[]
-}
-
-export type GrantLogEntry = {
-  readonly id: string
-  readonly credit_category: string | null
-  readonly description: string | null
-  readonly created_at: string
-  readonly is_free: boolean
-  readonly targeted: boolean
-  readonly amount_microdollars: number
-  readonly expired_microdollars: number | null
-}
-
-/** What a report needs of a line of errors.jsonl. */
-export type ErrorLogLine = {
-  readonly user_id: string | null
-  readonly stage: string
-  readonly error: string
-  readonly message: string
-}
+/** What a report needs of a line of the error log. */
+export const errorLogLine = z.object({
+  user_id: z.string().nullable(),
+  stage: z.string(),
+  error: z.string(),
+  message: z.string(),
+})
+export type ErrorLogLine = z.infer<typeof errorLogLine>
 
 /** Everything that a report shows. Amounts moved are magnitudes, whichever way the mode moves them. */
 export type ReportInput = {
   readonly card: ReportCard
+  /** Those of the card. */
+  readonly warnings: readonly Warning[]
   /** Those with the largest amounts, the largest first. */
   readonly users: readonly ReportUser[]
   /** Lines read, of which `users` may hold a part. */

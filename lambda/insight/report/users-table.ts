@@ -3,7 +3,7 @@ import { amountColumn, quoted } from './page/values.ts'
 import { html, type Html, markup, nothing } from './page/html.ts'
 import { counted, number } from './page/text.ts'
 import type { ReportInput, ReportUser } from './input.ts'
-import { FLAGS, modeWords, OUTCOME_NAMES, outcomeWords } from './words.ts'
+import { FLAG_MEANINGS, modeWords, OUTCOME_NAMES, outcomeWords } from './words.ts'
 
 /** Rows in the page itself, for readers without JavaScript; the script puts its own in their place. */
 const STATIC_ROWS = 50
@@ -135,7 +135,7 @@ function packed(
     labels,
     restores: modeWords(card.mode).restores,
     outcomes: Object.fromEntries(OUTCOME_NAMES.map((name) => [name, outcomeWords(name, card)])),
-    flags: FLAGS,
+    flags: FLAG_MEANINGS,
     users: users.map((user) => withGrants(user, detail.grants)),
   }
   return deflateRawSync(JSON.stringify(data)).toString('base64')
