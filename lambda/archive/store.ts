@@ -212,7 +212,8 @@ const NO_ETAG = '"00000000000000000000000000000000"'
  * @throws ArchiveUnavailable that says why not
  */
 export async function testPut(store: Store, key: string): Promise<void> {
-  const command = new PutObjectCommand({ Bucket: store.bucket, Key: key, Body: '', IfMatch: NO_ETAG })
+  const condition = { Body: toBytes(''), IfMatch: NO_ETAG }
+  const command = new PutObjectCommand({ Bucket: store.bucket, Key: key, ...condition })
   try {
     await request(store, undefined, async ({ signal }) => store.client.send(command, { abortSignal: signal }))
   } catch (error) {

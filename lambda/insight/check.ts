@@ -142,7 +142,7 @@ function bucketChecks({ store, region, config }: Tools): Record<string, Find> {
   ]
   return {
     'bucket: list': async () => {
-      for await (const _first of list(store, PREFIXES.control)) break
+      await list(store, PREFIXES.control).next()
       return `${store.bucket} in ${region}`
     },
     'bucket: get': async () => ((await get(store, HOLD_KEY)) ? `${HOLD_KEY} is there` : `no ${HOLD_KEY} yet`),
@@ -170,9 +170,9 @@ function controlChecks(tools: Tools): Record<string, Find> {
       const open = await openWritingRun(tools)
       if (open === null) return 'no writing run is open'
       const run = await readRun(tools.store, open.runId)
-      if (run) return `${open.runId} is open: ${(await currentCard(run, tools)).why}`
+      if (run) return `run ${open.runId}: ${(await currentCard(run, tools)).why}`
       return {
-        detail: `${open.runId} is open, and its run.json is missing.`,
+        detail: `Run ${open.runId} is open, and its run.json is missing.`,
         fix: `Restore its last version in S3, or send {"abandon": "${open.runId}", "reason": "…"}.`,
       }
     },

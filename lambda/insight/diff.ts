@@ -127,8 +127,8 @@ type Found = {
 }
 
 function emptyDiff(): Found {
-  const none = (): Counts => ({ new: 0, gone: 0, changed: 0 })
-  return { users: none(), grants: none(), first: 0, second: 0, differences: [] }
+  const none = { new: 0, gone: 0, changed: 0 }
+  return { users: { ...none }, grants: { ...none }, first: 0, second: 0, differences: [] }
 }
 
 function addPair(found: Found, { first, second }: Pair): void {
@@ -163,7 +163,6 @@ function whatOf(
   second: ComparedLine | null,
   grants: readonly GrantDifference[],
 ): What | null {
-  const isIn = (line: ComparedLine | null): boolean => targetedOf(line).size > 0
   if (!isIn(first) && !isIn(second)) return null
   if (!isIn(first)) return 'new'
   if (!isIn(second)) return 'gone'
@@ -173,6 +172,10 @@ function whatOf(
     first?.due_paid_microdollars === second?.due_paid_microdollars &&
     first?.correction_microdollars === second?.correction_microdollars
   return isSame ? null : 'changed'
+}
+
+function isIn(line: ComparedLine | null): boolean {
+  return targetedOf(line).size > 0
 }
 
 type Grant = ComparedLine['credits'][number]

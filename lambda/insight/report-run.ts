@@ -23,8 +23,8 @@ export type ReportAnswer = {
   readonly next: ExitCard['next']
 }
 
-/** Before each page of the log: what is left for the page itself, for the PUT, and for the answer. */
-const RESERVE_MS = 5_000
+/** What is left for the answer: reading and writing ends before. */
+const RESERVE_MS = 10_000
 /** With less time left, no report is made after a run: it can be made at any time. */
 const ENOUGH_MS = 20_000
 
@@ -33,7 +33,9 @@ const ENOUGH_MS = 20_000
  * @throws RunRefused for a run that is not closed, or when the time of the invocation does not suffice; ArchiveCorrupt
  *   naming the part that is missing or was edited; ArchiveUnavailable
  */
-export async function report(runId: string, tools: Tools): Promise<ReportAnswer> {
+export async function report(runId: string, given: Tools): Promise<ReportAnswer> {
+  const timeLeft = (): number => given.timeLeft() - RESERVE_MS
+  const tools = { ...given, timeLeft, store: { ...given.store, timeLeft } }
   const id = runId === 'latest' ? await latestRunId(() => true, tools) : runId
   const { html, card } = await reportOf(await knownRun(id, tools), tools)
   const key = await storeReport(tools.store, id, html)
@@ -80,7 +82,7 @@ async function reportOf(run: Run, tools: Tools): Promise<{ readonly html: string
 
   const { pages, totals } = state.cursor
   const checkTime = (): void => {
-    if (tools.timeLeft() < RESERVE_MS) {
+    if (tools.timeLeft() <= 0) {
       throw refused(
         `the time of this invocation ended while its log was read. Query its ${pages.length} parts instead`,
       )

@@ -22,7 +22,9 @@ const diff = async (first: string, second: string) =>
 const user = (id: string) => expect.objectContaining({ userId: id })
 
 test('names new, gone and changed users, grant by grant, and the difference in dollars', async () => {
-  const [kept] = await team.sql<[{ id: string }]>`select id from credit_transactions where kilo_user_id = 'user-2'`
+  const [kept] = await team.sql<
+    [{ id: string }]
+  >`select id from credit_transactions where kilo_user_id = 'user-2'`
   const first = await invoke({ batchSize: 2 })
   await team.sql`delete from credit_transactions where kilo_user_id = 'user-1'`
   await team.sql`update kilocode_users set microdollars_used = 4000000 where id = 'user-2'`

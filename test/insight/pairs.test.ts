@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type ComparedLine, type Pair, pairUsers } from '../../lambda/run/lines/pairs.ts'
 

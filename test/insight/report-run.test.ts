@@ -16,7 +16,11 @@ beforeEach(async () => {
 })
 afterEach(() => team.drop())
 
-const invoke = (event: object, options?: InvocationOptions, env?: Record<string, string>): Promise<ExitCard> =>
+const invoke = (
+  event: object,
+  options?: InvocationOptions,
+  env?: Record<string, string>,
+): Promise<ExitCard> =>
   invokeJob({ databaseUrl: team.url, bucket: team.bucket, ...(env && { env }) }, event, options)
 const reportOf = (runId: string) => readText(team.bucket, `runs/${runId}/report.html`)
 const reports = async () => (await keys(team.bucket)).filter((key) => key.endsWith('/report.html'))

@@ -139,3 +139,21 @@ test('without time to compare, a dry run closes, and its card says that it was n
     'not known what is new since the latest dry run of the same selection: the time of this invocation ended',
   )
 })
+
+test('a closing that is repeated returns the card that was stored, although there is more time now', async () => {
+  await invoke({})
+  team.s3.setHooks(team.bucket.bucket, {
+    before: ({ method, key }) =>
+      method === 'PUT' && key.endsWith('manifest.json') ? { status: 403, code: 'AccessDenied' } : undefined,
+  })
+  let pagesDone = false
+  const failed = invoke(
+    {},
+    { timeLeft: () => (pagesDone ? 19_000 : 900_000), host: { onProgress: () => void (pagesDone = true) } },
+  )
+  await expect(failed).rejects.toThrow(/Run .* is open/)
+  team.s3.setHooks(team.bucket.bucket, undefined)
+  const card = await invoke({ resume: 'latest' })
+  expect(card).toEqual(await readJson(team.bucket, `runs/${card.runId}/summary.json`))
+  expect(card).toMatchObject({ sincePrevious: null, warnings: [expect.stringContaining('the time of')] })
+})

@@ -16,9 +16,9 @@ import { markRun } from './marks.ts'
 import { newSinceEarlier } from './since.ts'
 
 /**
- * Closes a run whose pages have their outcome: part sizes compared with S3; then manifest, card, cursor, and, for a
- * writing run, writer.json last. The same few requests whatever the size of the run, and each can be done again, so a
- * closing that was interrupted is simply repeated.
+ * Closes a run whose pages have their outcome: part sizes compared with S3; then card, manifest, cursor, and, for a
+ * writing run, writer.json last. The same few requests whatever the size of the run (a dry run is compared with earlier
+ * ones, as far as the time allows), and each can be done again, so a closing that was interrupted is simply repeated.
  * @throws ArchiveCorrupt, ArchiveUnavailable, LeaseLost
  */
 export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> {

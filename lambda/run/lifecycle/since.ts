@@ -18,32 +18,35 @@ const RESERVE_MS = 20_000
 /** Of each mode, this many runs are looked at, the newest first. */
 const MOST_RUNS = 200
 
+/** A dry run that is being closed, and how earlier runs are read meanwhile. */
+type Reading = {
+  readonly run: Run
+  readonly cursor: Cursor
+  /** Its requests end before the time that closing needs. */
+  readonly store: Store
+  /** @throws OutOfTime */
+  readonly checkTime: () => void
+}
+
 /**
  * What is new in a dry run since the latest complete dry run of the same selection, and since the last plan of that
  * selection that was executed: null where there is none. Never keeps the run from closing: where the time is short, or
  * an earlier run cannot be read, the answer is null too, and a warning says why.
  */
 export async function newSinceEarlier(run: Run, cursor: Cursor, tools: Tools): Promise<NewSinceEarlier> {
-  const reserveMs = Math.min(RESERVE_MS, tools.invocationMs / 3)
-  const timeLeft = (): number => tools.timeLeft() - reserveMs
-  const store: Store = { ...tools.store, timeLeft }
-  const checkTime = (): void => {
-    if (timeLeft() <= 0) throw new OutOfTime('the time of this invocation ended')
-  }
-  const compare = async (earlierId: string): Promise<NewSince> => {
-    const earlier = (await readCursor(store, earlierId)).document
-    const first = readLog(store, earlierId, 'users', earlier.pages, comparedSchema, checkTime)
-    const second = readLog(store, run.runId, 'users', cursor.pages, comparedSchema, checkTime)
-    return countNew(earlierId, pairUsers(first, second))
-  }
+  const reading = readingOf(run, cursor, tools)
+  const compared = new Map<string, NewSince>()
   const warnings: string[] = []
-  const unlessItFails = async (
+  const since = async (
     what: string,
-    find: (run: Run, store: Store, checkTime: () => void) => Promise<string | null>,
+    find: (reading: Reading) => Promise<string | null>,
   ): Promise<NewSince | null> => {
     try {
-      const earlierId = await find(run, store, checkTime)
-      return earlierId === null ? null : await compare(earlierId)
+      const earlierId = await find(reading)
+      if (earlierId === null) return null
+      const found = compared.get(earlierId) ?? (await compare(earlierId, reading))
+      compared.set(earlierId, found)
+      return found
     } catch (error) {
       const why = error instanceof Error ? error.message : 'an unknown error'
       tools.log(`not compared with ${what}`, { runId: run.runId, why })
@@ -51,17 +54,32 @@ export async function newSinceEarlier(run: Run, cursor: Cursor, tools: Tools): P
       return null
     }
   }
-  const sincePrevious = await unlessItFails('the latest dry run of the same selection', latestDryRun)
-  const sinceExecuted = await unlessItFails('the last executed plan', lastExecutedPlan)
+  const sincePrevious = await since('the latest dry run of the same selection', latestDryRun)
+  const sinceExecuted = await since('the last executed plan', lastExecutedPlan)
   return { sincePrevious, sinceExecuted, warnings }
 }
 
-/** The newest complete dry run of the same selection that is older than this one. */
-async function latestDryRun(run: Run, store: Store, checkTime: () => void): Promise<string | null> {
-  for await (const earlier of earlierRuns('dry-run', run, store, checkTime)) {
-    const cursor = await findCursor(store, earlier.runId)
-    if (cursor?.document.state === 'closed' && cursor.document.finalStatus?.status === 'complete')
-      return earlier.runId
+function readingOf(run: Run, cursor: Cursor, tools: Tools): Reading {
+  const reserveMs = Math.min(RESERVE_MS, tools.invocationMs / 3)
+  const timeLeft = (): number => tools.timeLeft() - reserveMs
+  const checkTime = (): void => {
+    if (timeLeft() <= 0) throw new OutOfTime('the time of this invocation ended')
+  }
+  return { run, cursor, store: { ...tools.store, timeLeft }, checkTime }
+}
+
+/** With one page of each run in memory. */
+async function compare(earlierId: string, { run, cursor, store, checkTime }: Reading): Promise<NewSince> {
+  const earlier = (await readCursor(store, earlierId)).document
+  const first = readLog(store, earlierId, 'users', earlier.pages, comparedSchema, checkTime)
+  const second = readLog(store, run.runId, 'users', cursor.pages, comparedSchema, checkTime)
+  return countNew(earlierId, pairUsers(first, second))
+}
+
+async function latestDryRun(reading: Reading): Promise<string | null> {
+  for await (const { runId } of earlierRuns('dry-run', reading)) {
+    const cursor = (await findCursor(reading.store, runId))?.document
+    if (cursor?.state === 'closed' && cursor.finalStatus?.status === 'complete') return runId
   }
   return null
 }
@@ -70,29 +88,24 @@ async function latestDryRun(run: Run, store: Store, checkTime: () => void): Prom
  * The plan of the newest execute that went to its end. One that was rolled back, if only for some users, does not count:
  * whoever did that did not want its grants to expire, so they must show as new.
  */
-async function lastExecutedPlan(run: Run, store: Store, checkTime: () => void): Promise<string | null> {
-  for await (const earlier of earlierRuns('execute', run, store, checkTime)) {
-    const { plan } = earlier.selection
-    if (plan === null) continue
-    const cursor = (await findCursor(store, earlier.runId))?.document
+async function lastExecutedPlan(reading: Reading): Promise<string | null> {
+  for await (const { runId, selection } of earlierRuns('execute', reading)) {
+    if (selection.plan === null) continue
+    const cursor = (await findCursor(reading.store, runId))?.document
     if (cursor?.state !== 'closed' || !cursor.finalStatus || !isComplete(cursor.finalStatus.status)) continue
-    if ((await readRollbacks(store, earlier.runId)).length === 0) return plan
+    if ((await readRollbacks(reading.store, runId)).length === 0) return selection.plan
   }
   return null
 }
 
 /** The earlier runs of a mode with the same selection, the newest first. */
-async function* earlierRuns(
-  mode: Mode,
-  { runId, selection }: Run,
-  store: Store,
-  checkTime: () => void,
-): AsyncGenerator<Run> {
-  const ids = (await listRunIds(store)).filter((id) => RUN_ID.exec(id)?.[1] === mode && id < runId)
+async function* earlierRuns(mode: Mode, { run, store, checkTime }: Reading): AsyncGenerator<Run> {
+  checkTime()
+  const ids = (await listRunIds(store)).filter((id) => RUN_ID.exec(id)?.[1] === mode && id < run.runId)
   for (const id of ids.toReversed().slice(0, MOST_RUNS)) {
     checkTime()
     const earlier = await readRun(store, id)
-    if (earlier && isSameSelection(earlier.selection, selection)) yield earlier
+    if (earlier && isSameSelection(earlier.selection, run.selection)) yield earlier
   }
 }
 
