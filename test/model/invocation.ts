@@ -1,0 +1,265 @@
+import {
+  cancelKey,
+  type Cursor,
+  cursorKey,
+  type FinalStatus,
+  type Mark,
+  markKey,
+  type Mode,
+  NO_TOTALS,
+  type Part,
+  partKey,
+  type Run,
+  runKey,
+  type Writer,
+  WRITER_KEY,
+} from './bucket.ts'
+import { archiveCorrupt, close, emptyPredecessors, freeWriter, release } from './closing.ts'
+import {
+  acquire,
+  type Answer,
+  attemptOpen,
+  type Holder,
+  holding,
+  leaseFrom,
+  leaseLost,
+  mark,
+  newNonce,
+  type Place,
+  updateCursor,
+} from './holder.ts'
+import { workPage } from './page.ts'
+import { settleOpenPages } from './settle.ts'
+import { ledgerUnavailable, query } from './toy-ledger.ts'
+import { archiveUnavailable, create, get, put, swap } from './toy-s3.ts'
+import { count, sleep, type Steps, together } from './world.ts'
+
+/** One invocation: what is asked of it, and how it opens, continues, cancels or rolls back a run. */
+
+export type Request =
+  | { readonly asks: 'execute'; readonly requestKey: string; readonly restart?: string }
+  | { readonly asks: 'rollback'; readonly requestKey: string; readonly rollback: string }
+  | { readonly asks: 'resume' | 'cancel'; readonly runId: string }
+
+type Opening = Extract<Request, { requestKey: string }>
+type Said = Pick<Answer, 'runId' | 'answer'>
+
+export function* invocation(place: Place, name: string, request: Request): Steps<void> {
+  const requestKey = 'requestKey' in request ? request.requestKey : null
+  const said = yield* answered(place, name, request)
+  place.answers.push({ invocation: name, requestKey, ...said })
+  count(place.world, `answered ${said.answer}`)
+}
+
+function* answered(place: Place, name: string, request: Request): Steps<Said> {
+  switch (request.asks) {
+    case 'resume':
+      return yield* resume(place, name, request.runId, null)
+    case 'cancel':
+      return yield* cancel(place, name, request.runId)
+    default:
+      return yield* deliver(place, name, request)
+  }
+}
+
+/** A request with a key: the run that has it is resumed or answered; otherwise it joins the open run or opens one. */
+function* deliver(place: Place, name: string, request: Opening): Steps<Said> {
+  const { requestKey } = request
+  const marked = yield* get<Mark>(place.s3, markKey(requestKey))
+  if (marked) return yield* resume(place, name, marked.runId, null)
+  if (request.asks === 'execute' && request.restart !== undefined) {
+    const { answer } = yield* cancel(place, name, request.restart)
+    if (answer !== 'closed') return { runId: request.restart, answer: 'refused' }
+  }
+  const writer = yield* get<Writer>(place.s3, WRITER_KEY)
+  if (!writer?.runId) return yield* open(place, name, request, writer)
+  const run = yield* get<Run>(place.s3, runKey(writer.runId))
+  const cursor = yield* get<Cursor>(place.s3, cursorKey(writer.runId))
+  if (!run || !cursor) return { runId: writer.runId, answer: 'corrupt' }
+  if (cursor.state === 'closed') {
+    yield* freeWriter(place, run)
+    return yield* deliver(place, name, request)
+  }
+  const target = request.asks === 'rollback' ? request.rollback : null
+  const same = run.mode === request.asks && run.target === target && !('restart' in request)
+  return same
+    ? yield* resume(place, name, run.runId, requestKey)
+    : { runId: run.runId, answer: 'refused' }
+}
+
+/** Prepares a run, then opens it by swapping writer.json. After a lost swap its own cursor is read. */
+function* open(place: Place, name: string, request: Opening, writer: Writer | null): Steps<Said> {
+  const { s3, world, mistake } = place
+  place.runs += 1
+  const runId = `run-${place.runs}`
+  const mode: Mode = request.asks
+  const target = request.asks === 'rollback' ? request.rollback : null
+  const pages = target === null ? executePages(place) : yield* rollbackPages(place, target)
+  if (!pages) return { runId, answer: 'refused' }
+  const { requestKey } = request
+  const run: Run = { etag: runId, runId, mode, requestKey, target, pages, concurrency: 2 }
+  const now = yield* query('clock', () => world.now)
+  const cursor: Cursor = {
+    etag: newNonce(place),
+    runId,
+    state: 'prepared',
+    epoch: 1,
+    lease: leaseFrom(name, now),
+    named: [],
+    totals: NO_TOTALS,
+    emptiedBelow: 1,
+    status: null,
+    toFinish: [],
+  }
+  yield* create(s3, runKey(runId), run)
+  yield* create(s3, cursorKey(runId), cursor)
+  const named: Writer = { etag: newNonce(place), runId }
+  const condition = writer ? { ifMatch: writer.etag } : ({ ifNoneMatch: '*' } as const)
+  if (mistake === 'a lost writer swap believed') {
+    if ((yield* put(s3, WRITER_KEY, named, condition)) !== 'stored') return { runId, answer: 'not opened' }
+  } else {
+    const stored = yield* swap(s3, WRITER_KEY, named, writer?.etag ?? null)
+    if (stored.etag !== named.etag && mistake !== 'a refused writer swap taken as won') {
+      const own = yield* get<Cursor>(s3, cursorKey(runId))
+      const taken = own?.state !== 'prepared' || own.epoch > 1
+      count(world, taken ? 'opened by a lost swap and taken over' : 'writer swap lost')
+      return { runId, answer: taken ? 'busy' : 'not opened' }
+    }
+  }
+  return yield* work(holding(place, name, run, cursor, false))
+}
+
+function executePages({ frozen }: Place): Run['pages'] {
+  return frozen.map((users) => users.map((user) => ({ user, line: null })))
+}
+
+/** A rollback's pages are the named pages of the run's mutation log, as the cursor recorded them. */
+function* rollbackPages(place: Place, target: string): Steps<Run['pages'] | null> {
+  const cursor = yield* get<Cursor>(place.s3, cursorKey(target))
+  if (cursor?.state !== 'closed') return null
+  const pages: Run['pages'][number][] = []
+  for (const { page, epoch, parts } of cursor.named) {
+    const part = yield* get<Part>(place.s3, partKey('mutations', target, page, epoch))
+    if (part?.etag !== parts.mutations) return null
+    if (part.lines.length > 0) pages.push(part.lines.map((line) => ({ user: line.user, line })))
+  }
+  return pages
+}
+
+/** Continues an open run, or gives the card of a closed one. A key that joins is marked before anything is done. */
+function* resume(place: Place, name: string, runId: string, joins: string | null): Steps<Said> {
+  const { s3 } = place
+  const run = yield* get<Run>(s3, runKey(runId))
+  if (!run) return { runId, answer: 'refused' }
+  for (let reads = 1; reads <= 2; reads += 1) {
+    const cursor = yield* get<Cursor>(s3, cursorKey(runId))
+    if (!cursor) return { runId, answer: 'refused' }
+    if (cursor.state === 'closed') return yield* answerClosed(place, name, run, joins)
+    const writer = yield* get<Writer>(s3, WRITER_KEY)
+    if (writer?.runId === runId) {
+      const holder = yield* acquire(place, name, run, cursor)
+      return holder ? yield* join(holder, joins) : { runId, answer: 'busy' }
+    }
+    if (reads === 2) return { runId, answer: cursor.state === 'prepared' ? 'refused' : 'corrupt' }
+  }
+  return { runId, answer: 'corrupt' }
+}
+
+/** A card answers a request only once its key is marked to that run, as when the request had joined it. */
+function* answerClosed(place: Place, name: string, run: Run, joins: string | null): Steps<Said> {
+  const { runId } = run
+  yield* freeWriter(place, run)
+  if (joins === null || place.mistake === 'a card answered without a mark') return { runId, answer: 'closed' }
+  const marked = yield* mark(place, joins, runId)
+  return marked === runId ? { runId, answer: 'closed' } : yield* resume(place, name, marked, null)
+}
+
+function* join(holder: Holder, joins: string | null): Steps<Said> {
+  const { place, run } = holder
+  if (joins === null || place.mistake === 'joined without a mark') return yield* work(holder)
+  count(place.world, 'joined an open run')
+  const marked = yield* mark(place, joins, run.runId)
+  if (marked === run.runId) return yield* work(holder)
+  yield* release(holder)
+  return yield* resume(place, holder.name, marked, null)
+}
+
+/** Asks the holder to stop; with no live holder, waits out the lease, settles and closes. */
+function* cancel(place: Place, name: string, runId: string): Steps<Said> {
+  yield* create(place.s3, cancelKey(runId), { etag: 'cancel' })
+  for (let tries = 0; ; tries += 1) {
+    const said = yield* resume(place, name, runId, null)
+    if (said.answer !== 'busy' || tries === 10) return said
+    yield* sleep()
+  }
+}
+
+function* work(holder: Holder): Steps<Said> {
+  const { run, place } = holder
+  try {
+    return yield* holdRun(holder)
+  } catch (error) {
+    if (error === leaseLost) return { runId: run.runId, answer: 'busy' }
+    if (error === archiveCorrupt) return { runId: run.runId, answer: 'corrupt' }
+    // The lease is kept, and expires.
+    const open = error === attemptOpen || error === archiveUnavailable || error === ledgerUnavailable
+    if (!open) throw error
+    count(place.world, 'ended with an open attempt or without an answer')
+    return { runId: run.runId, answer: 'incomplete' }
+  }
+}
+
+function* holdRun(holder: Holder): Steps<Said> {
+  const { place, run } = holder
+  const { runId } = run
+  const { mistake } = place
+  if (holder.cursor.state === 'prepared') {
+    const marked = yield* firstMark(holder)
+    if (marked !== runId) {
+      count(place.world, 'stopped because the mark names another run')
+      yield* close(holder, 'stopped')
+      return yield* resume(place, holder.name, marked, null)
+    }
+    yield* updateCursor(holder, (cursor) => ({ ...cursor, state: 'open' }))
+  }
+  if (holder.epoch > 1) {
+    yield* emptyPredecessors(holder)
+    if (mistake !== 'not settled before planning afresh') holder.recovered = yield* settleOpenPages(holder)
+  }
+  const status = holder.cursor.status ?? (yield* workPages(holder))
+  if (status === null) {
+    yield* release(holder)
+    return { runId, answer: 'incomplete' }
+  }
+  yield* close(holder, status)
+  return { runId, answer: 'closed' }
+}
+
+function* firstMark(holder: Holder): Steps<string> {
+  const { place, run, epoch } = holder
+  if (place.mistake === 'marked after the first intent') return run.runId
+  if (place.mistake === 'marked only by the opener' && epoch > 1) return run.runId
+  return yield* mark(place, run.requestKey, run.runId)
+}
+
+/** Begins pages in order, at most `concurrency` at once. The final status, or null when pages are left. */
+function* workPages(holder: Holder): Steps<FinalStatus | null> {
+  const { run, place } = holder
+  const before = new Set(holder.cursor.named.map(({ page }) => page))
+  let cancelled = false
+  function* worker(): Steps<void> {
+    while (!cancelled && place.world.now < holder.deadline) {
+      while (before.has(holder.nextPage)) holder.nextPage += 1
+      const page = holder.nextPage
+      if (page >= run.pages.length) return
+      holder.nextPage += 1
+      if ((yield* get(place.s3, cancelKey(run.runId))) !== null) cancelled = true
+      if (!cancelled) yield* workPage(holder, page)
+    }
+  }
+  yield* together(Array.from({ length: run.concurrency }, worker))
+  const { named } = holder.cursor
+  if (named.length === run.pages.length)
+    return named.some(({ parts }) => parts.errors !== null) ? 'complete_with_errors' : 'complete'
+  return cancelled ? 'cancelled' : null
+}

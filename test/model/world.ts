@@ -1,0 +1,267 @@
+import { type Random, randomFrom } from '../../bin/sandbox/sample-random.ts'
+import type { TraceEvent } from './trace.ts'
+
+/**
+ * A seeded scheduler. Processes (invocations) are generators that yield requests; one step lets one request reach its
+ * server, or lets it be lost, delayed or repeated, or stops the process. The same seed gives the same schedule.
+ */
+
+/** What a process gets instead of a reply: the request was lost, or its reply, or it is still on its way. */
+export const LOST = Symbol('no reply')
+
+export type Request = {
+  readonly kind: 'put' | 'get' | 'list' | 'sql' | 'wait'
+  /** The key, the prefix or the kind of statement. */
+  readonly name: string
+  /** What the server does when the request reaches it, and its reply. */
+  readonly serve: () => unknown
+  /** How the network may misbehave: S3 requests can be delayed and repeated, of SQL only a COMMIT can be delayed. */
+  readonly network: 'any' | 'delay' | 'lose' | 'none'
+  readonly event?: (reply: unknown) => TraceEvent
+}
+
+type Fork = { readonly fork: readonly Steps<unknown>[] }
+export type Steps<T> = Generator<Request | Fork, T, unknown>
+
+export type Process = {
+  readonly name: string
+  state: 'running' | 'stalled' | 'ended'
+  wakesAt: number
+  parked: Thread[]
+}
+
+type Thread = {
+  readonly process: Process
+  readonly steps: Steps<unknown>
+  readonly parent: Thread | null
+  readonly onEnd: ((error: Error | null) => void) | null
+  request: Request | null
+  children: number
+  error: Error | null
+}
+
+/** Probabilities of one schedule: of a misbehaving request, and among those of a crash and of a stall. */
+export type Faults = { readonly rate: number; readonly crash: number; readonly stall: number }
+export const NO_FAULTS: Faults = { rate: 0, crash: 0, stall: 0 }
+
+export type World = {
+  readonly random: Random
+  /** The database's clock. */
+  now: number
+  faults: Faults
+  /** How often the thread that ran last runs again. */
+  stickiness: number
+  readonly runnable: Thread[]
+  readonly stalled: Process[]
+  readonly delayed: Request[]
+  readonly counts: Map<string, number>
+  readonly schedule: string[] | null
+  readonly traces: Map<string, TraceEvent[]> | null
+  last: Thread | null
+}
+
+export function createWorld(seed: number, recording: boolean): World {
+  return {
+    random: randomFrom(seed),
+    now: 1,
+    faults: NO_FAULTS,
+    stickiness: 0,
+    runnable: [],
+    stalled: [],
+    delayed: [],
+    counts: new Map(),
+    schedule: recording ? [] : null,
+    traces: recording ? new Map() : null,
+    last: null,
+  }
+}
+
+/** Counts a situation, so that a test can assert that schedules reach it. */
+export function count(world: World, situation: string): void {
+  world.counts.set(situation, (world.counts.get(situation) ?? 0) + 1)
+}
+
+export function start(
+  world: World,
+  name: string,
+  steps: Steps<unknown>,
+  onEnd: (error: Error | null) => void,
+): Process {
+  const process: Process = { name, state: 'running', wakesAt: 0, parked: [] }
+  note(world, `${name} starts`)
+  advance(world, newThread(process, steps, null, onEnd), undefined)
+  return process
+}
+
+/** Runs several generators of one process side by side; ends when all have ended, with the first error if any. */
+export function* together(steps: readonly Steps<unknown>[]): Steps<void> {
+  yield { fork: steps }
+}
+
+/** Waits until something in the same process holds. */
+export function* until(condition: () => boolean): Steps<void> {
+  while (!condition()) yield WAIT
+}
+
+const WAIT: Request = { kind: 'wait', name: 'wait', serve: () => null, network: 'none' }
+
+export function* sleep(): Steps<void> {
+  yield WAIT
+}
+
+/** One step. False when no process can run. */
+export function step(world: World): boolean {
+  const { random, runnable, delayed } = world
+  world.now += 1
+  if (world.stalled.length > 0) wake(world, world.now)
+  if (delayed.length > 0 && random.next() < 0.06) arrive(world)
+  if (runnable.length === 0) return false
+  const sticky = world.last?.request && random.next() < world.stickiness ? runnable.indexOf(world.last) : -1
+  const index = sticky >= 0 ? sticky : Math.floor(random.next() * runnable.length)
+  const thread = runnable[index]
+  if (!thread?.request) throw new Error('A runnable thread has a request.')
+  world.last = thread
+  const { network } = thread.request
+  if (network !== 'none' && random.next() < world.faults.rate) misbehave(world, thread, thread.request)
+  else reply(world, thread, thread.request, thread.request.serve())
+  return true
+}
+
+/** Wakes the processes whose stall ends by `now`. */
+export function wake(world: World, now: number): void {
+  for (let index = world.stalled.length - 1; index >= 0; index -= 1) {
+    const process = world.stalled[index]
+    if (!process || process.wakesAt > now) continue
+    world.stalled.splice(index, 1)
+    process.state = 'running'
+    world.runnable.push(...process.parked)
+    process.parked = []
+    note(world, `${process.name} continues after a stall`)
+  }
+}
+
+/** Lets one delayed request reach its server, or be lost for ever. */
+export function arrive(world: World): void {
+  const index = Math.floor(world.random.next() * world.delayed.length)
+  const [request] = world.delayed.splice(index, 1)
+  if (!request) return
+  const lost = world.random.next() < 0.2
+  const answer = lost ? LOST : request.serve()
+  note(world, `late: ${request.kind} ${request.name} ${said(answer)}`)
+}
+
+function misbehave(world: World, thread: Thread, request: Request): void {
+  const { random, faults } = world
+  const chosen = random.next()
+  if (chosen < faults.crash) return crash(world, thread, request)
+  if (chosen < faults.crash + faults.stall) return stall(world, thread, request)
+  if (random.next() < 0.3) {
+    request.serve()
+    return reply(world, thread, request, LOST)
+  }
+  if (request.network !== 'lose' && random.next() < 0.6) {
+    world.delayed.push(request)
+    const repeated = request.network === 'any' && random.next() < 0.4
+    return reply(world, thread, request, repeated ? request.serve() : LOST)
+  }
+  return reply(world, thread, request, LOST)
+}
+
+function crash(world: World, { process }: Thread, request: Request): void {
+  const fate = world.random.next()
+  if (fate < 0.4) request.serve()
+  else if (fate < 0.7 && request.network !== 'lose') world.delayed.push(request)
+  process.state = 'ended'
+  park(world, process)
+  process.parked = []
+  note(world, `${process.name} crashes at ${request.kind} ${request.name}`)
+}
+
+function stall(world: World, thread: Thread, request: Request): void {
+  const { process } = thread
+  if (world.random.chance(0.5)) {
+    const answer = request.serve()
+    thread.request = { ...request, serve: () => answer }
+  }
+  process.state = 'stalled'
+  process.wakesAt = world.now + world.random.between(3, 250)
+  park(world, process)
+  world.stalled.push(process)
+  note(world, `${process.name} stalls at ${request.kind} ${request.name} until ${process.wakesAt}`)
+}
+
+function park(world: World, process: Process): void {
+  for (let index = world.runnable.length - 1; index >= 0; index -= 1) {
+    const thread = world.runnable[index]
+    if (thread?.process !== process) continue
+    world.runnable.splice(index, 1)
+    process.parked.push(thread)
+  }
+}
+
+function reply(world: World, thread: Thread, request: Request, answer: unknown): void {
+  note(world, `${thread.process.name}: ${request.kind} ${request.name} ${said(answer)}`)
+  record(world, thread.process, request, answer)
+  world.runnable.splice(world.runnable.indexOf(thread), 1)
+  thread.request = null
+  advance(world, thread, answer)
+}
+
+function record(world: World, process: Process, request: Request, answer: unknown): void {
+  if (!world.traces || !request.event) return
+  const trace = world.traces.get(process.name) ?? []
+  trace.push(request.event(answer))
+  world.traces.set(process.name, trace)
+}
+
+function advance(world: World, thread: Thread, value: unknown, error: Error | null = null): void {
+  let result: IteratorResult<Request | Fork, unknown>
+  try {
+    result = error ? thread.steps.throw(error) : thread.steps.next(value)
+  } catch (thrown) {
+    end(world, thread, thrown as Error)
+    return
+  }
+  if (result.done) end(world, thread, null)
+  else if ('fork' in result.value) fork(world, thread, result.value.fork)
+  else {
+    thread.request = result.value
+    world.runnable.push(thread)
+  }
+}
+
+function fork(world: World, thread: Thread, steps: readonly Steps<unknown>[]): void {
+  thread.children = steps.length
+  for (const child of steps) advance(world, newThread(thread.process, child, thread, null), undefined)
+}
+
+function end(world: World, thread: Thread, error: Error | null): void {
+  const { parent } = thread
+  if (!parent) {
+    thread.process.state = 'ended'
+    note(world, `${thread.process.name} ends${error ? `: ${error.message}` : ''}`)
+    thread.onEnd?.(error)
+    return
+  }
+  parent.children -= 1
+  parent.error ??= error
+  if (parent.children === 0) advance(world, parent, undefined, parent.error)
+}
+
+function newThread(
+  process: Process,
+  steps: Steps<unknown>,
+  parent: Thread | null,
+  onEnd: Thread['onEnd'],
+): Thread {
+  return { process, steps, parent, onEnd, request: null, children: 0, error: null }
+}
+
+function note(world: World, text: string): void {
+  world.schedule?.push(`${world.now} ${text}`)
+}
+
+function said(answer: unknown): string {
+  if (answer === LOST) return '→ no reply'
+  return typeof answer === 'string' || typeof answer === 'boolean' ? `→ ${answer}` : ''
+}
