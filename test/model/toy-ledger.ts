@@ -149,7 +149,7 @@ export function commit(ledger: Ledger, transaction: Transaction): boolean {
 /** Ends a transaction without its changes, or after they are made. */
 export function rollBack(transaction: Transaction): void {
   transaction.open = false
-  for (const user of transaction.locked) user.lockedBy = null
+  for (const user of transaction.locked) if (user.lockedBy === transaction) user.lockedBy = null
 }
 
 export function userOf(ledger: Ledger, user: number): User {
