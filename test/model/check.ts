@@ -5,13 +5,14 @@ import {
   cursorKey,
   KINDS,
   type Line,
-  logPrefix,
   type Manifest,
+  manifestOf,
   manifestKey,
   type Part,
   partKey,
   type Run,
   runKey,
+  type Totals,
   totalsOf,
   type Writer,
   WRITER_KEY,
@@ -79,7 +80,7 @@ function checkUsersLog(place: Place, run: Run, cursor: Cursor): readonly string[
     if (line.changed !== changed.has(line.user))
       violations.push(`${runId}: user ${line.user} is ${line.outcome}, changed: ${changed.has(line.user)}`)
   const total = totalsOf(lines)
-  if (JSON.stringify(total) !== JSON.stringify(cursor.totals))
+  if (!sameTotals(total, cursor.totals))
     violations.push(`${runId}: the cursor's totals are not those of the named parts`)
   const complete = cursor.status === 'complete' || cursor.status === 'complete_with_errors'
   if (complete && cursor.named.length !== run.pages.length)
@@ -93,29 +94,33 @@ function checkUsersLog(place: Place, run: Run, cursor: Cursor): readonly string[
 
 /** Readers of a log's folder see the lines of named parts and nothing else, with the hashes that the cursor has. */
 function checkFolders({ s3 }: Place, runId: string, cursor: Cursor): readonly string[] {
-  return KINDS.flatMap((kind) => {
-    const named = new Map(
-      cursor.named
-        .filter(({ parts }) => parts[kind] !== null)
-        .map(({ page, epoch, parts }) => [partKey(kind, runId, page, epoch), parts[kind]]),
-    )
-    const stored = [...s3.objects].filter(([key]) => key.startsWith(logPrefix(kind, runId)))
-    const stray = stored.filter(([key, body]) => body.etag !== '' && !named.has(key))
-    const wrong = [...named].filter(([key, hash]) => s3.objects.get(key)?.etag !== hash)
-    return [
-      ...stray.map(([key]) => `${key} has lines and does not count`),
-      ...wrong.map(([key]) => `${key} is not what its writer recorded in the cursor`),
-    ]
-  })
+  const violations: string[] = []
+  const named = new Set<string>()
+  for (const { page, epoch, parts } of cursor.named)
+    for (const kind of KINDS) {
+      if (parts[kind] === null) continue
+      const key = partKey(kind, runId, page, epoch)
+      named.add(key)
+      if (s3.objects.get(key)?.etag !== parts[kind])
+        violations.push(`${key} is not what its writer recorded in the cursor`)
+    }
+  for (const [key, body] of s3.objects)
+    if (body.etag !== '' && isPartOf(runId, key) && !named.has(key))
+      violations.push(`${key} has lines and does not count`)
+  return violations
+}
+
+function isPartOf(runId: string, key: string): boolean {
+  return KINDS.some((kind) => key.startsWith(`logs/${kind}/${runId}/`))
 }
 
 function checkCard(place: Place, runId: string, cursor: Cursor): readonly string[] {
   const card = read<Card>(place, cardKey(runId))
   const manifest = read<Manifest>(place, manifestKey(runId))
-  const same = card?.status === cursor.status && JSON.stringify(card.totals) === JSON.stringify(cursor.totals)
+  const same = card?.status === cursor.status && sameTotals(card.totals, cursor.totals)
   return [
     ...(same ? [] : [`${runId}: the stored card says ${card?.status}, the cursor ${cursor.status}`]),
-    ...(manifest?.etag === JSON.stringify(cursor.named)
+    ...(manifest?.etag === manifestOf(cursor).etag
       ? []
       : [`${runId}: the manifest is not the cursor's list of parts`]),
   ]
@@ -152,18 +157,28 @@ function checkAnswers({ answers, opened }: Place): readonly string[] {
   ]
 }
 
-/** Everything of a closed run that nobody may change afterwards. */
-export function snapshot(place: Place, runId: string): ReadonlyMap<string, Body> {
-  const fixed = [...KINDS.map((kind) => logPrefix(kind, runId)), cardKey(runId), manifestKey(runId), cursorKey(runId)]
-  return new Map([...place.s3.objects].filter(([key]) => fixed.some((prefix) => key.startsWith(prefix))))
+/** The objects of a closed run that nobody may change afterwards, with their ETags. */
+export function snapshot({ s3 }: Place, runId: string): ReadonlyMap<string, string> {
+  const etags = new Map<string, string>()
+  for (const [key, body] of s3.objects) if (isFixed(runId, key)) etags.set(key, body.etag)
+  return etags
 }
 
-export function compareSnapshots(before: ReadonlyMap<string, Body>, after: ReadonlyMap<string, Body>): readonly string[] {
-  const changed = [...after].filter(([key, body]) => {
-    const was = before.get(key)
-    return was ? was.etag !== body.etag : body.etag !== ''
-  })
-  return changed.map(([key]) => `${key} changed after the run was closed`)
+export function compareSnapshot(
+  { s3 }: Place,
+  runId: string,
+  before: ReadonlyMap<string, string>,
+): readonly string[] {
+  const violations: string[] = []
+  for (const [key, body] of s3.objects)
+    if (isFixed(runId, key) && body.etag !== (before.get(key) ?? ''))
+      violations.push(`${key} changed after the run was closed`)
+  return violations
+}
+
+function isFixed(runId: string, key: string): boolean {
+  if (key.startsWith('logs/')) return isPartOf(runId, key)
+  return key === cursorKey(runId) || key === cardKey(runId) || key === manifestKey(runId)
 }
 
 function namedLines(place: Place, cursor: Cursor, kind: 'users' | 'mutations'): readonly Line[] {
@@ -174,4 +189,8 @@ function namedLines(place: Place, cursor: Cursor, kind: 'users' | 'mutations'): 
 
 function read<T extends Body>({ s3 }: Place, key: string): T | undefined {
   return s3.objects.get(key) as T | undefined
+}
+
+function sameTotals(one: Totals, other: Totals): boolean {
+  return one.users === other.users && one.changed === other.changed && one.amount === other.amount
 }

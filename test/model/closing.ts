@@ -7,8 +7,8 @@ import {
   isNamed,
   KINDS,
   logPrefix,
-  type Manifest,
   manifestKey,
+  manifestOf,
   type Part,
   partKey,
   type Run,
@@ -66,12 +66,10 @@ export function* close(holder: Holder, status: FinalStatus): Steps<void> {
   const decided = holder.cursor.status ?? status
   yield* finishUnnamed(holder)
   yield* compareParts(holder)
-  const { named } = holder.cursor
-  const etag = JSON.stringify(named)
-  const manifest: Manifest = { etag, named }
+  const manifest = manifestOf(holder.cursor)
   if (!(yield* create(place.s3, manifestKey(run.runId), manifest))) throw archiveCorrupt
   yield* storeCard(holder, decided)
-  const line: Body = { etag: `${decided} ${etag}` }
+  const line: Body = { etag: `${decided} ${manifest.etag}` }
   if (!(yield* create(place.s3, closedRunKey(run.runId), line))) throw archiveCorrupt
   if (mistake === 'writer freed before the run is closed') yield* freeWriter(place, run)
   yield* updateCursor(holder, (cursor) => ({ ...cursor, state: 'closed', lease: null }))

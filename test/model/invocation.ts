@@ -54,7 +54,7 @@ export function* invocation(place: Place, name: string, request: Request): Steps
 function* answered(place: Place, name: string, request: Request): Steps<Said> {
   switch (request.asks) {
     case 'resume':
-      return yield* resume(place, name, request.runId, null)
+      return yield* resume(place, name, request.runId)
     case 'cancel':
       return yield* cancel(place, name, request.runId)
     default:
@@ -66,7 +66,7 @@ function* answered(place: Place, name: string, request: Request): Steps<Said> {
 function* deliver(place: Place, name: string, request: Opening): Steps<Said> {
   const { requestKey } = request
   const marked = yield* get<Mark>(place.s3, markKey(requestKey))
-  if (marked) return yield* resume(place, name, marked.runId, null)
+  if (marked) return yield* resume(place, name, marked.runId)
   if (request.asks === 'execute' && request.restart !== undefined) {
     const { answer } = yield* cancel(place, name, request.restart)
     if (answer !== 'closed') return { runId: request.restart, answer: 'refused' }
@@ -83,7 +83,7 @@ function* deliver(place: Place, name: string, request: Opening): Steps<Said> {
   const target = request.asks === 'rollback' ? request.rollback : null
   const same = run.mode === request.asks && run.target === target && !('restart' in request)
   return same
-    ? yield* resume(place, name, run.runId, requestKey)
+    ? yield* resume(place, name, run.runId, request)
     : { runId: run.runId, answer: 'refused' }
 }
 
@@ -126,7 +126,7 @@ function* open(place: Place, name: string, request: Opening, writer: Writer | nu
       return { runId, answer: taken ? 'busy' : 'not opened' }
     }
   }
-  return yield* work(holding(place, name, run, cursor, false))
+  return yield* work(holding(place, name, run, cursor, false), null)
 }
 
 function executePages({ frozen }: Place): Run['pages'] {
@@ -146,58 +146,48 @@ function* rollbackPages(place: Place, target: string): Steps<Run['pages'] | null
   return pages
 }
 
-/** Continues an open run, or gives the card of a closed one. A key that joins is marked before anything is done. */
-function* resume(place: Place, name: string, runId: string, joins: string | null): Steps<Said> {
+/** Continues an open run, or gives the card of a closed one. `joins` is the request that found the run open. */
+function* resume(place: Place, name: string, runId: string, joins: Opening | null = null): Steps<Said> {
   const { s3 } = place
   const run = yield* get<Run>(s3, runKey(runId))
   if (!run) return { runId, answer: 'refused' }
-  for (let reads = 1; reads <= 2; reads += 1) {
+  for (let reads = 1; ; reads += 1) {
     const cursor = yield* get<Cursor>(s3, cursorKey(runId))
-    if (!cursor) return { runId, answer: 'refused' }
-    if (cursor.state === 'closed') return yield* answerClosed(place, name, run, joins)
+    if (!cursor) return { runId, answer: 'corrupt' }
+    if (cursor.state === 'closed') {
+      yield* freeWriter(place, run)
+      return yield* answerClosed(place, name, runId, joins)
+    }
     const writer = yield* get<Writer>(s3, WRITER_KEY)
     if (writer?.runId === runId) {
       const holder = yield* acquire(place, name, run, cursor)
-      return holder ? yield* join(holder, joins) : { runId, answer: 'busy' }
+      return holder ? yield* work(holder, joins) : { runId, answer: 'busy' }
     }
     if (reads === 2) return { runId, answer: cursor.state === 'prepared' ? 'refused' : 'corrupt' }
   }
-  return { runId, answer: 'corrupt' }
 }
 
 /** A card answers a request only once its key is marked to that run, as when the request had joined it. */
-function* answerClosed(place: Place, name: string, run: Run, joins: string | null): Steps<Said> {
-  const { runId } = run
-  yield* freeWriter(place, run)
-  if (joins === null || place.mistake === 'a card answered without a mark') return { runId, answer: 'closed' }
-  const marked = yield* mark(place, joins, runId)
-  return marked === runId ? { runId, answer: 'closed' } : yield* resume(place, name, marked, null)
-}
-
-function* join(holder: Holder, joins: string | null): Steps<Said> {
-  const { place, run } = holder
-  if (joins === null || place.mistake === 'joined without a mark') return yield* work(holder)
-  count(place.world, 'joined an open run')
-  const marked = yield* mark(place, joins, run.runId)
-  if (marked === run.runId) return yield* work(holder)
-  yield* release(holder)
-  return yield* resume(place, holder.name, marked, null)
+function* answerClosed(place: Place, name: string, runId: string, joins: Opening | null): Steps<Said> {
+  if (!joins || place.mistake === 'a card answered without a mark') return { runId, answer: 'closed' }
+  const marked = yield* mark(place, joins.requestKey, runId)
+  return marked === runId ? { runId, answer: 'closed' } : yield* resume(place, name, marked)
 }
 
 /** Asks the holder to stop; with no live holder, waits out the lease, settles and closes. */
 function* cancel(place: Place, name: string, runId: string): Steps<Said> {
   yield* create(place.s3, cancelKey(runId), { etag: 'cancel' })
   for (let tries = 0; ; tries += 1) {
-    const said = yield* resume(place, name, runId, null)
+    const said = yield* resume(place, name, runId)
     if (said.answer !== 'busy' || tries === 10) return said
     yield* sleep()
   }
 }
 
-function* work(holder: Holder): Steps<Said> {
+function* work(holder: Holder, joins: Opening | null): Steps<Said> {
   const { run, place } = holder
   try {
-    return yield* holdRun(holder)
+    return yield* holdRun(holder, joins)
   } catch (error) {
     if (error === leaseLost) return { runId: run.runId, answer: 'busy' }
     if (error === archiveCorrupt) return { runId: run.runId, answer: 'corrupt' }
@@ -209,8 +199,8 @@ function* work(holder: Holder): Steps<Said> {
   }
 }
 
-function* holdRun(holder: Holder): Steps<Said> {
-  const { place, run } = holder
+function* holdRun(holder: Holder, joins: Opening | null): Steps<Said> {
+  const { place, run, name } = holder
   const { runId } = run
   const { mistake } = place
   if (holder.cursor.state === 'prepared') {
@@ -218,9 +208,17 @@ function* holdRun(holder: Holder): Steps<Said> {
     if (marked !== runId) {
       count(place.world, 'stopped because the mark names another run')
       yield* close(holder, 'stopped')
-      return yield* resume(place, holder.name, marked, null)
+      return joins ? yield* deliver(place, name, joins) : yield* resume(place, name, marked)
     }
     yield* updateCursor(holder, (cursor) => ({ ...cursor, state: 'open' }))
+  }
+  if (joins && mistake !== 'joined without a mark') {
+    count(place.world, 'joined an open run')
+    const marked = yield* mark(place, joins.requestKey, runId)
+    if (marked !== runId) {
+      yield* release(holder)
+      return yield* resume(place, name, marked)
+    }
   }
   if (holder.epoch > 1) {
     yield* emptyPredecessors(holder)

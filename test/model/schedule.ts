@@ -1,10 +1,9 @@
 import { type Cursor, cursorKey, KINDS, logPrefix, type Part, type Writer, WRITER_KEY } from './bucket.ts'
-import { check, compareSnapshots, snapshot } from './check.ts'
+import { check, compareSnapshot, snapshot } from './check.ts'
 import type { Place } from './holder.ts'
 import { invocation, type Request } from './invocation.ts'
 import type { Mistake } from './mistakes.ts'
 import { createLedger, isFree } from './toy-ledger.ts'
-import type { Body } from './toy-s3.ts'
 import type { TraceEvent } from './trace.ts'
 import { arrive, count, createWorld, NO_FAULTS, start, step, wake, type World } from './world.ts'
 
@@ -28,7 +27,7 @@ export function runSchedule(seed: number, mistake: Mistake | null = null, record
   const place = createPlace(world, mistake)
   const { random } = world
   const errors: Error[] = []
-  const closed = new Map<string, ReadonlyMap<string, Body>>()
+  const closed = new Map<string, ReadonlyMap<string, string>>()
   const spawn = (name: string, request: Request): void => {
     start(world, name, invocation(place, name, request), (error) => {
       if (error) errors.push(error)
@@ -51,7 +50,7 @@ export function runSchedule(seed: number, mistake: Mistake | null = null, record
   const violations = [
     ...errors.filter(({ message }) => !ENDS.has(message)).map((error) => String(error.stack)),
     ...check(place),
-    ...[...closed].flatMap(([runId, before]) => compareSnapshots(before, snapshot(place, runId))),
+    ...[...closed].flatMap(([runId, before]) => compareSnapshot(place, runId, before)),
   ]
   return { violations, counts: world.counts, schedule: world.schedule, traces: world.traces }
 }
@@ -183,7 +182,7 @@ function drain(world: World): void {
   } while (world.delayed.length > 0 || world.stalled.length > 0)
 }
 
-function noteClosed(place: Place, closed: Map<string, ReadonlyMap<string, Body>>): void {
+function noteClosed(place: Place, closed: Map<string, ReadonlyMap<string, string>>): void {
   for (const runId of place.opened)
     if (!closed.has(runId) && stateOf(place, runId) === 'closed') {
       closed.set(runId, snapshot(place, runId))

@@ -65,15 +65,10 @@ export function* statement<T>(
 ): Steps<T | typeof LOST> {
   const request: Request = {
     kind: 'sql',
-    name: attempt === null ? kind : `${kind} of ${attempt}`,
+    name: kind,
+    attempt,
     serve,
     network: kind === 'commit' ? 'delay' : 'lose',
-    event: (reply) => ({
-      kind: 'sql',
-      statement: kind,
-      ...(attempt !== null && { attempt }),
-      result: reply === LOST ? 'lost' : reply === false ? 'failed' : 'done',
-    }),
   }
   return (yield request) as T | typeof LOST
 }

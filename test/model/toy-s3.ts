@@ -19,35 +19,23 @@ const TRIES = 8
 export const archiveUnavailable = new Error('ArchiveUnavailable')
 
 export function* get<T extends Body>(s3: S3, key: string): Steps<T | null> {
-  const request: Request = {
-    kind: 'get',
-    name: key,
-    serve: () => s3.objects.get(key) ?? null,
-    network: 'lose',
-    event: (reply) => ({
-      kind: 'get',
-      key,
-      result: reply === LOST ? 'lost' : reply ? 'found' : 'missing',
-      body: reply === LOST ? undefined : reply,
-    }),
+  const serve = () => s3.objects.get(key) ?? null
+  const request: Request = { kind: 'get', name: key, serve, network: 'lose' }
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const reply = yield request
+    if (reply !== LOST) return reply as T | null
   }
-  return (yield* tried(request)) as T | null
+  throw archiveUnavailable
 }
 
 export function* list(s3: S3, prefix: string): Steps<readonly string[]> {
-  const request: Request = {
-    kind: 'list',
-    name: prefix,
-    serve: () => [...s3.objects.keys()].filter((key) => key.startsWith(prefix)),
-    network: 'lose',
-    event: (reply) => ({
-      kind: 'list',
-      prefix,
-      result: reply === LOST ? 'lost' : 'found',
-      keys: reply === LOST ? [] : (reply as readonly string[]),
-    }),
+  const serve = () => [...s3.objects.keys()].filter((key) => key.startsWith(prefix))
+  const request: Request = { kind: 'list', name: prefix, serve, network: 'lose' }
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const reply = yield request
+    if (reply !== LOST) return reply as readonly string[]
   }
-  return (yield* tried(request)) as readonly string[]
+  throw archiveUnavailable
 }
 
 /** One PUT as the SDK sends it: repeated until there is an answer, so that a 412 may come from its own first try. */
@@ -57,22 +45,18 @@ export function* put(
   body: Body,
   condition: Condition,
 ): Steps<'stored' | 'precondition failed'> {
+  const create = 'ifNoneMatch' in condition
   const request: Request = {
     kind: 'put',
     name: key,
     serve: () => serve(s3, key, body, condition),
     network: 'any',
-    event: (reply) => ({
-      kind: 'put',
-      key,
-      create: 'ifNoneMatch' in condition,
-      result: reply === LOST ? 'lost' : (reply as PutResult),
-      body,
-    }),
+    body,
+    create,
   }
   for (let tries = 0; tries < TRIES; tries += 1) {
-    const result = (yield* tried(request)) as PutResult
-    if (result === 'stored' || result === 'precondition failed') return result
+    const reply = yield request
+    if (reply === 'stored' || reply === 'precondition failed') return reply
   }
   throw archiveUnavailable
 }
@@ -101,12 +85,4 @@ function serve(s3: S3, key: string, body: Body, condition: Condition): PutResult
   const result = holds ? 'stored' : 'precondition failed'
   s3.watch(key, body, result, before)
   return result
-}
-
-function* tried(request: Request): Steps<unknown> {
-  for (let tries = 0; tries < TRIES; tries += 1) {
-    const reply = yield request
-    if (reply !== LOST) return reply
-  }
-  throw archiveUnavailable
 }

@@ -27,3 +27,28 @@ export type TraceEvent =
       readonly attempt?: string
       readonly result: 'done' | 'failed' | 'lost'
     }
+
+type Sent = {
+  readonly kind: 'put' | 'get' | 'list' | 'sql' | 'wait'
+  readonly name: string
+  readonly attempt?: string | null
+  readonly body?: unknown
+  readonly create?: boolean
+}
+
+/** The event of a request of the model and its reply; no reply where it is undefined. */
+export function eventOf({ kind, name, attempt, body, create }: Sent, reply: unknown): TraceEvent {
+  const lost = reply === undefined
+  switch (kind) {
+    case 'put':
+      return { kind, key: name, create: create === true, result: lost ? 'lost' : (reply as PutResult), body }
+    case 'get':
+      return { kind, key: name, result: lost ? 'lost' : reply ? 'found' : 'missing', body: reply }
+    case 'list':
+      return { kind, prefix: name, result: lost ? 'lost' : 'found', keys: (reply ?? []) as readonly string[] }
+    default: {
+      const result = lost ? 'lost' : reply === false ? 'failed' : 'done'
+      return { kind: 'sql', statement: name as Statement, ...(attempt && { attempt }), result }
+    }
+  }
+}

@@ -1,5 +1,5 @@
 import { type Random, randomFrom } from '../../bin/sandbox/sample-random.ts'
-import type { TraceEvent } from './trace.ts'
+import { eventOf, type TraceEvent } from './trace.ts'
 
 /**
  * A seeded scheduler. Processes (invocations) are generators that yield requests; one step lets one request reach its
@@ -13,11 +13,13 @@ export type Request = {
   readonly kind: 'put' | 'get' | 'list' | 'sql' | 'wait'
   /** The key, the prefix or the kind of statement. */
   readonly name: string
+  readonly attempt?: string | null
   /** What the server does when the request reaches it, and its reply. */
   readonly serve: () => unknown
   /** How the network may misbehave: S3 requests can be delayed and repeated, of SQL only a COMMIT can be delayed. */
   readonly network: 'any' | 'delay' | 'lose' | 'none'
-  readonly event?: (reply: unknown) => TraceEvent
+  readonly body?: unknown
+  readonly create?: boolean
 }
 
 type Fork = { readonly fork: readonly Steps<unknown>[] }
@@ -88,7 +90,7 @@ export function start(
   onEnd: (error: Error | null) => void,
 ): Process {
   const process: Process = { name, state: 'running', wakesAt: 0, parked: [] }
-  note(world, `${name} starts`)
+  note(world, () => `${name} starts`)
   advance(world, newThread(process, steps, null, onEnd), undefined)
   return process
 }
@@ -136,7 +138,7 @@ export function wake(world: World, now: number): void {
     process.state = 'running'
     world.runnable.push(...process.parked)
     process.parked = []
-    note(world, `${process.name} continues after a stall`)
+    note(world, () => `${process.name} continues after a stall`)
   }
 }
 
@@ -147,7 +149,7 @@ export function arrive(world: World): void {
   if (!request) return
   const lost = world.random.next() < 0.2
   const answer = lost ? LOST : request.serve()
-  note(world, `late: ${request.kind} ${request.name} ${said(answer)}`)
+  note(world, () => `late: ${described(request)} ${said(answer)}`)
 }
 
 function misbehave(world: World, thread: Thread, request: Request): void {
@@ -174,7 +176,7 @@ function crash(world: World, { process }: Thread, request: Request): void {
   process.state = 'ended'
   park(world, process)
   process.parked = []
-  note(world, `${process.name} crashes at ${request.kind} ${request.name}`)
+  note(world, () => `${process.name} crashes at ${described(request)}`)
 }
 
 function stall(world: World, thread: Thread, request: Request): void {
@@ -187,7 +189,7 @@ function stall(world: World, thread: Thread, request: Request): void {
   process.wakesAt = world.now + world.random.between(3, 250)
   park(world, process)
   world.stalled.push(process)
-  note(world, `${process.name} stalls at ${request.kind} ${request.name} until ${process.wakesAt}`)
+  note(world, () => `${process.name} stalls at ${described(request)} until ${process.wakesAt}`)
 }
 
 function park(world: World, process: Process): void {
@@ -200,7 +202,7 @@ function park(world: World, process: Process): void {
 }
 
 function reply(world: World, thread: Thread, request: Request, answer: unknown): void {
-  note(world, `${thread.process.name}: ${request.kind} ${request.name} ${said(answer)}`)
+  note(world, () => `${thread.process.name}: ${described(request)} ${said(answer)}`)
   record(world, thread.process, request, answer)
   world.runnable.splice(world.runnable.indexOf(thread), 1)
   thread.request = null
@@ -208,9 +210,9 @@ function reply(world: World, thread: Thread, request: Request, answer: unknown):
 }
 
 function record(world: World, process: Process, request: Request, answer: unknown): void {
-  if (!world.traces || !request.event) return
+  if (!world.traces || request.kind === 'wait') return
   const trace = world.traces.get(process.name) ?? []
-  trace.push(request.event(answer))
+  trace.push(eventOf(request, answer === LOST ? undefined : answer))
   world.traces.set(process.name, trace)
 }
 
@@ -239,7 +241,7 @@ function end(world: World, thread: Thread, error: Error | null): void {
   const { parent } = thread
   if (!parent) {
     thread.process.state = 'ended'
-    note(world, `${thread.process.name} ends${error ? `: ${error.message}` : ''}`)
+    note(world, () => `${thread.process.name} ends${error ? `: ${error.message}` : ""}`)
     thread.onEnd?.(error)
     return
   }
@@ -257,8 +259,13 @@ function newThread(
   return { process, steps, parent, onEnd, request: null, children: 0, error: null }
 }
 
-function note(world: World, text: string): void {
-  world.schedule?.push(`${world.now} ${text}`)
+/** Strings are made only where the schedule is recorded: making them takes longer than a step. */
+function note(world: World, text: () => string): void {
+  world.schedule?.push(`${world.now} ${text()}`)
+}
+
+function described({ kind, name, attempt }: Request): string {
+  return attempt ? `${kind} ${name} of ${attempt}` : `${kind} ${name}`
 }
 
 function said(answer: unknown): string {
