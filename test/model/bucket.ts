@@ -59,6 +59,7 @@ export type Run = Body & {
   /** The frozen users; a rollback's carry the lines of the target's mutation log. */
   readonly pages: readonly (readonly { readonly user: number; readonly line: Line | null }[])[]
   readonly concurrency: number
+  readonly pagesTotal: number
 }
 export type Writer = Body & { readonly runId: string | null }
 export type Mark = Body & { readonly runId: string }

@@ -97,7 +97,8 @@ function* open(place: Place, name: string, request: Opening, writer: Writer | nu
   const pages = target === null ? executePages(place) : yield* rollbackPages(place, target)
   if (!pages) return { runId, answer: 'refused' }
   const { requestKey } = request
-  const run: Run = { etag: runId, runId, mode, requestKey, target, pages, concurrency: 2 }
+  const pagesTotal = pages.length
+  const run: Run = { etag: runId, runId, mode, requestKey, target, pages, pagesTotal, concurrency: 2 }
   const now = yield* query('clock', () => world.now)
   const cursor: Cursor = {
     etag: newNonce(place),
@@ -151,19 +152,25 @@ function* resume(place: Place, name: string, runId: string, joins: Opening | nul
   const { s3 } = place
   const run = yield* get<Run>(s3, runKey(runId))
   if (!run) return { runId, answer: 'refused' }
+  let wasOpen = false
   for (let reads = 1; ; reads += 1) {
+    // In this order: a run that writer.json names has a cursor.
+    const writer = yield* get<Writer>(s3, WRITER_KEY)
     const cursor = yield* get<Cursor>(s3, cursorKey(runId))
-    if (!cursor) return { runId, answer: 'corrupt' }
-    if (cursor.state === 'closed') {
+    if (cursor?.state === 'closed') {
       yield* freeWriter(place, run)
       return yield* answerClosed(place, name, runId, joins)
     }
-    const writer = yield* get<Writer>(s3, WRITER_KEY)
-    if (writer?.runId === runId) {
+    if (cursor && writer?.runId === runId) {
       const holder = yield* acquire(place, name, run, cursor)
       return holder ? yield* work(holder, joins) : { runId, answer: 'busy' }
     }
-    if (reads === 2) return { runId, answer: cursor.state === 'prepared' ? 'refused' : 'corrupt' }
+    // A run is named by writer.json from before it is open until after it is closed. So it is corrupt only if it is open
+    // in two reads of the cursor and not named in a read of writer.json between them.
+    const isOpen = cursor !== null && cursor.state !== 'prepared'
+    if (isOpen && wasOpen) return { runId, answer: 'corrupt' }
+    if (!isOpen && reads === 2) return { runId, answer: 'refused' }
+    wasOpen = isOpen
   }
 }
 

@@ -18,7 +18,7 @@ export type Request = {
   readonly serve: () => unknown
   /** How the network may misbehave: S3 requests can be delayed and repeated, of SQL only a COMMIT can be delayed. */
   readonly network: 'any' | 'delay' | 'lose' | 'none'
-  readonly body?: unknown
+  readonly body?: { readonly etag: string }
   readonly create?: boolean
 }
 
