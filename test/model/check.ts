@@ -59,8 +59,12 @@ function checkLogged(place: Place, { runId }: Run, cursor: Cursor): readonly str
   )
   return [
     ...twice.map(({ user }) => `${runId}: user ${user} was changed twice`),
-    ...committed.filter((one) => !logged.includes(one)).map((one) => `${runId}: committed, not logged: ${one}`),
-    ...logged.filter((one) => !committed.includes(one)).map((one) => `${runId}: logged, not committed: ${one}`),
+    ...committed
+      .filter((one) => !logged.includes(one))
+      .map((one) => `${runId}: committed, not logged: ${one}`),
+    ...logged
+      .filter((one) => !committed.includes(one))
+      .map((one) => `${runId}: logged, not committed: ${one}`),
     ...(committed.length < logged.length ? [`${runId}: a change is logged twice`] : []),
   ]
 }

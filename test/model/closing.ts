@@ -60,7 +60,8 @@ export function* close(holder: Holder, status: FinalStatus): Steps<void> {
   const { mistake } = place
   yield* updateCursor(holder, (cursor) => {
     if (cursor.state === 'closing') return null
-    const toFinish = mistake === 'cancelled without the outcome of unnamed pages' ? [] : firstUnnamed(run, cursor)
+    const toFinish =
+      mistake === 'cancelled without the outcome of unnamed pages' ? [] : firstUnnamed(run, cursor)
     return { ...cursor, state: 'closing', status, toFinish }
   })
   const decided = holder.cursor.status ?? status
@@ -86,7 +87,10 @@ function* finishUnnamed(holder: Holder): Steps<void> {
   for (const page of again ? firstUnnamed(run, cursor) : cursor.toFinish) {
     if (isNamed(cursor, page)) continue
     const known = recovered.get(page)
-    count(place.world, known?.size ? 'cancelled with a committed unnamed page' : 'cancelled with an unnamed page')
+    count(
+      place.world,
+      known?.size ? 'cancelled with a committed unnamed page' : 'cancelled with an unnamed page',
+    )
     const users = run.pages[page] ?? []
     yield* finishPage(
       holder,

@@ -1,6 +1,6 @@
 import type { Ledger } from './toy-ledger.ts'
 import { query } from './toy-ledger.ts'
-import { create, get, list, put, type S3, swap } from './toy-s3.ts'
+import { archiveUnavailable, create, get, list, put, type S3, swap } from './toy-s3.ts'
 import {
   type Card,
   type Cursor,
@@ -29,6 +29,8 @@ export type Place = {
   readonly damage: number
   /** The runs that control/writer.json has named. */
   readonly opened: Set<string>
+  /** The keys of errors parts with lines that were ever stored. */
+  readonly errorsParts: Set<string>
   readonly answers: Answer[]
   runs: number
   nonces: number
@@ -126,14 +128,28 @@ export function* updateCursor(holder: Holder, change: (cursor: Cursor) => Cursor
       const changed = change(holder.cursor)
       if (!changed) return
       const cursor = { ...changed, etag: newNonce(place) }
-      const stored = yield* swap(place.s3, cursorKey(run.runId), cursor, holder.cursor.etag)
+      const { etag } = holder.cursor
+      const stored = yield* swapOrReadBack(holder, cursor, etag)
       if (stored.epoch !== epoch) throw leaseLost
       holder.cursor = stored
       if (stored.etag === cursor.etag) return
-      count(place.world, 'own cursor read back after a lost write')
+      if (stored.etag !== etag) count(place.world, 'cursor continued from an earlier write of its own')
     }
   } finally {
     holder.writingCursor = false
+  }
+}
+
+/** A write that got no answer is read back: it, or an earlier one, may be stored, and may still arrive. */
+function* swapOrReadBack({ place, run }: Holder, cursor: Cursor, etag: string): Steps<Cursor> {
+  const key = cursorKey(run.runId)
+  try {
+    return yield* swap(place.s3, key, cursor, etag)
+  } catch (error) {
+    if (error !== archiveUnavailable) throw error
+    const found = yield* get<Cursor>(place.s3, key)
+    if (!found) throw error
+    return found
   }
 }
 

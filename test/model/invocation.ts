@@ -2,7 +2,6 @@ import {
   cancelKey,
   type Cursor,
   cursorKey,
-  type FinalStatus,
   type Mark,
   markKey,
   type Mode,
@@ -14,25 +13,12 @@ import {
   type Writer,
   WRITER_KEY,
 } from './bucket.ts'
-import { archiveCorrupt, close, emptyPredecessors, freeWriter, release } from './closing.ts'
-import {
-  acquire,
-  type Answer,
-  attemptOpen,
-  type Holder,
-  holding,
-  leaseFrom,
-  leaseLost,
-  mark,
-  newNonce,
-  type Place,
-  updateCursor,
-} from './holder.ts'
-import { workPage } from './page.ts'
-import { settleOpenPages } from './settle.ts'
-import { ledgerUnavailable, query } from './toy-ledger.ts'
-import { archiveUnavailable, create, get, put, swap } from './toy-s3.ts'
-import { count, sleep, type Steps, together } from './world.ts'
+import { freeWriter } from './closing.ts'
+import { acquire, type Holder, holding, leaseFrom, mark, newNonce, type Place } from './holder.ts'
+import { query } from './toy-ledger.ts'
+import { create, get, put, swap } from './toy-s3.ts'
+import { type Said, work } from './work.ts'
+import { count, sleep, type Steps } from './world.ts'
 
 /** One invocation: what is asked of it, and how it opens, continues, cancels or rolls back a run. */
 
@@ -42,7 +28,6 @@ export type Request =
   | { readonly asks: 'resume' | 'cancel'; readonly runId: string }
 
 type Opening = Extract<Request, { requestKey: string }>
-type Said = Pick<Answer, 'runId' | 'answer'>
 
 export function* invocation(place: Place, name: string, request: Request): Steps<void> {
   const requestKey = 'requestKey' in request ? request.requestKey : null
@@ -82,9 +67,7 @@ function* deliver(place: Place, name: string, request: Opening): Steps<Said> {
   }
   const target = request.asks === 'rollback' ? request.rollback : null
   const same = run.mode === request.asks && run.target === target && !('restart' in request)
-  return same
-    ? yield* resume(place, name, run.runId, request)
-    : { runId: run.runId, answer: 'refused' }
+  return same ? yield* resume(place, name, run.runId, request) : { runId: run.runId, answer: 'refused' }
 }
 
 /** Prepares a run, then opens it by swapping writer.json. After a lost swap its own cursor is read. */
@@ -127,7 +110,7 @@ function* open(place: Place, name: string, request: Opening, writer: Writer | nu
       return { runId, answer: taken ? 'busy' : 'not opened' }
     }
   }
-  return yield* work(holding(place, name, run, cursor, false), null)
+  return yield* workAndAnswer(holding(place, name, run, cursor, false), null)
 }
 
 function executePages({ frozen }: Place): Run['pages'] {
@@ -163,7 +146,8 @@ function* resume(place: Place, name: string, runId: string, joins: Opening | nul
     }
     if (cursor && writer?.runId === runId) {
       const holder = yield* acquire(place, name, run, cursor)
-      return holder ? yield* work(holder, joins) : { runId, answer: 'busy' }
+      if (!holder) return { runId, answer: 'busy' }
+      return yield* workAndAnswer(holder, joins)
     }
     // A run is named by writer.json from before it is open until after it is closed. So it is corrupt only if it is open
     // in two reads of the cursor and not named in a read of writer.json between them.
@@ -181,6 +165,14 @@ function* answerClosed(place: Place, name: string, runId: string, joins: Opening
   return marked === runId ? { runId, answer: 'closed' } : yield* resume(place, name, marked)
 }
 
+function* workAndAnswer(holder: Holder, joins: Opening | null): Steps<Said> {
+  const { place, name } = holder
+  const { runId, answer } = yield* work(holder, joins?.requestKey ?? null)
+  if (answer === 'resume that run') return yield* resume(place, name, runId)
+  if (answer !== 'deliver again') return { runId, answer }
+  return joins ? yield* deliver(place, name, joins) : yield* resume(place, name, runId)
+}
+
 /** Asks the holder to stop; with no live holder, waits out the lease, settles and closes. */
 function* cancel(place: Place, name: string, runId: string): Steps<Said> {
   yield* create(place.s3, cancelKey(runId), { etag: 'cancel' })
@@ -189,82 +181,4 @@ function* cancel(place: Place, name: string, runId: string): Steps<Said> {
     if (said.answer !== 'busy' || tries === 10) return said
     yield* sleep()
   }
-}
-
-function* work(holder: Holder, joins: Opening | null): Steps<Said> {
-  const { run, place } = holder
-  try {
-    return yield* holdRun(holder, joins)
-  } catch (error) {
-    if (error === leaseLost) return { runId: run.runId, answer: 'busy' }
-    if (error === archiveCorrupt) return { runId: run.runId, answer: 'corrupt' }
-    // The lease is kept, and expires.
-    const open = error === attemptOpen || error === archiveUnavailable || error === ledgerUnavailable
-    if (!open) throw error
-    count(place.world, 'ended with an open attempt or without an answer')
-    return { runId: run.runId, answer: 'incomplete' }
-  }
-}
-
-function* holdRun(holder: Holder, joins: Opening | null): Steps<Said> {
-  const { place, run, name } = holder
-  const { runId } = run
-  const { mistake } = place
-  if (holder.cursor.state === 'prepared') {
-    const marked = yield* firstMark(holder)
-    if (marked !== runId) {
-      count(place.world, 'stopped because the mark names another run')
-      yield* close(holder, 'stopped')
-      return joins ? yield* deliver(place, name, joins) : yield* resume(place, name, marked)
-    }
-    yield* updateCursor(holder, (cursor) => ({ ...cursor, state: 'open' }))
-  }
-  if (joins && mistake !== 'joined without a mark') {
-    count(place.world, 'joined an open run')
-    const marked = yield* mark(place, joins.requestKey, runId)
-    if (marked !== runId) {
-      yield* release(holder)
-      return yield* resume(place, name, marked)
-    }
-  }
-  if (holder.epoch > 1) {
-    yield* emptyPredecessors(holder)
-    if (mistake !== 'not settled before planning afresh') holder.recovered = yield* settleOpenPages(holder)
-  }
-  const status = holder.cursor.status ?? (yield* workPages(holder))
-  if (status === null) {
-    yield* release(holder)
-    return { runId, answer: 'incomplete' }
-  }
-  yield* close(holder, status)
-  return { runId, answer: 'closed' }
-}
-
-function* firstMark(holder: Holder): Steps<string> {
-  const { place, run, epoch } = holder
-  if (place.mistake === 'marked after the first intent') return run.runId
-  if (place.mistake === 'marked only by the opener' && epoch > 1) return run.runId
-  return yield* mark(place, run.requestKey, run.runId)
-}
-
-/** Begins pages in order, at most `concurrency` at once. The final status, or null when pages are left. */
-function* workPages(holder: Holder): Steps<FinalStatus | null> {
-  const { run, place } = holder
-  const before = new Set(holder.cursor.named.map(({ page }) => page))
-  let cancelled = false
-  function* worker(): Steps<void> {
-    while (!cancelled && place.world.now < holder.deadline) {
-      while (before.has(holder.nextPage)) holder.nextPage += 1
-      const page = holder.nextPage
-      if (page >= run.pages.length) return
-      holder.nextPage += 1
-      if ((yield* get(place.s3, cancelKey(run.runId))) !== null) cancelled = true
-      if (!cancelled) yield* workPage(holder, page)
-    }
-  }
-  yield* together(Array.from({ length: run.concurrency }, worker))
-  const { named } = holder.cursor
-  if (named.length === run.pages.length)
-    return named.some(({ parts }) => parts.errors !== null) ? 'complete_with_errors' : 'complete'
-  return cancelled ? 'cancelled' : null
 }

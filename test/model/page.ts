@@ -101,12 +101,7 @@ function* readPage({ place }: Holder, users: readonly number[]): Steps<readonly 
   return yield* query('read', () => users.map((user) => inputOf(place.ledger, user)))
 }
 
-function* writeIntent(
-  holder: Holder,
-  page: number,
-  id: string,
-  inputs: readonly Input[],
-): Steps<Intent> {
+function* writeIntent(holder: Holder, page: number, id: string, inputs: readonly Input[]): Steps<Intent> {
   const { epoch, leaseExpiresAt, place } = holder
   const etag = inputs
     .map(({ user, used, date, baseline, row }) => `${user} ${used} ${date} ${baseline} ${row?.attempt}`)
@@ -179,7 +174,8 @@ function* writeParts(holder: Holder, page: number, lines: readonly Line[]): Step
   for (const kind of KINDS) {
     const part = partOf(linesOf(kind, lines))
     if (kind === 'errors' && part.lines.length === 0) continue
-    if (place.mistake === 'keys without an epoch') yield* overwrite(holder, partKey(kind, run.runId, page, 0), part)
+    if (place.mistake === 'keys without an epoch')
+      yield* overwrite(holder, partKey(kind, run.runId, page, 0), part)
     else if (!(yield* create(place.s3, partKey(kind, run.runId, page, epoch), part))) throw leaseLost
   }
 }
@@ -195,7 +191,11 @@ function* overwrite({ place }: Holder, key: string, body: Body): Steps<void> {
 /** Names the page and adds its totals. Naming a page already named changes nothing, totals included. */
 function* nameInCursor(holder: Holder, page: number, lines: readonly Line[]): Steps<void> {
   const { place, epoch } = holder
-  const named: NamedPage = { page, epoch: place.mistake === 'keys without an epoch' ? 0 : epoch, parts: hashes(lines) }
+  const named: NamedPage = {
+    page,
+    epoch: place.mistake === 'keys without an epoch' ? 0 : epoch,
+    parts: hashes(lines),
+  }
   yield* updateCursor(holder, (cursor) => {
     const totals = addTotals(cursor.totals, totalsOf(lines))
     if (!isNamed(cursor, page)) return { ...cursor, named: [...cursor.named, named], totals }

@@ -1,11 +1,12 @@
-import { type Cursor, cursorKey, KINDS, logPrefix, type Part, type Writer, WRITER_KEY } from './bucket.ts'
+import { type Cursor, cursorKey, KINDS, partKey, type Writer, WRITER_KEY } from './bucket.ts'
 import { check, compareSnapshot, snapshot } from './check.ts'
+import { chooseFaults, NO_FAULTS } from './faults.ts'
 import type { Place } from './holder.ts'
 import { invocation, type Request } from './invocation.ts'
 import type { Mistake } from './mistakes.ts'
 import { createLedger, isFree } from './toy-ledger.ts'
 import type { TraceEvent } from './trace.ts'
-import { arrive, count, createWorld, NO_FAULTS, start, step, wake, type World } from './world.ts'
+import { arrive, count, createWorld, start, step, wake, type World } from './world.ts'
 
 /**
  * One schedule from its seed: an execute run under faults, then fair invocations until it is closed, and often its
@@ -63,12 +64,14 @@ function createPlace(world: World, mistake: Mistake | null): Place {
   const pages = random.pick([1, 2, 2, 3, 3, 4])
   const frozen = Array.from({ length: pages }, (_, page) => [2 * page, 2 * page + 1])
   const opened = new Set<string>()
+  const errorsParts = new Set<string>()
   const watch: Place['s3']['watch'] = (key, body, result, before) => {
     if (key === WRITER_KEY) {
       const { runId } = body as Writer
       if (result === 'stored' && runId) opened.add(runId)
     }
     const kind = KINDS.find((one) => key.startsWith(`logs/${one}/`))
+    if (kind === 'errors' && body.etag !== '' && result === 'stored') errorsParts.add(key)
     if (kind && body.etag !== '' && before?.etag === '' && result === 'precondition failed')
       count(world, `late ${kind} part refused by an emptied one`)
   }
@@ -77,6 +80,7 @@ function createPlace(world: World, mistake: Mistake | null): Place {
     mistake,
     frozen,
     opened,
+    errorsParts,
     s3: { objects: new Map(), watch, conflict: () => world.faults.rate > 0 && random.next() < 0.01 },
     ledger: createLedger(2 * pages),
     damage: random.chance(0.3) ? random.between(1, 5) : 0,
@@ -120,10 +124,9 @@ function withFaults(
   phase: string,
 ): void {
   const { random } = world
-  const rate = random.pick([0.01, 0.04, 0.1, 0.2])
-  world.faults = { rate, crash: random.pick([0.05, 0.2]), stall: random.pick([0.1, 0.3, 0.5]) }
+  world.faults = chooseFaults(random)
   world.stickiness = random.pick([0, 0.5, 0.9])
-  const activity = random.pick([0, 0, 0.01, 0.05])
+  const activity = random.pick([0, 0.01, 0.05, 0.1])
   const arrival = random.pick([0.005, 0.02, 0.1])
   let started = 0
   for (let steps = 0; steps < MAX_STEPS; steps += 1) {
@@ -147,7 +150,7 @@ function happen({ world, ledger }: Place, phase: string): void {
   const user = random.pick(ledger.users)
   if (!isFree(world, user, null)) return
   const chosen = random.next()
-  if (chosen < 0.6) user.used += 1
+  if (chosen < 0.4) user.used += 1
   else if (chosen < 0.9) user.baseline += 1
   else if (phase === 'C') user.row = null
 }
@@ -194,14 +197,13 @@ function stateOf({ s3 }: Place, runId: string): Cursor['state'] | undefined {
   return (s3.objects.get(cursorKey(runId)) as Cursor | undefined)?.state
 }
 
-/** A page whose first holder had errors and whose last one had none. */
-function countErrorsParts({ s3, world }: Place, runId: string): void {
+/** A page whose first holder had errors and whose last one had none: the errors part that was stored is empty. */
+function countErrorsParts({ s3, world, errorsParts }: Place, runId: string): void {
   const cursor = s3.objects.get(cursorKey(runId)) as Cursor
-  const prefix = logPrefix('errors', runId)
-  for (const [key, body] of s3.objects) {
-    if (!key.startsWith(prefix) || (body as Part).lines.length > 0) continue
-    const page = Number(key.slice(prefix.length, prefix.length + 5))
-    const named = cursor.named.find((one) => one.page === page)
-    if (named?.parts.errors === null) count(world, 'page without errors after a predecessor')
-  }
+  for (const { page, parts } of cursor.named)
+    if (
+      parts.errors === null &&
+      [...errorsParts].some((key) => key.startsWith(partKey('errors', runId, page, 0).slice(0, -10)))
+    )
+      count(world, 'page without errors after a predecessor that had some')
 }

@@ -1,7 +1,16 @@
 import type { Intent, Line } from './bucket.ts'
 import { attemptOpen, type Holder, openIntents, type Recovered } from './holder.ts'
 import { loggedLine, plan } from './plan.ts'
-import { begin, type Input, inputOf, lock, query, rollBack, statement, type Transaction } from './toy-ledger.ts'
+import {
+  begin,
+  type Input,
+  inputOf,
+  lock,
+  query,
+  rollBack,
+  statement,
+  type Transaction,
+} from './toy-ledger.ts'
 import { count, LOST, sleep, type Steps, type World } from './world.ts'
 
 /** Finds out which attempts committed: 2-run-protocol, "Crashes and stalls". */

@@ -15,13 +15,15 @@ export type S3 = {
 /** `*`: create only where nothing is there. Otherwise: overwrite only this ETag. */
 export type Condition = { readonly ifNoneMatch: '*' } | { readonly ifMatch: string }
 
-const TRIES = 8
+/** A lost read costs little: it is tried until it succeeds. A PUT is tried as often as the SDK does. */
+const READ_TRIES = 8
+const PUT_TRIES = 3
 export const archiveUnavailable = new Error('ArchiveUnavailable')
 
 export function* get<T extends Body>(s3: S3, key: string): Steps<T | null> {
   const serve = () => s3.objects.get(key) ?? null
   const request: Request = { kind: 'get', name: key, serve, network: 'lose' }
-  for (let tries = 0; tries < TRIES; tries += 1) {
+  for (let tries = 0; tries < READ_TRIES; tries += 1) {
     const reply = yield request
     if (reply !== LOST) return reply as T | null
   }
@@ -31,7 +33,7 @@ export function* get<T extends Body>(s3: S3, key: string): Steps<T | null> {
 export function* list(s3: S3, prefix: string): Steps<readonly string[]> {
   const serve = () => [...s3.objects.keys()].filter((key) => key.startsWith(prefix))
   const request: Request = { kind: 'list', name: prefix, serve, network: 'lose' }
-  for (let tries = 0; tries < TRIES; tries += 1) {
+  for (let tries = 0; tries < READ_TRIES; tries += 1) {
     const reply = yield request
     if (reply !== LOST) return reply as readonly string[]
   }
@@ -54,7 +56,7 @@ export function* put(
     body,
     create,
   }
-  for (let tries = 0; tries < TRIES; tries += 1) {
+  for (let tries = 0; tries < PUT_TRIES; tries += 1) {
     const reply = yield request
     if (reply === 'stored' || reply === 'precondition failed') return reply
   }

@@ -1,66 +1,12 @@
-import {
-  type CardView,
-  type CursorView,
-  type ObjectName,
-  parseKey,
-  type RunView,
-  type TraceEvent,
-  type WriterView,
-} from './trace.ts'
+import type { CardView, CursorView, ObjectName, TraceEvent, WriterView } from './trace.ts'
+import { firstUnnamedPages, isNamed, nameOf, partId, type Seen, sentAs } from './seen.ts'
 
 /** Which request of one invocation may follow which: the order of 2-run-protocol as a table. */
 
-/** What one invocation has seen and done with one run. */
-export type Seen = {
-  run: RunView | null
-  /** The cursor as this invocation stored or read it last, and whether it holds the lease since. */
-  cursor: CursorView | null
-  held: boolean
-  /** Another invocation's cursor, read after this one held the lease: requests of pages in flight still follow. */
-  successor: CursorView | null
-  /** Of which pages predecessors may have left parts, and from which epoch on: as the lease was acquired. */
-  begunBefore: readonly number[]
-  emptiedBelow: number
-  /** Contents that were sent and may have been stored: key and content. */
-  readonly sent: Map<string, unknown>
-  readonly emptied: Set<string>
-  readonly parts: Set<string>
-  readonly intents: Set<string>
-  readonly lastAttempt: Map<number, string>
-  unreadIntents: Set<string> | null
-  readonly leaseChecked: Set<string>
-  readonly uncertain: Set<string>
-  readonly marks: Map<string, string>
-  readonly written: Set<'manifest' | 'card' | 'closed run'>
-  writer: string | null
-  /** Intents that this invocation has read or stored. */
-  readonly readIntents: Set<string>
+type Rule = {
+  readonly rule: string
+  readonly breaks: (seen: Seen, event: TraceEvent, name: ObjectName) => boolean
 }
-
-export function nothingSeen(): Seen {
-  return {
-    run: null,
-    cursor: null,
-    held: false,
-    successor: null,
-    begunBefore: [],
-    emptiedBelow: 1,
-    sent: new Map(),
-    emptied: new Set(),
-    parts: new Set(),
-    intents: new Set(),
-    lastAttempt: new Map(),
-    unreadIntents: null,
-    leaseChecked: new Set(),
-    uncertain: new Set(),
-    marks: new Map(),
-    written: new Set(),
-    writer: null,
-    readIntents: new Set(),
-  }
-}
-
-type Rule = { readonly rule: string; readonly breaks: (seen: Seen, event: TraceEvent, name: ObjectName) => boolean }
 
 const STATES = {
   prepared: ['prepared', 'open', 'closing'],
@@ -76,7 +22,8 @@ export const RULES: readonly Rule[] = [
   {
     rule: 'the lease is acquired before an intent, a part, a manifest or a write',
     breaks: (seen, event, name) =>
-      !seen.held && (isPut(event, name, 'intent', 'part', 'manifest', 'closed run') || isSql(event, 'write', 'commit')),
+      !seen.held &&
+      (isPut(event, name, 'intent', 'part', 'manifest', 'closed run') || isSql(event, 'write', 'commit')),
   },
   {
     rule: 'a dry run stores no intent and writes nothing to the ledger',
@@ -152,7 +99,7 @@ export const RULES: readonly Rule[] = [
     rule: 'a cursor write keeps all named pages, raises the epoch only to acquire, and follows the order of states',
     breaks: (seen, event, name) => {
       const next = cursorPut(event, name)
-      const before = next && seen.successor && next.epoch > seen.successor.epoch ? seen.successor : seen.cursor
+      const before = next && cursorBefore(seen, next)
       if (!next || !before) return false
       const kept = before.named.every(({ page }) => isNamed(next, page))
       const acquires = !seen.held || before === seen.successor
@@ -197,7 +144,11 @@ export const RULES: readonly Rule[] = [
     breaks: ({ run, cursor, successor, marks }, event, name) =>
       isPut(event, name, 'writer') &&
       (event.body as WriterView).runId === null &&
-      !((successor ?? cursor)?.state === 'closed' && run && (run.requestKey === null || marks.has(run.requestKey))),
+      !(
+        (successor ?? cursor)?.state === 'closed' &&
+        run &&
+        (run.requestKey === null || marks.has(run.requestKey))
+      ),
   },
 ]
 
@@ -205,24 +156,6 @@ export const RULES: readonly Rule[] = [
 export function allowedNext(seen: Seen, event: TraceEvent): readonly string[] {
   const name = nameOf(event)
   return RULES.filter(({ breaks }) => breaks(seen, event, name)).map(({ rule }) => rule)
-}
-
-export function sentAs(key: string, content: string): string {
-  return `${key}\n${content}`
-}
-
-export function partId(kind: string, page: number, epoch: number): string {
-  return `${kind} ${page}-${epoch}`
-}
-
-export function nameOf(event: TraceEvent): ObjectName {
-  return event.kind === 'put' || event.kind === 'get' ? parseKey(event.key) : { object: 'other' }
-}
-
-/** In page order, at most `concurrency` pages that the cursor does not name. */
-export function firstUnnamedPages({ run, cursor }: Seen): readonly number[] {
-  const pages = Array.from({ length: run?.pagesTotal ?? 0 }, (_, page) => page)
-  return pages.filter((page) => !isNamed(cursor, page)).slice(0, run?.concurrency)
 }
 
 /** Whether a run without a key, or with its key marked to it, may be opened and freed. */
@@ -267,9 +200,12 @@ function cursorPut(event: TraceEvent, name: ObjectName): CursorView | null {
 
 function newlyNamed(seen: Seen, event: TraceEvent, name: ObjectName): CursorView['named'] {
   const next = cursorPut(event, name)
-  return (next?.named ?? []).filter(({ page }) => !isNamed(seen.cursor, page))
+  if (!next) return []
+  const before = cursorBefore(seen, next)
+  return next.named.filter(({ page }) => !isNamed(before, page))
 }
 
-function isNamed(cursor: CursorView | null, page: number): boolean {
-  return cursor?.named.some((named) => named.page === page) ?? false
+/** The cursor that a cursor write changes: this holder's own, or a successor's when the lease is acquired again. */
+function cursorBefore({ cursor, successor }: Seen, next: CursorView): CursorView | null {
+  return successor && next.epoch > successor.epoch ? successor : cursor
 }

@@ -1,4 +1,5 @@
 import { type Random, randomFrom } from '../../bin/sandbox/sample-random.ts'
+import { chooseFate, type Fate, type Faults, type Network, NO_FAULTS } from './faults.ts'
 import { eventOf, type TraceEvent } from './trace.ts'
 
 /**
@@ -16,8 +17,7 @@ export type Request = {
   readonly attempt?: string | null
   /** What the server does when the request reaches it, and its reply. */
   readonly serve: () => unknown
-  /** How the network may misbehave: S3 requests can be delayed and repeated, of SQL only a COMMIT can be delayed. */
-  readonly network: 'any' | 'delay' | 'lose' | 'none'
+  readonly network: Network
   readonly body?: { readonly etag: string }
   readonly create?: boolean
 }
@@ -41,10 +41,6 @@ type Thread = {
   children: number
   error: Error | null
 }
-
-/** Probabilities of one schedule: of a misbehaving request, and among those of a crash and of a stall. */
-export type Faults = { readonly rate: number; readonly crash: number; readonly stall: number }
-export const NO_FAULTS: Faults = { rate: 0, crash: 0, stall: 0 }
 
 export type World = {
   readonly random: Random
@@ -123,9 +119,8 @@ export function step(world: World): boolean {
   const thread = runnable[index]
   if (!thread?.request) throw new Error('A runnable thread has a request.')
   world.last = thread
-  const { network } = thread.request
-  if (network !== 'none' && random.next() < world.faults.rate) misbehave(world, thread, thread.request)
-  else reply(world, thread, thread.request, thread.request.serve())
+  const { network, name } = thread.request
+  meet(world, thread, thread.request, chooseFate(random, world.faults, network, name))
   return true
 }
 
@@ -152,44 +147,31 @@ export function arrive(world: World): void {
   note(world, () => `late: ${described(request)} ${said(answer)}`)
 }
 
-function misbehave(world: World, thread: Thread, request: Request): void {
-  const { random, faults } = world
-  const chosen = random.next()
-  if (chosen < faults.crash) return crash(world, thread, request)
-  if (chosen < faults.crash + faults.stall) return stall(world, thread, request)
-  if (random.next() < 0.3) {
-    request.serve()
-    return reply(world, thread, request, LOST)
+function meet(world: World, thread: Thread, request: Request, { served, delayed, then }: Fate): void {
+  const answer = served ? request.serve() : LOST
+  if (delayed) world.delayed.push(request)
+  switch (then) {
+    case 'reply':
+      return reply(world, thread, request, answer)
+    case 'no reply':
+      return reply(world, thread, request, LOST)
+    case 'crash':
+      thread.process.state = 'ended'
+      park(world, thread.process)
+      thread.process.parked = []
+      return note(world, () => `${thread.process.name} crashes at ${described(request)}`)
+    default:
+      if (served) thread.request = { ...request, serve: () => answer }
+      stall(world, thread.process)
+      note(world, () => `${thread.process.name} stalls at ${described(request)}`)
   }
-  if (request.network !== 'lose' && random.next() < 0.6) {
-    world.delayed.push(request)
-    const repeated = request.network === 'any' && random.next() < 0.4
-    return reply(world, thread, request, repeated ? request.serve() : LOST)
-  }
-  return reply(world, thread, request, LOST)
 }
 
-function crash(world: World, { process }: Thread, request: Request): void {
-  const fate = world.random.next()
-  if (fate < 0.4) request.serve()
-  else if (fate < 0.7 && request.network !== 'lose') world.delayed.push(request)
-  process.state = 'ended'
-  park(world, process)
-  process.parked = []
-  note(world, () => `${process.name} crashes at ${described(request)}`)
-}
-
-function stall(world: World, thread: Thread, request: Request): void {
-  const { process } = thread
-  if (world.random.chance(0.5)) {
-    const answer = request.serve()
-    thread.request = { ...request, serve: () => answer }
-  }
+function stall(world: World, process: Process): void {
   process.state = 'stalled'
   process.wakesAt = world.now + world.random.between(3, 250)
   park(world, process)
   world.stalled.push(process)
-  note(world, () => `${process.name} stalls at ${described(request)} until ${process.wakesAt}`)
 }
 
 function park(world: World, process: Process): void {
@@ -241,7 +223,7 @@ function end(world: World, thread: Thread, error: Error | null): void {
   const { parent } = thread
   if (!parent) {
     thread.process.state = 'ended'
-    note(world, () => `${thread.process.name} ends${error ? `: ${error.message}` : ""}`)
+    note(world, () => `${thread.process.name} ends${error ? `: ${error.message}` : ''}`)
     thread.onEnd?.(error)
     return
   }
