@@ -13,7 +13,7 @@ import {
   markKey,
   type Run,
 } from './bucket.ts'
-import { count, type Steps, until, type World } from './world.ts'
+import { count, sleep, type Steps, until, type World } from './world.ts'
 import type { Mistake } from './mistakes.ts'
 
 /** One invocation and what it holds: the lease of a run, its cursor, and what it knows of attempts before it. */
@@ -62,6 +62,7 @@ export type Holder = {
 
 export const INVOCATION_TIME = 90
 const LEASE_TIME = 110
+const BACK_OFF = 5
 
 export const leaseLost = new Error('LeaseLost')
 export const attemptOpen = new Error('AttemptOpen')
@@ -120,7 +121,7 @@ export function* acquire(place: Place, name: string, run: Run, found: Cursor): S
  * back with this holder's epoch was written by this holder: continue from it.
  */
 export function* updateCursor(holder: Holder, change: (cursor: Cursor) => Cursor | null): Steps<void> {
-  const { place, run, epoch } = holder
+  const { place, epoch } = holder
   yield* until(() => !holder.writingCursor)
   holder.writingCursor = true
   try {
@@ -149,6 +150,7 @@ function* swapOrReadBack({ place, run }: Holder, cursor: Cursor, etag: string): 
     if (error !== archiveUnavailable) throw error
     const found = yield* get<Cursor>(place.s3, key)
     if (!found) throw error
+    for (let pause = 0; pause < BACK_OFF; pause += 1) yield* sleep()
     return found
   }
 }

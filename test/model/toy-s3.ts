@@ -15,9 +15,9 @@ export type S3 = {
 /** `*`: create only where nothing is there. Otherwise: overwrite only this ETag. */
 export type Condition = { readonly ifNoneMatch: '*' } | { readonly ifMatch: string }
 
-/** A lost read costs little: it is tried until it succeeds. A PUT is tried as often as the SDK does. */
+/** A lost read costs little: it is tried until it succeeds. A PUT is given up soon. */
 const READ_TRIES = 8
-const PUT_TRIES = 3
+const PUT_TRIES = 2
 export const archiveUnavailable = new Error('ArchiveUnavailable')
 
 export function* get<T extends Body>(s3: S3, key: string): Steps<T | null> {

@@ -112,7 +112,7 @@ export function step(world: World): boolean {
   const { random, runnable, delayed } = world
   world.now += 1
   if (world.stalled.length > 0) wake(world, world.now)
-  if (delayed.length > 0 && random.next() < 0.06) arrive(world)
+  if (delayed.length > 0 && random.next() < 0.12) arrive(world)
   if (runnable.length === 0) return false
   const sticky = world.last?.request && random.next() < world.stickiness ? runnable.indexOf(world.last) : -1
   const index = sticky >= 0 ? sticky : Math.floor(random.next() * runnable.length)
