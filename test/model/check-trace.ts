@@ -53,7 +53,8 @@ function described(event: TraceEvent): string {
       return `${event.statement} ${event.attempt ?? ''}`.trim()
     case 'list':
       return `list ${event.prefix}`
-    default:
+    case 'put':
+    case 'get':
       return `${event.kind} ${event.key}`
   }
 }

@@ -191,6 +191,8 @@ function namedLines(place: Place, cursor: Cursor, kind: 'users' | 'mutations'): 
   )
 }
 
+// The key says which document it is.
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters
 function read<T extends Body>({ s3 }: Place, key: string): T | undefined {
   return s3.objects.get(key) as T | undefined
 }

@@ -31,9 +31,9 @@ export type Fate = {
   /** Whether the request reaches its server now, and whether it, or a copy, reaches it later. */
   readonly served: boolean
   readonly delayed: boolean
-  readonly then: 'reply' | 'no reply' | 'crash' | 'stall'
+  readonly ends: 'reply' | 'no reply' | 'crash' | 'stall'
 }
-const NORMAL: Fate = { served: true, delayed: false, then: 'reply' }
+const NORMAL: Fate = { served: true, delayed: false, ends: 'reply' }
 
 export function chooseFate(random: Random, faults: Faults, network: Network, name: string): Fate {
   if (faults.rate === 0 || network === 'none') return NORMAL
@@ -43,12 +43,12 @@ export function chooseFate(random: Random, faults: Faults, network: Network, nam
   const chosen = random.next()
   if (chosen < faults.crash) {
     const served = random.next() < 0.4
-    return { served, delayed: !served && canDelay && random.next() < 0.5, then: 'crash' }
+    return { served, delayed: !served && canDelay && random.next() < 0.5, ends: 'crash' }
   }
   if (chosen < faults.crash + faults.stall)
-    return { served: random.next() < 0.5, delayed: false, then: 'stall' }
-  if (random.next() < 0.3) return { served: true, delayed: false, then: 'no reply' }
-  if (!canDelay || random.next() < 0.4) return { served: false, delayed: false, then: 'no reply' }
+    return { served: random.next() < 0.5, delayed: false, ends: 'stall' }
+  if (random.next() < 0.3) return { served: true, delayed: false, ends: 'no reply' }
+  if (!canDelay || random.next() < 0.4) return { served: false, delayed: false, ends: 'no reply' }
   const repeated = network === 'any' && random.next() < 0.4
-  return { served: repeated, delayed: true, then: repeated ? 'reply' : 'no reply' }
+  return { served: repeated, delayed: true, ends: repeated ? 'reply' : 'no reply' }
 }

@@ -42,7 +42,8 @@ function* answered(place: Place, name: string, request: Request): Steps<Said> {
       return yield* resume(place, name, request.runId)
     case 'cancel':
       return yield* cancel(place, name, request.runId)
-    default:
+    case 'execute':
+    case 'rollback':
       return yield* deliver(place, name, request)
   }
 }

@@ -69,7 +69,7 @@ export function observe(seen: Seen, event: TraceEvent): void {
       if (event.result !== 'found') return
       if (seen.sent.has(sentAs(event.key, event.content ?? ''))) return observeStored(seen, event)
       return observeFound(seen, event)
-    default: {
+    case 'put': {
       const name = nameOf(event)
       seen.sent.set(sentAs(event.key, event.content), event.body)
       if (name.object === 'intent') seen.lastAttempt.set(name.page, name.attempt)
@@ -132,7 +132,8 @@ function observeStored(seen: Seen, event: Stored): void {
     case 'closed run':
       seen.written.add(name.object)
       return
-    default:
+    case 'writer':
+    case 'other':
   }
 }
 
@@ -155,7 +156,10 @@ function observeFound(seen: Seen, event: Stored): void {
     case 'mark':
     case 'card':
       return observeStored(seen, event)
-    default:
+    case 'manifest':
+    case 'closed run':
+    case 'writer':
+    case 'other':
   }
 }
 

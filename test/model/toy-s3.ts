@@ -21,8 +21,8 @@ const PUT_TRIES = 2
 export const archiveUnavailable = new Error('ArchiveUnavailable')
 
 export function* get<T extends Body>(s3: S3, key: string): Steps<T | null> {
-  const serve = () => s3.objects.get(key) ?? null
-  const request: Request = { kind: 'get', name: key, serve, network: 'lose' }
+  const answer = () => s3.objects.get(key) ?? null
+  const request: Request = { kind: 'get', name: key, serve: answer, network: 'lose' }
   for (let tries = 0; tries < READ_TRIES; tries += 1) {
     const reply = yield request
     if (reply !== LOST) return reply as T | null
@@ -31,8 +31,8 @@ export function* get<T extends Body>(s3: S3, key: string): Steps<T | null> {
 }
 
 export function* list(s3: S3, prefix: string): Steps<readonly string[]> {
-  const serve = () => [...s3.objects.keys()].filter((key) => key.startsWith(prefix))
-  const request: Request = { kind: 'list', name: prefix, serve, network: 'lose' }
+  const answer = () => [...s3.objects.keys()].filter((key) => key.startsWith(prefix))
+  const request: Request = { kind: 'list', name: prefix, serve: answer, network: 'lose' }
   for (let tries = 0; tries < READ_TRIES; tries += 1) {
     const reply = yield request
     if (reply !== LOST) return reply as readonly string[]
@@ -47,14 +47,14 @@ export function* put(
   body: Body,
   condition: Condition,
 ): Steps<'stored' | 'precondition failed'> {
-  const create = 'ifNoneMatch' in condition
+  const isCreate = 'ifNoneMatch' in condition
   const request: Request = {
     kind: 'put',
     name: key,
     serve: () => serve(s3, key, body, condition),
     network: 'any',
     body,
-    create,
+    create: isCreate,
   }
   for (let tries = 0; tries < PUT_TRIES; tries += 1) {
     const reply = yield request

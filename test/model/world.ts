@@ -147,10 +147,10 @@ export function arrive(world: World): void {
   note(world, () => `late: ${described(request)} ${said(answer)}`)
 }
 
-function meet(world: World, thread: Thread, request: Request, { served, delayed, then }: Fate): void {
+function meet(world: World, thread: Thread, request: Request, { served, delayed, ends }: Fate): void {
   const answer = served ? request.serve() : LOST
   if (delayed) world.delayed.push(request)
-  switch (then) {
+  switch (ends) {
     case 'reply':
       return reply(world, thread, request, answer)
     case 'no reply':
@@ -160,7 +160,7 @@ function meet(world: World, thread: Thread, request: Request, { served, delayed,
       park(world, thread.process)
       thread.process.parked = []
       return note(world, () => `${thread.process.name} crashes at ${described(request)}`)
-    default:
+    case 'stall':
       if (served) thread.request = { ...request, serve: () => answer }
       stall(world, thread.process)
       note(world, () => `${thread.process.name} stalls at ${described(request)}`)
