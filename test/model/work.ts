@@ -37,6 +37,7 @@ function* holdRun(holder: Holder, joins: string | null): Steps<Done> {
     const marked = yield* firstMark(holder)
     if (marked !== runId) {
       count(place.world, 'stopped because the mark names another run')
+      yield* takeOver(holder)
       yield* close(holder, 'stopped')
       return { runId: marked, answer: joins === null ? 'resume that run' : 'deliver again' }
     }
@@ -50,10 +51,7 @@ function* holdRun(holder: Holder, joins: string | null): Steps<Done> {
       return { runId: marked, answer: 'resume that run' }
     }
   }
-  if (holder.epoch > 1) {
-    yield* emptyPredecessors(holder)
-    if (mistake !== 'not settled before planning afresh') holder.recovered = yield* settleOpenPages(holder)
-  }
+  yield* takeOver(holder)
   const status = holder.cursor.status ?? (yield* workPages(holder))
   if (status === null) {
     yield* release(holder)
@@ -61,6 +59,14 @@ function* holdRun(holder: Holder, joins: string | null): Steps<Done> {
   }
   yield* close(holder, status)
   return { runId, answer: 'closed' }
+}
+
+/** What predecessors may have left is emptied, and their attempts are settled, before any page is planned or closed. */
+function* takeOver(holder: Holder): Steps<void> {
+  if (holder.epoch === 1) return
+  yield* emptyPredecessors(holder)
+  if (holder.place.mistake !== 'not settled before planning afresh')
+    holder.recovered = yield* settleOpenPages(holder)
 }
 
 function* firstMark(holder: Holder): Steps<string> {
