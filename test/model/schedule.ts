@@ -145,14 +145,16 @@ function withFaults(
 }
 
 /** What other writers do to the ledger meanwhile. */
-function happen({ world, ledger }: Place, phase: string): void {
+function happen(place: Place, phase: string): void {
+  const { world, ledger } = place
   const { random } = world
   const user = random.pick(ledger.users)
   if (!isFree(world, user, null)) return
   const chosen = random.next()
   if (chosen < 0.4) user.used += 1
   else if (chosen < 0.9) user.baseline += 1
-  else if (phase === 'C') user.row = null
+  // Rows of a run that is open are not deleted by others: an absent row could not be told from a lost commit.
+  else if (phase === 'C' && user.row && stateOf(place, user.row.runId) === 'closed') user.row = null
 }
 
 /** Fair invocations until no writing run is open. Returns the first run that was closed, if any. */
