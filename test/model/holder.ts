@@ -40,7 +40,7 @@ export type Answer = {
   /** The key of the request that was answered, or null. */
   readonly requestKey: string | null
   readonly runId: string
-  readonly answer: 'closed' | 'incomplete' | 'busy' | 'refused' | 'not opened' | 'corrupt'
+  readonly answer: 'closed' | 'incomplete' | 'busy' | 'refused' | 'not opened' | 'corrupt' | 'unavailable'
 }
 
 /** Of the users of pages that the cursor does not name: the lines of those whose attempt committed. */

@@ -85,7 +85,8 @@ export function eventOf({ kind, name, attempt, body, create }: Sent, reply: unkn
       const keys = (reply ?? []) as readonly string[]
       return { kind, prefix: name, result: lost ? 'lost' : 'found', keys }
     }
-    default: {
+    case 'sql':
+    case 'wait': {
       const result = lost ? 'lost' : reply === false ? 'failed' : 'done'
       return { kind: 'sql', statement: name as Statement, ...(attempt && { attempt }), result }
     }

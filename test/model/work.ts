@@ -22,9 +22,9 @@ export function* work(holder: Holder, joins: string | null): Steps<Done> {
     if (error === leaseLost) return { runId: run.runId, answer: 'busy' }
     if (error === archiveCorrupt) return { runId: run.runId, answer: 'corrupt' }
     // The lease is kept, and expires.
-    const open = error === attemptOpen || error === archiveUnavailable || error === ledgerUnavailable
-    if (!open) throw error
-    count(place.world, 'ended with an open attempt or without an answer')
+    if (error === archiveUnavailable || error === ledgerUnavailable)
+      return { runId: run.runId, answer: 'unavailable' }
+    if (error !== attemptOpen) throw error
     return { runId: run.runId, answer: 'incomplete' }
   }
 }
