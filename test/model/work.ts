@@ -15,7 +15,7 @@ export type Done = Said | { readonly runId: string; readonly answer: 'resume tha
 
 /** Works on a run until its end or the end of the invocation's time. */
 export function* work(holder: Holder, joins: string | null): Steps<Done> {
-  const { run, place } = holder
+  const { run } = holder
   try {
     return yield* holdRun(holder, joins)
   } catch (error) {
