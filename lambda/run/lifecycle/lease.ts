@@ -53,7 +53,17 @@ export async function acquireLease(
   const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader)
   if (isHeldAt(cursor, now)) return { busy: cursor }
   const epoch = cursor.epoch + 1
-  const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease: leaseFrom(now, epoch, tools) })
+  const lease = leaseFrom(now, epoch, tools)
+  const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease }).catch(
+    async (error: unknown) => {
+      // A write that took effect without a reply must not leave a lease that nobody uses. Two invocations can aim for the
+      // same epoch, so the invocation decides.
+      const there = await readCursor(tools.store, run.runId)
+      if (there.document.epoch === epoch && there.document.lease?.invocationId === lease.invocationId)
+        return there
+      throw error
+    },
+  )
   if (!taken) return { busy: (await readCursor(tools.store, run.runId)).document }
   return { holder: hold(run, taken, cursor.lease === null, tools) }
 }
