@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   type Cursor,
   readCursor,
@@ -31,7 +32,8 @@ export type Holder = {
 /** A new lease: until this invocation's deadline, and as long as a transaction can outlive its process. By the database's clock. */
 export function leaseFrom(databaseNow: string, epoch: number, tools: Tools): NonNullable<Cursor['lease']> {
   const expiresAt = new Date(Date.parse(databaseNow) + tools.timeLeft() + LONGEST_ORPHAN_MS).toISOString()
-  return { invocationId: tools.caller.requestId, epoch, expiresAt }
+  // A request that is delivered twice has one id: the rest tells the two invocations apart.
+  return { invocationId: `${tools.caller.requestId}/${randomUUID()}`, epoch, expiresAt }
 }
 
 /** Whether another invocation holds the lease of a run now. */
