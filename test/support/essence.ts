@@ -4,7 +4,7 @@ import { dump } from './ledger.ts'
 import { readDocument, readLogs, type LogLine } from './logs.ts'
 
 /**
- * What two runs of the same instant must agree on, however they came about: both tables, the whole logs line by line,
+ * What two runs of the same instant must agree on, however they came about: both tables, the logs line by line,
  * and the totals. Ids of inserted rows, attempts and the run's id are replaced by names that do not differ.
  */
 export async function essenceOf(sql: Sql, bucket: TestBucket, runId: string): Promise<unknown> {
@@ -18,7 +18,7 @@ export async function essenceOf(sql: Sql, bucket: TestBucket, runId: string): Pr
     JSON.parse(
       JSON.stringify(value)
         .replaceAll(runId, 'RUN')
-        .replace(/"\d{6}-\d{4}-\d+"/g, '"ATTEMPT"')
+        .replace(/"\d{5}-\d{4}-\d{3}"/g, '"ATTEMPT"')
         .replace(
           /[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g,
           (id) => names.get(id) ?? id,
@@ -29,7 +29,7 @@ export async function essenceOf(sql: Sql, bucket: TestBucket, runId: string): Pr
   return {
     users,
     transactions: transactions.map((row) => JSON.stringify(neutral(row))).toSorted(),
-    logs: neutral({ ...logs, errors: logs.errors.map((line) => ({ ...line, at: '' })) }),
+    logs: neutral({ ...logs, errors: logs.errors.map((line) => ({ ...line, failed_at: '' })) }),
     totals: summary.totals,
     status: summary.status,
   }
