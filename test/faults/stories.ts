@@ -2,6 +2,7 @@ import type { S3Server } from '../../bin/sandbox/s3.ts'
 import { readJson, type TestBucket } from '../support/bucket.ts'
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { BATCH_SIZE } from './scenario.ts'
+import { LONG_WAITS } from './waits.ts'
 
 /** What a trial is about: what was done before, undisturbed, and then the event that is disturbed. */
 export type Story = {
@@ -25,7 +26,7 @@ export const ROLLBACK: Story = {
   name: 'rollback',
   spends: false,
   prepare: async (place) => {
-    const { runId } = await invokeJob(place, { execute: true, ...SIZES })
+    const { runId } = await invokeJob(place, { execute: true, ...SIZES }, { host: { waits: LONG_WAITS } })
     // Its pages are those of the run.
     return { rollback: runId, execute: true, concurrency: SIZES.concurrency }
   },
@@ -60,6 +61,7 @@ async function diedOnItsSecondPage(
   const end = await invokeJob(
     { ...place, env },
     { execute: true, batchSize: BATCH_SIZE, concurrency: 1 },
+    { host: { waits: LONG_WAITS } },
   ).catch((error: unknown) => error)
   s3.setHooks(place.bucket.bucket, undefined)
   if (!(end instanceof Error)) throw new Error('The invocation that was to die did not.')

@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { S3Request, S3Server } from '../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Host } from '../../lambda/host.ts'
 import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
 import { type Fate, startProxy } from './proxy.ts'
 import { BUSY_USER } from './scenario.ts'
 import type { Story } from './stories.ts'
+import { LONG_WAITS, SHORT_WAITS } from './waits.ts'
 
 /**
  * What happens at one call: it fails before it takes effect; it takes effect and its reply is lost, where the client
@@ -29,12 +29,6 @@ export type Trial = {
   readonly card: ExitCard
   /** All calls of the disturbed invocations, in order. */
   readonly calls: readonly string[]
-}
-
-/** Long enough for a busy machine, and short enough for a trial a call. */
-export const SHORT_WAITS: NonNullable<Host['waits']> = {
-  ledger: { connectMs: 2_000, statementMs: 2_000, idleMs: 1_000 },
-  aws: { requestMs: 2_000, silenceMs: 2_000, pauseMs: 20 },
 }
 
 const RESUMES = 6
@@ -206,11 +200,13 @@ async function continueUntilClosed(
   earlier: ReadonlySet<string | undefined>,
 ): Promise<{ runId: string; card: ExitCard }> {
   let event = await nextEvent(place.bucket, asked, earlier)
+  const answers: string[] = []
   for (let resumes = 0; resumes < RESUMES; resumes++) {
     await clock.goForward()
-    const card = await invokeJob(place, event, { host: { now: clock.now } })
+    const card = await invokeJob(place, event, { host: { now: clock.now, waits: LONG_WAITS } })
     if (card.status !== 'incomplete' && card.status !== 'busy') return { runId: card.runId, card }
+    answers.push(`${card.status}: ${card.why}`)
     event = card.next?.payload ?? event
   }
-  throw new Error(`The run is still not closed after ${RESUMES} more invocations.`)
+  throw new Error(`The run is still not closed after ${RESUMES} more invocations.\n${answers.join('\n')}`)
 }

@@ -1,6 +1,6 @@
 import { createManifest, createRunLine, type ManifestFile, storeCard } from '../../archive/cards.ts'
 import { readWriter, recordRollback, swapWriter } from '../../archive/control.ts'
-import type { Cursor, FinalStatus } from '../../archive/cursor.ts'
+import type { Cursor } from '../../archive/cursor.ts'
 import { ArchiveCorrupt } from '../../archive/errors.ts'
 import { LOG_KINDS, partKey, runFileKey } from '../../archive/keys.ts'
 import { checkPartSizes } from '../../archive/logs.ts'
@@ -50,16 +50,6 @@ function rollbackRecord(run: Run, runId: string, { totals }: Cursor) {
     at: run.instant,
     users: totals.usersProcessed,
   }
-}
-
-/** Decides how a run ends. Decided once: a final status that is there already stays. @throws LeaseLost, ArchiveUnavailable */
-export async function beginClosing(holder: Holder, finalStatus: FinalStatus): Promise<FinalStatus> {
-  await holder.update((cursor) => ({
-    ...cursor,
-    state: 'closing',
-    finalStatus: cursor.finalStatus ?? finalStatus,
-  }))
-  return holder.cursor().finalStatus ?? finalStatus
 }
 
 /** The parts with the hashes that the cursor has from their writers, and the run's other files. */

@@ -178,13 +178,17 @@ async function nameOutcome(
   await namePage(named, outcome, finalStatus)
 }
 
+/** A page whose parts are stored, to be named by the cursor. */
+export type StoredPage = { readonly named: NamedPage; readonly outcome: PageOutcome }
+
 /**
  * Gives an outcome to the pages that may have been begun and will not be continued: what was committed of them, and
- * `not_reached` for everybody else. For a run that closes before its end.
+ * `not_reached` for everybody else. For a run that closes before its end. The cursor has to name them yet.
  * @throws LeaseLost, ArchiveUnavailable, ArchiveCorrupt
  */
-export async function nameBegunPages(loop: PageLoop, recovered: RecoveredPages): Promise<void> {
+export async function storeBegunPages(loop: PageLoop, recovered: RecoveredPages): Promise<StoredPage[]> {
   const { run, epoch, tools } = loop
+  const stored: StoredPage[] = []
   for (const number of begunPages(loop)) {
     const page = await readPage(tools.store, run.runId, number)
     const context = contextOf(run, attemptName(number, epoch, 0))
@@ -192,8 +196,10 @@ export async function nameBegunPages(loop: PageLoop, recovered: RecoveredPages):
     const results = new Map(
       page.userIds.map((id) => [id, known?.get(id) ?? bareResult(context, id, null, 'not_reached')]),
     )
-    await nameOutcome(loop, pageOutcome(context, page, results, tools.now()), null)
+    const outcome = pageOutcome(context, page, results, tools.now())
+    stored.push({ named: await createParts(tools.store, run.runId, number, epoch, outcome.bytes), outcome })
   }
+  return stored
 }
 
 async function modeOfPage({ run, foreignKeys, tools }: PageLoop, page: Page): Promise<PageMode> {
