@@ -8,7 +8,7 @@ import { auditAndLogs, auditJob } from '../support/audit.ts'
 import { keys, readJson } from '../support/bucket.ts'
 import { isIntent } from '../support/between.ts'
 import { dump, freshDatabase } from '../support/ledger.ts'
-import { essence } from './compare.ts'
+
 import type { Fate, RoundTrip } from './proxy.ts'
 import { buildScenario } from './scenario.ts'
 import {

@@ -58,6 +58,13 @@ export async function invokeJob(
   return handler(event as never, lambdaContext(options))
 }
 
+/** The error that an invocation ends with; fails the test when it ends with an answer. */
+export async function failureOf(invocation: Promise<unknown>): Promise<Error> {
+  const answer = await invocation.catch((error: unknown) => error)
+  if (answer instanceof Error) return answer
+  throw new Error(`The invocation did not fail: ${JSON.stringify(answer)}`)
+}
+
 function lambdaContext({ timeLeft = () => 900_000, requestId = randomUUID() }: InvocationOptions): Context {
   return {
     awsRequestId: requestId,

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Sql } from '../../lambda/ledger/connect.ts'
-import type { PlannedUser } from '../../lambda/ledger/apply.ts'
+import type { PlannedUser } from '../../lambda/ledger/write.ts'
 import { readUsers } from '../../lambda/ledger/read.ts'
+import { readTransaction } from '../../lambda/ledger/transaction.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
@@ -16,7 +17,7 @@ export async function readAndPlan(
   userIds: readonly string[],
   instant: string,
 ): Promise<Map<string, Plan>> {
-  const readings = await readUsers(sql, userIds)
+  const readings = await readTransaction(sql, async (tx) => readUsers(tx, userIds))
   const settings = {
     instant: instantToLedgerTime(instant),
     minGrantAgeSeconds: 60,

@@ -89,18 +89,23 @@ export async function emptyPredecessors(
 }
 
 /** The holder of a run whose cursor, with this invocation's lease in it, has just been written. */
-export function hold(run: Run, taken: VersionedCursor, predecessorReleased: boolean, tools: Tools): Holder {
+export function hold(
+  run: Run,
+  taken: VersionedCursor,
+  predecessorReleased: boolean,
+  tools: Pick<Tools, 'store' | 'now'>,
+): Holder {
   const { lease } = taken.document
   if (!lease) throw new Error(`The cursor of ${run.runId} has no lease.`)
   let current = taken
-  let waiting: ((cursor: Cursor) => Cursor)[] = []
+  let next: { readonly changes: ((cursor: Cursor) => Cursor)[]; readonly written: Promise<void> } | null =
+    null
   let writing: Promise<void> = Promise.resolve()
 
-  // Changes that come while a write is under way are written together, with the next one.
-  const writeWaiting = async (): Promise<void> => {
-    const changes = waiting
-    waiting = []
-    if (changes.length > 0) current = await writeChanges(current, lease.epoch, changes, tools)
+  const writeNext = async (): Promise<void> => {
+    const changes = next?.changes ?? []
+    next = null
+    current = await writeChanges(current, lease.epoch, changes, tools)
   }
   return {
     run,
@@ -108,11 +113,15 @@ export function hold(run: Run, taken: VersionedCursor, predecessorReleased: bool
     leaseExpiresAt: lease.expiresAt,
     predecessorReleased,
     cursor: () => current.document,
-    update(change) {
-      waiting.push(change)
-      // A write that failed is repaired by the next one, which reads the cursor back, and is not inherited by it.
-      writing = writing.catch(() => {}).then(writeWaiting)
-      return writing
+    async update(change) {
+      // Changes that come while a write is under way are written together, with the next one: they share its success
+      // and its failure. A write that failed is repaired by the next one, which reads the cursor back.
+      if (!next) {
+        writing = writing.catch(() => {}).then(writeNext)
+        next = { changes: [], written: writing }
+      }
+      next.changes.push(change)
+      return next.written
     },
   }
 }
@@ -127,7 +136,7 @@ async function writeChanges(
   read: VersionedCursor,
   epoch: number,
   changes: readonly ((cursor: Cursor) => Cursor)[],
-  tools: Tools,
+  tools: Pick<Tools, 'store' | 'now'>,
 ): Promise<VersionedCursor> {
   let base = read
   for (let tries = 1; ; tries++) {
@@ -150,7 +159,7 @@ async function writeChanges(
 }
 
 /** To acquire or release a lease is no progress: a run that fails at every try must not look alive. */
-function progressAt(before: Cursor, after: Cursor, tools: Tools): string {
+function progressAt(before: Cursor, after: Cursor, tools: Pick<Tools, 'now'>): string {
   const isSame = before.pages.length === after.pages.length && before.state === after.state
   return isSame ? before.progressAt : tools.now().toISOString()
 }

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { startS3, type S3Server } from '../../bin/sandbox/s3.ts'
-import { betweenReadAndApply, isIntent } from '../support/between.ts'
-import { freshBucket, type TestBucket } from '../support/bucket.ts'
-import { invokeJob } from '../support/job.ts'
-import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { readIntents, readLogs } from '../support/logs.ts'
-import { productionPass } from '../support/production.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { startS3, type S3Server } from '../../../bin/sandbox/s3.ts'
+import { betweenReadAndWrite, isIntent } from '../../support/between.ts'
+import { freshBucket, type TestBucket } from '../../support/bucket.ts'
+import { invokeJob } from '../../support/job.ts'
+import { dump, freshDatabase, insertTransaction, insertUser } from '../../support/ledger.ts'
+import { readIntents, readLogs } from '../../support/logs.ts'
+import { productionPass } from '../../support/production.ts'
 
 const USD = 1_000_000
 const DUE = '2026-01-01T00:00:00.000123Z'
@@ -112,7 +112,7 @@ test.each(changes)(
   async (_what, change, { final }) => {
     const known = new Set((await dump(sql)).transactions.map(({ id }) => id))
     const afterChange: unknown[] = []
-    betweenReadAndApply(s3, bucket, async (nth) => {
+    betweenReadAndWrite(s3, bucket, async (nth) => {
       if (nth === 1) await change()
       afterChange.push((await dump(sql)).users.find(({ id }) => id === 'ada'))
     })
@@ -131,7 +131,7 @@ test.each(changes)(
 )
 
 test('everybody else on the page goes through in the first attempt', async () => {
-  betweenReadAndApply(s3, bucket, async (nth) => {
+  betweenReadAndWrite(s3, bucket, async (nth) => {
     if (nth === 1)
       await sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`
   })
@@ -143,12 +143,12 @@ test('everybody else on the page goes through in the first attempt', async () =>
 })
 
 test('a user who leaves the company in between is left alone', async () => {
-  betweenReadAndApply(s3, bucket, async (nth) => {
+  betweenReadAndWrite(s3, bucket, async (nth) => {
     if (nth === 1) await sql`UPDATE kilocode_users SET google_user_email = 'ada@example.com' WHERE id = 'ada'`
   })
   const before = (await dump(sql)).transactions.filter(({ kilo_user_id }) => kilo_user_id === 'ada')
   const card = await execute()
-  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 4, usersLeftAlone: 1 } })
+  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 4, usersSkipped: 1 } })
   const { users } = await readLogs(bucket, card.runId)
   expect(users.find((line) => line.user_id === 'ada')).toMatchObject({
     outcome: 'not_internal',
@@ -163,7 +163,7 @@ test('a user who spends all the time is expired exactly, under the lock', async 
     for (; usage.goesOn; usage.spent++)
       await sql`UPDATE kilocode_users SET microdollars_used = microdollars_used + 1 WHERE id = 'ada'`
   })()
-  betweenReadAndApply(s3, bucket, async () => {
+  betweenReadAndWrite(s3, bucket, async () => {
     // At least one more usage between read and apply, unless the row is locked.
     const next = usage.spent + 1
     for (let waited = 0; usage.spent < next && waited < 50; waited++) await pause(2)
@@ -299,7 +299,7 @@ test('connections that go, again and again: what is committed is logged, and the
     await insertUser(sql, { id: `user-${n}`, total_microdollars_acquired: 10 * USD })
     await insertTransaction(sql, { kilo_user_id: `user-${n}` })
   }
-  betweenReadAndApply(s3, bucket, async (nth) => {
+  betweenReadAndWrite(s3, bucket, async (nth) => {
     if (nth % 3 === 0 || nth > 16) return
     await pause(nth % 7)
     await sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'credit-expiry'`

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { applyPlans, applyPlanUnderLock, type PlannedUser } from '../../lambda/ledger/apply.ts'
+import { applyPlans, applyPlanUnderLock, type PlannedUser } from '../../lambda/ledger/write.ts'
 import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { databaseClock } from '../../lambda/ledger/clock.ts'
 import { freshDatabase, insertTransaction, insertUser, dump, type TransactionRow } from '../support/ledger.ts'

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { freshBucket, keys, type TestBucket } from '../support/bucket.ts'
-import { invokeJob } from '../support/job.ts'
-import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { readDocument, readLogs } from '../support/logs.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { freshBucket, keys, type TestBucket } from '../../support/bucket.ts'
+import { invokeJob } from '../../support/job.ts'
+import { dump, freshDatabase, insertTransaction, insertUser } from '../../support/ledger.ts'
+import { readDocument, readLogs } from '../../support/logs.ts'
 
 const USD = 1_000_000
 
@@ -49,8 +49,8 @@ async function poison(numbers: number[], message: (n: number) => string): Promis
 
 /** matched = without grants + processed + left alone + failed + not yet reached. */
 function expectTheSum({ totals }: ExitCard): void {
-  const { usersWithoutGrants, usersProcessed, usersLeftAlone, usersFailed, usersNotReached } = totals
-  expect(usersWithoutGrants + usersProcessed + usersLeftAlone + usersFailed + usersNotReached).toBe(
+  const { usersWithoutGrants, usersProcessed, usersSkipped, usersFailed, usersNotReached } = totals
+  expect(usersWithoutGrants + usersProcessed + usersSkipped + usersFailed + usersNotReached).toBe(
     totals.usersMatched,
   )
 }
@@ -79,7 +79,7 @@ describe('the error threshold', () => {
     expectTheSum(card)
     await expectLoggedAsChanged(card)
     expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
-    expect(await readDocument(bucket, `state/${card.runId}/cursor.json`)).toMatchObject({
+    expect(await readDocument(bucket, `runs/${card.runId}/cursor.json`)).toMatchObject({
       lease: null,
       closed: { status: 'stopped' },
     })
@@ -207,7 +207,7 @@ test('a stopped run leaves no page without its outcome, and its keys are all of 
     { batchSize: 2, concurrency: 3 },
     { MAX_FAILED_USERS: '1', MAX_FAILED_PERCENT: '0' },
   )
-  const { finished } = await readDocument(bucket, `state/${runId}/cursor.json`)
+  const { finished } = await readDocument(bucket, `runs/${runId}/cursor.json`)
   const pages = (finished as { from: number; to: number }[]).flatMap(({ from, to }) =>
     Array.from({ length: to - from + 1 }, (_, n) => from + n),
   )

@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
-import { startS3, type S3Server } from '../../bin/sandbox/s3.ts'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { betweenReadAndApply } from '../support/between.ts'
-import { freshBucket, type TestBucket } from '../support/bucket.ts'
-import { setClock, stopClock } from '../support/clock.ts'
-import { invokeJob } from '../support/job.ts'
-import { dump, freshDatabase, type LedgerDump } from '../support/ledger.ts'
-import { readLogs } from '../support/logs.ts'
-import { insertLedgers, LEDGERS_INSTANT } from '../support/population.ts'
-import { timeForPages } from '../support/stops.ts'
+import { startS3, type S3Server } from '../../../bin/sandbox/s3.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { betweenReadAndWrite } from '../../support/between.ts'
+import { freshBucket, type TestBucket } from '../../support/bucket.ts'
+import { setClock, stopClock } from '../../support/clock.ts'
+import { invokeJob } from '../../support/job.ts'
+import { dump, freshDatabase, type LedgerDump } from '../../support/ledger.ts'
+import { readLogs } from '../../support/logs.ts'
+import { insertLedgers, LEDGERS_INSTANT } from '../../support/population.ts'
+import { timeForPages } from '../../support/stops.ts'
 import { type Happening, HAPPENINGS, randomly } from './happenings.ts'
-import { ledgers } from '../rules/ledgers.ts'
+import { ledgers } from '../../rules/ledgers.ts'
 
 /** RUN_SEED=… shows a failure again. */
 const SEED = Number(process.env.RUN_SEED ?? Math.floor(Math.random() * 2 ** 31))
@@ -124,7 +124,7 @@ test.each([[{}], [{ batchSize: 7, concurrency: 3 }]])(
       status: 'complete',
       totals: {
         usersProcessed: run.totals.usersProcessed,
-        usersLeftAlone: 0,
+        usersSkipped: 0,
         expiredMicrodollars: -run.totals.expiredMicrodollars + 0,
       },
     })
@@ -205,7 +205,7 @@ describe('whatever happens in between', () => {
       if (!later) return
       // In the reverse order the later run stands in nobody's way.
       expect(await invoke(place, { rollback: later.runId, execute: true })).toMatchObject({
-        totals: { usersProcessed: processedLater.size, usersLeftAlone: 0 },
+        totals: { usersProcessed: processedLater.size, usersSkipped: 0 },
       })
       const between = await state(place)
       const again = await expectAllOrNothing(
@@ -232,7 +232,7 @@ describe('whatever happens in between', () => {
     const start = byUser(await state(place))
     const dice = randomly(SEED + concurrency)
     const ids = [...start.keys()]
-    betweenReadAndApply(s3, place.bucket, async (nth) => {
+    betweenReadAndWrite(s3, place.bucket, async (nth) => {
       if (nth > 40) return
       for (let n = 0; n < 12; n++) {
         const happening = HAPPENINGS.find(() => dice() < 0.3)
@@ -242,7 +242,7 @@ describe('whatever happens in between', () => {
     const undone = await invoke(place, { rollback: run.runId, execute: true, batchSize: 15, concurrency })
     s3.setHooks(place.bucket.bucket, undefined)
     expect(undone).toMatchObject({ status: 'complete', totals: { usersFailed: 0 } })
-    expect(undone.totals.usersProcessed + undone.totals.usersLeftAlone).toBe(run.totals.usersProcessed)
+    expect(undone.totals.usersProcessed + undone.totals.usersSkipped).toBe(run.totals.usersProcessed)
 
     const inserted = (await readLogs(place.bucket, run.runId)).mutations.filter(({ type }) =>
       String(type).endsWith('_insert'),

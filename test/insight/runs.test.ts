@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { listRuns } from '../../lambda/run/runs.ts'
+import { listRuns } from '../../lambda/insight/runs.ts'
 import { withTools } from '../../lambda/host.ts'
 import { keys } from '../support/bucket.ts'
 import { setClock } from '../support/clock.ts'

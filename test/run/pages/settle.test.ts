@@ -1,11 +1,18 @@
 import { expect, test } from 'vitest'
-import { attemptId } from '../../lambda/archive/keys.ts'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Fate } from '../faults/proxy.ts'
-import { countIntents, gate, goOnUntilClosed, isCommitOfApply, isOutcome, openRun } from '../faults/stall.ts'
-import { keys, readJson, readLines } from '../support/bucket.ts'
-import { type LogLine, readIntents } from '../support/logs.ts'
-import { EVENT, place, s3, steer, useScenarioPlaces } from '../support/scenario-place.ts'
+import { attemptName } from '../../../lambda/archive/keys.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import type { Fate } from '../../faults/proxy.ts'
+import {
+  countIntents,
+  gate,
+  goOnUntilClosed,
+  isCommitOfApply,
+  isOutcome,
+  openRun,
+} from '../../faults/stall.ts'
+import { keys, readJson, readLines } from '../../support/bucket.ts'
+import { type LogLine, readIntents } from '../../support/logs.ts'
+import { EVENT, place, s3, steer, useScenarioPlaces } from '../../support/scenario-place.ts'
 import { dieAt, expectWholeAndTrue, nthCommit, recoveredOf, revive } from './cut-off.ts'
 
 useScenarioPlaces()
@@ -44,7 +51,7 @@ test('a commit that lands late, while the next invocation settles: its users are
     totals: { usersFailed: 0, usersProcessed: 0 },
   })
   expect(second.why).toContain('lease lapses at')
-  const cursor = (await readJson(place.bucket, `state/${runId}/cursor.json`)) as {
+  const cursor = (await readJson(place.bucket, `runs/${runId}/cursor.json`)) as {
     lease: { epoch: number; expiresAt: string }
   }
   expect(cursor).toMatchObject({ lease: { epoch: 2 }, finished: [], closing: null })
@@ -86,7 +93,7 @@ test('recovered lines are the planned outcome lines of the attempt, marked; so a
   const runId = await openRun(place)
   const intent = (await readLines(
     place.bucket,
-    `segments/${runId}/${attemptId(0, 1, 1)}-intent.jsonl`,
+    `segments/${runId}/${attemptName(0, 1, 1)}-intent.jsonl`,
   )) as LogLine[]
   const planned = intent.filter((line) => 'row_ids' in line) as { user_id: string; line: LogLine }[]
   const { users, mutations } = await expectWholeAndTrue(await goOnUntilClosed(place))
@@ -95,7 +102,7 @@ test('recovered lines are the planned outcome lines of the attempt, marked; so a
   expect(users.filter((line) => line.recovered)).toEqual(
     planned.map(({ line }) => ({ ...line, recovered: true })),
   )
-  expect(mutations.filter((line) => line.attempt === attemptId(0, 1, 1))).toEqual(
+  expect(mutations.filter((line) => line.attempt === attemptName(0, 1, 1))).toEqual(
     intent.filter((line) => 'row_id' in line),
   )
 })
@@ -110,7 +117,7 @@ test('a page finished beyond an unfinished one: the one is settled, the other le
   await held.reached
   const runId = await openRun(place)
   await untilPagesFinished(runId, 2)
-  const cursor = (await readJson(place.bucket, `state/${runId}/cursor.json`)) as {
+  const cursor = (await readJson(place.bucket, `runs/${runId}/cursor.json`)) as {
     finished: { from: number; to: number }[]
   }
   const missing = [0, 1, 2].find(
@@ -134,7 +141,7 @@ test('a page finished beyond an unfinished one: the one is settled, the other le
 
 async function untilPagesFinished(runId: string, pages: number): Promise<void> {
   for (;;) {
-    const { finished } = (await readJson(place.bucket, `state/${runId}/cursor.json`)) as {
+    const { finished } = (await readJson(place.bucket, `runs/${runId}/cursor.json`)) as {
       finished: { from: number; to: number }[]
     }
     if (finished.reduce((sum, { from, to }) => sum + to - from + 1, 0) >= pages) return

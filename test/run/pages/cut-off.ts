@@ -1,16 +1,16 @@
 import { expect } from 'vitest'
-import type { S3Request } from '../../bin/sandbox/s3.ts'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Fate, RoundTrip } from '../faults/proxy.ts'
-import { isCommitOfApply } from '../faults/stall.ts'
-import { auditAndLogs } from '../support/audit.ts'
-import { type LogLine, readLogs } from '../support/logs.ts'
-import { place, s3 } from '../support/scenario-place.ts'
+import type { S3Request } from '../../../bin/sandbox/s3.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import type { Fate, RoundTrip } from '../../faults/proxy.ts'
+import { isCommitOfApply } from '../../faults/stall.ts'
+import { auditAndLogs } from '../../support/audit.ts'
+import { type LogLine, readLogs } from '../../support/logs.ts'
+import { place, s3 } from '../../support/scenario-place.ts'
 
 /** How every run of the scenario ends. */
 const ENDS = {
   status: 'complete_with_errors',
-  totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1, usersCorrected: 1 },
+  totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersSkipped: 1, usersCorrected: 1 },
 }
 
 /** The run has ended as it must, its logs are what the database noted, and each user has one line. */

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
-import type { S3Request } from '../../bin/sandbox/s3.ts'
-import { attemptId } from '../../lambda/archive/keys.ts'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { countIntents, gate, goOnUntilClosed, isOutcome, openRun } from '../faults/stall.ts'
-import { auditAndLogs } from '../support/audit.ts'
-import { readJson } from '../support/bucket.ts'
-import { dump } from '../support/ledger.ts'
-import { readIntents } from '../support/logs.ts'
-import { EVENT, place, s3, steer, useScenarioPlaces } from '../support/scenario-place.ts'
+import type { S3Request } from '../../../bin/sandbox/s3.ts'
+import { attemptName } from '../../../lambda/archive/keys.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { countIntents, gate, goOnUntilClosed, isOutcome, openRun } from '../../faults/stall.ts'
+import { auditAndLogs } from '../../support/audit.ts'
+import { readJson } from '../../support/bucket.ts'
+import { dump } from '../../support/ledger.ts'
+import { readIntents } from '../../support/logs.ts'
+import { EVENT, place, s3, steer, useScenarioPlaces } from '../../support/scenario-place.ts'
 import { dieAt, expectWholeAndTrue, nthCommit, recoveredOf, revive } from './cut-off.ts'
 
 useScenarioPlaces()
@@ -15,7 +15,7 @@ useScenarioPlaces()
 test('users that somebody keeps locked: the invocation ends incomplete, keeping its lease; nobody failed, nobody planned again', async () => {
   steer.decide = nthCommit(1, 'fail')
   // The first attempt was not committed; the second is never declared.
-  dieAt(({ method, key }) => method === 'PUT' && key.endsWith(`${attemptId(0, 1, 2)}-intent.jsonl`))
+  dieAt(({ method, key }) => method === 'PUT' && key.endsWith(`${attemptName(0, 1, 2)}-intent.jsonl`))
   await place.disturbed(EVENT)
   revive()
   const runId = await openRun(place)
@@ -29,7 +29,7 @@ test('users that somebody keeps locked: the invocation ends incomplete, keeping 
     why: expect.stringContaining('1 users of page 0 are locked'),
     totals: { usersFailed: 0, usersProcessed: 0 },
   })
-  expect(await readJson(place.bucket, `state/${runId}/cursor.json`)).toMatchObject({ lease: { epoch: 2 } })
+  expect(await readJson(place.bucket, `runs/${runId}/cursor.json`)).toMatchObject({ lease: { epoch: 2 } })
   expect(await countIntents(place, runId)).toBe(1)
   const { users } = await expectWholeAndTrue(await goOnUntilClosed(place))
   expect(recoveredOf(users)).toEqual([])
@@ -53,7 +53,7 @@ test('attempts of several invocations on one page: each user has the one that co
   const dieBusy = (user: string) =>
     place.sql.begin(async (tx) => {
       await tx`SELECT FROM kilocode_users WHERE id = ${user} FOR UPDATE`
-      dieAt(({ method, key }) => method === 'PUT' && key.endsWith(`${attemptId(0, 1, 2)}-intent.jsonl`))
+      dieAt(({ method, key }) => method === 'PUT' && key.endsWith(`${attemptName(0, 1, 2)}-intent.jsonl`))
       await place.disturbed(EVENT)
       revive()
     })
@@ -69,8 +69,8 @@ test('attempts of several invocations on one page: each user has the one that co
   const attemptOf = (user: string) => [
     ...new Set(mutations.filter((line) => line.user_id === user).map((line) => line.attempt)),
   ]
-  expect(attemptOf('user-01')).toEqual([attemptId(0, 1, 1)])
-  expect(attemptOf('user-02')).toEqual([attemptId(0, 2, 1)])
+  expect(attemptOf('user-01')).toEqual([attemptName(0, 1, 1)])
+  expect(attemptOf('user-02')).toEqual([attemptName(0, 2, 1)])
   expect(
     (await readIntents(place.bucket, runId))
       .filter(({ key }) => key.startsWith('000000-'))
@@ -89,7 +89,7 @@ test("an attempt counts as not done only past the lease expiry in its intent, wh
   })
   expect(await place.disturbed(EVENT, () => 900_000)).toMatchObject({ status: 'ArchiveUnavailable' })
   const runId = await openRun(place)
-  expect(await readJson(place.bucket, `state/${runId}/cursor.json`)).toMatchObject({ lease: null })
+  expect(await readJson(place.bucket, `runs/${runId}/cursor.json`)).toMatchObject({ lease: null })
   dieAt(({ method, key }) => method === 'GET' && key.includes('/pages/'))
   await place.disturbed(EVENT, () => 60_000)
   revive()

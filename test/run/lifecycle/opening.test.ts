@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { freshBucket, keys, type TestBucket } from '../support/bucket.ts'
-import { invokeJob } from '../support/job.ts'
-import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { readDocument, readLogs } from '../support/logs.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { freshBucket, keys, type TestBucket } from '../../support/bucket.ts'
+import { invokeJob } from '../../support/job.ts'
+import { dump, freshDatabase, insertTransaction, insertUser } from '../../support/ledger.ts'
+import { readDocument, readLogs } from '../../support/logs.ts'
 
 const USD = 1_000_000
 
@@ -42,7 +42,7 @@ async function addUsers(
 }
 
 async function pagesOf(runId: string): Promise<unknown[]> {
-  const lists = await keys(bucket, `state/${runId}/pages/`)
+  const lists = await keys(bucket, `runs/${runId}/pages/`)
   return Promise.all(lists.map(async (key) => (await readDocument(bucket, key)).userIds))
 }
 
@@ -50,8 +50,8 @@ describe('page lists', () => {
   test('hold the users in the order of the database, batchSize a page', async () => {
     await addUsers(5)
     const { runId } = await invoke({ batchSize: 2 })
-    expect(await keys(bucket, `state/${runId}/pages/`)).toEqual(
-      ['000000', '000001', '000002'].map((page) => `state/${runId}/pages/${page}.json`),
+    expect(await keys(bucket, `runs/${runId}/pages/`)).toEqual(
+      ['000000', '000001', '000002'].map((page) => `runs/${runId}/pages/${page}.json`),
     )
     expect(await pagesOf(runId)).toEqual([['user-000', 'user-001'], ['user-002', 'user-003'], ['user-004']])
   })
@@ -275,7 +275,7 @@ describe('userIds', () => {
     const left = await invoke({ execute: true })
     expect(left).toMatchObject({
       status: 'complete',
-      totals: { usersProcessed: 1, usersLeftAlone: 1, outcomes: { needs_review: 1 } },
+      totals: { usersProcessed: 1, usersSkipped: 1, outcomes: { needs_review: 1 } },
     })
     const named = await invoke({ execute: true, userIds: ['user-000'] })
     expect(named).toMatchObject({ status: 'complete', totals: { usersMatched: 1, usersProcessed: 1 } })

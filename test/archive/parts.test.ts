@@ -165,8 +165,8 @@ test.each(['', '{', '{}', 'null', '[]', '{"runId":5}', '<html>'])(
   async (body) => {
     for (const key of [
       'control/writer.json',
-      `state/${RUN}/cursor.json`,
-      `state/${RUN}/pages/000000.json`,
+      `runs/${RUN}/cursor.json`,
+      `runs/${RUN}/pages/000000.json`,
       `runs/${RUN}/run.json`,
     ])
       await create(store, key, body, 'application/json')

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { seedSampleLedger } from '../../bin/sandbox/sample-ledger.ts'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { freshBucket, readLines, type TestBucket } from '../support/bucket.ts'
-import { invokeJob, type JobPlace } from '../support/job.ts'
-import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { seedSampleLedger } from '../../../bin/sandbox/sample-ledger.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { freshBucket, readLines, type TestBucket } from '../../support/bucket.ts'
+import { invokeJob, type JobPlace } from '../../support/job.ts'
+import { dump, freshDatabase, insertTransaction, insertUser } from '../../support/ledger.ts'
 
 const USD = 1_000_000
 type UserLine = { user_id: string; outcome: string; changed?: string[] }
@@ -57,7 +57,7 @@ test('execute and rollback leave both tables byte for byte as they were, updated
   expect(await state()).toEqual(before)
 
   const twice = await rollBack(run.runId)
-  expect(twice.totals).toMatchObject({ usersProcessed: 0, usersLeftAlone: run.totals.usersProcessed })
+  expect(twice.totals).toMatchObject({ usersProcessed: 0, usersSkipped: run.totals.usersProcessed })
   expect(twice.totals.outcomes).toEqual({ already_rolled_back: run.totals.usersProcessed })
   expect(await state()).toEqual(before)
 })
@@ -191,7 +191,7 @@ describe('rows of other tables that point at an inserted row', () => {
     const run = await execute()
     await pointing(action)
     const card = await rollBack(run.runId)
-    expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 1, usersLeftAlone: 1 } })
+    expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 1, usersSkipped: 1 } })
     const lines = await linesOf(card)
     expect(lines.find(({ user_id }) => user_id === 'ada')).toMatchObject({ outcome: 'changed_since' })
     expect(lines.find(({ user_id }) => user_id === 'ada')?.changed?.join()).toMatch(/receipts/)

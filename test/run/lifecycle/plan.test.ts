@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { keys } from '../support/bucket.ts'
-import { setClock } from '../support/clock.ts'
-import { invokeJob, type InvocationOptions, type JobPlace } from '../support/job.ts'
-import { dump, insertTransaction, insertUser } from '../support/ledger.ts'
-import { readDocument, readLogs } from '../support/logs.ts'
-import { timeForPages } from '../support/stops.ts'
-import { freshTeam, type Team } from '../support/team.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { keys } from '../../support/bucket.ts'
+import { setClock } from '../../support/clock.ts'
+import { invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { dump, insertTransaction, insertUser } from '../../support/ledger.ts'
+import { readDocument, readLogs } from '../../support/logs.ts'
+import { timeForPages } from '../../support/stops.ts'
+import { freshTeam, type Team } from '../../support/team.ts'
 
 const USD = 1_000_000
 const PAST = '2026-01-01T00:00:00Z'
@@ -136,7 +136,7 @@ describe('a user of whom more would happen than was shown is left alone', () => 
     const card = await invoke({ execute: true, plan: plan.runId })
     expect(card).toMatchObject({
       status: 'complete',
-      totals: { usersProcessed: 2, usersLeftAlone: 1, outcomes: { exceeds_plan: 1 } },
+      totals: { usersProcessed: 2, usersSkipped: 1, outcomes: { exceeds_plan: 1 } },
     })
     expect(card.warnings).toContainEqual(
       expect.stringContaining('1 user left alone, since more would happen than the plan showed'),
@@ -289,7 +289,7 @@ test('the same payload goes on with the open run; another plan is refused meanwh
   expect(await failure({ execute: true })).toMatchObject({ name: 'RunRefused' })
   const card = await invoke({ execute: true, plan: plan.runId })
   expect(card).toMatchObject({ runId: open.runId, status: 'complete', totals: plan.totals })
-  const lists = await keys(team.bucket, `state/${open.runId}/pages/`)
+  const lists = await keys(team.bucket, `runs/${open.runId}/pages/`)
   expect(await Promise.all(lists.map(async (key) => (await readDocument(team.bucket, key)).userIds))).toEqual(
     [['user-1'], ['user-2'], ['user-3']],
   )

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { freshBucket } from '../support/bucket.ts'
-import { stopClock } from '../support/clock.ts'
-import { invokeJob } from '../support/job.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { freshBucket } from '../../support/bucket.ts'
+import { stopClock } from '../../support/clock.ts'
+import { invokeJob } from '../../support/job.ts'
 import {
   dump,
   freshDatabase,
@@ -11,8 +11,8 @@ import {
   insertUser,
   type LedgerDump,
   type TransactionRow,
-} from '../support/ledger.ts'
-import { type LogLine, readLogs, type WholeLogs } from '../support/logs.ts'
+} from '../../support/ledger.ts'
+import { type LogLine, readLogs, type RunLogs } from '../../support/logs.ts'
 
 type VectorRow = Pick<
   TransactionRow,
@@ -59,7 +59,7 @@ type Vector = {
 }
 
 const vectors = (
-  JSON.parse(readFileSync(new URL('../fixtures/expiration.json', import.meta.url), 'utf8')) as Vector[]
+  JSON.parse(readFileSync(new URL('../../fixtures/expiration.json', import.meta.url), 'utf8')) as Vector[]
 ).map(withOwnIds)
 const INSTANT = '2026-11-22T06:12:30.123Z'
 
@@ -73,7 +73,7 @@ const userId = (index: number): string => `vector-${String(index).padStart(3, '0
 
 let before: LedgerDump
 let after: LedgerDump
-let logs: WholeLogs
+let logs: RunLogs
 let card: ExitCard
 
 beforeAll(async () => {

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { keys } from '../support/bucket.ts'
-import { invokeJob, type JobPlace } from '../support/job.ts'
-import { dump, insertTransaction, insertUser } from '../support/ledger.ts'
-import { readDocument, readLogs } from '../support/logs.ts'
-import { freshTeam, type Team } from '../support/team.ts'
+import { keys } from '../../support/bucket.ts'
+import { invokeJob, type JobPlace } from '../../support/job.ts'
+import { dump, insertTransaction, insertUser } from '../../support/ledger.ts'
+import { readDocument, readLogs } from '../../support/logs.ts'
+import { freshTeam, type Team } from '../../support/team.ts'
 
 /** PostgreSQL's lower() makes a plain i of it, JavaScript an i and a combining dot: so SQL takes this domain for kilo.ai. */
 const DOTTED = 'ada@k\u0130lo.ai'

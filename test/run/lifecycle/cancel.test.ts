@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { betweenReadAndApply, isIntent } from '../support/between.ts'
-import { keys } from '../support/bucket.ts'
-import { setClock } from '../support/clock.ts'
-import { invokeJob, type InvocationOptions, type JobPlace } from '../support/job.ts'
-import { dump } from '../support/ledger.ts'
-import { readDocument, readLogs } from '../support/logs.ts'
-import { timeForPages } from '../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../support/team.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { betweenReadAndWrite, isIntent } from '../../support/between.ts'
+import { keys } from '../../support/bucket.ts'
+import { setClock } from '../../support/clock.ts'
+import { invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { dump } from '../../support/ledger.ts'
+import { readDocument, readLogs } from '../../support/logs.ts'
+import { timeForPages } from '../../support/stops.ts'
+import { freshTeam, LATER, type Team } from '../../support/team.ts'
 
 const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
 
@@ -54,7 +54,7 @@ async function crash(event: object, nth: number, after: boolean): Promise<void> 
 /** What a status says of idle time, beside its card. */
 /** As if the run had made no progress since the beginning of the year. */
 async function ageCursor(runId: string): Promise<void> {
-  const cursor = `state/${runId}/cursor.json`
+  const cursor = `runs/${runId}/cursor.json`
   const stored = JSON.stringify({
     ...(await readDocument(bucket, cursor)),
     progressAt: '2026-01-01T00:00:00.000Z',
@@ -231,7 +231,7 @@ describe('cancel', () => {
 
   test('a live holder stops after the pages in flight and closes; whoever cancelled gets its card', async () => {
     const cancelled: Promise<ExitCard>[] = []
-    betweenReadAndApply(team.s3, bucket, async (nth) => {
+    betweenReadAndWrite(team.s3, bucket, async (nth) => {
       if (nth !== 2) return
       const { runId } = await writer()
       cancelled.push(invoke({ cancel: runId }))

@@ -1,14 +1,14 @@
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { expect, test } from 'vitest'
-import type { S3Request } from '../../bin/sandbox/s3.ts'
-import { attemptId } from '../../lambda/archive/keys.ts'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { goOnUntilClosed, isOutcome, openRun } from '../faults/stall.ts'
-import { auditAndLogs } from '../support/audit.ts'
-import { keys, readText } from '../support/bucket.ts'
-import { invokeJob } from '../support/job.ts'
-import { dump } from '../support/ledger.ts'
-import { EVENT, place, s3, useScenarioPlaces } from '../support/scenario-place.ts'
+import type { S3Request } from '../../../bin/sandbox/s3.ts'
+import { attemptName } from '../../../lambda/archive/keys.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { goOnUntilClosed, isOutcome, openRun } from '../../faults/stall.ts'
+import { auditAndLogs } from '../../support/audit.ts'
+import { keys, readText } from '../../support/bucket.ts'
+import { invokeJob } from '../../support/job.ts'
+import { dump } from '../../support/ledger.ts'
+import { EVENT, place, s3, useScenarioPlaces } from '../../support/scenario-place.ts'
 
 /** What S3 may answer to a run, and what may be wrong with what it has kept: a named error or the right end, never a guess. */
 useScenarioPlaces()
@@ -29,7 +29,7 @@ const heal = () => s3.setHooks(place.bucket.bucket, undefined)
 async function expectWholeAndTrue(card: ExitCard): Promise<void> {
   expect(card).toMatchObject({
     status: 'complete_with_errors',
-    totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1 },
+    totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersSkipped: 1 },
   })
   const { database, logs } = await auditAndLogs(place.sql, place.bucket, [card.runId])
   expect(logs).toEqual(database)
@@ -181,7 +181,7 @@ test('412 lost: somebody else has written the cursor; this one is busy, and writ
   expect(await execute()).toMatchObject({ status: 'busy' })
   heal()
   const runId = await openRun(place)
-  expect(await readText(place.bucket, `state/${runId}/cursor.json`)).toBe(await theirs.promise)
+  expect(await readText(place.bucket, `runs/${runId}/cursor.json`)).toBe(await theirs.promise)
   await expectWholeAndTrue(await goOnUntilClosed(place))
 })
 
@@ -239,42 +239,42 @@ const damages: [
   (body: string, runId: string) => string | Promise<string>,
   RegExp,
 ][] = [
-  ['a cursor cut short', (runId) => `state/${runId}/cursor.json`, half, /ArchiveCorrupt: .*cursor\.json/],
-  ['an empty cursor', (runId) => `state/${runId}/cursor.json`, () => '', /ArchiveCorrupt: .*cursor\.json/],
+  ['a cursor cut short', (runId) => `runs/${runId}/cursor.json`, half, /ArchiveCorrupt: .*cursor\.json/],
+  ['an empty cursor', (runId) => `runs/${runId}/cursor.json`, () => '', /ArchiveCorrupt: .*cursor\.json/],
   [
     'a page list cut short',
-    (runId) => `state/${runId}/pages/000002.json`,
+    (runId) => `runs/${runId}/pages/000002.json`,
     half,
     /ArchiveCorrupt: .*000002\.json/,
   ],
   [
     'a page list of another page',
-    (runId) => `state/${runId}/pages/000002.json`,
-    (_, runId) => readText(place.bucket, `state/${runId}/pages/000000.json`),
+    (runId) => `runs/${runId}/pages/000002.json`,
+    (_, runId) => readText(place.bucket, `runs/${runId}/pages/000000.json`),
     /ArchiveCorrupt: .*000002\.json/,
   ],
   [
     'an intent cut in the middle',
-    (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`,
+    (runId) => `segments/${runId}/${attemptName(2, 1, 1)}-intent.jsonl`,
     half,
     /ArchiveCorrupt: .*intent\.jsonl/,
   ],
   [
     'an intent without its last line',
-    (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`,
+    (runId) => `segments/${runId}/${attemptName(2, 1, 1)}-intent.jsonl`,
     withoutLastLine,
     /ArchiveCorrupt: .*intent\.jsonl/,
   ],
   [
     'an intent with an outcome that nobody knows',
-    (runId) => `segments/${runId}/${attemptId(2, 1, 2)}-intent.jsonl`,
+    (runId) => `segments/${runId}/${attemptName(2, 1, 2)}-intent.jsonl`,
     unknownOutcome,
     /ArchiveCorrupt: .*intent\.jsonl/,
   ],
   [
     'an intent of another attempt',
-    (runId) => `segments/${runId}/${attemptId(2, 1, 1)}-intent.jsonl`,
-    (_, runId) => readText(place.bucket, `segments/${runId}/${attemptId(0, 1, 1)}-intent.jsonl`),
+    (runId) => `segments/${runId}/${attemptName(2, 1, 1)}-intent.jsonl`,
+    (_, runId) => readText(place.bucket, `segments/${runId}/${attemptName(0, 1, 1)}-intent.jsonl`),
     /ArchiveCorrupt: .*intent\.jsonl/,
   ],
   ['run.json cut short', (runId) => `runs/${runId}/run.json`, half, /ArchiveCorrupt: .*run\.json/],

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import * as fc from 'fast-check'
-import { startS3, type S3Server } from '../../bin/sandbox/s3.ts'
-import type { ExitCard } from '../../lambda/exit-card.ts'
-import { betweenReadAndApply } from '../support/between.ts'
-import { freshBucket, keys, readText, type TestBucket } from '../support/bucket.ts'
-import { setClock, stopClock } from '../support/clock.ts'
-import { essenceOf } from '../support/essence.ts'
-import { invokeJob } from '../support/job.ts'
-import { dump, freshDatabase } from '../support/ledger.ts'
-import { readDocument, readLogs } from '../support/logs.ts'
-import { insertLedgers, LEDGERS_INSTANT } from '../support/population.ts'
-import { ledgers } from '../rules/ledgers.ts'
+import { startS3, type S3Server } from '../../../bin/sandbox/s3.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { betweenReadAndWrite } from '../../support/between.ts'
+import { freshBucket, keys, readText, type TestBucket } from '../../support/bucket.ts'
+import { setClock, stopClock } from '../../support/clock.ts'
+import { essenceOf } from '../../support/essence.ts'
+import { invokeJob } from '../../support/job.ts'
+import { dump, freshDatabase } from '../../support/ledger.ts'
+import { readDocument, readLogs } from '../../support/logs.ts'
+import { insertLedgers, LEDGERS_INSTANT } from '../../support/population.ts'
+import { ledgers } from '../../rules/ledgers.ts'
 
 /** RUN_SEED=… shows a failure again. */
 const SEED = Number(process.env.RUN_SEED ?? Math.floor(Math.random() * 2 ** 31))
@@ -94,7 +94,7 @@ test.each([0, 1, 2])(
       expect(card).toMatchObject({ next: { payload: { resume: card.runId } } })
       expect(card.progress.usersDone).toBeGreaterThanOrEqual(done)
       done = card.progress.usersDone
-      expect(await readDocument(place.bucket, `state/${card.runId}/cursor.json`)).toMatchObject({
+      expect(await readDocument(place.bucket, `runs/${card.runId}/cursor.json`)).toMatchObject({
         lease: null,
         closed: null,
         usersDone: done,
@@ -127,7 +127,7 @@ test('a second invocation at the same time is busy, has done nothing, and stored
   const place = await freshPlace()
   const seconds: ExitCard[] = []
   let unchanged = false
-  betweenReadAndApply(s3, place.bucket, async (nth) => {
+  betweenReadAndWrite(s3, place.bucket, async (nth) => {
     if (nth !== 3) return
     const stored = async () => ({
       keys: await keys(place.bucket),
