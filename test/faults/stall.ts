@@ -94,7 +94,7 @@ function answerOf(error: unknown): Answer {
   return { status: error.name, why: error.message, runId: '' }
 }
 
-/** Goes on with the open run, each time with every lease lapsed, until it is closed. */
+/** Goes on with the open run, each time with every lease expired, until it is closed. */
 export async function goOnUntilClosed(place: Place, tries = 6): Promise<ExitCard> {
   const runId = await openRun(place)
   for (let nth = 1; nth <= tries; nth++) {
@@ -114,7 +114,7 @@ export async function openRun({ bucket }: Place): Promise<string> {
 
 /** How many intents a run has by now. */
 export async function countIntents({ bucket }: Place, runId: string): Promise<number> {
-  return (await keys(bucket, `segments/${runId}/`)).filter((key) => key.endsWith('-intent.jsonl')).length
+  return (await keys(bucket, `intents/${runId}/`)).length
 }
 
 /** Round trips of an apply: the statement that writes, with the users locked, and the COMMIT after the clock check. */
@@ -128,5 +128,5 @@ export function isCommitOfApply({ what, previous }: RoundTrip): boolean {
 
 /** Requests of a run's first invocation. */
 export function isOutcome({ method, key }: S3Request): boolean {
-  return method === 'PUT' && key.endsWith('-0001-users.jsonl')
+  return method === 'PUT' && /^logs\/users\/.*-0001\.jsonl$/.test(key)
 }

@@ -20,13 +20,14 @@ export const EXECUTE: Story = {
   prepare: async () => ({ execute: true, ...SIZES }),
 }
 
-/** A run that is taken back. */
+/** A run that is rolled back. */
 export const ROLLBACK: Story = {
   name: 'rollback',
   spends: false,
   prepare: async (place) => {
     const { runId } = await invokeJob(place, { execute: true, ...SIZES })
-    return { rollback: runId, execute: true, ...SIZES }
+    // Its pages are those of the run.
+    return { rollback: runId, execute: true, concurrency: SIZES.concurrency }
   },
 }
 
@@ -51,7 +52,7 @@ async function diedOnItsSecondPage(
   let dead = false
   s3.setHooks(place.bucket.bucket, {
     before: ({ method, key }) => {
-      dead ||= method === 'PUT' && /\/000001-\d+-(users|mutations)\.jsonl$/.test(key)
+      dead ||= method === 'PUT' && /^logs\/.*\/00001-\d+\.jsonl$/.test(key)
       return dead ? 'drop' : undefined
     },
   })
