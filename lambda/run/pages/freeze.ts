@@ -4,8 +4,7 @@ import type { Run } from '../../archive/runs.ts'
 import type { Store } from '../../archive/store.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Sql } from '../../ledger/connect.ts'
-import { type MatchingUser, readMatchingUsers } from '../../ledger/matching.ts'
-import { add } from '../../rules/amounts.ts'
+import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers } from '../../ledger/matching.ts'
 import { isInternal } from '../../rules/internal.ts'
 import { readLoggedChanges } from './rollback.ts'
 
@@ -20,7 +19,7 @@ const NOTHING_MATCHED: Matched = { users: 0, grants: 0, faceValueMicrodollars: 0
  * Reads the matching users once and writes them to pages as they arrive: at most `batchSize` users and about 4,000
  * ledger rows each; a user with more is a page alone.
  * @throws RunRefused when SQL returns a user whom the e-mail rule does not, or a named user does not match;
- *   UnusableValue when a total could not be exact; LedgerUnavailable, ArchiveUnavailable
+ *   LedgerUnavailable, ArchiveUnavailable
  */
 export async function freezeMatches(
   runId: string,
@@ -47,7 +46,11 @@ export async function freezeMatches(
     matched.users += 1
     matched.grants += user.grants
     matched.rows += user.rows
-    matched.faceValueMicrodollars = add(matched.faceValueMicrodollars, user.faceValueMicrodollars)
+    // Compared with a limit only, which a sum beyond exact numbers exceeds in any case.
+    matched.faceValueMicrodollars = Math.min(
+      matched.faceValueMicrodollars + user.faceValueMicrodollars,
+      MOST_MICRODOLLARS,
+    )
   }
 
   await readMatchingUsers(sql, selection, { ...settings, categories: selection.categories }, take)

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { S3Request } from '../../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
-import { dieAt, revive } from '../../support/between.ts'
+import { auditRun } from '../../support/audit-run.ts'
+import { dieAt, isUsersPart, revive } from '../../support/between.ts'
 import { keys, remove } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
 import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
 import { dump, insertTransaction } from '../../support/ledger.ts'
-import { readDocument } from '../../support/logs.ts'
+import { openRunId, readDocument } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
 import { freshTeam, LATER, type Team } from '../../support/team.ts'
 
@@ -48,8 +49,10 @@ describe('requestKey', () => {
       if (card.mode === 'execute') await invoke({ rollback: card.runId, execute: true })
       await grantAgain()
       const before = await state()
-      expect(await invoke(event)).toEqual(card)
-      expect(await invoke({ ...event, reason: 'other fields do not count', batchSize: 9 })).toEqual(card)
+      const ended = await invoke({ status: card.runId })
+      expect(ended).toMatchObject({ runId: card.runId, status: 'complete', totals: card.totals })
+      expect(await invoke(event)).toEqual(ended)
+      expect(await invoke({ ...event, reason: 'other fields do not count', batchSize: 9 })).toEqual(ended)
       expect(await state()).toEqual(before)
     },
   )
@@ -79,7 +82,6 @@ describe('requestKey', () => {
   test('the same key with another payload is refused, with the run that has it', async () => {
     const { runId } = await invoke({ ...EVENT, requestKey: KEY })
     for (const other of [
-      {},
       { execute: true, userIds: ['user-1'] },
       { execute: true, domains: ['kilo.ai'] },
       { rollback: runId, execute: true },
@@ -184,17 +186,25 @@ describe('restart', () => {
     expect(await invoke({ status: anew.runId })).toMatchObject({ status: 'incomplete' })
   })
 
-  test.each([0, 1])(
-    'where the old run cannot be closed in time (%i), nothing is begun, and the same payload continues',
-    async (nth) => {
-      const old = await invoke(EVENT, timeForPages(1))
-      // Either the payload of the open run or another one.
-      const event = { ...EVENT, ...(nth === 1 && { userIds: ['user-6'] }), restart: old.runId }
-      const card = await invoke(event, timeForPages(0))
-      expect(card).toMatchObject({ runId: old.runId, status: 'incomplete', next: { payload: event } })
+  test.each([{}, { userIds: ['user-6'] }])(
+    'where the old run cannot be closed in time, nothing is begun, and the same payload continues (%j)',
+    async (fields) => {
+      dieAt(team.s3, bucket, isUsersPart)
+      await failed(EVENT)
+      revive(team.s3, bucket)
+      const runId = await openRunId(bucket)
+      const event = { ...EVENT, ...fields, restart: runId }
+      const card = await invoke(event, { timeLeft: () => 14_000 })
+      expect(card).toMatchObject({ runId, status: 'busy', next: { payload: event } })
+      await setClock(team.sql, LATER)
       const done = await invoke(card.next?.payload ?? {})
-      expect(done).toMatchObject({ status: 'complete', totals: { usersProcessed: nth === 1 ? 1 : 4 } })
-      expect(done.runId).not.toBe(old.runId)
+      expect(done).toMatchObject({
+        status: 'complete',
+        totals: { usersProcessed: 'userIds' in fields ? 1 : 4 },
+      })
+      expect(done.runId).not.toBe(runId)
+      await auditRun(bucket, runId, team.sql)
+      await auditRun(bucket, done.runId, team.sql)
     },
   )
 
@@ -243,7 +253,7 @@ test('resume continues a run of every mode, and returns the card of a closed one
   const before = await state()
   const runIds: string[] = []
   const pagewise = async (event: object): Promise<ExitCard> => {
-    let card = await invoke({ ...event, batchSize: 2, concurrency: 1 }, timeForPages(1))
+    let card = await invoke({ ...event, concurrency: 1 }, timeForPages(1))
     for (let pages = 2; card.status === 'incomplete'; pages++) {
       expect(card).toMatchObject({
         progress: { usersDone: (pages - 1) * 2 },
@@ -256,8 +266,8 @@ test('resume continues a run of every mode, and returns the card of a closed one
     runIds.push(card.runId)
     return card
   }
-  await pagewise({})
-  const { runId } = await pagewise({ execute: true })
+  await pagewise({ batchSize: 2 })
+  const { runId } = await pagewise({ execute: true, batchSize: 2 })
   await pagewise({ rollback: runId })
   await pagewise({ rollback: runId, execute: true })
   expect(await state()).toEqual(before)
