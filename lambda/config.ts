@@ -3,7 +3,9 @@ import { isCategoryPattern } from './rules/categories.ts'
 import { foldAscii, isDomainName } from './rules/internal.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from './rules/review.ts'
 
-/** The function's environment is wrong or incomplete. The message names the variable and shows a right value. */
+/**
+ * The function's environment is wrong or incomplete. The message names the variable and shows a right value.
+ */
 export class InvalidConfiguration extends Error {
   override readonly name = 'InvalidConfiguration'
 }
@@ -32,7 +34,7 @@ export type Config = {
   readonly correctionDescriptions: readonly string[]
   readonly reviewCategories: readonly string[]
   readonly excludedCategories: readonly string[]
-  /** Ids or e-mails of users whom no run touches. */
+  /** Ids or e-mails of users that no run touches. */
   readonly excludedUserIds: readonly string[]
   /** Earlier identities of this ledger, from before a move, a restore or an upgrade. */
   readonly ledgerFormerly: readonly string[]
@@ -106,7 +108,10 @@ const references = names.refine(
 const arn = (service: string) => z.string().startsWith(`arn:`, `must be the ARN of ${service}`)
 const databaseSecret = arn('a secret in Secrets Manager').optional()
 
-/** What the driver and the server understand; any other parameter would make the server refuse every connection. */
+/**
+ * What the driver and the server understand; any other parameter would make the server refuse every
+ * connection.
+ */
 const URL_PARAMETERS: readonly string[] = [
   'sslmode',
   'application_name',
@@ -115,12 +120,18 @@ const URL_PARAMETERS: readonly string[] = [
   'target_session_attrs',
 ]
 
-/** What is wrong with a database URL, as the end of a sentence that names where it comes from; null where nothing is. */
+/**
+ * What is wrong with a database URL, as the end of a sentence that names where it comes from; null where
+ * nothing is.
+ */
 export function problemOfDatabaseUrl(url: string): string | null {
   if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url))
-    return 'must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded'
-  const names = [...new Set(new URL(url).searchParams.keys())]
-  const unknown = names.filter((name) => !URL_PARAMETERS.includes(name))
+    return (
+      'must be a postgres:// URL with user, password, host, port and database, ' +
+      'special characters in them percent-encoded'
+    )
+  const parameters = [...new Set(new URL(url).searchParams.keys())]
+  const unknown = parameters.filter((name) => !URL_PARAMETERS.includes(name))
   return unknown.length === 0
     ? null
     : `has the parameter ${quoted(unknown)}, which PostgreSQL does not know: remove it`
@@ -219,7 +230,10 @@ function databaseSource(url: string | undefined, secretArn: string | undefined):
   return secretArn === undefined ? undefined : { secretArn }
 }
 
-/** The items of a comma-separated list, without blanks around them; empty ones are dropped unless they are to be judged. */
+/**
+ * The items of a comma-separated list, without blanks around them; empty ones are dropped unless they are to
+ * be judged.
+ */
 function itemsOf(text: string, { keepEmpty = false } = {}): string[] {
   const items = text.split(',').map((item) => item.trim())
   return keepEmpty ? items : items.filter((item) => item !== '')

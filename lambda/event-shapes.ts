@@ -87,7 +87,10 @@ export function exampleOf({ example }: Shape): string {
   return `. A valid payload: ${example}`
 }
 
-/** What is wrong with a given field in a payload of this kind: it does not fit there, or lacks another beside it. */
+/**
+ * What is wrong with a given field in a payload of this kind: it does not fit there, or lacks another beside
+ * it.
+ */
 export function complaintAbout(
   key: Field,
   shape: Shape,

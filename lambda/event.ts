@@ -3,7 +3,9 @@ import { type Field, type Fields, fields } from './event-fields.ts'
 import { complaintAbout, exampleOf, isGiven, shapeOf } from './event-shapes.ts'
 import { nearest } from './nearest.ts'
 
-/** The event is not valid. The message names the field, the value and a valid payload; a retry cannot fix it. */
+/**
+ * The event is not valid. The message names the field, the value and a valid payload; a retry cannot fix it.
+ */
 export class InvalidEvent extends Error {
   override readonly name = 'InvalidEvent'
 }
@@ -50,8 +52,9 @@ const envelope = z.looseObject({
 })
 
 /**
- * Unwraps an EventBridge envelope, whose `detail` is the payload, as an object or as JSON text. A request key that the
- * workflow put beside `detail` counts where the payload can have one and has none. Null and nothing mean `{}`.
+ * Unwraps an EventBridge envelope, whose `detail` is the payload, as an object or as JSON text. A request key
+ * that the workflow put beside `detail` counts where the payload can have one and has none. Null and nothing
+ * mean `{}`.
  */
 function unwrap(event: unknown, context?: z.RefinementCtx): unknown {
   const wrapped = envelope.safeParse(event)
@@ -138,8 +141,8 @@ const complaints = z.array(
 )
 
 /**
- * Turns the schema's complaints into one sentence a field, each with the value and a way to fix it. Ids, e-mails and
- * names stay out of the message. `event` is the event as it came, for the values.
+ * Turns the schema's complaints into one sentence a field, each with the value and a way to fix it. Ids,
+ * e-mails and names stay out of the message. `event` is the event as it came, for the values.
  */
 export function invalidEvent(error: Error, event?: unknown): InvalidEvent {
   const payload = unwrap(event)
@@ -150,7 +153,8 @@ export function invalidEvent(error: Error, event?: unknown): InvalidEvent {
     ]
   })
   return new InvalidEvent(
-    `The event is not valid: ${sentences.join('; ')}. Nothing was done. Valid payloads: {} (dry run), {"execute": true}, {"resume": "<run id>"}.`,
+    `The event is not valid: ${sentences.join('; ')}. Nothing was done. ` +
+      'Valid payloads: {} (dry run), {"execute": true}, {"resume": "<run id>"}.',
     { cause: error },
   )
 }
@@ -173,7 +177,9 @@ const PRIVATE: readonly (string | number | undefined)[] = [
   'reason',
 ]
 
-/** The wrong value, where the message says what it must be, and it is short and tells nothing about a person. */
+/**
+ * The wrong value, where the message says what it must be, and it is short and says nothing about a person.
+ */
 function valueAt(payload: unknown, path: readonly (string | number)[], message: string): string {
   if (PRIVATE.includes(path[0]) || !message.startsWith('must be ')) return ''
   const value = path.reduce<unknown>(
@@ -187,5 +193,6 @@ function valueAt(payload: unknown, path: readonly (string | number)[], message: 
 function unknownField(path: readonly (string | number)[], key: string): string {
   const known = path.length > 0 ? ['users', 'grants', 'usd', 'correctionsUsd'] : Object.keys(fields.shape)
   const likely = nearest(key, known)
-  return `unknown field "${pathText([...path, key])}"${likely === undefined ? '' : `, did you mean "${likely}"?`}`
+  const hint = likely === undefined ? '' : `, did you mean "${likely}"?`
+  return `unknown field "${pathText([...path, key])}"${hint}`
 }

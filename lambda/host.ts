@@ -62,8 +62,8 @@ const CONNECTIONS = 16
 const CONNECTION_TIMEOUT_MS = 5_000
 
 /**
- * Opens everything that one invocation works with, lends it to `work`, and closes it again: nothing is kept for the
- * next warm start.
+ * Opens everything that one invocation works with, lends it to `work`, and closes it again: nothing is kept
+ * for the next warm start.
  * @throws InvalidConfiguration, and whatever `work` throws
  */
 export async function withTools<T>(
@@ -111,7 +111,10 @@ export async function withTools<T>(
 /** What the requests to AWS share. */
 type Aws = { readonly waits: ArchiveWaits; readonly timeLeft: () => number }
 
-/** Requests are tried again by `attempt`, not by the client as well. The socket's timeout ends a stalled upload. */
+/**
+ * Requests are tried again by `attempt`, not by the client as well. The socket's timeout ends a stalled
+ * upload.
+ */
 function clientOptions({ silenceMs }: ArchiveWaits) {
   return {
     maxAttempts: 1,
@@ -127,7 +130,10 @@ const secretSchema = z.object({
   dbname: z.string(),
 })
 
-/** The RDS form's password is read again for each new connection, so that a rotation during a run does no harm. */
+/**
+ * The RDS form's password is read again for each new connection, so that a rotation during a run does no
+ * harm.
+ */
 async function addressOf(source: DatabaseSource, aws: Aws): Promise<Address> {
   if ('url' in source) return source
   const text = await readSecret(source.secretArn, aws)

@@ -10,9 +10,10 @@ import { explain } from './ledger/errors.ts'
 import { redact } from './redact.ts'
 
 /**
- * Logs the error that ends an invocation, once, with its causes, and lets the caller see the same text. What reaches
- * this unexplained (an error of the database's driver, whose stack is read-only, or no Error at all) becomes one
- * that can be shown: otherwise an error in here would take the place of the one that happened (seen).
+ * Logs the error that ends an invocation, once, with its causes, and lets the caller see the same text. What
+ * reaches this unexplained (an error of the database's driver, whose stack is read-only, or no Error at all)
+ * becomes one that can be shown: otherwise an error in here would take the place of the one that happened
+ * (seen).
  */
 export function errorLogging(logger: Logger): MiddlewareObj {
   return {
@@ -40,9 +41,9 @@ function causesOf(error: Error): string[] {
 }
 
 /**
- * Gives everything that an invocation emits the dimension `mode`, and no other, from its first page on (Powertools
- * sends metrics off whenever a hundred values have come together); and counts what ends it without a card. Stands
- * behind the parser.
+ * Gives everything that an invocation emits the dimension `mode`, and no other, from its first page on
+ * (Powertools sends metrics off whenever a hundred values have come together); and counts what ends it
+ * without a card. Stands behind the parser.
  */
 export function metricsByMode(metrics: Metrics): MiddlewareObj<ParsedResult<unknown, Payload>> {
   return {

@@ -1,10 +1,13 @@
-/** A local part may be quoted, spaces and all, may hold an apostrophe, and does not end in a slash: a path may. */
+/**
+ * A local part may be quoted, spaces and all, may hold an apostrophe, and does not end in a slash: a path
+ * may.
+ */
 const EMAIL = /("[^"]*"|[^\s"<>(),:;=]*[^\s"<>(),:;=/\\])@[^\s"'<>(),:;=]+/g
 const URL_SECRET = /(\w+:\/\/[^:/\s]*:)[^@\s]*@/g
 
 /**
- * A text without e-mail addresses and without passwords in URLs, for every message that may reach CloudWatch, a
- * caller or a notification. Paths of packages (`node_modules/@scope/name`) stay as they are.
+ * A text without e-mail addresses and without passwords in URLs, for every message that may reach CloudWatch,
+ * a caller or a notification. Paths of packages (`node_modules/@scope/name`) stay as they are.
  */
 export function redact(text: string): string {
   return text.replace(URL_SECRET, '$1***@').replace(EMAIL, '***')

@@ -176,9 +176,10 @@ test('everything that is wrong is named at once', () => {
 test.each(['DATABASE_URL', 'READONLY_DATABASE_URL'])(
   'a parameter of %s that PostgreSQL does not know is to be removed, and only that variable is named',
   (name) => {
-    const url = `postgres://job:${SECRET}@db.example.com/app?sslmode=require&pgbouncer=true&channel_binding=require`
+    const url = `${MINIMAL.DATABASE_URL}?sslmode=require&pgbouncer=true&channel_binding=require`
     expect(() => readConfig({ ...MINIMAL, [name]: url })).toThrow(
-      `The configuration is not valid: ${name} has the parameter "pgbouncer" and "channel_binding", which PostgreSQL does not know: remove it.`,
+      `The configuration is not valid: ${name} has the parameter "pgbouncer" and "channel_binding", ` +
+        'which PostgreSQL does not know: remove it.',
     )
   },
 )

@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { Sql } from 'postgres'
-import { type Reading, readUsersIn } from '../../lambda/ledger/read.ts'
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { finished } from 'node:stream/promises'
+import type { ParameterOrFragment, PendingQuery, Sql } from 'postgres'
+import type { Transaction } from '../../lambda/ledger/connect.ts'
+import { type Reading, readUsers } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
@@ -17,6 +22,15 @@ const rulesAt = (instant: string): RuleSettings => ({
   excludedCategories: [],
 })
 
+/** The statements of a pool of the driver's own, for functions of the ledger. */
+export function asTransaction(sql: Sql): Transaction {
+  const send = <Rows extends readonly (object | undefined)[]>(
+    template: TemplateStringsArray,
+    ...parameters: readonly ParameterOrFragment<never>[]
+  ): PendingQuery<Rows> => sql(template, ...parameters)
+  return Object.assign(send, { identifier: (name: string) => sql(name) })
+}
+
 async function internalIds(sql: Sql): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
     select id from kilocode_users where lower(google_user_email) like any (array['%@kilocode.ai', '%@kilo.ai']) order by id
@@ -29,7 +43,7 @@ export async function planAll(sql: Sql, instant: string): Promise<ChangePlan[]> 
   const plans: ChangePlan[] = []
   const ids = await internalIds(sql)
   for (let from = 0; from < ids.length; from += 500) {
-    for (const reading of (await readUsersIn(sql, ids.slice(from, from + 500))).values()) {
+    for (const reading of (await readUsers(asTransaction(sql), ids.slice(from, from + 500))).values()) {
       const plan = planReading(reading, instant)
       if (plan) plans.push(plan)
     }
@@ -49,33 +63,49 @@ export function planReading(reading: Reading, instant: string): ChangePlan | nul
 }
 
 /**
- * What a careful script does today: user by user, 50 at once, read, date, read again, then a transaction of user update,
- * closing rows, one baseline update at a time, and a correction: 15 statements a user of the bench ledger. No logs.
- * `write` false is its dry run.
+ * What people do today: user by user, 50 at once, read, date, read again, then a transaction of user update, closing
+ * rows, one baseline update at a time, and a correction; and three JSONL files on the local disk, written as it goes.
+ * `write` false is its dry run, with the same files.
  */
-export async function perUser(sql: Sql, instant: string, write: boolean): Promise<number> {
+export async function script(sql: Sql, dir: string, instant: string, write: boolean): Promise<void> {
+  const files = await mkdtemp(join(dir, 'script-'))
+  const logs = {
+    users: createWriteStream(join(files, 'users.jsonl')),
+    mutations: createWriteStream(join(files, 'mutations.jsonl')),
+    errors: createWriteStream(join(files, 'errors.jsonl')),
+  }
   const ids = (await internalIds(sql)).values()
-  let users = 0
   const worker = async (): Promise<void> => {
     for (const id of ids) {
-      users++
-      await oneUser(sql, id, instant, write)
+      const plan = await oneUser(sql, id, instant, write)
+      if (!plan) continue
+      const { user, change, credits, expiredMicrodollars } = plan
+      logs.users.write(`${JSON.stringify({ id, email: user.email, expiredMicrodollars, credits })}\n`)
+      for (const closing of change.closings) logs.mutations.write(`${JSON.stringify(closing)}\n`)
+      for (const grant of change.grants) logs.mutations.write(`${JSON.stringify(grant)}\n`)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
-  return users
+  await Promise.all(
+    Object.values(logs).map(async (log) => {
+      log.end()
+      await finished(log)
+    }),
+  )
+  await rm(files, { recursive: true })
 }
 
-async function oneUser(sql: Sql, id: string, instant: string, write: boolean): Promise<void> {
-  const first = (await readUsersIn(sql, [id])).get(id)
-  const plan = first && planReading(first, instant)
-  if (!plan || !write) return
+async function oneUser(sql: Sql, id: string, instant: string, write: boolean): Promise<ChangePlan | null> {
+  const statements = asTransaction(sql)
+  const first = (await readUsers(statements, [id])).get(id)
+  const plan = first ? planReading(first, instant) : null
+  if (!plan || !write) return plan
   const dated = plan.change.grants.filter(({ targeted }) => targeted).map(({ grant }) => grant.id)
   await sql`
     update credit_transactions set expiry_date = ${instant}::text::timestamptz
     where id in (select jsonb_array_elements_text(${JSON.stringify(dated)}::text::jsonb)::uuid)
   `
-  await readUsersIn(sql, [id])
+  await readUsers(statements, [id])
   const { user, change } = plan
   await sql.begin(async (tx) => {
     const updated = await tx`
@@ -84,17 +114,19 @@ async function oneUser(sql: Sql, id: string, instant: string, write: boolean): P
           next_credit_expiration_at = ${change.nextCreditExpirationAt}::text::timestamptz, updated_at = now()
       where id = ${id} and total_microdollars_acquired = ${String(user.acquiredMicrodollars)}::text::bigint
     `
-    if (updated.count !== 1) throw new Error(`The user ${id} changed.`)
+    if (updated.count !== 1) throw new Error(`User ${id} changed.`)
     await tx`insert into credit_transactions ${tx(change.closings.map((row) => closingColumns(id, row)))}`
     for (const { grant, expirationBaselineMicrodollars } of change.grants) {
       await tx`
-        update credit_transactions set expiration_baseline_microdollars_used = ${String(expirationBaselineMicrodollars)}::text::bigint
+        update credit_transactions
+        set expiration_baseline_microdollars_used = ${String(expirationBaselineMicrodollars)}::text::bigint
         where id = ${grant.id}
       `
     }
     if (change.correction)
       await tx`insert into credit_transactions ${tx(correctionColumns(id, change.correction))}`
   })
+  return plan
 }
 
 type Row = ReturnType<typeof closingColumns>

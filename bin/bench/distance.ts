@@ -26,7 +26,7 @@ export async function distance({ rounds, event, say }: Options): Promise<Figure[
     {
       name: 'growth of the time, %',
       value: (median(seconds.map(({ near, far }) => far / near)) - 1) * 100,
-      atMost: 25,
+      atMost: 20,
     },
   ]
 }

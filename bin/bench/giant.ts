@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
-import { readUsersIn } from '../../lambda/ledger/read.ts'
+import { readUsers } from '../../lambda/ledger/read.ts'
 import type { Options } from './compare.ts'
-import { planReading } from './contenders.ts'
+import { asTransaction, planReading } from './contenders.ts'
 import type { Figure } from './figures.ts'
 import { startBench } from './servers.ts'
 
@@ -14,7 +14,7 @@ export async function giant({ event, say }: Options): Promise<Figure[]> {
     return await bench.onCopy(async ({ sql, job }) => {
       const instant = new Date().toISOString()
       const ids = (await sql<{ id: string }[]>`select id from kilocode_users`).map(({ id }) => id)
-      const readings = [...(await readUsersIn(sql, ids)).values()]
+      const readings = [...(await readUsers(asTransaction(sql), ids)).values()]
       const begun = performance.now()
       const plans = readings.flatMap((reading) => planReading(reading, instant) ?? [])
       const seconds = (performance.now() - begun) / 1000
@@ -23,7 +23,7 @@ export async function giant({ event, say }: Options): Promise<Figure[]> {
       say(`one user with ${grants} grants: planned in ${seconds.toFixed(2)} s`)
       return [
         { name: `one user with ${grants} open grants: planned, s`, value: seconds, atMost: 1 },
-        { name: 'the same: the whole execute, s', value: result.seconds },
+        { name: 'the same: the whole execute, s', value: result.seconds, atMost: 5 },
         { name: 'the same: peak memory, MB', value: result.peakBytes / 1e6 },
       ]
     })

@@ -1,21 +1,46 @@
 import { performance } from 'node:perf_hooks'
-import { jobHere } from '../cli/job.ts'
+import { Logger } from '@aws-lambda-powertools/logger'
+import { Metrics } from '@aws-lambda-powertools/metrics'
+import type { Context } from 'aws-lambda'
+import { isCard } from '../../lambda/answer.ts'
+import { createHandler } from '../../lambda/handler.ts'
 
-/** The job in a process of its own: its argument is the event; where it works stands in the environment. */
-const job = jobHere({ seconds: 900, debug: false, stopped: () => false })
+/** The job in a process of its own, through its handler: the argument is the event, the environment says where it works. */
+const logger = new Logger({ logLevel: 'SILENT' })
+const metrics = new Metrics({ namespace: 'Bench', serviceName: 'bench', logger })
+const pageEnds: number[] = []
+const handler = createHandler(
+  {
+    callerOf: () => ({ by: 'bench', via: 'bench', evidence: {}, requestId: 'bench' }),
+    onProgress: () => void pageEnds.push(secondsSinceBegun()),
+  },
+  logger,
+  metrics,
+)
+const context = {
+  awsRequestId: 'bench',
+  functionName: 'credit-expiry',
+  functionVersion: '1',
+  invokedFunctionArn: 'arn:aws:lambda:us-east-1:123456789012:function:credit-expiry',
+  memoryLimitInMB: '1769',
+  logGroupName: 'bench',
+  logStreamName: 'bench',
+  callbackWaitsForEmptyEventLoop: true,
+  getRemainingTimeInMillis: () => 900_000 - secondsSinceBegun() * 1000,
+  done: () => {},
+  fail: () => {},
+  succeed: () => {},
+} satisfies Context
+
 const begun = performance.now()
 const cpuBefore = process.cpuUsage()
-const pageEnds: number[] = []
-const card = await job.invoke(
-  JSON.parse(process.argv[2] ?? '{}'),
-  () => void pageEnds.push(secondsSinceBegun()),
-)
+const card = await handler(JSON.parse(process.argv[2] ?? '{}'), context)
+if (!isCard(card)) throw new Error('The event is not about a run.')
 const seconds = secondsSinceBegun()
 const { user, system } = process.cpuUsage(cpuBefore)
 const cpuSeconds = (user + system) / 1e6
-process.stdout.write(
-  JSON.stringify({ card, seconds, cpuSeconds, pageEnds, peakBytes: process.resourceUsage().maxRSS * 1024 }),
-)
+const peakBytes = process.resourceUsage().maxRSS * 1024
+process.stdout.write(JSON.stringify({ card, seconds, cpuSeconds, pageEnds, peakBytes }))
 
 function secondsSinceBegun(): number {
   return (performance.now() - begun) / 1000

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -11,7 +11,14 @@ import { seedBenchLedger, type Size } from './ledger.ts'
 import { bundleJob, type JobResult, runJob, type Way } from './run-job.ts'
 
 /** A fresh copy of the bench ledger: connections to it, and the job, run once on it with an empty bucket. */
-export type Copy = { readonly sql: Sql; readonly job: (event: object, way?: Way) => Promise<JobResult> }
+export type Copy = {
+  readonly sql: Sql
+  /** A folder for the files of the script. */
+  readonly dir: string
+  readonly job: (event: object, way?: Way) => Promise<JobResult>
+  /** The CPU time that PostgreSQL spends on `work`, in seconds; its processes end with their connections. */
+  readonly postgresCpu: (work: () => Promise<unknown>) => Promise<number>
+}
 
 /** PostgreSQL with one seeded ledger, S3, and the job's bundle. */
 export type Bench = {
@@ -44,7 +51,8 @@ export async function startBench(size: Size): Promise<Bench> {
       // As the job connects: behind a transaction pooler, say, nothing may be prepared.
       const sql = postgres(databaseUrl, { max: 50, prepare: false, onnotice: () => {} })
       try {
-        return await work({ sql, job: (event, way) => runJob({ bundle, databaseUrl, s3 }, event, way) })
+        const job = (event: object, way?: Way) => runJob({ bundle, databaseUrl, s3 }, event, way)
+        return await work({ sql, dir, job, postgresCpu: async (measured) => cpuOf(admin, measured) })
       } finally {
         await sql.end()
         await admin`drop database ${admin(name)} with (force)`
@@ -59,8 +67,51 @@ export async function startBench(size: Size): Promise<Bench> {
   }
 }
 
-/** The requests of one run, by what the job was at, and the server's CPU time. */
-const tallySchema = z.object({ opening: z.int(), pages: z.int(), closing: z.int(), cpuSeconds: z.number() })
+/** What the server's processes used, living and ended ones; what runs beside `work` counts too. */
+async function cpuOf(admin: Sql, work: () => Promise<unknown>): Promise<number> {
+  const [row] = await admin<{ pid: number }[]>`select pg_backend_pid() as pid`
+  const server = await parentOf(row?.pid ?? 0)
+  const before = await cpuSeconds(server)
+  await work()
+  return (await cpuSeconds(server)) - before
+}
+
+const TICKS_A_SECOND = 100
+
+/** Of /proc/<pid>/stat: parent, and user and system time of the process and of its children that have ended. */
+async function statOf(pid: number): Promise<{ parent: number; own: number; ended: number }> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number)
+  const [parent = 0, own1 = 0, own2 = 0, ended1 = 0, ended2 = 0] = [1, 11, 12, 13, 14].map((at) => fields[at])
+  return { parent, own: own1 + own2, ended: ended1 + ended2 }
+}
+
+async function parentOf(pid: number): Promise<number> {
+  return (await statOf(pid)).parent
+}
+
+async function cpuSeconds(server: number): Promise<number> {
+  const { own, ended } = await statOf(server)
+  const pids = (await readdir('/proc')).map(Number).filter(Number.isInteger)
+  const children = await Promise.all(pids.map(async (pid) => statOf(pid).catch(() => null)))
+  const living = children.reduce(
+    (sum, stat) => sum + (stat?.parent === server ? stat.own + stat.ended : 0),
+    0,
+  )
+  return (own + ended + living) / TICKS_A_SECOND
+}
+
+/** The requests of one run by phase, the bytes sent, and the server's CPU time. */
+const tallySchema = z.object({
+  opening: z.int(),
+  pages: z.int(),
+  closing: z.int(),
+  bytes: z.int(),
+  cpuSeconds: z.number(),
+})
 
 /** An S3 server in a process of its own, with one bucket. `tally` tells what it has had since the last time, and empties it. */
 export type BenchS3 = {

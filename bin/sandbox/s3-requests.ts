@@ -21,6 +21,8 @@ export type S3Request = {
   /** Empty for a request to the bucket itself. */
   key: string
   query: Readonly<Record<string, string | undefined>>
+  /** The length of the request's body. */
+  bytes: number
 }
 
 /** An answer that is ready to be sent. `file` is an open file that must be closed, whether it is sent or not. */

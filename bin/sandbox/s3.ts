@@ -134,7 +134,8 @@ async function handle(state: State, request: IncomingMessage, bodyPath: string):
     const target = readTarget(request.url ?? '')
     const number = (state.counts.get(target.bucket) ?? 0) + 1
     state.counts.set(target.bucket, number)
-    const seen: S3Request = { number, method: request.method ?? '', ...target }
+    const bytes = Number(request.headers['content-length'] ?? 0)
+    const seen: S3Request = { number, method: request.method ?? '', bytes, ...target }
     const isPut = seen.method === 'PUT' && seen.key !== ''
     const body = isPut ? await receiveBody(request, bodyPath) : undefined
     const before = await faultOf(() => state.hooks.get(seen.bucket)?.before?.(seen))

@@ -32,9 +32,9 @@ const MEBIBYTE = 1024 * 1024
 export type Deadline = { readonly signal: AbortSignal; readonly allowFor: (bytes: number) => void }
 
 /**
- * Runs a request until it succeeds, fails for good, or was tried `tries` times; each try ends at its deadline,
- * whatever S3 and its client do, and a third one needs time left in the invocation.
- * A write that ended at its deadline may have taken effect.
+ * Runs a request until it succeeds, fails for good, or was tried `tries` times; each try ends at its
+ * deadline, whatever S3 and its client do, and a third one needs time left in the invocation. A write that
+ * ended at its deadline may have taken effect.
  * @throws the error of the last try
  */
 export async function attempt<T>(

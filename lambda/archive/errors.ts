@@ -1,4 +1,7 @@
-/** S3 did not do what was asked, and trying again did not help. The message says what was asked and what to do. */
+/**
+ * S3 did not do what was asked, and trying again did not help. The message says what was asked and what to
+ * do.
+ */
 export class ArchiveUnavailable extends Error {
   override readonly name = 'ArchiveUnavailable'
 }

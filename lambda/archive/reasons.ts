@@ -7,18 +7,20 @@ const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
     /^NoSuchBucket$/,
     {
       what: 'the bucket does not exist',
-      todo: 'Check LOG_BUCKET, and the account and the region that you are in.',
+      todo: 'Check LOG_BUCKET, and which account and region you use.',
     },
   ],
   [
     /^(ExpiredToken|ExpiredTokenException|TokenRefreshRequired|RequestExpired)$/,
-    { what: 'the AWS credentials have expired', todo: 'Log in again (aws sso login, or however you do).' },
+    { what: 'the AWS credentials have expired', todo: 'Log in again (aws sso login).' },
   ],
   [
     /^(InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|InvalidClientTokenId|UnrecognizedClientException)$/,
     {
       what: 'the AWS credentials are not valid',
-      todo: 'Check AWS_PROFILE, or AWS_ACCESS_KEY_ID and its companions; aws sts get-caller-identity shows who you are.',
+      todo:
+        'Check AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity ' +
+        'shows what is in use.',
     },
   ],
   [
@@ -32,33 +34,37 @@ const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
     /^RequestTimeTooSkewed$/,
     {
       what: "this machine's clock is wrong",
-      todo: 'Set it (NTP): AWS takes no request that is minutes off.',
+      todo: 'Set it (NTP): AWS refuses requests whose time is minutes off.',
     },
   ],
   [
     /^(AccessDenied|AccessDeniedException|Forbidden|AllAccessDisabled)$/,
     {
       what: 'these credentials may not do that',
-      todo: 'They need s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects; a key of its own may need more.',
+      todo:
+        'They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects, and, where ' +
+        'the bucket has a KMS key, kms:Decrypt and kms:GenerateDataKey on it.',
     },
   ],
   [
     /^(PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraintException)$/,
     { what: 'the bucket is in another region', todo: 'Set AWS_REGION to the region of the bucket.' },
   ],
-  [/^InvalidBucketName$/, { what: 'that is no name of a bucket', todo: 'Check LOG_BUCKET.' }],
+  [/^InvalidBucketName$/, { what: 'the name of the bucket is not valid', todo: 'Check LOG_BUCKET.' }],
 ]
 
 const UNREACHABLE =
   /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|TimeoutError|socket hang up|aborted|Parse Error/
+/** The words of this job and of the AWS SDK; the SDK names a cut connection TimeoutError as well. */
+const NO_ANSWER = /no answer within|timed out after|within the configured timeout/
 const NO_DESCRIPTORS = /\b(EMFILE|ENFILE)\b/
 /** S3 asks for another try, or the bytes were damaged on their way. */
 const PASSING =
   /^(SlowDown|Throttling.*|RequestTimeout|InternalError|BadDigest|XAmzContentSHA256Mismatch|RequestTimeTooSkewed)$/
 
 /**
- * Whether another try of the same request may succeed: S3 is slow, overloaded or unreachable, or answered 409 while
- * another request wrote the same key. (The client corrects its clock after RequestTimeTooSkewed.)
+ * Whether another try of the same request may succeed: S3 is slow, overloaded or unreachable, or answered 409
+ * while another request wrote the same key. (The client corrects its clock after RequestTimeTooSkewed.)
  */
 export function isPassing(error: unknown, status: number | undefined): boolean {
   if (status !== undefined && (status === 409 || status === 429 || status >= 500)) return true
@@ -70,7 +76,10 @@ function wordsOf(error: Error): string {
   return `${error.name} ${'code' in error ? String(error.code) : ''} ${error.message}`
 }
 
-/** What a person has to know about an error of S3, of its client, or of the way between; `status` is HTTP's, if any. */
+/**
+ * What a person has to know about an error of S3, of its client, or of the way between; `status` is HTTP's,
+ * if any.
+ */
 export function reasonFor(error: unknown, status: number | undefined): Reason {
   const name = error instanceof Error ? error.name : 'unknown error'
   const known = BY_NAME.find(([pattern]) => pattern.test(name))?.[1] ?? byOther(error, status)
@@ -85,14 +94,15 @@ function byOther(error: unknown, status: number | undefined): Reason {
     return { what: 'the bucket is in another region', todo: 'Set AWS_REGION to the region of the bucket.' }
   if (status === 403)
     return { what: 'access is forbidden', todo: 'Check the credentials and their rights on the bucket.' }
-  if (status !== undefined && status >= 500) return { what: 'S3 itself fails', todo: 'Wait a little.' }
+  if (status !== undefined && status >= 500)
+    return { what: 'S3 answers with an error of its own', todo: 'Wait a little.' }
   if (NO_DESCRIPTORS.test(words)) {
     return {
       what: 'this process may open no more files or connections',
       todo: 'Raise the limit (ulimit -n), or send a lower "concurrency".',
     }
   }
-  if (/TimeoutError/.test(words)) {
+  if (NO_ANSWER.test(message)) {
     return {
       what: `S3 did not answer in time: ${message}`,
       todo: 'Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3 and the proxy.',
@@ -101,7 +111,9 @@ function byOther(error: unknown, status: number | undefined): Reason {
   if (UNREACHABLE.test(words)) {
     return {
       what: 'S3 cannot be reached',
-      todo: 'Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3, AWS_REGION and the proxy.',
+      todo:
+        'Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3, AWS_REGION and ' +
+        'the proxy.',
     }
   }
   return {

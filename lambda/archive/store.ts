@@ -31,8 +31,8 @@ export type Body = string | Uint8Array | readonly Uint8Array[]
 export type Written = { readonly etag: string; readonly bytes: number; readonly sha256: string }
 
 /**
- * Reads a whole object, or null when it is absent. Only 404 means absent: without the right to list, S3 answers
- * 403 for an absent key, and that must never pass for "not there".
+ * Reads a whole object, or null when it is absent. Only 404 means absent: without the right to list, S3
+ * answers 403 for an absent key, and that must never pass for "not there".
  * @throws ArchiveUnavailable
  */
 export async function get(store: Store, key: string, signal?: AbortSignal): Promise<Stored | null> {
@@ -71,13 +71,14 @@ export async function getVerified(
   if (found.bytes === expected.bytes && found.sha256 === expected.sha256) return stored
   throw new ArchiveCorrupt(
     `${key} is not as the job wrote it: ${found.bytes} bytes with SHA-256 ${found.sha256} instead of ` +
-      `${expected.bytes} bytes with ${expected.sha256}. Nothing was done. Restore the version that has the expected hash.`,
+      `${expected.bytes} bytes with ${expected.sha256}. Nothing was done. ` +
+      'Restore the version that has the expected hash.',
   )
 }
 
 /**
- * Streams an object's bytes, or those of [from, to), for those that may be too large to hold. A stream that is cut
- * or falls silent is opened again where it stopped, in the same version of the object.
+ * Streams an object's bytes, or those of [from, to), for those that may be too large to hold. A stream that
+ * is cut or falls silent is opened again where it stopped, in the same version of the object.
  * @throws ArchiveCorrupt when it is absent or was replaced meanwhile, ArchiveUnavailable
  */
 export async function* readBytes(
@@ -156,8 +157,9 @@ async function nextWithin(
 }
 
 /**
- * Writes an object that must not be there yet. Null when another one is there: S3's 412 alone does not tell, since
- * the first reply may have been lost and the request sent again, so what is there is read back and compared.
+ * Writes an object that must not be there yet. Null when another one is there: S3's 412 alone does not tell,
+ * since the first reply may have been lost and the request sent again, so what is there is read back and
+ * compared.
  * @throws ArchiveUnavailable, after which the object may be there or not
  */
 export async function create(
@@ -171,7 +173,8 @@ export async function create(
 }
 
 /**
- * Replaces an object if it is still the one that was read; null when it is not, and does not hold these bytes.
+ * Replaces an object if it is still the one that was read; null when it is not, and does not hold these
+ * bytes.
  * @throws ArchiveCorrupt when the object has gone, ArchiveUnavailable, after which it may be replaced or not
  */
 export async function replaceIfMatch(
@@ -185,8 +188,9 @@ export async function replaceIfMatch(
 }
 
 /**
- * Replaces a JSON document if it is still the one that was read (`etag`), or creates it (`etag` null). Returns the
- * new ETag, or null when another writer was faster. `body` must hold a nonce: an equal body there was written by this.
+ * Replaces a JSON document if it is still the one that was read (`etag`), or creates it (`etag` null).
+ * Returns the new ETag, or null when another writer was faster. `body` must hold a nonce: an equal body there
+ * was written by this.
  * @throws as replaceIfMatch
  */
 export async function swap(

@@ -2,8 +2,8 @@ import type { Sql } from './connect.ts'
 import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
 
 /**
- * The database's own clock in whole milliseconds, as ISO text: the ledger's times are compared with run instants
- * and leases, so these must come from the same clock.
+ * The database's own clock in whole milliseconds, as ISO text: the ledger's times are compared with run
+ * instants and leases, so these must come from the same clock.
  * @throws LedgerUnavailable, LedgerBusy
  */
 export async function databaseClock(sql: Sql, patience: Patience = DEFAULT_PATIENCE): Promise<string> {

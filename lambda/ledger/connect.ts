@@ -3,8 +3,8 @@ import postgres from 'postgres'
 import { LedgerUnavailable } from './errors.ts'
 
 /**
- * Statements inside one transaction, as a template tag: `await tx<Row[]>` and the SQL with its parameters. The
- * caller must await every statement: nobody else hears of its error.
+ * Statements inside one transaction, as a template tag: `await tx<Row[]>` and the SQL with its parameters.
+ * The caller must await every statement: nobody else hears of its error.
  */
 export type Transaction = {
   <T extends readonly (object | undefined)[] = postgres.Row[]>(
@@ -23,7 +23,10 @@ export type Waits = {
   readonly statementMs: number
   /** A pause between two statements of a transaction. */
   readonly idleMs: number
-  /** A lock in a writing transaction: below PostgreSQL's deadlock_timeout, so that this job yields in a deadlock. */
+  /**
+   * A lock in a writing transaction: below PostgreSQL's deadlock_timeout, so that this job yields in a
+   * deadlock.
+   */
   readonly lockMs: number
   /** A table lock in a reading transaction, held by a migration, say. */
   readonly readLockMs: number
@@ -37,7 +40,10 @@ export const WAITS: Waits = {
   readLockMs: 3_000,
 }
 
-/** How a database is reached. `password` is called for each new connection, so that a rotated secret is read again. */
+/**
+ * How a database is reached. `password` is called for each new connection, so that a rotated secret is read
+ * again.
+ */
 export type Address =
   | { readonly url: string }
   | {
@@ -48,7 +54,9 @@ export type Address =
       readonly password: () => Promise<string>
     }
 
-/** One connection. Once lost it is never opened again: postgres.js would send what is queued on the new one. */
+/**
+ * One connection. Once lost it is never opened again: postgres.js would send what is queued on the new one.
+ */
 export type Line = {
   readonly sql: postgres.Sql
   /** Rejects when the connection is lost or cut. */
@@ -64,7 +72,10 @@ export type Line = {
   readonly cutAfterSilence: (milliseconds: number) => void
 }
 
-/** A pool of connections, opened as they are needed. Statements go through readTransaction and writeTransaction. */
+/**
+ * A pool of connections, opened as they are needed. Statements go through readTransaction and
+ * writeTransaction.
+ */
 export type Sql = {
   readonly waits: Waits
   /** Where it leads to, as far as the address says: `db.example.com:5432`. */
@@ -76,8 +87,9 @@ export type Sql = {
 }
 
 /**
- * A pool that works behind a transaction pooler or RDS Proxy: nothing is prepared and nothing is session-level.
- * TLS is verified, except where the URL itself says `sslmode=disable` or points at this machine. Nothing is opened yet.
+ * A pool that works behind a transaction pooler or RDS Proxy: nothing is prepared and nothing is
+ * session-level. TLS is verified, except where the URL itself says `sslmode=disable` or points at this
+ * machine. Nothing is opened yet.
  */
 export function connect(address: Address, connections: number, given: Partial<Waits> = {}): Sql {
   const waits = { ...WAITS, ...given }
@@ -215,7 +227,8 @@ function hostOf(address: Address): string {
   const { hostname, port } = new URL(address.url)
   if (hostname.includes(',')) {
     throw new LedgerUnavailable(
-      `DATABASE_URL names several hosts (${hostname}). Name one: the job does not choose between servers. Nothing was done.`,
+      `DATABASE_URL names several hosts (${hostname}). Nothing was done. ` +
+        'Name one: the job does not choose between servers.',
     )
   }
   return `${hostname || 'localhost'}:${port || 5432}`

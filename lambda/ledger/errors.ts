@@ -1,12 +1,16 @@
 import postgres from 'postgres'
 import { isConnectionError, isDistrust, reasonFor } from './reasons.ts'
 
-/** The database cannot be worked with. The message says what is wrong and what to do, and carries no secret. */
+/**
+ * The database cannot be worked with. The message says what is wrong and what to do, and carries no secret.
+ */
 export class LedgerUnavailable extends Error {
   override readonly name = 'LedgerUnavailable'
 }
 
-/** The database works, and did not do it in time: a lock, a slow statement, a conflict. Nothing was changed. */
+/**
+ * The database works, and did not do it in time: a lock, a slow statement, a conflict. Nothing was changed.
+ */
 export class LedgerBusy extends Error {
   override readonly name = 'LedgerBusy'
 }
@@ -32,8 +36,9 @@ export class CommitUncertain extends Error {
 }
 
 /**
- * What a failed statement asks for. `conflict`: read again; `busy`: wait and try again; `lost`: the connection went;
- * `data`: these rows are refused, and others may go through; `broken`: nothing will go through.
+ * What a failed statement asks for. `conflict`: read again; `busy`: wait and try again; `lost`: the
+ * connection went; `data`: these rows are refused, and others may go through; `broken`: nothing will go
+ * through.
  */
 export type Failure = 'conflict' | 'busy' | 'lost' | 'data' | 'broken'
 
@@ -42,7 +47,10 @@ const BUSY = new Set(['40001', '40P01', '55P03', '57014'])
 const UNIQUE_VIOLATION = '23505'
 /** Classes of SQLSTATE that say that the server, the rights or the statement are at fault, not the rows. */
 const BROKEN_CLASSES = new Set(['0A', '25', '28', '3D', '42', '53', '54', '55', '57', '58', 'F0', 'XX'])
-/** The server ended the connection, or is about to: by hand, in a crash, while it starts, and by its time limits. */
+/**
+ * The server ended the connection, or is about to: by hand, in a crash, while it starts, and by its time
+ * limits.
+ */
 const LOST_SQLSTATES = new Set(['57P01', '57P02', '57P03', '57P05', '25P03', '25P04'])
 
 /** Sorts an error of the database or of the connection, explained or not; undefined for any other error. */
@@ -59,7 +67,10 @@ export function failureOf(error: unknown): Failure | undefined {
   return isConnectionError(driverError) ? 'lost' : undefined
 }
 
-/** Whether the server itself said no and goes on: to a COMMIT, that it rolled back. Its last words are no answer. */
+/**
+ * Whether the server itself said no and goes on: to a COMMIT, that it rolled back. Its last words are no
+ * answer.
+ */
 export function isServersAnswer(error: unknown): boolean {
   return sqlStateOf(error) !== null && failureOf(error) !== 'lost'
 }
@@ -75,8 +86,9 @@ export function isUniqueViolation(error: unknown): boolean {
 }
 
 /**
- * Turns an error of the driver into a named one that says what to do, with the driver's as its cause; other errors
- * come back as they are. The driver's own errors carry parameters, values and a read-only stack: none may go further.
+ * Turns an error of the driver into a named one that says what to do, with the driver's as its cause; other
+ * errors come back as they are. The driver's own errors carry parameters, values and a read-only stack: none
+ * may go further.
  */
 export function explain(error: unknown): unknown {
   if (isExplained(error)) return error

@@ -2,15 +2,18 @@ import { CLOSING_CATEGORIES, CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from 
 import { foldAscii } from '../rules/internal.ts'
 import type { RuleSettings } from '../rules/types.ts'
 import type { Sql } from './connect.ts'
-import { readTransaction } from './transaction.ts'
+import { readTransaction, withRetriedRead } from './transaction.ts'
 
 /**
- * The highest face value that is reported. It is compared with a limit, and exceeds any; that the amount itself cannot
- * be worked with is an error of that one user, found when the user is planned.
+ * The highest face value that is reported. It is compared with a limit, and exceeds any; that the amount
+ * itself cannot be worked with is an error of that one user, found when the user is planned.
  */
 export const MOST_MICRODOLLARS = Number.MAX_SAFE_INTEGER
 
-/** One user who matches, with what opening a run needs: ledger rows, targeted grants, and their face value in microdollars. */
+/**
+ * One user who matches, with what opening a run needs: ledger rows, targeted grants, and their face value in
+ * microdollars.
+ */
 export type MatchingUser = {
   readonly id: string
   readonly email: string
@@ -29,10 +32,10 @@ export type TargetSettings = Pick<
 >
 
 /**
- * Reads every matching user once, in the database's id order, and hands each to `onUser` as it arrives. One scan
- * of the users table, however sparse the internal users are. The e-mail's domain is matched as a suffix, with ASCII
- * letters folded under the "C" collation, whatever the collation of the database: code folds the same way, and the
- * caller checks each row again by the rule (1-ledger-rules, "Who and what").
+ * Reads every matching user once, in the database's id order, and hands each to `onUser` as it arrives. One
+ * scan of the users table, however sparse the internal users are. The e-mail's domain is matched as a suffix,
+ * with ASCII letters folded under the "C" collation, whatever the collation of the database: code folds the
+ * same way, and the caller checks each row again by the rule (1-ledger-rules, "Who and what").
  * @throws LedgerUnavailable, and whatever `onUser` throws
  */
 export async function readMatchingUsers(
@@ -50,7 +53,8 @@ export async function readMatchingUsers(
 
   await readTransaction(sql, async (tx) => {
     type Row = { id: string; email: string; rows: string; grants: string; face_value: string }
-    // No cursor: rows fetched through one forbid a parallel plan, and make PostgreSQL prefer a slow one with a fast first row.
+    // No cursor: rows fetched through one forbid a parallel plan, and make PostgreSQL prefer a slow one with
+    // a fast first row.
     await tx<Row[]>`
       select
         u.id,
@@ -124,12 +128,12 @@ function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&')
 }
 
-/** A user whom a payload or the configuration names; `place` is the index in the list given. */
+/** A user that a payload or the configuration names; `place` is the index in the list given. */
 export type NamedUser = { readonly place: number; readonly id: string; readonly email: string }
 
 /**
- * Finds the users whom a list names by id or by e-mail (ASCII letters in any case), in the order of the list. A text
- * that names nobody has no row; an e-mail that several users have in different case has one for each.
+ * Finds the users that a list names by id or by e-mail (ASCII letters in any case), in the order of the list.
+ * A text that names no user has no row; an e-mail that several users have in different case has one for each.
  * @throws LedgerUnavailable
  */
 export async function findNamedUsers(sql: Sql, idsOrEmails: readonly string[]): Promise<NamedUser[]> {
@@ -140,8 +144,9 @@ export async function findNamedUsers(sql: Sql, idsOrEmails: readonly string[]): 
       email: name.includes('@') ? foldAscii(name) : null,
     })),
   )
-  return readTransaction(sql, async (tx) => {
-    // Two joins: one over the primary key, one that scans the users table once. A join with "or" would scan it per name.
+  return withRetriedRead(sql, async (tx) => {
+    // Two joins: one over the primary key, one that scans the users table once. A join with "or" would scan
+    // it per name.
     const rows = await tx<NamedUser[]>`
       with named as (
         select * from jsonb_to_recordset(${names}::text::jsonb) as n(place int, id text, email text)

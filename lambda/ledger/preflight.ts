@@ -10,7 +10,9 @@ export type { Use } from './rights.ts'
 export type Preflight = {
   /** Sentences for the exit card. */
   readonly warnings: readonly string[]
-  /** The `lockMs` for this run's writing transactions, in milliseconds: below the server's deadlock_timeout. */
+  /**
+   * The `lockMs` for this run's writing transactions, in milliseconds: below the server's deadlock_timeout.
+   */
   readonly lockTimeoutMs: number
   readonly server: Server
 }
@@ -20,8 +22,8 @@ const OLDEST_VERSION = 150_000
 const LEAST_LOCK_MS = 10
 
 /**
- * Checks that everything a run will touch is there and allowed, so that a missing right shows before anything begins
- * and not after the first thousand users. Writes nothing.
+ * Checks that everything a run will touch is there and allowed, so that a missing right shows before anything
+ * begins and not after the first thousand users. Writes nothing.
  * @throws LedgerUnavailable that says what is missing and how to put it right, LedgerBusy
  */
 export async function preflight(
@@ -84,14 +86,14 @@ function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): s
   }
   if (settings.synchronous_commit !== 'on') {
     return (
-      `The server says synchronous_commit = ${settings.synchronous_commit} after this job has set it on, so that ` +
-      'a commit could be lost when the server crashes. Check the connection pooler and the server.'
+      `The server says synchronous_commit = ${settings.synchronous_commit} after this job has set it on, ` +
+      'so that a commit could be lost when the server crashes. Check the connection pooler and the server.'
     )
   }
   if (lockTimeoutMs >= LEAST_LOCK_MS) return null
   return (
-    `The server's deadlock_timeout is ${settings.deadlock_ms} ms, too short for this job to wait less for a lock, ` +
-    'so that PostgreSQL would resolve a deadlock against the application. ' +
+    `The server's deadlock_timeout is ${settings.deadlock_ms} ms, too short for this job ` +
+    'to wait less for a lock, so that PostgreSQL would resolve a deadlock against the application. ' +
     'Set deadlock_timeout to at least 20ms there (its default is 1s).'
   )
 }

@@ -1,7 +1,9 @@
 import postgres from 'postgres'
 import { redact } from '../redact.ts'
 
-/** What is wrong with the database, and what to do about it. Neither names a password or an e-mail address. */
+/**
+ * What is wrong with the database, and what to do about it. Neither names a password or an e-mail address.
+ */
 export type Reason = { readonly what: string; readonly todo: string }
 
 /** By SQLSTATE; the server's own message names the user, the table, the column or the right. */
@@ -12,7 +14,9 @@ const BY_SQLSTATE: Readonly<Record<string, Reason>> = {
   },
   '28000': {
     what: 'The database refuses the login',
-    todo: "Check the user, and the server's pg_hba.conf: it says who may log in, from where, and whether only over TLS.",
+    todo:
+      "Check the user, and the server's pg_hba.conf: it says who may log in, from where, and whether only " +
+      'over TLS.',
   },
   '3D000': {
     what: 'The database does not exist',
@@ -20,11 +24,15 @@ const BY_SQLSTATE: Readonly<Record<string, Reason>> = {
   },
   '42P01': {
     what: 'A table is missing',
-    todo: "Check that DATABASE_URL leads to the ledger's database, and that the user's search_path holds its schema.",
+    todo:
+      "Check that DATABASE_URL leads to the ledger's database, and that the user's search_path holds its " +
+      'schema.',
   },
   '42703': {
     what: 'A column is missing',
-    todo: "The ledger's tables are not those that this job was written for. Compare them before anything else.",
+    todo:
+      "The ledger's tables are not those that this job was written for. Compare them before anything " +
+      'else.',
   },
   '42501': {
     what: 'A right is missing',
@@ -32,7 +40,9 @@ const BY_SQLSTATE: Readonly<Record<string, Reason>> = {
   },
   '25006': {
     what: 'The database is read-only',
-    todo: 'Point DATABASE_URL at the primary, not at a standby, or find out why default_transaction_read_only is set.',
+    todo:
+      'Point DATABASE_URL at the primary, not at a standby, or find out why default_transaction_read_only ' +
+      'is set.',
   },
   '40001': {
     what: 'Another transaction changed the same rows at the same time',
@@ -45,7 +55,9 @@ const BY_SQLSTATE: Readonly<Record<string, Reason>> = {
   },
   '55P03': {
     what: 'A lock on the ledger was not granted in time',
-    todo: 'A migration or a long transaction may hold it: look into pg_stat_activity and pg_locks, and wait for it to end.',
+    todo:
+      'A migration or a long transaction may hold it: look into pg_stat_activity and pg_locks, and wait ' +
+      'for it to end.',
   },
   '57014': {
     what: 'A statement took longer than its timeout, or was cancelled',
@@ -76,7 +88,9 @@ const BY_CODE: readonly (readonly [RegExp, Reason])[] = [
     NOT_TRUSTED,
     {
       what: "The database's TLS certificate is not trusted",
-      todo: 'Name the authority that signed it in NODE_EXTRA_CA_CERTS (a PEM file). It is never accepted unverified.',
+      todo:
+        'Name the authority that signed it in NODE_EXTRA_CA_CERTS (a PEM file). It is never accepted ' +
+        'unverified.',
     },
   ],
   [
@@ -118,7 +132,9 @@ const BY_CODE: readonly (readonly [RegExp, Reason])[] = [
     /^CLOSED_AT_ONCE$/,
     {
       what: 'The connection to the database was closed before the login',
-      todo: 'Check that a database runs behind the host and port: a tunnel or load balancer without one does this.',
+      todo:
+        'Check that a database runs behind the host and port: a tunnel or load balancer without one does ' +
+        'this.',
     },
   ],
   [

@@ -98,8 +98,8 @@ type Row = {
 }
 
 /**
- * What is missing for a use of the ledger (a table, a column, a right, or the sight of all rows), as sentences with
- * the statement that grants it; null where everything is there.
+ * What is missing for a use of the ledger (a table, a column, a right, or the sight of all rows), as
+ * sentences with the statement that grants it; null where everything is there.
  */
 export async function missingFor(tx: Transaction, use: Use): Promise<string | null> {
   const needs = NEEDS[use]
@@ -136,9 +136,9 @@ function missingTables(rows: readonly Row[]): string | null {
   const tables = unique(rows.filter((row) => !row.table_there).map((row) => row.table_name))
   if (tables.length === 0) return null
   return (
-    `The user ${rows[0]?.username} sees no table ${tables.join(' and no table ')}. Check that DATABASE_URL leads to ` +
-    `the ledger's database, that the user's search_path holds the schema of its tables, and that it has USAGE on ` +
-    `that schema.`
+    `The user ${rows[0]?.username} sees no table ${tables.join(' and no table ')}. ` +
+    "Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of " +
+    'its tables, and that it has USAGE on that schema.'
   )
 }
 
@@ -148,8 +148,8 @@ function missingColumns(rows: readonly Row[]): string | null {
   )
   if (columns.length === 0) return null
   return (
-    `Missing in the database: ${columns.join(', ')}. The ledger's tables are not those that this job was written ` +
-    `for; compare them before anything else.`
+    `Missing in the database: ${columns.join(', ')}. The ledger's tables are not those ` +
+    `that this job was written for; compare them before anything else.`
   )
 }
 
@@ -176,8 +176,8 @@ function hiddenRows(rows: readonly Row[]): string | null {
   const tables = unique(rows.filter((row) => row.rows_hidden).map((row) => row.table_name))
   if (tables.length === 0) return null
   return (
-    `Row-level security hides rows of ${tables.join(' and ')} from the user ${rows[0]?.username}, and a closing ` +
-    `row that is not seen would make its grant look open. Give the user BYPASSRLS, or use another.`
+    `Row-level security hides rows of ${tables.join(' and ')} from the user ${rows[0]?.username}, ` +
+    `and a closing row that is not seen would make its grant look open. Give the user BYPASSRLS, or use another.`
   )
 }
 

@@ -147,7 +147,7 @@ export async function writeRollbacks(
       ) as g(user_id, id, before_expiry_date, before_baseline, after_expiry_date, after_baseline)
       where (g.user_id in (select id from held)) is true
         and c.id = g.id
-        and c.kilo_user_id = g.user_id
+        and (c.kilo_user_id = g.user_id) is true
         and c.expiry_date is not distinct from g.after_expiry_date
         and c.expiration_baseline_microdollars_used is not distinct from g.after_baseline
     )

@@ -11,7 +11,10 @@ export type Server = {
   readonly version: string
 }
 
-/** Asks the server who it is, so that a person sees it before anything is written. @throws LedgerUnavailable, LedgerBusy */
+/**
+ * Asks the server who it is, so that a person sees it before anything is written. @throws LedgerUnavailable,
+ * LedgerBusy
+ */
 export async function readServer(sql: Sql, patience: Patience = DEFAULT_PATIENCE): Promise<Server> {
   return withRetriedRead(sql, async (tx) => readServerIn(tx, sql.host), patience)
 }

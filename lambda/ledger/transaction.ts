@@ -3,7 +3,10 @@ import type { ParameterOrFragment, PendingQuery } from 'postgres'
 import { type Line, silence, type Sql, type Transaction, type Waits, WAITS } from './connect.ts'
 import { CommitUncertain, explain, failureOf, isServersAnswer } from './errors.ts'
 
-/** How long a transaction can outlive its process, in milliseconds, and so how far a lease reaches beyond its invocation. */
+/**
+ * How long a transaction can outlive its process, in milliseconds, and so how far a lease reaches beyond its
+ * invocation.
+ */
 export const LONGEST_ORPHAN_MS = WAITS.statementMs + WAITS.idleMs
 
 /** What a retry needs: both come with the invocation, in milliseconds. */
@@ -25,9 +28,9 @@ const LAST_MOMENT_MS = 2_000
 const LEAST_WAIT_MS = 3_000
 
 /**
- * Runs `work` in a READ ONLY transaction with one snapshot for all its statements: PostgreSQL itself refuses a write.
- * It ends, whatever the server does: a statement after `statementMs`, a wait for a table lock after `readLockMs`,
- * a silent connection after `statementMs` + `idleMs`; `waits` overrides the pool's.
+ * Runs `work` in a READ ONLY transaction with one snapshot for all its statements: PostgreSQL itself refuses
+ * a write. It ends, whatever the server does: a statement after `statementMs`, a wait for a table lock after
+ * `readLockMs`, a silent connection after `statementMs` + `idleMs`; `waits` overrides the pool's.
  * @throws LedgerUnavailable, LedgerBusy or LedgerRefused, and whatever `work` throws
  */
 export async function readTransaction<T>(
@@ -45,8 +48,8 @@ export async function readTransaction<T>(
 }
 
 /**
- * The same, tried again on a fresh snapshot after a lost connection, a lock or statement timeout or a standby's
- * conflict: a few times, with a back-off, and not past `timeLeft`. `work` may run more than once.
+ * The same, tried again on a fresh snapshot after a lost connection, a lock or statement timeout or a
+ * standby's conflict: a few times, with a back-off, and not past `timeLeft`. `work` may run more than once.
  * One try takes at most half of the time that is left.
  * @throws as readTransaction
  */
@@ -77,10 +80,10 @@ function within(milliseconds: number, waits: Waits): Waits {
 }
 
 /**
- * Runs `work` in a READ COMMITTED transaction with the job's timeouts, and with synchronous_commit on, so that an
- * acknowledged commit lasts. COMMIT goes out once `work` has resolved.
- * @throws CommitUncertain when COMMIT went out and no answer came back; anything else that is thrown was rolled
- * back: LedgerUnavailable, LedgerBusy or LedgerRefused, and whatever `work` throws
+ * Runs `work` in a READ COMMITTED transaction with the job's timeouts, and with synchronous_commit on, so
+ * that an acknowledged commit lasts. COMMIT goes out once `work` has resolved.
+ * @throws CommitUncertain when COMMIT went out and no answer came back; anything else that is thrown was
+ * rolled back: LedgerUnavailable, LedgerBusy or LedgerRefused, and whatever `work` throws
  */
 export async function writeTransaction<T>(
   sql: Sql,
@@ -91,7 +94,7 @@ export async function writeTransaction<T>(
   const begin = beginWith('isolation level read committed read write', all, all.lockMs)
   let uncertain = false
   try {
-    return await transact(sql, all, `${begin}; set local synchronous_commit = on`, work, (underWay) => {
+    return await transact(sql, all, `${begin}; ${FOR_WRITING}`, work, (underWay) => {
       uncertain = underWay
     })
   } catch (error) {
@@ -102,9 +105,12 @@ export async function writeTransaction<T>(
   }
 }
 
+/** For a few rows by their keys, starting a parallel worker costs more than the statement. */
+const FOR_WRITING = 'set local synchronous_commit = on; set local max_parallel_workers_per_gather = 0'
+
 /**
- * One round trip. SET LOCAL, so that a pooled connection keeps nothing of it; how times look as text depends on the
- * first two.
+ * One round trip. SET LOCAL, so that a pooled connection keeps nothing of it; how times look as text depends
+ * on the first two.
  */
 function beginWith(mode: string, { statementMs, idleMs }: Waits, lockMs: number): string {
   return [
@@ -118,9 +124,9 @@ function beginWith(mode: string, { statementMs, idleMs }: Waits, lockMs: number)
 }
 
 /**
- * A transaction on a connection of its own. When that is lost, this rejects at once, whatever `work` still waits for,
- * and no further statement of `work` reaches a server: neither another transaction nor another connection.
- * `onCommit` hears true when COMMIT goes out, and false when the server has answered it.
+ * A transaction on a connection of its own. When that is lost, this rejects at once, whatever `work` still
+ * waits for, and no further statement of `work` reaches a server: neither another transaction nor another
+ * connection. `onCommit` hears true when COMMIT goes out, and false when the server has answered it.
  */
 async function transact<T>(
   sql: Sql,

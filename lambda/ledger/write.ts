@@ -23,8 +23,8 @@ export async function writeExpirations(
   const u = arraysOf(planned.map(userParameter), USER_COLUMNS)
   const g = arraysOf(planned.flatMap(grantParameters), GRANT_COLUMNS)
   const k = arraysOf(planned.flatMap(correctionParameter), CORRECTION_COLUMNS)
-  // `in (…) is true` is not turned into a join: the planner, which cannot know how many users `held` has, would go
-  // through all grants once for each of them.
+  // `(…) is true` keeps a condition out of the planner's reach. It cannot know how many users `held` has, and would go
+  // through all grants once for each of them; and through all rows of a user, once for each grant of that user.
   const rows = await tx<{ id: string }[]>`
     with held as (
       update kilocode_users u
@@ -60,7 +60,7 @@ export async function writeExpirations(
       )
       where (g.user_id in (select id from held)) is true
         and c.id = g.id
-        and c.kilo_user_id = g.user_id
+        and (c.kilo_user_id = g.user_id) is true
         and c.organization_id is null
         and c.amount_microdollars = g.amount
         and c.is_free = g.is_free

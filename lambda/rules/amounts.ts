@@ -1,5 +1,5 @@
 /**
- * A stored value that the rules cannot work with exactly. It makes its user an error and nobody else:
+ * A stored value that the rules cannot work with exactly. It makes this user an error, and no other user:
  * the value is never rounded (1-ledger-rules, "Numbers").
  */
 export class UnusableValue extends Error {

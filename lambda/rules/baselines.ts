@@ -2,22 +2,24 @@ import { add } from './amounts.ts'
 
 /** Many baselines at once, all of them raised by one claimed window after another. */
 export type Baselines = {
-  /** The present baseline of the one that stood at `index` in the list given, in microdollars. */
+  /** The present baseline of the one at `index` in the list given, in microdollars. */
   at(index: number): number
   /**
-   * Claims the window [from, from + claimed): whoever stands below it moves up by `claimed`, whoever stands
-   * within it moves to its end, and whoever stands behind it stays. That is the published rule
+   * Claims the window [from, from + claimed): a baseline below it moves up by `claimed`, one within it
+   * moves to its end, and one behind it stays. That is the published rule
    * "raised by min(claimed, from + claimed - baseline) where positive".
-   * @throws UnusableValue when the window, or the distance from the lowest baseline to its end, leaves the safe integers
+   * @throws UnusableValue when the window, or the distance from the lowest baseline to its end, leaves the
+   *   safe integers
    */
   raise(from: number, claimed: number): void
 }
 
 /**
- * Keeps the baselines so that a claim costs O(log n), not O(n): 50,000 grants of one user would otherwise take
- * minutes. A claim never changes the order of two baselines. So in that order it is enough to keep their
- * distances: a claim moves everybody up by `claimed` and takes as much out of the distances behind `from`, nearest
- * first. A distance that is used up stays so, which is why all claims together visit each of them once.
+ * Keeps the baselines so that a claim costs O(log n), not O(n): 50,000 grants of one user would otherwise
+ * take minutes. A claim never changes the order of two baselines. So in that order it is enough to keep their
+ * distances: a claim moves everybody up by `claimed` and takes as much out of the distances behind `from`,
+ * nearest first. A distance that is used up stays so, which is why all claims together visit each of them
+ * once.
  * @throws UnusableValue when the lowest and the highest baseline lie further apart than the safe integers
  */
 export function trackBaselines(initial: readonly number[]): Baselines {

@@ -39,7 +39,10 @@ export function expiringSet(grants: Grants, instant: LedgerTime): Expiring[] {
   ]
 }
 
-/** Step 2 for grants that never had a date: what production would have computed, had they carried one since they were issued. */
+/**
+ * Step 2 for grants that never had a date: what production would have computed, had they carried one since
+ * they were issued.
+ */
 function baselinesOfUndated(
   undated: readonly Transaction[],
   closed: Grants['closed'],
@@ -59,8 +62,8 @@ function baselinesOfUndated(
 
 /**
  * Step 3, the production algorithm: in order of (expiry at millisecond precision, created_at, id) every one
- * that is due claims the usage that lies in its window, and raises the baselines of all later ones, due or not.
- * Returns the set in that order. The order is part of the rule: grants of one date split claims by it.
+ * that is due claims the usage that lies in its window, and raises the baselines of all later ones, due or
+ * not. Returns the set in that order. The order is part of the rule: grants of one date split claims by it.
  * @throws UnusableValue when an amount leaves the safe integers
  */
 export function expire(set: readonly Expiring[], instant: LedgerTime, usedMicrodollars: number): Expired[] {
@@ -78,7 +81,7 @@ export function expire(set: readonly Expiring[], instant: LedgerTime, usedMicrod
     baselines.raise(baselineMicrodollars, claimed)
     return { ...member, index, baselineMicrodollars, expiredMicrodollars: amount - claimed }
   })
-  // Those not due stand at the end of the order: nobody claims after they are read here.
+  // Those not due are last in the order: no claim follows after their baselines are read here.
   return passed.map(({ index, ...member }) =>
     member.expiredMicrodollars === null ? { ...member, baselineMicrodollars: baselines.at(index) } : member,
   )

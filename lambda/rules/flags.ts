@@ -50,8 +50,9 @@ export function flagsOfGrants(grants: Grants): FlagDetail[] {
 }
 
 /**
- * Credit that was spent past the usage counter: negative personal rows without a link and of no review category, created at or
- * after the earliest targeted grant (`since`). A row that a closing row has given back is not among them.
+ * Credit that was spent past the usage counter: negative personal rows without a link and of no review
+ * category, created at or after the earliest targeted grant (`since`). A row that a closing row has given
+ * back is not among them.
  * @throws UnusableValue when the sum leaves ±(2^53 - 1), or for a time that cannot be compared
  */
 export function unlinkedDeductions(

@@ -54,9 +54,9 @@ export function oldestFirst(a: Transaction, b: Transaction): number {
 }
 
 /**
- * Sorts a user's rows by the definitions of 1-ledger-rules, "Who and what". Links count among all rows, organization
- * rows too. A closing row is never targeted, whatever its sign. One with a date, which production does not write,
- * would expire in production's pass like any other dated row, and so it does here.
+ * Sorts a user's rows by the definitions of 1-ledger-rules, "Who and what". Links count among all rows,
+ * organization rows too. A closing row is never targeted, whatever its sign. One with a date, which
+ * production does not write, would expire in production's pass like any other dated row, and so it does here.
  */
 export function sortGrants(
   rows: readonly Transaction[],
@@ -91,7 +91,9 @@ export function sortGrants(
   return { targeted, excluded, otherDated, closed, linkTaken, negativeDated }
 }
 
-/** Rows by the transaction that they link to: closing rows, and the ids of all others (null: of another user). */
+/**
+ * Rows by the transaction that they link to: closing rows, and the ids of all others (null: of another user).
+ */
 function linksOf(rows: readonly Transaction[], takenLinks: ReadonlySet<string>) {
   const closings = new Map<string, Transaction>()
   const otherLinks = new Map<string, string | null>([...takenLinks].map((id) => [id, null]))

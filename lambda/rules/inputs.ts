@@ -8,7 +8,9 @@ export type Inputs = {
   readonly circumstances: Circumstances
 }
 
-/** A value that is not packed inputs of this version. The message names the place; the values stay out of it. */
+/**
+ * A value that is not packed inputs of this version. The message names the place; the values stay out of it.
+ */
 export class UnreadableInputs extends Error {
   override readonly name = 'UnreadableInputs'
 }
@@ -42,8 +44,8 @@ const circumstancesSchema = z.object({
 })
 
 /**
- * The order of the values in packed inputs: `[1, user, [row, …], circumstances]`, where 1 is the version of this form
- * and user, row and circumstances are arrays of the values named here.
+ * The order of the values in packed inputs: `[1, user, [row, …], circumstances]`, where 1 is the version of
+ * this form and user, row and circumstances are arrays of the values named here.
  */
 export const INPUT_COLUMNS = {
   user: userSchema.keyof().options,
@@ -62,8 +64,9 @@ const packedSchema = z.tuple([
 export type PackedInputs = z.infer<typeof packedSchema>
 
 /**
- * What planning a user was given, as compact JSON arrays: enough for planUser to give the same plan again under the
- * same settings. Organization rows that link to none of the user's personal rows change no plan and are omitted.
+ * What planning a user was given, as compact JSON arrays: enough for planUser to give the same plan again
+ * under the same settings. Organization rows that link to none of the user's personal rows change no plan and
+ * are omitted.
  */
 export function packInputs(
   user: LedgerUser,
@@ -113,7 +116,8 @@ function unpack<Output>(
 
 function unreadable(place: string, cause: Error | undefined): UnreadableInputs {
   return new UnreadableInputs(
-    `The inputs cannot be read: ${place} does not have the form of version ${VERSION}. Read them with the version of this job that wrote them.`,
+    `The inputs cannot be read: ${place} does not have the form of version ${VERSION}. ` +
+      'Read them with the version of this job that wrote them.',
     { cause },
   )
 }

@@ -1,14 +1,16 @@
 /**
- * A text with its ASCII letters in lower case and nothing else changed. `toLowerCase` would turn `İ` (U+0130) and the
- * Kelvin sign into ASCII letters, and SQL under the "C" collation does not: both sides must fold alike.
+ * A text with its ASCII letters in lower case and nothing else changed. `toLowerCase` would turn `İ` (U+0130)
+ * and the Kelvin sign into ASCII letters, and SQL under the "C" collation does not: both sides must fold
+ * alike.
  */
 export function foldAscii(text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
 
 /**
- * Whether an e-mail belongs to an internal user: its part after the last `@`, with ASCII letters in lower case, equals
- * one of the domains (given in lower case). A subdomain or a lookalike is not internal (1-ledger-rules, "Who and what").
+ * Whether an e-mail belongs to an internal user: its part after the last `@`, with ASCII letters in lower
+ * case, equals one of the domains (given in lower case). A subdomain or a lookalike is not internal
+ * (1-ledger-rules, "Who and what").
  */
 export function isInternal(email: string, domains: readonly string[]): boolean {
   const at = email.lastIndexOf('@')
@@ -17,7 +19,10 @@ export function isInternal(email: string, domains: readonly string[]): boolean {
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 
-/** Whether a text is a registrable domain name in lower case: two labels at least, so never a bare top-level domain. */
+/**
+ * Whether a text is a registrable domain name in lower case: two labels at least, so never a bare top-level
+ * domain.
+ */
 export function isDomainName(text: string): boolean {
   const labels = text.split('.')
   return (

@@ -24,8 +24,9 @@ import type {
 
 /**
  * What happens to one user: 1-ledger-rules, "What happens to one user", as one pure function of the user, all
- * the user's rows (in any order; organization rows count only for their links), the settings and the circumstances.
- * The plan is data: the dry run, the intent, the SQL, the logs and the tests all read this value.
+ * the user's rows (in any order; organization rows count only for their links), the settings and the
+ * circumstances. The plan is data: the dry run, the intent, the SQL, the logs and the tests all read this
+ * value.
  * @throws UnusableValue when a stored amount or time cannot be worked with exactly
  */
 export function planUser(

@@ -3,7 +3,10 @@ import { isClosingRow, oldestFirst, ORB_CLOSING_CATEGORIES } from './grants.ts'
 import { compareTimes, microsBelowMilli, millisOf } from './times.ts'
 import type { LedgerTime, ReviewRow, RuleSettings, Transaction } from './types.ts'
 
-/** The review categories where the configuration names no others: the takings-back that the ledger's writers use. */
+/**
+ * The review categories where the configuration names no others: the takings-back that the ledger's writers
+ * use.
+ */
 export const DEFAULT_REVIEW_CATEGORIES: readonly string[] = [
   ...ORB_CLOSING_CATEGORIES,
   'kilo-pass-upgrade-bonus-reversal:*',
@@ -18,14 +21,15 @@ export const DEFAULT_REVIEW_CATEGORIES: readonly string[] = [
 /** What a person checks about a row of a `needs_review` user, as one sentence for messages and reports. */
 export const WHAT_TO_CHECK: Readonly<Record<ReviewRow['why'], string>> = {
   reversal_without_link:
-    'Check which grant this row took back. If that grant is still open, expiring it takes the same credit twice.',
+    'Check which grant this row took back. ' +
+    'If that grant is still open, expiring it takes the same credit twice.',
   positive_closing_row:
     'Check why this closing row added credit. A closing row of a positive grant is zero or negative.',
 }
 
 /**
- * Whether a personal row, of any sign, free or paid, is younger than the minimum age at the run's instant. The user's
- * grant may then be between its two commits (1-ledger-rules, `too_recent`).
+ * Whether a personal row, of any sign, free or paid, is younger than the minimum age at the run's instant.
+ * The user's grant may then be between its two commits (1-ledger-rules, `too_recent`).
  * @throws UnusableValue for a time that cannot be compared
  */
 export function hasRecentRow(rows: readonly Transaction[], settings: RuleSettings): boolean {
@@ -62,7 +66,9 @@ export function reviewRows(
   })
 }
 
-/** Whether a row may have taken a grant back: personal, without a link, not positive, of a review category. */
+/**
+ * Whether a row may have taken a grant back: personal, without a link, not positive, of a review category.
+ */
 export function isReversal(row: Transaction, settings: RuleSettings): boolean {
   return (
     isPersonal(row) &&
@@ -72,7 +78,10 @@ export function isReversal(row: Transaction, settings: RuleSettings): boolean {
   )
 }
 
-/** A reversal from before the earliest targeted grant is about another grant; an Orb row counts whenever created. */
+/**
+ * A reversal from before the earliest targeted grant is about another grant; an Orb row counts whenever
+ * created.
+ */
 function concernsOpenGrants(row: Transaction, since: LedgerTime): boolean {
   return ORB_CLOSING_CATEGORIES.includes(row.creditCategory ?? '') || compareTimes(row.createdAt, since) >= 0
 }

@@ -24,7 +24,10 @@ export type LoggedGrant = {
   readonly before: GrantValues
   readonly after: GrantValues
 }
-/** A closing row with the grant that it closes, or the correction (which closes none), with the columns that were set. */
+/**
+ * A closing row with the grant that it closes, or the correction (which closes none), with the columns that
+ * were set.
+ */
 export type LoggedRow = {
   readonly id: string
   readonly amountMicrodollars: number
@@ -64,7 +67,10 @@ export type Rollback = {
   readonly logged: LoggedChange
   readonly acquiredMicrodollars: number
   readonly nextCreditExpirationAt: LedgerTime | null
-  /** Closing rows and adjustments in the ledger now, the run's included: a guard, since a closing row of 0 moves no total. */
+  /**
+   * Closing rows and adjustments in the ledger now, the run's included: a guard, since a closing row of 0
+   * moves no total.
+   */
   readonly closingsNow: number
 }
 
@@ -74,8 +80,9 @@ export type RollbackPlan =
   | { readonly outcome: 'changed_since'; readonly changed: readonly Changed[] }
 
 /**
- * Whether one user's change can be rolled back, and what that writes. A pure function of the log and the ledger.
- * Where `closings` differ, something was built on top: if a later run of this job did that, it is rolled back first.
+ * Whether one user's change can be rolled back, and what that writes. A pure function of the log and the
+ * ledger. Where `closings` differ, something was built on top: if a later run of this job did that, it is
+ * rolled back first.
  * @throws UnusableValue when an amount leaves the safe integers
  */
 export function planRollback(logged: LoggedChange, now: LedgerNow): RollbackPlan {
@@ -105,9 +112,9 @@ export function planRollback(logged: LoggedChange, now: LedgerNow): RollbackPlan
 }
 
 /**
- * Whether absent inserted rows mean that the user was rolled back: they do unless a targeted grant still has the date
- * that the run gave it. Then another writer deleted the rows, and the user is `changed_since`. Baselines prove nothing,
- * since others change them.
+ * Whether absent inserted rows mean that the user was rolled back: they do unless a targeted grant still has
+ * the date that the run gave it. Then another writer deleted the rows, and the user is `changed_since`.
+ * Baselines prove nothing, since others change them.
  */
 export function isRolledBack(logged: LoggedChange, rows: readonly Transaction[]): boolean {
   const dates = new Map(rows.map((row) => [row.id, row.expiryDate]))

@@ -2,9 +2,9 @@ import { UnusableValue } from './amounts.ts'
 import type { LedgerTime } from './types.ts'
 
 /**
- * Times stay text, because a JavaScript Date drops the microseconds that PostgreSQL keeps, and a guard
- * on such a time would then never match. Only comparisons look inside the text. COMMON is what nearly all times look
- * like, and saves taking them apart.
+ * Times stay text, because a JavaScript Date drops the microseconds that PostgreSQL keeps, and a guard on
+ * such a time would then never match. Only comparisons look inside the text. COMMON is what nearly all times
+ * look like, and saves taking them apart.
  */
 const COMMON = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/
 const ISO = /^(\d{4,6})-(\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{3})(\d{3})Z( BC)?$/

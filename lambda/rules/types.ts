@@ -8,7 +8,9 @@ export type LedgerUser = {
   readonly autoTopUpEnabled: boolean
 }
 
-/** One row of `credit_transactions`. A positive personal one that is no closing row is a grant, free or paid. */
+/**
+ * One row of `credit_transactions`. A positive personal one that is no closing row is a grant, free or paid.
+ */
 export type Transaction = {
   readonly id: string
   readonly amountMicrodollars: number
@@ -23,7 +25,9 @@ export type Transaction = {
   readonly organizationId: string | null
 }
 
-/** ISO text in UTC with six decimals (`2026-11-22T06:12:30.123456Z`), `infinity` or `-infinity`: see times.ts. */
+/**
+ * ISO text in UTC with six decimals (`2026-11-22T06:12:30.123456Z`), `infinity` or `-infinity`: see times.ts.
+ */
 export type LedgerTime = string
 
 /** What the rules of a whole run depend on. A category pattern is exact or ends in `*`: see categories.ts. */
@@ -51,7 +55,9 @@ export type Circumstances = {
   readonly takenLinks: ReadonlySet<string>
 }
 
-/** Something to know about a user, with the figures that a sentence about it needs. Amounts in microdollars. */
+/**
+ * Something to know about a user, with the figures that a sentence about it needs. Amounts in microdollars.
+ */
 export type FlagDetail =
   | { readonly flag: 'auto_top_up_risk'; readonly finalBalanceMicrodollars: number }
   /** The sum of paid credit that was due and expires in the same pass. */
@@ -147,7 +153,7 @@ type PlanCommon = {
   readonly excluded: readonly ExcludedGrant[]
 }
 
-/** A user whom the run changes. Balances and amounts in microdollars. */
+/** A user that the run changes. Balances and amounts in microdollars. */
 export type ChangePlan = PlanCommon & {
   readonly outcome: 'expired' | 'nothing_to_expire'
   /** What expires of targeted grants. */
@@ -157,7 +163,7 @@ export type ChangePlan = PlanCommon & {
   readonly change: Change
 }
 
-/** A user whom the run does not touch, and why. `review` is empty unless the outcome is `needs_review`. */
+/** A user that the run does not touch, and why. `review` is empty unless the outcome is `needs_review`. */
 export type SkippedPlan = PlanCommon & {
   readonly outcome: 'no_targeted_grant' | 'excluded' | 'too_recent' | 'needs_review'
   readonly review: readonly ReviewRow[]

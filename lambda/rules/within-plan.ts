@@ -9,8 +9,9 @@ export type ShownPlan = {
 }
 
 /**
- * One thing in which a fresh plan goes beyond what was shown. `id` is the grant of a targeted grant or closing row,
- * null for an amount of the user. `shownMicrodollars` is null where nothing of the kind was shown.
+ * One thing in which a fresh plan goes beyond what was shown. `id` is the grant of a targeted grant or
+ * closing row, null for an amount of the user. `shownMicrodollars` is null where nothing of the kind was
+ * shown.
  */
 export type Exceeded = {
   readonly what: 'targeted_grant' | 'closing_row' | 'expired' | 'due_paid' | 'correction'
@@ -20,10 +21,10 @@ export type Exceeded = {
 }
 
 /**
- * In what a fresh plan goes beyond the approved one: a targeted grant or a closing row that was not shown, or more to
- * expire (free and due paid apart) or to correct. Less is fine, since credit was spent meanwhile. An empty list means
- * that the plan may be applied (2-run-protocol, "Plan, then execute exactly that"). A user who was not shown at all
- * (`shown` null) exceeds with every closing row.
+ * In what a fresh plan goes beyond the approved one: a targeted grant or a closing row that was not shown, or
+ * more to expire (free and due paid apart) or to correct. Less is fine, since credit was spent meanwhile. An
+ * empty list means that the plan may be applied (2-run-protocol, "Plan, then execute exactly that"). A user
+ * who was not shown at all (`shown` null) exceeds with every closing row.
  */
 export function exceeds(plan: ChangePlan, shown: ShownPlan | null): Exceeded[] {
   const shownClosings = new Map(

@@ -43,7 +43,7 @@ async function refusal(
 test('a bucket that is not there', async () => {
   const said = await refusal({ ...bucket, bucket: 'no-such-bucket' })
   expect(said).toBe(
-    'ArchiveUnavailable: Could not read control/writer.json in the bucket no-such-bucket: the bucket does not exist (404 NoSuchBucket). Check LOG_BUCKET, and the account and the region that you are in. Then try again.',
+    'ArchiveUnavailable: Could not read control/writer.json in the bucket no-such-bucket: the bucket does not exist (404 NoSuchBucket). Check LOG_BUCKET, and which account and region you use. Then try again.',
   )
 })
 
@@ -51,7 +51,7 @@ test.each<[string, S3Fault, string]>([
   [
     'access is forbidden',
     { status: 403, code: 'AccessDenied' },
-    'these credentials may not do that (403 AccessDenied). They need s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects',
+    'these credentials may not do that (403 AccessDenied). They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects',
   ],
   [
     'the credentials have expired',
@@ -78,7 +78,11 @@ test.each<[string, S3Fault, string]>([
     { status: 301, code: 'PermanentRedirect' },
     'the bucket is in another region (301 PermanentRedirect). Set AWS_REGION to the region of the bucket.',
   ],
-  ['S3 fails', { status: 503, code: 'SlowDown' }, 'S3 itself fails (503 SlowDown). Wait a little.'],
+  [
+    'S3 fails',
+    { status: 503, code: 'SlowDown' },
+    'S3 answers with an error of its own (503 SlowDown). Wait a little.',
+  ],
   ['another refusal', { status: 400, code: 'Odd' }, 'S3 refused (400 Odd). Check that the bucket exists'],
   ['the connection is cut', 'drop', 'S3 cannot be reached ('],
 ])('%s', async (_, fault, message) => {

@@ -109,7 +109,7 @@ test('a database set read-only: an execute is refused, a dry run is not', async 
   await database.sql`ALTER DATABASE ${database.sql(new URL(other.url).pathname.slice(1))} SET default_transaction_read_only = on`
   expect(await refusal(other.url)).toBe('no error: complete')
   expect(await refusal(other.url, { execute: true })).toContain(
-    'LedgerUnavailable: The database is read-only: somebody has set default_transaction_read_only',
+    'LedgerUnavailable: The database is read-only: default_transaction_read_only is set',
   )
   await other.drop()
 })

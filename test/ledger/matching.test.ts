@@ -102,7 +102,8 @@ test('counts all rows, the targeted grants, and their face value', async () => {
     description: 'Something else',
   })
   await add({ amount_microdollars: 16, credit_category: null, description: LISTED_CORRECTION })
-  // Not targeted: paid, of an organization, not positive, corrections, closed, and linked to by a row of another user.
+  // Not targeted: paid, of an organization, not positive, corrections, closed, and linked to by a row of
+  // another user.
   await add({ is_free: false })
   await add({ credit_category: 'credits_expired' })
   await add({ credit_category: 'orb_credit_voided' })

@@ -36,7 +36,7 @@ function urlAs(role: string): string {
   return url.href
 }
 
-test('a dry run, an execute with a correction, and its rollback need no other rights than docs/roles.sql grants', async () => {
+test('dry run, execute with a correction, and rollback need only the rights of docs/roles.sql', async () => {
   const spent = await insertUser(database.sql, {
     microdollars_used: 4_000_000,
     total_microdollars_acquired: 10_000_000,
@@ -80,7 +80,7 @@ test('a dry run, an execute with a correction, and its rollback need no other ri
   expect(await dump(database.sql, { updatedAt: false })).toEqual(untouched)
 })
 
-test('the dry-run user cannot write: the job names the missing rights before it starts, PostgreSQL refuses the rest', async () => {
+test('the dry-run user cannot write: the job names the missing rights, PostgreSQL refuses the rest', async () => {
   const before = await dump(database.sql)
   await expect(
     invokeJob({ databaseUrl: urlAs(DRY_RUN), bucket: await freshBucket() }, { execute: true }),
@@ -114,7 +114,7 @@ test('the execute user cannot change what the job does not change', async () => 
   await sql.end()
 })
 
-test('both users can read every table that refers to credit_transactions, and lock its rows only to delete them', async () => {
+test('both users can read every table that refers to credit_transactions; only one can lock', async () => {
   const references = await database.sql<{ table: string }[]>`
     SELECT conrelid::regclass::text AS table FROM pg_constraint
     WHERE contype = 'f' AND confrelid = 'credit_transactions'::regclass ORDER BY 1`
@@ -126,9 +126,11 @@ test('both users can read every table that refers to credit_transactions, and lo
   for (const role of [DRY_RUN, EXECUTE]) {
     const sql = postgres(urlAs(role), { max: 1 })
     for (const { table } of references) expect(await sql`SELECT * FROM ${sql(table)} LIMIT 0`).toEqual([])
-    const lock = sql`SELECT id FROM credit_transactions LIMIT 0 FOR UPDATE`
-    if (role === EXECUTE) expect(await lock).toEqual([])
-    else await expect(lock).rejects.toThrow('permission denied for table credit_transactions')
+    const locked = await sql`SELECT id FROM credit_transactions LIMIT 0 FOR UPDATE`.then(
+      () => true,
+      () => false,
+    )
+    expect({ role, locked }).toEqual({ role, locked: role === EXECUTE })
     await sql.end()
   }
 })

@@ -24,12 +24,12 @@ function published(initial: readonly number[], ...claims: Claim[]): number[] {
 
 describe('a claim of [4, 4 + 3)', () => {
   test.each([
-    ['moves who stands far below up by 3', 0, 3],
-    ['moves who stands just below up by 3', 3, 6],
-    ['moves who stands at its start to its end', 4, 7],
-    ['moves who stands within to its end', 6, 7],
-    ['leaves who stands at its end', 7, 7],
-    ['leaves who stands behind', 9, 9],
+    ['moves a baseline far below it up by 3', 0, 3],
+    ['moves one just below it up by 3', 3, 6],
+    ['moves one at its start to its end', 4, 7],
+    ['moves one within it to its end', 6, 7],
+    ['leaves one at its end', 7, 7],
+    ['leaves one behind it', 9, 9],
   ])('%s', (_, before, expected) => {
     expect(after([before], [4, 3])).toEqual([expected])
   })
@@ -44,11 +44,11 @@ describe('claims in turn', () => {
     expect(after([9, 0, 5], [4, 3])).toEqual([9, 3, 7])
   })
 
-  test('of nothing move nobody', () => {
+  test('of nothing move no baseline', () => {
     expect(after([0, 4, 9], [4, 0], [4, -1])).toEqual([0, 4, 9])
   })
 
-  test('may find nobody at all', () => {
+  test('may find no baseline at all', () => {
     expect(after([], [4, 3])).toEqual([])
   })
 

@@ -27,9 +27,9 @@ export const SETTINGS: RuleSettings = {
   excludedCategories: [],
 }
 
-/** An amount of US dollars in microdollars. */
+/** An amount of US dollars in microdollars; never -0. */
 export function usd(dollars: number): number {
-  return Math.round(dollars * 1_000_000)
+  return Math.round(dollars * 1_000_000) + 0
 }
 
 /** A user who used and acquired so many dollars. */
@@ -107,7 +107,7 @@ export function planOf(
   return planUser(user, rows, { ...SETTINGS, ...settings }, circumstances)
 }
 
-/** What expires of each closed grant, in dollars; empty for a user who is left alone. */
+/** What expires of each closed grant, in dollars; empty for a user who is skipped. */
 export function expiredDollars(plan: Plan): Record<string, number> {
   const closings = plan.change?.closings ?? []
   return Object.fromEntries(closings.map((row) => [row.grant.id, (0 - row.amountMicrodollars) / 1_000_000]))

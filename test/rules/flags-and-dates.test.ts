@@ -178,7 +178,7 @@ describe('unlinked_deduction', () => {
     expect(detailsOf(row, linkTo(row, -5))).toEqual([])
   })
 
-  test('a row of a review category does not count: a person has looked at it where the run goes on', () => {
+  test('a row of a review category does not count: a person has looked at it', () => {
     const row = spent('S', 3, { creditCategory: 'manual_decrement' })
     expect(planOf(userWith(0, 10), [grant, row], { named: true })).toMatchObject({
       outcome: 'expired',

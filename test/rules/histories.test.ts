@@ -100,7 +100,7 @@ test('who never overdrew is never corrected: expiry takes no credit that usage n
   )
 })
 
-test('the histories are telling: in many of them closed windows raise baselines, and grants expire', () => {
+test('the histories are varied: in many of them closed windows raise baselines, and grants expire', () => {
   const states = fc
     .sample(histories, { seed: SEED, numRuns: 1_000 })
     .map((events) => lived(events, 'undated', false))

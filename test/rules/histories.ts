@@ -41,7 +41,7 @@ export const histories: fc.Arbitrary<Event[]> = fc.array(happening, { maxLength:
 
 const day = (count: number): LedgerTime =>
   new Date(Date.UTC(2026, 0, 1) + count * 86_400_000).toISOString().replace('Z', '000Z')
-/** The day on which a history is looked at: after all that happens, before the dates that are far away. */
+/** The day on which a history is judged: after every event, before the dates that are far away. */
 export const AFTERWARDS = day(100)
 const FAR_AWAY = '2999-01-01T00:00:00.000000Z'
 

@@ -21,7 +21,7 @@ describe('an e-mail that is not internal', () => {
   test.each([
     ['of a subdomain', 'x@eu.kilo.ai'],
     ['of a longer name', 'x@notkilo.ai'],
-    ['of a name that goes on', 'x@kilo.ai.example.com'],
+    ['of a longer domain', 'x@kilo.ai.example.com'],
     ['of a name with another dot', 'x@kilo-ai'],
     ['where a wildcard would match', 'x@kiloxai'],
     ['with a dot at the end', 'x@kilo.ai.'],
@@ -44,7 +44,7 @@ describe('an e-mail that is not internal', () => {
     expect(isInternal(email, DOMAINS)).toBe(false)
   })
 
-  test('nobody is internal to no domain', () => {
+  test('without domains no user is internal', () => {
     expect(isInternal('ada@kilo.ai', [])).toBe(false)
   })
 })

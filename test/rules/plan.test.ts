@@ -30,7 +30,7 @@ type Example = [
 ]
 
 const workedExamples: Example[] = [
-  ['a grant that nobody used expires whole', userWith(0, 10), [free('A', 10)], { A: 10 }, 0],
+  ['an unused grant expires in full', userWith(0, 10), [free('A', 10)], { A: 10 }, 0],
   ['a partly spent grant expires by the rest', userWith(4, 10), [free('A', 10)], { A: 6 }, 0],
   ['a fully spent grant gets a row of 0', userWith(15, 15), [free('A', 10)], { A: 0 }, 0],
   [

@@ -229,7 +229,7 @@ describe('excluded', () => {
     expect(why(plan)).toEqual({ P: 'category_not_selected', N: 'category_not_selected' })
   })
 
-  test('exclusion goes before selection: a category can be selected and excluded', () => {
+  test('exclusion comes before selection: a category can be selected and excluded', () => {
     const plan = planOf(userWith(0, 10), [promo, referral], {
       categories: ['*'],
       excludedCategories: ['promo'],
@@ -253,7 +253,7 @@ describe('excluded', () => {
     })
   })
 
-  test('a due grant of an excluded category expires as production would, among the other closing rows', () => {
+  test('a due grant of an excluded category expires as production would, among other closing rows', () => {
     const due = free('R', 6, { creditCategory: 'referral', ...dated(LAST_MONTH) })
     const plan = planOf(userWith(1, 10), [promo, due], { excludedCategories: ['referral'] })
     expect(expiredDollars(plan)).toEqual({ R: 5, P: 4 })

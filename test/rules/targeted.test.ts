@@ -34,7 +34,7 @@ describe('a grant is targeted', () => {
     ['undated', grant],
     ['with a date to come', free('A', 10, dated(NEXT_MONTH))],
     ['with a date gone by', free('A', 10, dated(LAST_MONTH))],
-    ['dated for ever', free('A', 10, dated('infinity'))],
+    ['with a date that is never due', free('A', 10, dated('infinity'))],
     ['of one microdollar', free('A', 0.000001)],
     ['without category and description', free('A', 10, { creditCategory: null, description: null })],
   ])('%s', (_, row) => {

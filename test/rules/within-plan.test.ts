@@ -36,17 +36,14 @@ describe('less than was shown is fine', () => {
 })
 
 describe('more than was shown exceeds the plan, and is named', () => {
-  const expectExceeded = (plan: ChangePlan, shown: ShownPlan | null, exceeded: Exceeded[]): void =>
-    expect(exceeds(plan, shown)).toEqual(exceeded)
-
   test('a targeted grant that was not there', () => {
-    expectExceeded(changeOf(15, 15, [grant, other]), shownBy(changeOf(15, 15, [grant])), [
+    expect(exceeds(changeOf(15, 15, [grant, other]), shownBy(changeOf(15, 15, [grant])))).toEqual([
       { what: 'targeted_grant', id: 'B', shownMicrodollars: null, nowMicrodollars: 0 },
     ])
   })
 
   test('a closing row that was not there', () => {
-    expectExceeded(changeOf(0, 30, [grant, due]), shownBy(changeOf(0, 30, [grant])), [
+    expect(exceeds(changeOf(0, 30, [grant, due]), shownBy(changeOf(0, 30, [grant])))).toEqual([
       { what: 'closing_row', id: 'P', shownMicrodollars: null, nowMicrodollars: usd(20) },
       { what: 'due_paid', id: null, shownMicrodollars: 0, nowMicrodollars: usd(20) },
     ])
@@ -54,7 +51,7 @@ describe('more than was shown exceeds the plan, and is named', () => {
 
   test('a grant that was shown as due paid credit and is targeted now', () => {
     const shown = shownBy(changeOf(0, 30, [grant, due]))
-    expectExceeded(changeOf(0, 30, [grant, { ...due, isFree: true }]), shown, [
+    expect(exceeds(changeOf(0, 30, [grant, { ...due, isFree: true }]), shown)).toEqual([
       { what: 'targeted_grant', id: 'P', shownMicrodollars: null, nowMicrodollars: usd(20) },
       { what: 'expired', id: null, shownMicrodollars: usd(10), nowMicrodollars: usd(30) },
     ])
@@ -69,7 +66,7 @@ describe('more than was shown exceeds the plan, and is named', () => {
       correctionMicrodollars: 0,
       credits: skipped.credits,
     }
-    expectExceeded(plan, shown, [
+    expect(exceeds(plan, shown)).toEqual([
       { what: 'targeted_grant', id: 'A', shownMicrodollars: null, nowMicrodollars: usd(10) },
       { what: 'expired', id: null, shownMicrodollars: 0, nowMicrodollars: usd(10) },
     ])
@@ -89,7 +86,7 @@ describe('more than was shown exceeds the plan, and is named', () => {
   })
 
   test('every closing row of a user who was not shown', () => {
-    expectExceeded(changeOf(10, 10, [grant]), null, [
+    expect(exceeds(changeOf(10, 10, [grant]), null)).toEqual([
       { what: 'targeted_grant', id: 'A', shownMicrodollars: null, nowMicrodollars: 0 },
     ])
   })

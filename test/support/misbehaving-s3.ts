@@ -1,8 +1,9 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 
 /**
- * What becomes of a request: it passes; it is `silent` (it never reaches S3, and nothing is answered); it takes effect
- * and nothing is answered (`mute`); or its answer stops after half of the body, with silence or with a cut connection.
+ * What becomes of a request: it passes; it is `silent` (it never reaches S3, and nothing is answered); it
+ * takes effect and nothing is answered (`mute`); or its answer stops after half of the body, with silence or
+ * with a cut connection.
  */
 export type Behaviour = 'pass' | 'silent' | 'mute' | 'half, then silent' | 'half, then cut'
 

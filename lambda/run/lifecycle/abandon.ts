@@ -1,7 +1,9 @@
 import { storeCard } from '../../archive/cards.ts'
 import { readWriter, swapWriter } from '../../archive/control.ts'
-import { findCursor } from '../../archive/cursor.ts'
+import { type Cursor, findCursor, unnamedPages } from '../../archive/cursor.ts'
 import { ArchiveCorrupt } from '../../archive/errors.ts'
+import { listAttempts, readIntent } from '../../archive/intents.ts'
+import { readPage } from '../../archive/pages.ts'
 import { readRun, type Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 import { RunRefused } from '../../errors.ts'
@@ -10,7 +12,7 @@ import { cardOf } from '../lines/card.ts'
 import { noTotals } from '../lines/totals.ts'
 import type { Tools } from '../tools.ts'
 import { isHeldAt } from './lease.ts'
-import { placeOf } from './work.ts'
+import { checkNewestRows, placeOf } from './work.ts'
 
 /**
  * Gives up an open writing run whose objects cannot be read: writer.json is freed, the run gets the final status
@@ -27,7 +29,7 @@ export async function abandon(runId: string, reason: string, by: string, tools: 
   }
   const run = await readable(async () => readRun(tools.store, runId))
   const cursor = await readable(async () => findCursor(tools.store, runId))
-  if (run && cursor) {
+  if (run && cursor && (await canBeFinished(run, cursor.document, tools))) {
     throw new RunRefused(
       `Run ${runId} can be read, so it can be finished. Nothing was done. Send {"resume": "${runId}"} or ` +
         `{"cancel": "${runId}"}.`,
@@ -58,6 +60,21 @@ export async function abandon(runId: string, reason: string, by: string, tools: 
   await storeCard(tools.store, card)
   await swapWriter(tools.store, writer, { runId: null, lastClosed: writer.document.lastClosed })
   return card
+}
+
+/** Whether everything is readable that resuming or cancelling the run reads, and the ledger has what it wrote. */
+async function canBeFinished(run: Run, cursor: Cursor, tools: Tools): Promise<boolean> {
+  const { runId, settings } = run
+  const all = await readable(async () => {
+    for (const page of [...unnamedPages(cursor)].slice(0, settings.concurrency)) {
+      await readPage(tools.store, runId, page)
+      for (const attempt of await listAttempts(tools.store, runId, page))
+        await readIntent(tools.store, runId, attempt)
+    }
+    await checkNewestRows(run, cursor, tools)
+    return true
+  })
+  return all === true
 }
 
 /** Null where an object is missing or damaged. */

@@ -1,19 +1,22 @@
-import { mark, readMark, readWriter, swapWriter } from '../../archive/control.ts'
+import { type ClosedRun, mark, readMark, readWriter, swapWriter } from '../../archive/control.ts'
+import { ArchiveUnavailable } from '../../archive/errors.ts'
 import type { MarkKind } from '../../archive/keys.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import { RunRefused } from '../../errors.ts'
-import type { ExitCard } from '../../exit-card.ts'
+import { type ExitCard, isFinal } from '../../exit-card.ts'
 import { databaseClock } from '../../ledger/clock.ts'
 import type { Tools } from '../tools.ts'
 import { cancel } from './cancel.ts'
 import { freeWriter } from './close.ts'
 import { knownRun } from './known-run.ts'
 import { hold } from './lease.ts'
+import { markRun } from './marks.ts'
 import { prepareRun } from './open.ts'
 import { resume } from './resume.ts'
 import {
   hasSameLimits,
   isSameRequest,
+  isSentAgain,
   limitsOf,
   type OpeningRequest,
   payloadOf,
@@ -30,6 +33,8 @@ import { work } from './work.ts'
  * @throws InvalidEvent, RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
+  const repeated = await runOfKey(request, tools)
+  if (repeated && isSentAgain(request, repeated)) return resume(repeated, tools)
   const selection = await selectionOf(request, tools)
   const delivered = await runDelivered(request, selection, tools)
   if (delivered) return resume(delivered, tools)
@@ -51,23 +56,26 @@ function keyKind(request: OpeningRequest): MarkKind {
   return isWriting(request.mode) ? 'request' : 'dry-run-request'
 }
 
+/** The run that a request key belongs to, if there is one. */
+async function runOfKey(request: OpeningRequest, tools: Tools): Promise<Run | null> {
+  if (request.requestKey === undefined) return null
+  const owner = await readMark(tools.store, keyKind(request), request.requestKey)
+  return owner === null ? null : knownRun(owner, tools)
+}
+
 /** The run that a request key or a plan belongs to, however late the duplicate comes. @throws RunRefused for another payload */
 async function runDelivered(
   request: OpeningRequest,
   selection: Selection,
   tools: Tools,
 ): Promise<Run | null> {
-  const { requestKey } = request
-  if (requestKey !== undefined) {
-    const owner = await readMark(tools.store, keyKind(request), requestKey)
-    if (owner !== null) {
-      const run = await knownRun(owner, tools)
-      if (isSameRequest(request.mode, selection, run)) return run
-      throw new RunRefused(
-        `field "requestKey": run ${owner} was opened with this key and another payload: ` +
-          `${JSON.stringify(run.asked.payload)}. Nothing was done. Use a new key for each request.`,
-      )
-    }
+  const run = await runOfKey(request, tools)
+  if (run) {
+    if (isSameRequest(request.mode, selection, run)) return run
+    throw new RunRefused(
+      `field "requestKey": run ${run.runId} was opened with this key and another payload: ` +
+        `${JSON.stringify(run.asked.payload)}. Nothing was done. Use a new key for each request.`,
+    )
   }
   if (selection.plan === null || request.restart !== undefined) return null
   const executed = await readMark(tools.store, 'plan', selection.plan)
@@ -96,11 +104,29 @@ async function openOrJoin(request: OpeningRequest, selection: Selection, tools: 
 
   const { run, cursor } = await prepareRun(request, selection, tools)
   const lastClosed = writer?.document.lastClosed ?? null
-  const isOpened =
-    (await swapWriter(tools.store, writer, { runId: run.runId, lastClosed })) || (await wasOpened(run, tools))
+  const isOpened = (await swapNaming(run, writer, lastClosed, tools)) || (await wasOpened(run, tools))
   if (!isOpened) return begin(request, tools)
   const { card, otherRun } = await work(hold(run, cursor, true, tools), tools)
   return otherRun === null ? card : resume(await knownRun(otherRun, tools), tools)
+}
+
+/** @throws ArchiveUnavailable naming the run, which may be open then */
+async function swapNaming(
+  { runId }: Run,
+  writer: Awaited<ReturnType<typeof readWriter>>,
+  lastClosed: ClosedRun | null,
+  { store }: Tools,
+): Promise<boolean> {
+  try {
+    return await swapWriter(store, writer, { runId, lastClosed })
+  } catch (error) {
+    if (!(error instanceof ArchiveUnavailable)) throw error
+    throw new ArchiveUnavailable(
+      `${error.message} Run ${runId} may be open now; nothing was written to the ledger. Send {"status": "${runId}"} ` +
+        `to see it, {"resume": "${runId}"} to continue it.`,
+      { cause: error },
+    )
+  }
 }
 
 /** A swap whose reply was lost may have won, and another invocation may have resumed, even closed, the run since. */
@@ -139,6 +165,11 @@ async function join(
       `Run ${openId} is open, and it was opened with other limits: ${JSON.stringify(run.settings.limits)}. Limits of an ` +
         `open run do not change. Nothing was done. ${ways}`,
     )
+  }
+  // Its own marks first: a run whose key or plan belongs to another run closes as `stopped`, and is not this delivery's.
+  if ((await markRun(run, tools)) !== null) {
+    const card = await resume(run, tools)
+    return isFinal(card.status) ? begin(request, tools) : card
   }
   if (request.requestKey !== undefined) {
     const owner = await mark(tools.store, keyKind(request), request.requestKey, openId)

@@ -7,7 +7,7 @@ import { cardOf } from '../lines/card.ts'
 import type { Tools } from '../tools.ts'
 import { checkLedger } from './identity.ts'
 import { acquireLease } from './lease.ts'
-import { endedCard } from './resume.ts'
+import { endedCard, refuseOldIntents } from './resume.ts'
 import { placeOf, work } from './work.ts'
 
 const LOOK_AGAIN_MS = 1_000
@@ -28,7 +28,10 @@ export async function cancel(run: Run, by: string, tools: Tools): Promise<ExitCa
       `Run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`,
     )
   }
-  if (isWriting(run.mode)) await checkLedger(run, tools)
+  if (isWriting(run.mode)) {
+    refuseOldIntents(run, state.cursor.progressAt, tools)
+    await checkLedger(run, tools)
+  }
   await requestCancellation(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
   for (;;) {
     const lease = await acquireLease(run, tools)

@@ -1,8 +1,7 @@
 import { isWriting, type Limits, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
 import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../event.ts'
-import { findUsersByEmail } from '../../ledger/emails.ts'
-import { foldAscii } from '../../rules/internal.ts'
+import { findNamedUsers } from '../../ledger/matching.ts'
 import type { Tools } from '../tools.ts'
 
 /** A payload that opens a run. */
@@ -40,20 +39,17 @@ function domainsOf(asked: readonly string[] | undefined, config: Config): string
   )
 }
 
-/** Ids as they are, and the ids of users named by e-mail address. @throws InvalidEvent for an unknown address */
+/** The ids of users named by id or by e-mail address. @throws InvalidEvent for a text that names no user */
 async function idsOf(field: string, asked: readonly string[], tools: Tools): Promise<string[]> {
-  const emails = asked.filter((text) => text.includes('@'))
-  if (emails.length === 0) return uniqueTexts(asked)
-  const found = await findUsersByEmail(tools.ledger.reader, uniqueTexts(emails.map(foldAscii)), tools)
-  const ids = asked.flatMap((text, index) => {
-    const byEmail = found.get(foldAscii(text)) ?? []
-    if (!text.includes('@') || byEmail.length > 0) return byEmail.length > 0 ? byEmail : [text]
-    throw new InvalidEvent(
-      `The event is not valid: field "${field}[${index}]": no user has this e-mail address. Nothing was done. ` +
-        'Correct the address, or use the id of the user.',
-    )
-  })
-  return uniqueTexts(ids)
+  if (asked.length === 0) return []
+  const named = await findNamedUsers(tools.ledger.reader, asked)
+  const places = new Set(named.map(({ place }) => place))
+  const unknown = asked.findIndex((_, index) => !places.has(index))
+  if (unknown < 0) return uniqueTexts(named.map(({ id }) => id))
+  throw new InvalidEvent(
+    `The event is not valid: field "${field}[${unknown}]" names no user: there is none with this id or e-mail address. ` +
+      'Nothing was done. Correct it, or leave it out.',
+  )
 }
 
 function uniqueTexts(texts: readonly string[]): string[] {
@@ -85,6 +81,19 @@ export function isSameRequest(mode: Run['mode'], selection: Selection, run: Run)
   if (rollback !== null)
     return run.selection.rollback === rollback && sameJson(run.selection.userIds, userIds)
   return sameJson(selection, run.selection)
+}
+
+/** What makes two payloads the same, as they were sent. */
+const SELECTING = ['domains', 'userIds', 'exceptUserIds', 'categories', 'plan', 'rollback'] as const
+
+/** Whether a payload is the one that a run was opened with, whatever has become of configuration and users since. */
+export function isSentAgain(request: OpeningRequest, { mode, asked }: Run): boolean {
+  const given = new Map<string, unknown>(Object.entries(request))
+  const sorted = (value: unknown): unknown => (Array.isArray(value) ? value.map(String).toSorted() : value)
+  return (
+    request.mode === mode &&
+    SELECTING.every((key) => sameJson(sorted(given.get(key)) ?? null, sorted(asked.payload[key]) ?? null))
+  )
 }
 
 /** Whether a payload asks for the limits of a run: those that it names, and no lower ones that only the run has. */

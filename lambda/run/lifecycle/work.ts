@@ -3,7 +3,7 @@ import { readCancellation } from '../../archive/control.ts'
 import type { Cursor, FinalStatus, NamedPage } from '../../archive/cursor.ts'
 import { ArchiveCorrupt, LeaseLost } from '../../archive/errors.ts'
 import { readPart } from '../../archive/logs.ts'
-import { isWriting } from '../../archive/runs.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
 import type { ExitCard, RunStatus } from '../../exit-card.ts'
 import { LedgerBusy } from '../../ledger/errors.ts'
 import { readForeignKeys } from '../../ledger/references.ts'
@@ -25,7 +25,7 @@ import type { PageOutcome } from '../pages/outcome.ts'
 import type { Tools } from '../tools.ts'
 import { beginClosing, closeRun } from './close.ts'
 import { heldBecause } from './hold.ts'
-import type { Holder } from './lease.ts'
+import { emptyPredecessors, type Holder } from './lease.ts'
 import { markRun } from './marks.ts'
 import { watchedKeys } from './open.ts'
 
@@ -41,8 +41,9 @@ export async function work(holder: Holder, tools: Tools): Promise<Worked> {
   const { run, epoch, leaseExpiresAt } = holder
   tools.log('working on a run', { runId: run.runId, epoch, leaseExpiresAt })
   try {
+    await emptyPredecessors(holder, tools)
     const otherRun = await markRun(run, tools)
-    await checkNewestRows(holder, tools)
+    if (epoch > 1) await checkNewestRows(run, holder.cursor(), tools)
     if (holder.cursor().state === 'prepared')
       await holder.update((cursor) => (cursor.state === 'prepared' ? { ...cursor, state: 'open' } : cursor))
     const loop = await pageLoopOf(holder, tools)
@@ -50,16 +51,12 @@ export async function work(holder: Holder, tools: Tools): Promise<Worked> {
     const decided = await finalStatusOf(holder, loop, recovered, otherRun)
     if ('incomplete' in decided)
       return { card: await leaveIncomplete(holder, 'incomplete', decided.incomplete, tools), otherRun }
-    const finalStatus = await beginClosing(holder, decided)
-    if (!isComplete(finalStatus)) await nameBegunPages(loop, recovered)
+    await beginClosing(holder, decided)
+    await nameBegunPages(loop, recovered)
     return { card: await closeRun(holder, tools), otherRun }
   } catch (error) {
     return { card: await handleFailure(holder, error, tools), otherRun: null }
   }
-}
-
-function isComplete({ status }: FinalStatus): boolean {
-  return status === 'complete' || status === 'complete_with_errors'
 }
 
 async function pageLoopOf(holder: Holder, tools: Tools): Promise<PageLoop> {
@@ -115,9 +112,9 @@ function withPage(
  * the newest page inserted must be there before anything is continued.
  * @throws ArchiveCorrupt, LedgerUnavailable
  */
-async function checkNewestRows({ run, epoch, cursor }: Holder, tools: Tools): Promise<void> {
-  if (run.mode !== 'execute' || epoch === 1) return
-  for (const named of cursor().pages.toReversed()) {
+export async function checkNewestRows(run: Run, cursor: Cursor, tools: Tools): Promise<void> {
+  if (run.mode !== 'execute') return
+  for (const named of cursor.pages.toReversed()) {
     if (named.mutations.bytes === 0) continue
     const source = { page: named.page, epoch: named.epoch, ...named.mutations }
     const mutations = await readPart(tools.store, run.runId, 'mutations', source, mutationSchema)

@@ -76,7 +76,7 @@ export function addUserLine(totals: Totals, line: Counted): void {
   addTo(totals.outcomes, line.outcome, 1)
   for (const flag of line.flags) addTo(totals.flags, flag, 1)
   for (const { flag, amount_microdollars = 0 } of line.flag_details)
-    addTo(totals.flagMicrodollars, flag, amount_microdollars)
+    totals.flagMicrodollars[flag] = addUpTo(totals.flagMicrodollars[flag] ?? 0, amount_microdollars)
   for (const { targeted, credit_category, amount_microdollars, expired_microdollars } of line.credits) {
     if (!targeted) continue
     const category = categoryGroup(credit_category)
@@ -87,7 +87,7 @@ export function addUserLine(totals: Totals, line: Counted): void {
     })
     sum.grants += 1
     sum.expiredMicrodollars = add(sum.expiredMicrodollars, expired_microdollars ?? 0)
-    sum.faceValueMicrodollars = add(sum.faceValueMicrodollars, amount_microdollars)
+    sum.faceValueMicrodollars = addUpTo(sum.faceValueMicrodollars, amount_microdollars)
   }
   addExamples(totals, line)
 }
@@ -143,18 +143,20 @@ export function addTotals(a: Totals, b: Totals): Totals {
     ...a,
     outcomes: addCounts(a.outcomes, b.outcomes),
     flags: addCounts(a.flags, b.flags),
-    flagMicrodollars: addCounts(a.flagMicrodollars, b.flagMicrodollars),
+    flagMicrodollars: { ...a.flagMicrodollars },
     byCategory: { ...a.byCategory },
     examples: { ...a.examples },
   }
   for (const key of SUMS) sum[key] = add(sum[key], b[key])
+  for (const [flag, more] of Object.entries(b.flagMicrodollars))
+    sum.flagMicrodollars[flag] = addUpTo(sum.flagMicrodollars[flag] ?? 0, more)
   for (const [category, more] of Object.entries(b.byCategory)) {
     const before = sum.byCategory[category]
     sum.byCategory[category] = before
       ? {
           grants: before.grants + more.grants,
           expiredMicrodollars: add(before.expiredMicrodollars, more.expiredMicrodollars),
-          faceValueMicrodollars: add(before.faceValueMicrodollars, more.faceValueMicrodollars),
+          faceValueMicrodollars: addUpTo(before.faceValueMicrodollars, more.faceValueMicrodollars),
         }
       : more
   }
@@ -169,6 +171,14 @@ function addCounts(a: Totals['flags'], b: Totals['flags']): Totals['flags'] {
   const sum = { ...a }
   for (const [key, count] of Object.entries(b)) addTo(sum, key, count)
   return sum
+}
+
+/**
+ * For amounts that only a warning or a face value shows: what was committed must be logged, whatever other rows hold.
+ * What expires and is corrected is exact: the gate refuses a sum that is not, before anything is written.
+ */
+function addUpTo(a: number, b: number): number {
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, a + b))
 }
 
 function addTo(counts: Record<string, number>, key: string, by: number): void {

@@ -15,7 +15,7 @@ import {
 } from '../../ledger/errors.ts'
 import { writtenByRollback } from '../../ledger/rollback.ts'
 import { findTakenLinks, lockUsers } from '../../ledger/rows.ts'
-import { readTransaction, writeTransaction } from '../../ledger/transaction.ts'
+import { withRetriedRead, writeTransaction } from '../../ledger/transaction.ts'
 import { writtenBy } from '../../ledger/write.ts'
 import { AttemptOpen, OutOfTime } from '../errors.ts'
 import type { ErrorStage } from '../lines/error-line.ts'
@@ -82,7 +82,7 @@ export async function attempt(
   const sql = tools.ledger.writer
 
   if (locking.users === 'together') {
-    const observed = await readTransaction(sql, async (tx) => work.mode.read(tx, userIds))
+    const observed = await withRetriedRead(sql, async (tx) => work.mode.read(tx, userIds), tools)
     const candidates = planAll(work, userIds, observed, name)
     if (candidates.length === 0) return []
     return reserving(work, candidates, async () => {
@@ -219,10 +219,14 @@ async function commit(
   write: (tx: Transaction) => Promise<readonly Candidate[]>,
 ): Promise<Refusal | null> {
   try {
-    const written = await writeTransaction(work.tools.ledger.writer, write).catch(async (error: unknown) => {
-      if (!(error instanceof CommitUncertain)) throw error
-      return committedOf(work, name, progress().candidates, error)
-    })
+    const { run, tools } = work
+    const waits = { lockMs: run.settings.lockTimeoutMs }
+    const written = await writeTransaction(tools.ledger.writer, write, waits).catch(
+      async (error: unknown) => {
+        if (!(error instanceof CommitUncertain)) throw error
+        return committedOf(work, name, progress().candidates, error)
+      },
+    )
     for (const { userId, result } of written) work.results.set(userId, result)
     return null
   } catch (error) {
@@ -261,7 +265,8 @@ async function refusalOf(
   if (failure === undefined || failure === 'broken') throw explain(error)
   if (isUniqueViolation(error)) {
     const closes = candidates.flatMap((candidate) => candidate.closes)
-    const taken = await readTransaction(work.tools.ledger.writer, async (tx) => findTakenLinks(tx, closes))
+    const { ledger } = work.tools
+    const taken = await withRetriedRead(ledger.writer, async (tx) => findTakenLinks(tx, closes), work.tools)
     for (const id of taken) work.takenLinks.add(id)
   }
   return { failure, stage, error, candidates }

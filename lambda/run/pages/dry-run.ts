@@ -5,7 +5,7 @@ import { readUsers } from '../../ledger/read.ts'
 import type { ForeignKey } from '../../ledger/references.ts'
 import { readInserted } from '../../ledger/rollback.ts'
 import { findTakenLinks } from '../../ledger/rows.ts'
-import { readTransaction } from '../../ledger/transaction.ts'
+import { withRetriedRead } from '../../ledger/transaction.ts'
 import type { Tools } from '../tools.ts'
 import { candidateOf } from './execute.ts'
 import { type PageOutcome, pageOutcome, type UserResult } from './outcome.ts'
@@ -20,14 +20,15 @@ import { type LoggedChanges, planOne } from './rollback.ts'
  */
 export async function dryRunPage(run: Run, page: Page, epoch: number, tools: Tools): Promise<PageOutcome> {
   const context = contextOf(run, attemptName(page.page, epoch, 1))
-  const readings = await readTransaction(tools.ledger.reader, async (tx) => readUsers(tx, page.userIds))
+  const sql = tools.ledger.reader
+  const readings = await withRetriedRead(sql, async (tx) => readUsers(tx, page.userIds), tools)
   const plan = (userId: string, takenLinks: ReadonlySet<string>) =>
     planReading(run, context, userId, readings.get(userId), takenLinks)
   const plannings = new Map(page.userIds.map((userId) => [userId, plan(userId, new Set())]))
   const closes = [...plannings.values()].flatMap((planning) =>
     'planned' in planning ? planning.planned.plan.change.closings.map(({ grant }) => grant.id) : [],
   )
-  const taken = await readTransaction(tools.ledger.reader, async (tx) => findTakenLinks(tx, closes))
+  const taken = await withRetriedRead(sql, async (tx) => findTakenLinks(tx, closes), tools)
   if (taken.size > 0) for (const userId of page.userIds) plannings.set(userId, plan(userId, taken))
 
   const results = new Map<string, UserResult>()
@@ -49,10 +50,14 @@ export async function rollbackDryRunPage(
 ): Promise<PageOutcome> {
   const context = contextOf(run, attemptName(page.page, epoch, 1))
   const asked = page.userIds.flatMap((userId) => changes.get(userId) ?? [])
-  const observed = await readTransaction(tools.ledger.reader, async (tx) => ({
-    readings: await readUsers(tx, page.userIds),
-    inserted: await readInserted(tx, asked, foreignKeys),
-  }))
+  const observed = await withRetriedRead(
+    tools.ledger.reader,
+    async (tx) => ({
+      readings: await readUsers(tx, page.userIds),
+      inserted: await readInserted(tx, asked, foreignKeys),
+    }),
+    tools,
+  )
   const results = asked.map((change): [string, UserResult] => {
     const planning = planOne(run, context, change, observed)
     return [change.userId, 'result' in planning ? planning.result : planning.candidate.result]

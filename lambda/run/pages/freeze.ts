@@ -4,7 +4,7 @@ import type { Run } from '../../archive/runs.ts'
 import type { Store } from '../../archive/store.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Sql } from '../../ledger/connect.ts'
-import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers } from '../../ledger/matching.ts'
+import { type MatchingUser, readMatchingUsers } from '../../ledger/matching.ts'
 import { isInternal } from '../../rules/internal.ts'
 import { readLoggedChanges } from './rollback.ts'
 
@@ -19,7 +19,7 @@ const NOTHING_MATCHED: Matched = { users: 0, grants: 0, faceValueMicrodollars: 0
  * Reads the matching users once and writes them to pages as they arrive: at most `batchSize` users and about 4,000
  * ledger rows each; a user with more is a page alone.
  * @throws RunRefused when SQL returns a user whom the e-mail rule does not, or a named user does not match;
- *   LedgerUnavailable, ArchiveUnavailable
+ *   UnusableValue when a total could not be exact; LedgerUnavailable, ArchiveUnavailable
  */
 export async function freezeMatches(
   runId: string,
@@ -46,11 +46,7 @@ export async function freezeMatches(
     matched.users += 1
     matched.grants += user.grants
     matched.rows += user.rows
-    // Compared with a limit only, which a sum beyond exact numbers exceeds in any case.
-    matched.faceValueMicrodollars = Math.min(
-      matched.faceValueMicrodollars + user.faceValueMicrodollars,
-      MOST_MICRODOLLARS,
-    )
+    matched.faceValueMicrodollars = exactSum(matched.faceValueMicrodollars, user.faceValueMicrodollars)
   }
 
   await readMatchingUsers(sql, selection, { ...settings, categories: selection.categories }, take)
@@ -141,6 +137,15 @@ function pageWriter(runId: string, store: Store) {
       if (failed) throw failed.cause
     },
   }
+}
+
+/** Totals are exact or refused. @throws RunRefused */
+function exactSum(a: number, b: number): number {
+  if (Number.isSafeInteger(a + b)) return a + b
+  throw new RunRefused(
+    'matched.faceValueMicrodollars would exceed 2^53 − 1 and could not be exact. Nothing was done. Narrow the run with ' +
+      '"userIds", "exceptUserIds" or "categories", and check the amounts of the grants.',
+  )
 }
 
 function refuseOutsiders(outsiders: readonly string[]): void {

@@ -60,7 +60,7 @@ export type RecoveredPages = ReadonlyMap<number, Recovered>
 export async function settlePages(loop: PageLoop): Promise<RecoveredPages> {
   const { run, predecessorReleased, tools } = loop
   const recovered = new Map<number, Recovered>()
-  for (const number of begunPages(loop)) {
+  for (const number of firstUnnamed(loop)) {
     const modeOf = async (): Promise<PageMode> =>
       modeOfPage(loop, await readPage(tools.store, run.runId, number))
     recovered.set(number, await settlePage(run.runId, number, predecessorReleased, modeOf, tools))
@@ -69,7 +69,7 @@ export async function settlePages(loop: PageLoop): Promise<RecoveredPages> {
 }
 
 /** The pages that may have been begun and are not named. */
-function begunPages({ run, cursor }: PageLoop): number[] {
+function firstUnnamed({ run, cursor }: PageLoop): number[] {
   return [...unnamedPages(cursor())].slice(0, run.settings.concurrency)
 }
 
@@ -185,7 +185,8 @@ async function nameOutcome(
  */
 export async function nameBegunPages(loop: PageLoop, recovered: RecoveredPages): Promise<void> {
   const { run, epoch, tools } = loop
-  for (const number of begunPages(loop)) {
+  const { begunPages, pages } = loop.cursor()
+  for (const number of begunPages.filter((page) => !pages.some((named) => named.page === page))) {
     const page = await readPage(tools.store, run.runId, number)
     const context = contextOf(run, attemptName(number, epoch, 0))
     const known = recovered.get(number)

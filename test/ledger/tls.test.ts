@@ -1,0 +1,68 @@
+import { chmod, chown, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import tls from 'node:tls'
+import postgres from 'postgres'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type PostgresServer, startPostgres } from '../../bin/sandbox/postgres.ts'
+import { connect } from '../../lambda/ledger/connect.ts'
+import { readTransaction } from '../../lambda/ledger/transaction.ts'
+import { selfSigned } from '../cli/certificate.ts'
+import { startSilentProxy } from '../support/silent-proxy.ts'
+
+let dir: string
+let server: PostgresServer
+const trusted = tls.getCACertificates('default')
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'credit-expiry-tls-'))
+  // As root, PostgreSQL runs as another user, who must be able to enter.
+  await chmod(dir, 0o711)
+  server = await startPostgres({ dir: join(dir, 'postgres') })
+  const { certificate, key } = selfSigned()
+  await ownedByServer('server.crt', certificate)
+  await ownedByServer('server.key', key)
+  const admin = postgres(server.urlFor('postgres'), { max: 1 })
+  await admin`ALTER SYSTEM SET ssl = on`
+  await admin.end()
+  await server.stop()
+  server = await startPostgres({ dir: join(dir, 'postgres') })
+  tls.setDefaultCACertificates([...trusted, certificate])
+})
+afterAll(async () => {
+  tls.setDefaultCACertificates(trusted)
+  await server.stop()
+  await rm(dir, { recursive: true })
+})
+
+async function ownedByServer(name: string, content: string): Promise<void> {
+  const data = join(dir, 'postgres', 'data')
+  const { uid, gid } = await stat(data)
+  await writeFile(join(data, name), content, { mode: 0o600 })
+  await chown(join(data, name), uid, gid)
+}
+
+test('over TLS too, a connection that falls silent is lost, and one that is only busy for longer is not', async () => {
+  const url = new URL(server.urlFor('postgres'))
+  const proxy = await startSilentProxy({ host: url.hostname, port: Number(url.port) })
+  url.port = String(proxy.port)
+  url.hostname = 'localhost'
+  url.search = 'sslmode=require'
+  const sql = connect({ url: url.href }, 1, { connectMs: 5_000, statementMs: 1_000, idleMs: 500 })
+
+  const busy = readTransaction(sql, async (tx) => {
+    for (let n = 0; n < 8; n++) await tx`select pg_sleep(0.3)`
+    return (await tx`select ssl from pg_stat_ssl where pid = pg_backend_pid()`)[0]
+  })
+  expect(await busy).toEqual({ ssl: true })
+
+  proxy.fallSilent()
+  await expect(readTransaction(sql, (tx) => tx`select 1`)).rejects.toMatchObject({
+    name: 'LedgerUnavailable',
+    message: expect.stringContaining('The database stopped answering: No answer within'),
+  })
+  proxy.speakAgain()
+  expect(await readTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])).toEqual({ one: 1 })
+  await sql.end()
+  await proxy.stop()
+})
