@@ -19,9 +19,8 @@ import type { Tools } from '../run/tools.ts'
 export async function status(runId: string, tools: Tools): Promise<ExitCard> {
   const openId = (await readWriter(tools.store))?.document.runId ?? null
   const asked = runId === 'latest' ? (openId ?? (await newestRunId(tools))) : runId
-  if (openId !== null) tools.onIdle(await idleSeconds(openId, tools))
+  tools.onIdle(openId === null ? 0 : await idleSeconds(openId, tools))
   if (asked === null) {
-    if (openId === null) tools.onIdle(0)
     const card = emptyCard('dry-run', askedOf(tools), NO_RUN_YET, placeOf(tools), tools.now())
     return { ...card, next: { text: 'make a dry run', payload: {} } }
   }

@@ -1,9 +1,11 @@
+import { Logger } from '@aws-lambda-powertools/logger'
+import { Metrics } from '@aws-lambda-powertools/metrics'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { listRuns } from '../../lambda/insight/runs.ts'
-import { withTools } from '../../lambda/host.ts'
-import { keys } from '../support/bucket.ts'
+import { lambdaHost, withTools } from '../../lambda/host.ts'
+import { keys, putText, remove } from '../support/bucket.ts'
 import { setClock } from '../support/clock.ts'
-import { invokeJob } from '../support/job.ts'
+import { invokeJob, lambdaContext, TEST_CALLER } from '../support/job.ts'
 import { timeForPages } from '../support/stops.ts'
 import { freshTeam, type Team } from '../support/team.ts'
 
@@ -18,53 +20,43 @@ const ENV = { MIN_GRANT_AGE_SECONDS: '0' }
 const invoke = (event: object, options: Parameters<typeof invokeJob>[2] = {}) =>
   invokeJob({ databaseUrl: team.url, bucket: team.bucket, env: ENV }, event, options)
 
-/** The list as a host makes it. */
+/** The list, read as the command reads it. */
 async function list() {
-  const ignore = () => {}
-  const env = {
-    ...ENV,
-    DATABASE_URL: team.url,
-    LOG_BUCKET: team.bucket.bucket,
-    AWS_ENDPOINT_URL_S3: team.bucket.endpoint,
-  }
+  const logger = new Logger({ logLevel: 'SILENT' })
+  const metrics = new Metrics({ namespace: 'Test', serviceName: 'test', logger })
   const host = {
-    env,
-    source: 'test',
-    log: ignore,
-    onProgress: ignore,
-    onClosed: ignore,
-    onPage: ignore,
-    onIdle: ignore,
-    now: () => new Date(),
+    ...lambdaHost(logger, metrics),
+    env: {
+      ...ENV,
+      DATABASE_URL: team.url,
+      LOG_BUCKET: team.bucket.bucket,
+      AWS_ENDPOINT_URL_S3: team.bucket.endpoint,
+    },
+    callerOf: () => ({ ...TEST_CALLER, requestId: 'list' }),
   }
-  return withTools(host, { id: 'list', timeLeft: () => 60_000 }, listRuns)
+  return withTools(host, lambdaContext({}), listRuns)
 }
 
 test('an empty bucket has no runs', async () => {
-  process.env.AWS_ENDPOINT_URL_S3 = team.bucket.endpoint
-  Object.assign(process.env, {
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
-  })
+  await invoke({ status: 'latest' })
   expect(await list()).toEqual([])
 })
 
-test('the newest first: what each did, how it stands, who asked and why; and nothing is written', async () => {
+test('the newest first: what each did, its status, who asked and why; nothing is written', async () => {
   let hour = 6
   const tick = () => setClock(team.sql, `2026-11-22T${String(hour++).padStart(2, '0')}:00:00Z`)
-  const run = async (event: object, requestId: string, options: object = {}) => {
+  const run = async (event: object, options: object = {}) => {
     await tick()
-    return invoke(event, { requestId, ...options }).then(
+    return invoke(event, options).then(
       ({ runId }) => runId,
       () => 'refused',
     )
   }
-  const dry = await run({ reason: 'a look' }, 'one')
-  await run({ execute: true, limits: { users: 1 } }, 'two')
-  const execute = await run({ execute: true, userIds: ['user-1', 'user-2'] }, 'three')
-  const rollback = await run({ rollback: execute, execute: true, reason: 'a mistake' }, 'four')
-  const open = await run({ execute: true, batchSize: 1, concurrency: 1 }, 'five', timeForPages(3))
+  const dry = await run({ reason: 'a look' })
+  await run({ execute: true, limits: { users: 1 } })
+  const execute = await run({ execute: true, userIds: ['user-1', 'user-2'] })
+  const rollback = await run({ rollback: execute, execute: true, reason: 'a mistake' })
+  const open = await run({ execute: true, batchSize: 1, concurrency: 1 }, timeForPages(3))
   const before = await keys(team.bucket)
   const runs = await list()
   expect(runs).toMatchObject([
@@ -75,7 +67,6 @@ test('the newest first: what each did, how it stands, who asked and why; and not
       usersProcessed: 3,
       usersMatched: 4,
       expired: '$30.00',
-      requestId: 'five',
       reason: null,
     },
     {
@@ -84,17 +75,16 @@ test('the newest first: what each did, how it stands, who asked and why; and not
       status: 'complete',
       usersProcessed: 2,
       expired: '-$20.00',
-      requestId: 'four',
       reason: 'a mistake',
     },
     {
       runId: execute,
       mode: 'execute',
       status: 'complete',
+      rolledBackBy: [rollback],
       usersProcessed: 2,
       expired: '$20.00',
       expiredMicrodollars: 20_000_000,
-      requestId: 'three',
     },
     {
       mode: 'execute',
@@ -102,7 +92,6 @@ test('the newest first: what each did, how it stands, who asked and why; and not
       usersProcessed: 0,
       usersMatched: 4,
       expired: '$0.00',
-      requestId: 'two',
     },
     {
       runId: dry,
@@ -110,8 +99,8 @@ test('the newest first: what each did, how it stands, who asked and why; and not
       status: 'complete',
       usersProcessed: 4,
       expired: '$40.00',
-      requestId: 'one',
-      source: 'test',
+      via: 'test',
+      by: 'a test',
       reason: 'a look',
       instant: '2026-11-22T06:00:00.000Z',
     },
@@ -131,4 +120,17 @@ test('no more than a few reads at a time, however many runs there are', async ()
   })
   expect(await list()).toHaveLength(15)
   expect(most).toBeLessThanOrEqual(8)
+})
+
+test('a run whose run.json is missing or damaged has a line that says so, among the others', async () => {
+  const lost = await invoke({})
+  const damaged = await invoke({})
+  const fine = await invoke({})
+  await remove(team.bucket, `runs/${lost.runId}/run.json`)
+  await putText(team.bucket, `runs/${damaged.runId}/run.json`, '{}')
+  expect(await list()).toMatchObject([
+    { runId: fine.runId, status: 'complete' },
+    { runId: damaged.runId, problem: expect.stringContaining('is damaged') },
+    { runId: lost.runId, problem: expect.stringContaining('run.json is missing') },
+  ])
 })

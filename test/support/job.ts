@@ -65,7 +65,11 @@ export async function failureOf(invocation: Promise<unknown>): Promise<Error> {
   throw new Error(`The invocation did not fail: ${JSON.stringify(answer)}`)
 }
 
-function lambdaContext({ timeLeft = () => 900_000, requestId = randomUUID() }: InvocationOptions): Context {
+/** The context that Lambda would give. */
+export function lambdaContext({
+  timeLeft = () => 900_000,
+  requestId = randomUUID(),
+}: InvocationOptions): Context {
   return {
     awsRequestId: requestId,
     functionName: 'credit-expiry',

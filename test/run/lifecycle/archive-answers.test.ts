@@ -1,14 +1,14 @@
-import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { expect, test } from 'vitest'
 import type { S3Request } from '../../../bin/sandbox/s3.ts'
 import { attemptName } from '../../../lambda/archive/keys.ts'
-import type { ExitCard } from '../../../lambda/exit-card.ts'
-import { goOnUntilClosed, isOutcome, openRun } from '../../faults/stall.ts'
-import { auditAndLogs } from '../../support/audit.ts'
-import { keys, readText } from '../../support/bucket.ts'
+import { goOnUntilClosed } from '../../faults/stall.ts'
+import { isUsersPart, revive } from '../../support/between.ts'
+import { keys, putText, readText, remove } from '../../support/bucket.ts'
 import { invokeJob } from '../../support/job.ts'
 import { dump } from '../../support/ledger.ts'
+import { openRunId } from '../../support/logs.ts'
 import { EVENT, place, s3, useScenarioPlaces } from '../../support/scenario-place.ts'
+import { expectWholeAndTrue } from '../pages/cut-off.ts'
 
 /** What S3 may answer to a run, and what may be wrong with what it has kept: a named error or the right end, never a guess. */
 useScenarioPlaces()
@@ -24,16 +24,7 @@ const answer = (
   hooks: (request: S3Request) => { status: number; code: string } | 'drop' | undefined,
   when: 'before' | 'after' = 'before',
 ) => s3.setHooks(place.bucket.bucket, { [when]: hooks })
-const heal = () => s3.setHooks(place.bucket.bucket, undefined)
-
-async function expectWholeAndTrue(card: ExitCard): Promise<void> {
-  expect(card).toMatchObject({
-    status: 'complete_with_errors',
-    totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersSkipped: 1 },
-  })
-  const { database, logs } = await auditAndLogs(place.sql, place.bucket, [card.runId])
-  expect(logs).toEqual(database)
-}
+const heal = () => revive(s3, place.bucket)
 
 async function everything(): Promise<Map<string, string>> {
   return new Map(
@@ -97,8 +88,8 @@ test.each<[string, number, string, (request: S3Request) => boolean]>([
   await expectWholeAndTrue(card)
 })
 
-test('503 SlowDown for ever is an error that says to wait; afterwards the run is gone on with', async () => {
-  answer((request) => (isOutcome(request) ? { status: 503, code: 'SlowDown' } : undefined))
+test('503 SlowDown for ever is an error that says to wait; afterwards the run is resumed', async () => {
+  answer((request) => (isUsersPart(request) ? { status: 503, code: 'SlowDown' } : undefined))
   expect(await failure(execute())).toMatchObject({
     name: 'ArchiveUnavailable',
     message: expect.stringContaining('503 SlowDown'),
@@ -167,71 +158,66 @@ test.each(['summary.json', '/pages/', '/cancel.json'])('403 never means absent: 
   await expectWholeAndTrue(await goOnUntilClosed(place))
 })
 
-test('412 lost: somebody else has written the cursor; this one is busy, and writes nothing any more', async () => {
-  const theirs = Promise.withResolvers<string>()
+test('412: another invocation has taken over the run; this one is busy, and writes nothing more', async () => {
+  const other = Promise.withResolvers<string>()
   let cursorWrites = 0
   s3.setHooks(place.bucket.bucket, {
     before: async ({ method, key }) => {
-      if (method !== 'PUT' || !key.endsWith('cursor.json') || ++cursorWrites !== 2) return
-      const body = (await readText(place.bucket, key)).replace(/"nonce": "[^"]*"/, '"nonce": "theirs"')
-      await write(key, body)
-      theirs.resolve(body)
+      if (method !== 'PUT' || !key.endsWith('cursor.json') || ++cursorWrites !== 3) return
+      const body = (await readText(place.bucket, key)).replaceAll('"epoch":1', '"epoch":2')
+      await putText(place.bucket, key, body)
+      other.resolve(body)
     },
   })
   expect(await execute()).toMatchObject({ status: 'busy' })
   heal()
-  const runId = await openRun(place)
-  expect(await readText(place.bucket, `runs/${runId}/cursor.json`)).toBe(await theirs.promise)
+  const runId = await openRunId(place.bucket)
+  expect(await readText(place.bucket, `runs/${runId}/cursor.json`)).toBe(await other.promise)
   await expectWholeAndTrue(await goOnUntilClosed(place))
 })
 
-test('404 on If-Match: a cursor that has gone in the middle is an error, and is not written anew', async () => {
+test('404 on If-Match: a cursor that disappeared during the run is an error, and is not written anew', async () => {
   let gone = false
   s3.setHooks(place.bucket.bucket, {
     before: async (request) => {
-      if (gone || !isOutcome(request)) return
+      if (gone || !isUsersPart(request)) return
       gone = true
-      const cursor = (await keys(place.bucket, 'state/')).find((key) => key.endsWith('cursor.json')) ?? ''
-      await place.bucket.client.send(new DeleteObjectCommand({ Bucket: place.bucket.bucket, Key: cursor }))
+      await remove(place.bucket, `runs/${await openRunId(place.bucket)}/cursor.json`)
     },
   })
   expect(await failure(execute())).toMatchObject({
     name: 'ArchiveCorrupt',
-    message: expect.stringContaining('cursor.json is gone'),
+    message: expect.stringContaining('cursor.json'),
   })
   heal()
-  expect((await keys(place.bucket, 'state/')).filter((key) => key.endsWith('cursor.json'))).toEqual([])
+  const runId = await openRunId(place.bucket)
+  expect(await keys(place.bucket, `runs/${runId}/cursor`)).toEqual([])
   const before = { stored: await everything(), ledger: await dump(place.sql) }
   expect(await failure(execute())).toMatchObject({
     name: 'ArchiveCorrupt',
-    message: expect.stringContaining('cursor.json is missing'),
+    message: expect.stringContaining(`{"abandon": "${runId}"`),
   })
   expect({ stored: await everything(), ledger: await dump(place.sql) }).toEqual(before)
 })
 
-async function write(key: string, body: string): Promise<void> {
-  await place.bucket.client.send(
-    new PutObjectCommand({ Bucket: place.bucket.bucket, Key: key, Body: Buffer.from(body) }),
-  )
-}
-
-/** A run whose last page, 2, was committed, in its second attempt, before its holder died; every lease has lapsed. */
+/** A run whose last page, 2, was committed, in its second attempt, before its holder died; every lease has expired. */
 async function begun(): Promise<string> {
   let outcomes = 0
   let dead = false
   answer((request) => {
-    dead ||= isOutcome(request) && ++outcomes === 3
+    dead ||= isUsersPart(request) && ++outcomes === 3
     return dead ? 'drop' : undefined
   })
   await place.disturbed(EVENT)
   heal()
   await place.later()
-  return openRun(place)
+  return openRunId(place.bucket)
 }
 
+/** Page 2 was committed in its second attempt; this is one of the two. */
+const intentKey = (runId: string, nth: number) => `intents/${runId}/${attemptName(2, 1, nth)}.jsonl`
 const half = (body: string) => body.slice(0, body.length / 2)
 const withoutLastLine = (body: string) => body.replace(/[^\n]*\n$/, '')
-const unknownOutcome = (body: string) => body.replaceAll('"outcome":"expired"', '"outcome":"perhaps"')
 
 const damages: [
   string,
@@ -241,85 +227,57 @@ const damages: [
 ][] = [
   ['a cursor cut short', (runId) => `runs/${runId}/cursor.json`, half, /ArchiveCorrupt: .*cursor\.json/],
   ['an empty cursor', (runId) => `runs/${runId}/cursor.json`, () => '', /ArchiveCorrupt: .*cursor\.json/],
+  ['a page cut short', (runId) => `runs/${runId}/pages/00002.json`, half, /ArchiveCorrupt: .*00002\.json/],
   [
-    'a page list cut short',
-    (runId) => `runs/${runId}/pages/000002.json`,
-    half,
-    /ArchiveCorrupt: .*000002\.json/,
+    'the users of another page',
+    (runId) => `runs/${runId}/pages/00002.json`,
+    (_, runId) => readText(place.bucket, `runs/${runId}/pages/00000.json`),
+    /ArchiveCorrupt: .*00002\.json/,
   ],
-  [
-    'a page list of another page',
-    (runId) => `runs/${runId}/pages/000002.json`,
-    (_, runId) => readText(place.bucket, `runs/${runId}/pages/000000.json`),
-    /ArchiveCorrupt: .*000002\.json/,
-  ],
-  [
-    'an intent cut in the middle',
-    (runId) => `segments/${runId}/${attemptName(2, 1, 1)}-intent.jsonl`,
-    half,
-    /ArchiveCorrupt: .*intent\.jsonl/,
-  ],
+  ['an intent cut in the middle', (runId) => intentKey(runId, 1), half, /ArchiveCorrupt: .*intents/],
   [
     'an intent without its last line',
-    (runId) => `segments/${runId}/${attemptName(2, 1, 1)}-intent.jsonl`,
+    (runId) => intentKey(runId, 1),
     withoutLastLine,
-    /ArchiveCorrupt: .*intent\.jsonl/,
+    /ArchiveCorrupt: .*intents/,
   ],
   [
-    'an intent with an outcome that nobody knows',
-    (runId) => `segments/${runId}/${attemptName(2, 1, 2)}-intent.jsonl`,
-    unknownOutcome,
-    /ArchiveCorrupt: .*intent\.jsonl/,
+    'an intent with other inputs',
+    (runId) => intentKey(runId, 1),
+    (body) => body.replace('@kilo.ai', '@kilo.aj'),
+    /PlannedByOtherVersion: .*intents/,
   ],
   [
     'an intent of another attempt',
-    (runId) => `segments/${runId}/${attemptName(2, 1, 1)}-intent.jsonl`,
-    (_, runId) => readText(place.bucket, `segments/${runId}/${attemptName(0, 1, 1)}-intent.jsonl`),
-    /ArchiveCorrupt: .*intent\.jsonl/,
+    (runId) => intentKey(runId, 1),
+    (_, runId) => readText(place.bucket, `intents/${runId}/${attemptName(0, 1, 1)}.jsonl`),
+    /ArchiveCorrupt: .*intents/,
   ],
   ['run.json cut short', (runId) => `runs/${runId}/run.json`, half, /ArchiveCorrupt: .*run\.json/],
   ['writer.json cut short', () => 'control/writer.json', half, /ArchiveCorrupt: .*writer\.json/],
   [
-    'a user segment cut in the middle of a line',
-    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
+    'a part of the users log that was cut short',
+    (runId) => `logs/users/${runId}/00000-0001.jsonl`,
     half,
-    /ArchiveCorrupt: .*users/,
+    /ArchiveCorrupt: .*logs\/users/,
   ],
   [
-    'a user segment without its last line break',
-    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
-    (body) => body.slice(0, -1),
-    /TotalsDiffer: |ArchiveCorrupt: .*users/,
-  ],
-  [
-    'a user segment without its last line',
-    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
+    'a part of the mutation log that lost its last line',
+    (runId) => `logs/mutations/${runId}/00000-0001.jsonl`,
     withoutLastLine,
-    /TotalsDiffer: /,
-  ],
-  [
-    'a user segment with an outcome that nobody knows',
-    (runId) => `segments/${runId}/000000-0001-users.jsonl`,
-    unknownOutcome,
-    /ArchiveCorrupt: .*users/,
-  ],
-  [
-    'a mutation segment without its last line',
-    (runId) => `segments/${runId}/000000-0001-mutations.jsonl`,
-    withoutLastLine,
-    /TotalsDiffer: /,
+    /ArchiveCorrupt: .*logs\/mutations/,
   ],
 ]
 
 test.each(damages)(
-  '%s: an error that says so; once it is restored, the run is gone on with to its true end',
+  '%s: an error that says so; once it is restored, the run is resumed to its right end',
   async (_what, keyOf, damage, error) => {
     const runId = await begun()
     const key = keyOf(runId)
     const good = await readText(place.bucket, key)
     const bad = await damage(good, runId)
     expect(bad).not.toBe(good)
-    await write(key, bad)
+    await putText(place.bucket, key, bad)
     const before = await everything()
     for (let tries = 0; tries < 2; tries++) {
       const failed = await failure(execute())
@@ -330,7 +288,7 @@ test.each(damages)(
       )
       await place.later()
     }
-    await write(key, good)
+    await putText(place.bucket, key, good)
     await expectWholeAndTrue(await goOnUntilClosed(place))
   },
 )
@@ -341,15 +299,15 @@ test('a summary cut short: nothing is closed over it', async () => {
   )
   expect(await failure(execute())).toMatchObject({ name: 'ArchiveUnavailable' })
   heal()
-  const key = `runs/${await openRun(place)}/summary.json`
+  const key = `runs/${await openRunId(place.bucket)}/summary.json`
   const good = await readText(place.bucket, key)
-  await write(key, half(good))
+  await putText(place.bucket, key, half(good))
   expect(await failure(execute())).toMatchObject({
     name: 'ArchiveCorrupt',
     message: expect.stringContaining('summary.json'),
   })
   expect(await readText(place.bucket, key)).toBe(half(good))
-  await write(key, good)
+  await putText(place.bucket, key, good)
   await expectWholeAndTrue(await goOnUntilClosed(place))
   expect(await readText(place.bucket, key)).toBe(good)
 })

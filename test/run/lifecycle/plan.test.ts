@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
-import { keys } from '../../support/bucket.ts'
+import { auditRun } from '../../support/audit-run.ts'
+import { keys, putText, readText } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
-import { invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
 import { dump, insertTransaction, insertUser } from '../../support/ledger.ts'
 import { readDocument, readLogs } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
@@ -34,11 +35,7 @@ beforeEach(async () => {
 afterEach(() => team.drop())
 
 const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
-const failure = (event: object): Promise<unknown> =>
-  invoke(event).then(
-    (card) => card,
-    (error: unknown) => error,
-  )
+const failed = async (event: object): Promise<Error> => failureOf(invoke(event))
 const state = () => dump(sql, { updatedAt: false })
 const stateOf = async (userId: string) => {
   const { users, transactions } = await dump(sql)
@@ -98,7 +95,7 @@ test('users who came since are not touched; credit that was spent since expires 
   expect((await stateOf('new')).rows).toHaveLength(1)
 })
 
-describe('a user of whom more would happen than was shown is left alone', () => {
+describe('a user for whom more would happen than was shown is skipped', () => {
   const happenings: [string, () => Promise<unknown>][] = [
     ['a new free grant', () => grant({})],
     [
@@ -139,7 +136,7 @@ describe('a user of whom more would happen than was shown is left alone', () => 
       totals: { usersProcessed: 2, usersSkipped: 1, outcomes: { exceeds_plan: 1 } },
     })
     expect(card.warnings).toContainEqual(
-      expect.stringContaining('1 user left alone, since more would happen than the plan showed'),
+      expect.stringContaining('1 user skipped because more would happen than the plan showed'),
     )
     expect(await stateOf(USER)).toEqual(before)
     const line = (await linesOf(card)).get(USER)
@@ -150,9 +147,15 @@ describe('a user of whom more would happen than was shown is left alone', () => 
       correction_microdollars: 0,
     })
     expect(line?.final_balance_microdollars).toBe(line?.balance_before_microdollars)
-    expect(
-      (await readLogs(team.bucket, card.runId)).mutations.filter(({ user_id }) => user_id === USER),
-    ).toEqual([])
+    expect(line?.exceeds).toContainEqual({
+      what: expect.any(String),
+      id:
+        line?.exceeds === undefined ? null : expect.toSatisfy((id) => id === null || typeof id === 'string'),
+      expected_microdollars: expect.toSatisfy((n) => n === null || typeof n === 'number'),
+      found_microdollars: expect.any(Number),
+    })
+    const { mutations } = await auditRun(team.bucket, card.runId, sql)
+    expect(mutations.filter(({ user_id }) => user_id === USER)).toEqual([])
   })
 
   test('a correction that is bigger than was shown; one that is smaller is made', async () => {
@@ -176,7 +179,7 @@ describe('a user of whom more would happen than was shown is left alone', () => 
       { amount_microdollars: -1, credit_category: 'orb_credit_voided' },
       () => sql`DELETE FROM credit_transactions WHERE credit_category = 'orb_credit_voided'`,
     ],
-  ])('who was left alone in the plan (%s) stays so', async (outcome, row, happening) => {
+  ])('a user who was skipped in the plan (%s) is skipped', async (outcome, row, happening) => {
     await grant(row)
     const plan = await invoke({})
     expect(plan.totals.outcomes).toMatchObject({ [outcome]: 1 })
@@ -189,10 +192,10 @@ describe('a user of whom more would happen than was shown is left alone', () => 
     expect(await stateOf(USER)).toEqual(before)
   })
 
-  test('who had no line in the plan', async () => {
+  test('a user who had no targeted grant in the plan', async () => {
     await sql`DELETE FROM credit_transactions WHERE kilo_user_id = 'user-2'`
     const plan = await invoke({})
-    expect([...(await linesOf(plan)).keys()]).toEqual(['user-1', 'user-3'])
+    expect((await linesOf(plan)).get('user-2')).toMatchObject({ outcome: 'no_targeted_grant' })
     await insertTransaction(sql, { kilo_user_id: 'user-2', created_at: PAST })
     expect((await invoke({ execute: true, plan: plan.runId })).totals).toMatchObject({
       usersProcessed: 2,
@@ -201,27 +204,59 @@ describe('a user of whom more would happen than was shown is left alone', () => 
   })
 })
 
+test('the payload of a plan sent again returns the card of the run that executed it, after a rollback too', async () => {
+  const plan = await invoke({})
+  const card = await invoke({ execute: true, plan: plan.runId })
+  expect(await invoke({ execute: true, plan: plan.runId })).toEqual(card)
+  const rollback = await invoke({ rollback: card.runId, execute: true })
+  const before = await state()
+  expect(await invoke({ execute: true, plan: plan.runId })).toMatchObject({
+    runId: card.runId,
+    rolledBackBy: [rollback.runId],
+  })
+  expect(await state()).toEqual(before)
+})
+
+test('an edited users log of the plan refuses the run, naming the part; nothing is written', async () => {
+  const plan = await invoke({})
+  const [key = ''] = await keys(team.bucket, `logs/users/${plan.runId}/`)
+  const good = await readText(team.bucket, key)
+  await putText(team.bucket, key, good.replaceAll('"expired_microdollars":', '"expired_microdollars":1'))
+  const before = await state()
+  const refused = await failed({ execute: true, plan: plan.runId })
+  expect(refused.name).toBe('ArchiveCorrupt')
+  expect(refused.message).toContain(key)
+  expect(await state()).toEqual(before)
+  await putText(team.bucket, key, good)
+  const { runId } = await readDocument(team.bucket, 'control/writer.json')
+  const card = await invoke(runId === null ? { execute: true, plan: plan.runId } : { resume: runId })
+  expect(card).toMatchObject({ status: 'complete', totals: plan.totals })
+  await auditRun(team.bucket, card.runId, sql)
+})
+
 describe('refused, with nothing done', () => {
   /** The message of an event that must be refused, and must have done nothing. */
   const refused = async (event: object, name = 'RunRefused'): Promise<unknown> => {
     const before = { ledger: await state(), keys: await keys(team.bucket) }
-    const error = await failure(event)
-    expect(error).toMatchObject({ name })
+    const error = await failed(event)
+    expect(error.name).toBe(name)
     expect({ ledger: await state(), keys: await keys(team.bucket) }).toEqual(before)
-    return error instanceof Error ? error.message : error
+    return error.message
   }
 
   test('an id that is unknown or not of a dry run', async () => {
     expect(await refused({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' })).toMatch(
-      /knows no such dry run|knows no run/,
+      /No run 2026-01-01/,
     )
     const { runId } = await invoke({ execute: true })
-    expect(await refused({ execute: true, plan: runId })).toMatch(/no such dry run|not a dry run/)
+    expect(await refused({ execute: true, plan: runId })).toMatch(
+      /it is of mode execute, and a plan is a dry run/,
+    )
   })
 
   test('a dry run that is open, cancelled, or complete with errors', async () => {
     const open = await invoke({ batchSize: 1, concurrency: 1 }, timeForPages(1))
-    expect(await refused({ execute: true, plan: open.runId })).toMatch(/it is not finished/)
+    expect(await refused({ execute: true, plan: open.runId })).toMatch(/it is not closed/)
     await invoke({ cancel: open.runId })
     expect(await refused({ execute: true, plan: open.runId })).toMatch(/it is cancelled/)
     await sql`UPDATE credit_transactions SET amount_microdollars = 9223372036854775807 WHERE kilo_user_id = 'user-2'`
@@ -234,14 +269,14 @@ describe('refused, with nothing done', () => {
     const { runId } = await invoke({})
     await setClock(sql, '2026-11-23T06:00:01Z')
     expect(await refused({ execute: true, plan: runId })).toMatch(
-      /24\.0 hours old, and a plan holds for 24 \(PLAN_MAX_AGE_HOURS\)/,
+      /24\.0 hours old, and a plan is valid for 24 \(PLAN_MAX_AGE_HOURS\)/,
     )
     place = { ...place, env: { ...place.env, PLAN_MAX_AGE_HOURS: '24.1' } }
     expect(await invoke({ execute: true, plan: runId })).toMatchObject({ status: 'complete' })
   })
 
   test.each([
-    ['INTERNAL_DOMAINS', 'kilo.ai', /no longer holds kilocode\.ai/],
+    ['INTERNAL_DOMAINS', 'kilo.ai', /no longer has kilocode\.ai/],
     ['MIN_GRANT_AGE_SECONDS', '61', /MIN_GRANT_AGE_SECONDS/],
     ['CORRECTION_DESCRIPTIONS', DIFFERENT_DESCRIPTIONS, /CORRECTION_DESCRIPTIONS/],
   ])('another %s than that of the dry run', async (variable, value, why) => {
@@ -250,24 +285,10 @@ describe('refused, with nothing done', () => {
     expect(await refused({ execute: true, plan: runId })).toMatch(why)
   })
 
-  test('a plan that another run has executed: its id, and after a rollback too', async () => {
-    const plan = await invoke({})
-    const { runId } = await invoke({ execute: true, plan: plan.runId })
-    expect(await refused({ execute: true, plan: plan.runId })).toMatch(
-      new RegExp(`the run ${runId} has executed it already`),
-    )
-    await invoke({ rollback: runId, execute: true })
-    expect(await refused({ execute: true, plan: plan.runId })).toMatch(
-      new RegExp(`the run ${runId} has executed it already`),
-    )
-  })
-
   test('fields that would select beside the plan, and a plan without execute', async () => {
     const { runId } = await invoke({})
     for (const stray of [{ domains: ['kilo.ai'] }, { userIds: [USER] }]) {
-      expect(await refused({ execute: true, plan: runId, ...stray }, 'InvalidEvent')).toMatch(
-        /does not go together with "plan"/,
-      )
+      expect(await refused({ execute: true, plan: runId, ...stray }, 'InvalidEvent')).toMatch(/"plan"/)
     }
     expect(await refused({ plan: runId }, 'InvalidEvent')).toMatch(/field "plan": needs "execute": true/)
     expect(await refused({ plan: runId, execute: false }, 'InvalidEvent')).toMatch(
@@ -276,21 +297,26 @@ describe('refused, with nothing done', () => {
   })
 })
 
-test('the same payload goes on with the open run; another plan is refused meanwhile; pages are no larger than asked', async () => {
-  const plan = await invoke({ batchSize: 3 })
+test('pages of a plan-bound execute are those of the dry run; the same payload continues it, others are refused', async () => {
+  const plan = await invoke({ batchSize: 1 })
   const other = await invoke({})
-  const event = { execute: true, plan: plan.runId, batchSize: 1, concurrency: 1 }
+  const event = { execute: true, plan: plan.runId, concurrency: 1 }
   const open = await invoke(event, timeForPages(1))
   expect(open).toMatchObject({ status: 'incomplete', progress: { usersDone: 1, usersTotal: 3 } })
-  expect(await failure({ execute: true, plan: other.runId })).toMatchObject({
-    name: 'RunRefused',
-    message: expect.stringContaining(`The run ${open.runId} is open`),
+  for (const another of [{ execute: true, plan: other.runId }, { execute: true }]) {
+    expect(await failed(another)).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`Run ${open.runId} is open`),
+    })
+  }
+  expect(await failed({ ...event, batchSize: 3 })).toMatchObject({
+    name: 'InvalidEvent',
+    message: expect.stringContaining('batchSize'),
   })
-  expect(await failure({ execute: true })).toMatchObject({ name: 'RunRefused' })
   const card = await invoke({ execute: true, plan: plan.runId })
   expect(card).toMatchObject({ runId: open.runId, status: 'complete', totals: plan.totals })
-  const lists = await keys(team.bucket, `runs/${open.runId}/pages/`)
-  expect(await Promise.all(lists.map(async (key) => (await readDocument(team.bucket, key)).userIds))).toEqual(
+  const pages = await keys(team.bucket, `runs/${open.runId}/pages/`)
+  expect(await Promise.all(pages.map(async (key) => (await readDocument(team.bucket, key)).userIds))).toEqual(
     [['user-1'], ['user-2'], ['user-3']],
   )
 })
@@ -300,9 +326,9 @@ test('limits hold for a plan too, from the event and the configuration', async (
   for (const [limits, why] of [
     [{ users: 2 }, '3 users match'],
     [{ grants: 2 }, '3 grants are targeted'],
-    [{ usd: 29 }, 'face value is $30.00'],
+    [{ usd: 29 }, 'face value of the targeted grants is $30.00'],
   ] as const) {
-    expect(await failure({ execute: true, plan: plan.runId, limits })).toMatchObject({
+    expect(await failed({ execute: true, plan: plan.runId, limits })).toMatchObject({
       name: 'RunRefused',
       message: expect.stringContaining(why),
     })
@@ -320,13 +346,10 @@ test('users who were named for a plan stay named: who needed review is processed
   })
 })
 
-test('after errors a run that was bound to a plan never proposes to execute without one: a new plan of the same users', async () => {
+test('after errors the next payload of a plan-bound run is a new dry run, never an execute', async () => {
   const plan = await invoke({ userIds: [USER, 'user-2'], domains: ['kilo.ai'] })
   await sql`UPDATE credit_transactions SET amount_microdollars = 9223372036854775807 WHERE kilo_user_id = 'user-2'`
   const card = await invoke({ execute: true, plan: plan.runId })
-  expect(card).toMatchObject({
-    status: 'complete_with_errors',
-    next: { payload: { userIds: [USER, 'user-2'], domains: ['kilo.ai'] } },
-  })
+  expect(card.status).toBe('complete_with_errors')
   expect(card.next?.payload).not.toHaveProperty('execute')
 })

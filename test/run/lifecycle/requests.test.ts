@@ -1,10 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { S3Request } from '../../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
-import { keys } from '../../support/bucket.ts'
+import { auditRun } from '../../support/audit-run.ts'
+import { dieAt, isUsersPart, revive } from '../../support/between.ts'
+import { keys, remove } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
-import { invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
 import { dump, insertTransaction } from '../../support/ledger.ts'
-import { readDocument } from '../../support/logs.ts'
+import { openRunId, readDocument } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
 import { freshTeam, LATER, type Team } from '../../support/team.ts'
 
@@ -24,30 +27,15 @@ beforeEach(async () => {
 afterEach(() => team.drop())
 
 const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
-const failure = (event: object): Promise<unknown> =>
-  invoke(event).then(
-    (card) => card,
-    (error: unknown) => error,
-  )
-const runs = async () => (await keys(bucket, 'logs/users/')).length
+const failed = async (event: object): Promise<Error> => failureOf(invoke(event))
+const isPut = ({ method, key }: S3Request, end: string) => method === 'PUT' && key.endsWith(end)
+const runs = async () => (await keys(bucket, 'logs/runs/')).length
 const state = () => dump(team.sql, { updatedAt: false })
-/** What somebody gets meanwhile, for a second run to find. */
+/** A grant in between, for a second run to find. */
 async function grantAgain(): Promise<void> {
   await insertTransaction(team.sql, { kilo_user_id: 'user-1', created_at: '2026-02-01' })
   await team.sql`UPDATE kilocode_users SET total_microdollars_acquired = total_microdollars_acquired + 10000000 WHERE id = 'user-1'`
 }
-/** Lets the first request that matches fail, and all that come after it: a process that dies there. */
-function dieAt(method: string, end: string): void {
-  let dead = false
-  team.s3.setHooks(bucket.bucket, {
-    before: (request) => {
-      dead ||= request.method === method && request.key.endsWith(end)
-      return dead ? 'drop' : undefined
-    },
-  })
-}
-const revive = () => team.s3.setHooks(bucket.bucket, undefined)
-
 describe('requestKey', () => {
   test.each([{}, { execute: true }])(
     '%j: a duplicate gets the card, and changes nothing, however late and whatever came since',
@@ -55,21 +43,24 @@ describe('requestKey', () => {
       const event = { ...EVENT, execute: undefined, ...mode, requestKey: KEY }
       const card = await invoke(event)
       expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
-      expect(await readDocument(bucket, `control/requests/${KEY}.json`)).toEqual({ runId: card.runId })
+      const folder = card.mode === 'execute' ? 'requests' : 'requests/dry-run'
+      expect(await readDocument(bucket, `control/${folder}/${KEY}.json`)).toEqual({ runId: card.runId })
       await setClock(team.sql, '2027-06-01T00:00:00Z')
       if (card.mode === 'execute') await invoke({ rollback: card.runId, execute: true })
       await grantAgain()
       const before = await state()
-      expect(await invoke(event)).toEqual(card)
-      expect(await invoke({ ...event, reason: 'other fields do not count', batchSize: 9 })).toEqual(card)
+      const ended = await invoke({ status: card.runId })
+      expect(ended).toMatchObject({ runId: card.runId, status: 'complete', totals: card.totals })
+      expect(await invoke(event)).toEqual(ended)
+      expect(await invoke({ ...event, reason: 'other fields do not count', batchSize: 9 })).toEqual(ended)
       expect(await state()).toEqual(before)
     },
   )
 
-  test('after 90 days, when state/ and segments/ have gone: the card, and the rollback still works', async () => {
+  test('after 90 days, when the intents have expired: the card, and the rollback still works', async () => {
     const before = await state()
     const card = await invoke({ ...EVENT, requestKey: KEY })
-    await loseState()
+    for (const key of await keys(bucket, 'intents/')) await remove(bucket, key)
     for (const event of [
       { ...EVENT, requestKey: KEY },
       { resume: card.runId },
@@ -77,30 +68,27 @@ describe('requestKey', () => {
       { status: 'latest' },
       { cancel: card.runId },
     ]) {
-      expect(await failure(event)).toEqual(card)
+      expect(await invoke(event)).toEqual(card)
     }
-    expect(await failure({ rollback: card.runId })).toMatchObject({
-      status: 'complete',
-      totals: { usersProcessed: 6 },
-    })
-    expect(await failure({ rollback: card.runId, execute: true })).toMatchObject({
-      status: 'complete',
-      totals: { usersProcessed: 6 },
-    })
+    for (const execute of [false, true]) {
+      expect(await invoke({ rollback: card.runId, execute })).toMatchObject({
+        status: 'complete',
+        totals: { usersProcessed: 6 },
+      })
+    }
     expect(await state()).toEqual(before)
   })
 
   test('the same key with another payload is refused, with the run that has it', async () => {
     const { runId } = await invoke({ ...EVENT, requestKey: KEY })
     for (const other of [
-      {},
       { execute: true, userIds: ['user-1'] },
       { execute: true, domains: ['kilo.ai'] },
       { rollback: runId, execute: true },
     ]) {
-      expect(await failure({ ...other, requestKey: KEY })).toMatchObject({
+      expect(await failed({ ...other, requestKey: KEY })).toMatchObject({
         name: 'RunRefused',
-        message: expect.stringContaining(`the run ${runId} was opened with this key and another payload`),
+        message: expect.stringContaining(`run ${runId} was opened with this key and another payload`),
       })
     }
   })
@@ -112,8 +100,8 @@ describe('requestKey', () => {
       const card = await invoke(event)
       const bare = await invoke({ ...EVENT, requestKey: 'bare' })
       place = { ...place, env: { ...place.env, INTERNAL_DOMAINS: domains } }
-      expect(await failure(event)).toEqual(card)
-      expect(await failure({ ...EVENT, requestKey: 'bare' })).toEqual(bare)
+      expect(await invoke(event)).toEqual(card)
+      expect(await invoke({ ...EVENT, requestKey: 'bare' })).toEqual(bare)
     },
   )
 
@@ -133,7 +121,7 @@ describe('requestKey', () => {
       team.s3.setHooks(bucket.bucket, {
         before: async ({ number }) => {
           if (number !== request || overtaking.length > 0) return
-          revive()
+          revive(team.s3, bucket)
           overtaking.push(await invoke({ ...EVENT, requestKey: KEY }))
           await grantAgain()
           before = await state()
@@ -146,22 +134,22 @@ describe('requestKey', () => {
     },
   )
 
-  test('a run that was cut off between its opening and its mark still gets the mark, whoever goes on with it', async () => {
-    for (const [key, goOn] of [
+  test('a run that was cut off between its opening and its mark still gets the mark, whatever continues it', async () => {
+    for (const [key, next] of [
       ['a', 'same'],
       ['b', 'resume'],
       ['c', 'cancel'],
     ] as const) {
-      dieAt('PUT', `requests/${key}.json`)
-      expect(await failure({ ...EVENT, requestKey: key })).toMatchObject({ name: 'ArchiveUnavailable' })
-      revive()
+      dieAt(team.s3, bucket, (request) => isPut(request, `requests/${key}.json`))
+      expect(await failed({ ...EVENT, requestKey: key })).toMatchObject({ name: 'ArchiveUnavailable' })
+      revive(team.s3, bucket)
       const { runId } = await readDocument(bucket, 'control/writer.json')
       expect((await keys(bucket, 'control/requests/')).some((mark) => mark.endsWith(`${key}.json`))).toBe(
         false,
       )
       await setClock(team.sql, new Date(Date.parse(LATER) + key.charCodeAt(0) * 3_600_000).toISOString())
-      const card = await invoke(goOn === 'same' ? { ...EVENT, requestKey: key } : { [goOn]: runId })
-      expect(card).toMatchObject({ runId, status: goOn === 'cancel' ? 'cancelled' : 'complete' })
+      const card = await invoke(next === 'same' ? { ...EVENT, requestKey: key } : { [next]: runId })
+      expect(card).toMatchObject({ runId, status: next === 'cancel' ? 'cancelled' : 'complete' })
       await grantAgain()
       expect(await invoke({ ...EVENT, requestKey: key })).toEqual(card)
     }
@@ -190,25 +178,33 @@ describe('restart', () => {
       { ...EVENT, batchSize: 1, userIds: ['user-5', 'user-6'], restart: old.runId },
       timeForPages(1),
     )
-    const refused = await failure({ execute: true, userIds: ['user-1'], restart: old.runId })
+    const refused = await failed({ execute: true, userIds: ['user-1'], restart: old.runId })
     expect(refused).toMatchObject({
       name: 'RunRefused',
-      message: expect.stringContaining(`The run ${anew.runId} is open`),
+      message: expect.stringContaining(`Run ${anew.runId} is open`),
     })
     expect(await invoke({ status: anew.runId })).toMatchObject({ status: 'incomplete' })
   })
 
-  test.each([0, 1])(
-    'where the old run cannot be closed in time (%i), nothing is begun, and the same payload goes on',
-    async (nth) => {
-      const old = await invoke(EVENT, timeForPages(1))
-      // Either the payload of the open run or another one.
-      const event = { ...EVENT, ...(nth === 1 && { userIds: ['user-6'] }), restart: old.runId }
-      const card = await invoke(event, timeForPages(0))
-      expect(card).toMatchObject({ runId: old.runId, status: 'incomplete', next: { payload: event } })
+  test.each([{}, { userIds: ['user-6'] }])(
+    'where the old run cannot be closed in time, nothing is begun, and the same payload continues (%j)',
+    async (fields) => {
+      dieAt(team.s3, bucket, isUsersPart)
+      await failed(EVENT)
+      revive(team.s3, bucket)
+      const runId = await openRunId(bucket)
+      const event = { ...EVENT, ...fields, restart: runId }
+      const card = await invoke(event, { timeLeft: () => 14_000 })
+      expect(card).toMatchObject({ runId, status: 'busy', next: { payload: event } })
+      await setClock(team.sql, LATER)
       const done = await invoke(card.next?.payload ?? {})
-      expect(done).toMatchObject({ status: 'complete', totals: { usersProcessed: nth === 1 ? 1 : 4 } })
-      expect(done.runId).not.toBe(old.runId)
+      expect(done).toMatchObject({
+        status: 'complete',
+        totals: { usersProcessed: 'userIds' in fields ? 1 : 4 },
+      })
+      expect(done.runId).not.toBe(runId)
+      await auditRun(bucket, runId, team.sql)
+      await auditRun(bucket, done.runId, team.sql)
     },
   )
 
@@ -218,23 +214,23 @@ describe('restart', () => {
     ['a plan that nobody knows', { plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' }],
   ])('a request that cannot be granted closes nothing: %s', async (_, fields) => {
     const open = await invoke(EVENT, timeForPages(1))
-    expect(await failure({ execute: true, ...fields, restart: open.runId })).toBeInstanceOf(Error)
+    expect(await failed({ execute: true, ...fields, restart: open.runId })).toBeInstanceOf(Error)
     expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
   })
 
   test('what only the ledger can refuse is said together with what was closed', async () => {
     const open = await invoke(EVENT, timeForPages(1))
-    const refused = await failure({ execute: true, userIds: ['nobody'], restart: open.runId })
+    const refused = await failed({ execute: true, userIds: ['nobody'], restart: open.runId })
     expect(refused).toMatchObject({
       name: 'RunRefused',
-      message: expect.stringContaining(`the run ${open.runId} was closed, as "restart" asked`),
+      message: expect.stringContaining(`run ${open.runId} was closed, as "restart" asked`),
     })
   })
 
   test('a dry run is not restarted, which a slip for "plan" would ask for', async () => {
     const { runId } = await invoke({})
     const before = await state()
-    expect(await failure({ execute: true, restart: runId })).toMatchObject({
+    expect(await failed({ execute: true, restart: runId })).toMatchObject({
       name: 'RunRefused',
       message: expect.stringContaining('"plan"'),
     })
@@ -245,19 +241,19 @@ describe('restart', () => {
     const plan = await invoke({ batchSize: 2, concurrency: 1 })
     const bound = { execute: true, plan: plan.runId, concurrency: 1 }
     const open = await invoke(bound, timeForPages(1))
-    expect(await failure({ ...bound, restart: open.runId })).toMatchObject({
+    expect(await failed({ ...bound, restart: open.runId })).toMatchObject({
       name: 'RunRefused',
-      message: expect.stringContaining('executed once'),
+      message: expect.stringContaining('a plan is executed once'),
     })
     expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
   })
 })
 
-test('resume goes on with a run of every mode, and returns the card of a closed one', async () => {
+test('resume continues a run of every mode, and returns the card of a closed one', async () => {
   const before = await state()
   const runIds: string[] = []
   const pagewise = async (event: object): Promise<ExitCard> => {
-    let card = await invoke({ ...event, batchSize: 2, concurrency: 1 }, timeForPages(1))
+    let card = await invoke({ ...event, concurrency: 1 }, timeForPages(1))
     for (let pages = 2; card.status === 'incomplete'; pages++) {
       expect(card).toMatchObject({
         progress: { usersDone: (pages - 1) * 2 },
@@ -270,8 +266,8 @@ test('resume goes on with a run of every mode, and returns the card of a closed 
     runIds.push(card.runId)
     return card
   }
-  await pagewise({})
-  const { runId } = await pagewise({ execute: true })
+  await pagewise({ batchSize: 2 })
+  const { runId } = await pagewise({ execute: true, batchSize: 2 })
   await pagewise({ rollback: runId })
   await pagewise({ rollback: runId, execute: true })
   expect(await state()).toEqual(before)
@@ -291,10 +287,3 @@ test('the payload that each card names next is taken: from the dry run over the 
   expect(cards.map(({ totals }) => totals.usersProcessed)).toEqual([3, 3, 3, 3])
   expect(await state()).toEqual(before)
 })
-
-/** What the lifecycle rules do to the bucket: control/, logs/ and runs/ stay. */
-async function loseState(): Promise<void> {
-  for (const key of [...(await keys(bucket, 'state/')), ...(await keys(bucket, 'segments/'))]) {
-    await fetch(`${bucket.endpoint}/${bucket.bucket}/${key}`, { method: 'DELETE' })
-  }
-}

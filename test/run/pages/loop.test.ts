@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import * as fc from 'fast-check'
 import { startS3, type S3Server } from '../../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { auditRun } from '../../support/audit-run.ts'
 import { betweenReadAndWrite } from '../../support/between.ts'
 import { freshBucket, keys, readText, type TestBucket } from '../../support/bucket.ts'
 import { setClock, stopClock } from '../../support/clock.ts'
@@ -60,10 +61,13 @@ async function invoke(
   return invokeJob({ databaseUrl: database.url, bucket }, event, timeLeft && { timeLeft })
 }
 
-/** Time enough for so many looks at the watch, and then none. */
-function timeForLooks(looks: number): () => number {
-  let left = looks
-  return () => (left-- > 0 ? 900_000 : 0)
+/** An invocation whose time ends once it has sent so many requests to S3, wherever it is then. */
+async function stoppedAfter(place: Place, requests: number): Promise<ExitCard> {
+  let isOver = false
+  s3.setHooks(place.bucket.bucket, { before: ({ number }) => void (isOver ||= number >= requests) })
+  const card = await invoke(place, EVENT, () => (isOver ? 0 : 900_000))
+  s3.setHooks(place.bucket.bucket, undefined)
+  return card
 }
 
 function random(seed: number): () => number {
@@ -88,7 +92,7 @@ test.each([0, 1, 2])(
     const dice = random(SEED + nth)
     let invocations = 1
     let done = -1
-    const next = (): Promise<ExitCard> => invoke(place, EVENT, timeForLooks(2 + Math.floor(dice() * 3)))
+    const next = (): Promise<ExitCard> => stoppedAfter(place, 8 + Math.floor(dice() * 16))
     let card = await next()
     for (; card.status === 'incomplete' && invocations < 300; invocations++) {
       expect(card).toMatchObject({ next: { payload: { resume: card.runId } } })
@@ -96,15 +100,16 @@ test.each([0, 1, 2])(
       done = card.progress.usersDone
       expect(await readDocument(place.bucket, `runs/${card.runId}/cursor.json`)).toMatchObject({
         lease: null,
-        closed: null,
+        state: 'open',
         usersDone: done,
       })
       card = await next()
     }
     expect(invocations).toBeGreaterThanOrEqual(20)
     expect(card.status).toBe('complete')
+    await auditRun(place.bucket, card.runId, place.database.sql)
     expect(await essenceOf(place.database.sql, place.bucket, card.runId)).toEqual(single)
-    expect(await keys(place.bucket, 'runs/')).toHaveLength(3)
+    expect(await keys(place.bucket, 'logs/runs/')).toEqual([`logs/runs/${card.runId}.jsonl`])
   },
 )
 
@@ -133,7 +138,7 @@ test('a second invocation at the same time is busy, has done nothing, and stored
       keys: await keys(place.bucket),
       cursor: await readText(
         place.bucket,
-        (await keys(place.bucket, 'state/')).find((key) => key.endsWith('cursor.json')) ?? '',
+        (await keys(place.bucket, 'runs/')).find((key) => key.endsWith('cursor.json')) ?? '',
       ),
     })
     const before = { stored: await stored(), ledger: await dump(place.database.sql) }
@@ -147,7 +152,7 @@ test('a second invocation at the same time is busy, has done nothing, and stored
   s3.setHooks(place.bucket.bucket, undefined)
   expect(unchanged).toBe(true)
   expect(seconds).toMatchObject([
-    { runId: first.runId, status: 'busy', why: expect.stringContaining('lapses at') },
+    { runId: first.runId, status: 'busy', why: expect.stringContaining('expires at') },
     { runId: first.runId, status: 'busy', next: { payload: { resume: first.runId } } },
   ])
   expect(first.status).toBe('complete')
@@ -222,7 +227,7 @@ test('resuming a closed run returns its card, and changes nothing', async () => 
 
 test('while a run is open another payload is refused, with what resolves it; a dry run is not', async () => {
   const place = await freshPlace()
-  const open = await invoke(place, EVENT, timeForLooks(4))
+  const open = await stoppedAfter(place, 60)
   expect(open.status).toBe('incomplete')
   const before = await keys(place.bucket)
   for (const other of [

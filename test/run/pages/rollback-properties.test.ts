@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { startS3, type S3Server } from '../../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { betweenReadAndWrite } from '../../support/between.ts'
+import { auditRun } from '../../support/audit-run.ts'
 import { freshBucket, type TestBucket } from '../../support/bucket.ts'
 import { setClock, stopClock } from '../../support/clock.ts'
 import { invokeJob } from '../../support/job.ts'
@@ -77,11 +78,11 @@ const sum = (rows: readonly LedgerDump['transactions'][number][]): bigint =>
 const beyondRows = ({ user, rows }: UserState): bigint =>
   BigInt(user.total_microdollars_acquired ?? 0) - sum(rows)
 
-/** Holds every user against what the rollback's lines say: undone to the last row, or not touched at all. */
+/** Compares every user with what the rollback's lines say: rolled back to the last row, or not touched at all. */
 async function expectAllOrNothing(
   place: Place,
   run: ExitCard,
-  undone: ExitCard,
+  rolledBack: ExitCard,
   before: LedgerDump,
 ): Promise<Map<string, string>> {
   const inserted = new Set(
@@ -89,7 +90,7 @@ async function expectAllOrNothing(
       .filter(({ type }) => String(type).endsWith('_insert'))
       .map(({ row_id }) => row_id),
   )
-  const { users: lines, mutations } = await readLogs(place.bucket, undone.runId)
+  const { users: lines, mutations } = await auditRun(place.bucket, rolledBack.runId)
   const outcomes = new Map(lines.map((line) => [String(line.user_id), String(line.outcome)]))
   const [then, now] = [byUser(before), byUser(await state(place))]
   for (const [id, old] of then) {
@@ -119,8 +120,8 @@ test.each([[{}], [{ batchSize: 7, concurrency: 3 }]])(
     const before = await state(place)
     const run = await invoke(place, { execute: true, ...sizes })
     expect(run.totals.usersProcessed).toBeGreaterThan(USERS / 10)
-    const undone = await invoke(place, { rollback: run.runId, execute: true, ...sizes })
-    expect(undone).toMatchObject({
+    const rolledBack = await invoke(place, { rollback: run.runId, execute: true })
+    expect(rolledBack).toMatchObject({
       status: 'complete',
       totals: {
         usersProcessed: run.totals.usersProcessed,
@@ -136,27 +137,23 @@ test('a run that was stopped half-way, rolled back once it is closed: as before'
   const place = await freshPlace()
   const before = await state(place)
   const open = await invoke(place, { execute: true, batchSize: 10, concurrency: 1 }, timeForPages(4))
-  await expect(invoke(place, { rollback: open.runId, execute: true })).rejects.toThrow(/is open/)
+  await expect(invoke(place, { rollback: open.runId, execute: true })).rejects.toThrow(/open|not closed/)
   await expect(invoke(place, { rollback: open.runId })).rejects.toThrow(/not closed/)
   const stopped = await invoke(place, { cancel: open.runId })
   expect(stopped).toMatchObject({ status: 'cancelled', totals: { usersNotReached: 40 } })
-  const undone = await invoke(place, { rollback: open.runId, execute: true })
-  expect(undone).toMatchObject({
+  const rolledBack = await invoke(place, { rollback: open.runId, execute: true })
+  expect(rolledBack).toMatchObject({
     status: 'complete',
     totals: { usersProcessed: stopped.totals.usersProcessed },
   })
   expect(await state(place)).toEqual(before)
 })
 
-test('a rollback that is stopped and gone on with, page by page: as before, and each line once', async () => {
+test('a rollback that is stopped and resumed, page by page: as before, and each line once', async () => {
   const place = await freshPlace()
   const before = await state(place)
-  const run = await invoke(place, { execute: true })
-  let card = await invoke(
-    place,
-    { rollback: run.runId, execute: true, batchSize: 5, concurrency: 1 },
-    timeForPages(1),
-  )
+  const run = await invoke(place, { execute: true, batchSize: 5 })
+  let card = await invoke(place, { rollback: run.runId, execute: true, concurrency: 1 }, timeForPages(1))
   for (let pages = 2; card.status === 'incomplete'; pages = (pages % 3) + 1)
     card = await invoke(place, { resume: card.runId }, timeForPages(pages))
   expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: run.totals.usersProcessed } })
@@ -167,11 +164,11 @@ test('a rollback that is stopped and gone on with, page by page: as before, and 
 
 describe('whatever happens in between', () => {
   test.each([0, 1])(
-    'each user is undone exactly, or left as they are (%i later runs of this job)',
+    'each user is rolled back exactly, or not touched (%i later runs of this job)',
     async (nth) => {
       const place = await freshPlace()
       const original = byUser(await state(place))
-      const run = await invoke(place, { execute: true })
+      const run = await invoke(place, { execute: true, batchSize: 20 })
       await setClock(place.database.sql, LATER)
       const happened = new Map<string, Happening[]>()
       const dice = randomly(SEED + nth)
@@ -187,9 +184,9 @@ describe('whatever happens in between', () => {
       )
       const before = await state(place)
 
-      const undone = await invoke(place, { rollback: run.runId, execute: true, batchSize: 20 })
-      expect(undone.status).toBe('complete')
-      const outcomes = await expectAllOrNothing(place, run, undone, before)
+      const rolledBack = await invoke(place, { rollback: run.runId, execute: true })
+      expect(rolledBack.status).toBe('complete')
+      const outcomes = await expectAllOrNothing(place, run, rolledBack, before)
       for (const [id, outcome] of outcomes) {
         const built = processedLater.has(id) || (happened.get(id) ?? []).some(({ forbids }) => forbids)
         expect({ id, outcome, happened: happened.get(id)?.map(({ what }) => what) }).toMatchObject({
@@ -203,7 +200,7 @@ describe('whatever happens in between', () => {
       const now = byUser(await state(place))
       expect(untouched.map((id) => now.get(id))).toEqual(untouched.map((id) => original.get(id)))
       if (!later) return
-      // In the reverse order the later run stands in nobody's way.
+      // In the reverse order the later run refuses no user.
       expect(await invoke(place, { rollback: later.runId, execute: true })).toMatchObject({
         totals: { usersProcessed: processedLater.size, usersSkipped: 0 },
       })
@@ -227,7 +224,7 @@ describe('whatever happens in between', () => {
 
   test.each([1, 3])('also between read and write, with %i pages in flight', async (concurrency) => {
     const place = await freshPlace()
-    const run = await invoke(place, { execute: true })
+    const run = await invoke(place, { execute: true, batchSize: 15 })
     await setClock(place.database.sql, LATER)
     const start = byUser(await state(place))
     const dice = randomly(SEED + concurrency)
@@ -239,31 +236,31 @@ describe('whatever happens in between', () => {
         await happening?.act(place.database.sql, ids[Math.floor(dice() * ids.length)] ?? '', 1_000_000)
       }
     })
-    const undone = await invoke(place, { rollback: run.runId, execute: true, batchSize: 15, concurrency })
+    const rolledBack = await invoke(place, { rollback: run.runId, execute: true, concurrency })
     s3.setHooks(place.bucket.bucket, undefined)
-    expect(undone).toMatchObject({ status: 'complete', totals: { usersFailed: 0 } })
-    expect(undone.totals.usersProcessed + undone.totals.usersSkipped).toBe(run.totals.usersProcessed)
+    expect(rolledBack).toMatchObject({ status: 'complete', totals: { usersFailed: 0 } })
+    expect(rolledBack.totals.usersProcessed + rolledBack.totals.usersSkipped).toBe(run.totals.usersProcessed)
 
     const inserted = (await readLogs(place.bucket, run.runId)).mutations.filter(({ type }) =>
       String(type).endsWith('_insert'),
     )
-    const { users, mutations } = await readLogs(place.bucket, undone.runId)
+    const { users, mutations } = await readLogs(place.bucket, rolledBack.runId)
     const now = byUser(await state(place))
     for (const { user_id: userId, outcome } of users) {
       const [then, left] = [start.get(String(userId)), now.get(String(userId))]
       if (!then || !left) throw new Error(`The user ${String(userId)} has gone.`)
       expect({ userId, beyondRows: beyondRows(left) }).toEqual({ userId, beyondRows: beyondRows(then) })
       const ours = inserted.filter((line) => line.user_id === userId).map(({ row_id }) => row_id)
-      const standing = left.rows.filter(({ id }) => ours.includes(id)).length
-      expect({ userId, outcome, standing }).toEqual({
+      const remaining = left.rows.filter(({ id }) => ours.includes(id)).length
+      expect({ userId, outcome, remaining }).toEqual({
         userId,
         outcome,
-        standing: outcome === 'rolled_back' ? 0 : ours.length,
+        remaining: outcome === 'rolled_back' ? 0 : ours.length,
       })
       const deleted = mutations.filter(
         (line) => line.user_id === userId && String(line.type).endsWith('_delete'),
       )
-      expect(deleted).toHaveLength(ours.length - standing)
+      expect(deleted).toHaveLength(ours.length - remaining)
     }
   })
 })

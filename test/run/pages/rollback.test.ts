@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { seedSampleLedger } from '../../../bin/sandbox/sample-ledger.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
-import { freshBucket, readLines, type TestBucket } from '../../support/bucket.ts'
-import { invokeJob, type JobPlace } from '../../support/job.ts'
+import { auditRun } from '../../support/audit-run.ts'
+import { freshBucket, keys, putText, readText, type TestBucket } from '../../support/bucket.ts'
+import { failureOf, invokeJob, type JobPlace } from '../../support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser } from '../../support/ledger.ts'
 
 const USD = 1_000_000
-type UserLine = { user_id: string; outcome: string; changed?: string[] }
+type Changed = { table: string; row: string; column: string; expected: unknown; found: unknown }
+type UserLine = { user_id: string; outcome: string; changed?: Changed[] }
 
 let database: Awaited<ReturnType<typeof freshDatabase>>
 let bucket: TestBucket
@@ -26,7 +28,7 @@ const rollBack = (runId: string) => invokeJob(place, { rollback: runId, execute:
 const total = (dumped: Awaited<ReturnType<typeof state>>) =>
   Number(dumped.users[0]?.total_microdollars_acquired)
 const linesOf = async (card: ExitCard) =>
-  (await readLines(bucket, `logs/users/${card.runId}.jsonl`)) as UserLine[]
+  (await auditRun(bucket, card.runId, database.sql)).users as UserLine[]
 
 /** One user with a free grant of 10 USD, of which 3 are spent. */
 async function oneUser(id = 'ada'): Promise<string> {
@@ -62,7 +64,7 @@ test('execute and rollback leave both tables byte for byte as they were, updated
   expect(await state()).toEqual(before)
 })
 
-test('two runs are rolled back in reverse order; the other order leaves the user alone and says why', async () => {
+test('two runs are rolled back in reverse order; in the other order the user is skipped with the reason', async () => {
   await oneUser()
   const before = await state()
   const first = await execute()
@@ -71,10 +73,15 @@ test('two runs are rolled back in reverse order; the other order leaves the user
   await database.sql`update kilocode_users set total_microdollars_acquired = total_microdollars_acquired + 5000000 where id = 'ada'`
   const second = await execute()
 
-  const wrongOrder = await rollBack(first.runId)
-  const [line] = await linesOf(wrongOrder)
+  const [line] = await linesOf(await rollBack(first.runId))
   expect(line).toMatchObject({ outcome: 'changed_since' })
-  expect(line?.changed?.join()).toMatch(/undo that one first/)
+  expect(line?.changed).toContainEqual({
+    table: 'credit_transactions',
+    row: 'ada',
+    column: 'closings',
+    expected: 0,
+    found: 1,
+  })
 
   await rollBack(second.runId)
   await rollBack(first.runId)
@@ -150,76 +157,107 @@ describe('what happened in between', () => {
       'an inserted row was changed',
       (sql: typeof database.sql) =>
         sql`update credit_transactions set description = 'other' where credit_category = 'credits_expired'`,
-      /not as it was inserted/,
+      { column: 'description', found: 'other' },
     ],
     [
       'an inserted row was deleted',
       (sql: typeof database.sql) =>
         sql`delete from credit_transactions where credit_category = 'credits_expired'`,
-      /is gone/,
+      { column: 'id', found: null },
     ],
     [
       'a grant has another date',
       (sql: typeof database.sql) =>
         sql`update credit_transactions set expiry_date = '2030-01-01' where amount_microdollars > 0`,
-      /not what the run left/,
+      { column: 'expiry_date', found: '2030-01-01T00:00:00.000000Z' },
     ],
     [
       'a row links to an inserted row',
       (sql: typeof database.sql) =>
         sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, original_transaction_id) select 'bob', -1, true, id from credit_transactions where credit_category = 'credits_expired'`,
-      /links to/,
+      { table: 'credit_transactions', column: 'original_transaction_id' },
     ],
     [
       'the production pass closed something',
       (sql: typeof database.sql) =>
         sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, credit_category) values ('ada', 0, true, 'credits_expired')`,
-      /closing rows or corrections/,
+      { column: 'closings', expected: 0, found: 1 },
     ],
-  ])('%s: the user is left alone, and the line says what changed', async (_, happening, what) => {
+  ])('%s: the user is skipped, and the line says what changed', async (_, happening, what) => {
     const { line, before, after } = await rolledBack(() => happening(database.sql))
     expect(line?.outcome).toBe('changed_since')
-    expect(line?.changed?.join('; ')).toMatch(what)
+    expect(line?.changed).toContainEqual(expect.objectContaining(what))
     expect(after).toEqual(before)
   })
 })
 
-describe('rows of other tables that point at an inserted row', () => {
-  test.each(['on delete restrict', 'on delete no action'])('%s refuses that user alone', async (action) => {
-    await oneUser('ada')
-    await oneUser('bob')
-    const run = await execute()
-    await pointing(action)
-    const card = await rollBack(run.runId)
-    expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 1, usersSkipped: 1 } })
-    const lines = await linesOf(card)
-    expect(lines.find(({ user_id }) => user_id === 'ada')).toMatchObject({ outcome: 'changed_since' })
-    expect(lines.find(({ user_id }) => user_id === 'ada')?.changed?.join()).toMatch(/receipts/)
-  })
-
-  test.each(['on delete cascade', 'on delete set null'])(
-    '%s refuses the rollback by name, unless it is accepted',
+describe('a row of another table that refers to an inserted row', () => {
+  test.each(['on delete restrict', 'on delete no action', 'on delete set null', 'on delete cascade'])(
+    '%s: only that user is skipped, with table and row; accepted by name, the user is rolled back or refused by the key',
     async (action) => {
-      await oneUser()
+      await oneUser('ada')
+      await oneUser('bob')
       const run = await execute()
       await pointing(action)
-      const before = await state()
-      await expect(rollBack(run.runId)).rejects.toThrow(/receipts_credit/)
-      expect(await state()).toEqual(before)
-      const shown = await invokeJob(place, { rollback: run.runId })
-      expect(shown.warnings.join()).toMatch(/receipts_credit/)
+      const card = await rollBack(run.runId)
+      expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 1, usersSkipped: 1 } })
+      const lines = await linesOf(card)
+      expect(lines.find(({ user_id }) => user_id === 'ada')).toMatchObject({
+        outcome: 'changed_since',
+        changed: [
+          { table: 'receipts', column: 'credit_id', row: expect.any(String), found: expect.any(String) },
+        ],
+      })
       const accepted = await invokeJob(
         { ...place, env: { ...place.env, ACCEPTED_REFERENCES: 'receipts_credit' } },
         { rollback: run.runId, execute: true },
       )
-      expect(accepted).toMatchObject({ status: 'complete', totals: { usersProcessed: 1 } })
+      const isDeletable = action.endsWith('cascade') || action.endsWith('null')
+      expect(accepted.totals).toMatchObject(
+        isDeletable ? { usersProcessed: 1, usersFailed: 0 } : { usersProcessed: 0, usersFailed: 1 },
+      )
     },
   )
+
+  test('only the users named are rolled back, the others afterwards; another name is refused', async () => {
+    for (const id of ['ada', 'bob', 'eve']) await oneUser(id)
+    const before = await state()
+    const run = await execute()
+    const some = await invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob'] })
+    expect(some).toMatchObject({ status: 'complete', totals: { usersMatched: 1, usersProcessed: 1 } })
+    expect((await linesOf(some)).map(({ user_id }) => user_id)).toEqual(['bob'])
+    await expect(
+      invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob', 'nobody'] }),
+    ).rejects.toThrow(/wrote nothing for 1 of these users: nobody/)
+    const rest = await rollBack(run.runId)
+    expect(rest.totals.outcomes).toEqual({ rolled_back: 2, already_rolled_back: 1 })
+    expect(await state()).toEqual(before)
+    expect(await invokeJob(place, { status: run.runId })).toMatchObject({
+      rolledBackBy: [some.runId, rest.runId],
+    })
+  })
+})
+
+test('an edited mutation log refuses the rollback, naming the part; nothing is written', async () => {
+  await oneUser()
+  const run = await execute()
+  const [key = ''] = await keys(bucket, `logs/mutations/${run.runId}/`)
+  const good = await readText(bucket, key)
+  await putText(
+    bucket,
+    key,
+    good.replace('"expiry_date":null', '"expiry_date":"2020-01-01T00:00:00.000000Z"'),
+  )
+  const before = await state()
+  const refused = await failureOf(rollBack(run.runId))
+  expect(refused.name).toBe('ArchiveCorrupt')
+  expect(refused.message).toContain(key)
+  expect(await state()).toEqual(before)
 })
 
 test('only a closed execute run can be rolled back', async () => {
   await oneUser()
   const dry = await invokeJob(place, {})
-  await expect(rollBack(dry.runId)).rejects.toThrow(/only an execute run changes the ledger/)
-  await expect(rollBack('2026-01-01T00-00-00-000Z-execute-aaaa')).rejects.toThrow(/knows no such run/)
+  await expect(rollBack(dry.runId)).rejects.toThrow(/only an execute changes the ledger/)
+  await expect(rollBack('2026-01-01T00-00-00-000Z-execute-aaaa')).rejects.toThrow(/No run 2026-01-01/)
 })
