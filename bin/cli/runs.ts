@@ -1,43 +1,26 @@
-import { dollars } from '../../lambda/exit-card.ts'
-import { type ListedRun, listRuns } from '../../lambda/run/runs.ts'
-import { count, money, table } from './columns.ts'
-import { withToolsHere } from './job.ts'
-import { openPlace } from './place.ts'
-import type { Terminal } from './terminal.ts'
+import type { ListedRun } from './engine.ts'
+import { count, money, table, textOf } from './tables.ts'
+import { printable } from './terminal.ts'
 
-/** What `--runs` asks for. */
-export type RunsCommand = { readonly runs: true; readonly json: boolean }
-
-/**
- * Prints the bucket's runs, the newest first: as a table, or with `json` as a list.
- * @throws UsageError, and whatever reading the bucket throws
- */
-export async function showRuns({ json }: RunsCommand, terminal: Terminal): Promise<number> {
-  const place = await openPlace(process.env, (text) => terminal.err.write(`${text}\n`))
-  try {
-    const runs = await withToolsHere(listRuns)
-    terminal.out.write(json ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs))
-    return 0
-  } finally {
-    await place.close()
-  }
-}
-
-/** The runs as a table; amounts in dollars, a rollback's negative since it gives back. */
-export function runsTable(runs: readonly ListedRun[]): string {
-  if (runs.length === 0) return 'This bucket has no run yet. npm start makes a dry run.\n'
+/** The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores credit. */
+export function runsTable(runs: readonly ListedRun[], width: number): string {
+  if (runs.length === 0) return 'There is no run in this bucket yet. npm start makes a dry run.\n'
   const amounts = money(runs.map((run) => run.expiredMicrodollars))
-  const rows = runs.map((run, index) => [
+  const rows = runs.map((run, place) => [
     run.runId,
     run.status,
     `${count(run.usersProcessed)}/${count(run.usersMatched)}`,
-    amounts[index] ?? dollars(run.expiredMicrodollars),
+    amounts[place] ?? '',
     run.source,
-    run.reason ?? '',
+    printable(run.reason ?? ''),
   ])
-  const lines = table(
-    [['run', 'status', 'users', 'expired', 'asked by', 'reason'], ...rows],
-    ['left', 'left', 'right', 'right', 'left', 'left'],
-  )
-  return `${lines.join('\n')}\n`
+  const columns = [
+    { head: 'run' },
+    { head: 'status', least: 8 },
+    { head: 'users', right: true, optional: 1 },
+    { head: 'expired', right: true, optional: 2 },
+    { head: 'by', optional: 4 },
+    { head: 'reason', least: 10, optional: 3 },
+  ] as const
+  return textOf(table(columns, rows, width))
 }

@@ -26,7 +26,7 @@ export async function lockFolder(folder: string): Promise<LockedFolder> {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   const gone = once(keeper, 'exit')
-  const next = async (wanted: FromKeeper['is']): Promise<FromKeeper> =>
+  const next: Next = async (wanted) =>
     new Promise((resolve, reject) => {
       const settle = (message: FromKeeper): void => {
         if (message.is !== wanted && message.is !== 'in use') return
@@ -49,13 +49,18 @@ export async function lockFolder(folder: string): Promise<LockedFolder> {
   return {
     release,
     run: async (program) => {
-      const ended = Promise.race([next('ended'), gone]).then(() => {})
-      // Whoever waits for the start first must not make the end an unhandled rejection.
-      ended.catch(() => {})
+      const ended = endOf(next, gone)
       const started = next('started')
       keeper.send(program)
       const message = await started
       return { pid: message.is === 'started' ? (message.pid ?? 0) : 0, ended }
     },
   }
+}
+
+type Next = (wanted: FromKeeper['is']) => Promise<FromKeeper>
+
+/** The end of the program, or of the process that runs it. */
+async function endOf(next: Next, gone: Promise<unknown>): Promise<void> {
+  await Promise.race([next('ended').catch(() => null), gone])
 }

@@ -62,16 +62,14 @@ async function makeExecutable(path: string): Promise<void> {
 }
 
 async function systemUser(): Promise<Owner> {
-  const idOf = async (flag: string) => Number((await exec('id', [flag, SYSTEM_USER])).stdout)
-  const ids = async () => ({ uid: await idOf('-u'), gid: await idOf('-g') })
   try {
-    return await ids()
+    return await systemUserIds()
   } catch {
     // `id` fails for an unknown user; any other reason shows below.
   }
   try {
     await exec('useradd', ['--system', '--user-group', '--no-create-home', SYSTEM_USER])
-    return await ids()
+    return await systemUserIds()
   } catch (error) {
     throw new Error(
       'PostgreSQL refuses to run as root, and the system user postgres could not be created. ' +
@@ -79,6 +77,12 @@ async function systemUser(): Promise<Owner> {
       { cause: error },
     )
   }
+}
+
+async function systemUserIds(): Promise<Owner> {
+  const uid = (await exec('id', ['-u', SYSTEM_USER])).stdout
+  const gid = (await exec('id', ['-g', SYSTEM_USER])).stdout
+  return { uid: Number(uid), gid: Number(gid) }
 }
 
 /** Whether `owner` may enter the folder and the program's: root's home, for example, is closed to others. */

@@ -68,8 +68,9 @@ async function initialise(dir: string, { initdb, owner, asOwner }: PostgresProgr
   await writeFile(passwordFile, password, { mode: 0o600 })
   if (owner) await chown(passwordFile, owner.uid, owner.gid)
   const unfinished = join(dir, `initdb-${randomBytes(4).toString('hex')}`)
-  const [command = '', ...args] = [
-    ...initdb,
+  const [program = '', ...through] = initdb
+  const args = [
+    ...through,
     `--pgdata=${unfinished}`,
     `--pwfile=${passwordFile}`,
     '--username=postgres',
@@ -83,7 +84,7 @@ async function initialise(dir: string, { initdb, owner, asOwner }: PostgresProgr
     '--set=log_timezone=UTC',
     '--no-sync',
   ]
-  await exec(command, args, { cwd: dir, env: environment(), ...asOwner })
+  await exec(program, args, { cwd: dir, env: environment(), ...asOwner })
   await rename(unfinished, join(dir, 'data'))
   return password
 }
@@ -121,7 +122,11 @@ async function startServer(
     })
     if (await isReady(data, pid, ended)) return port
     const written = (await readFile(log, 'utf8')).trimEnd()
-    if (tries === PORT_TRIES || wanted !== undefined || !/could not bind|Address already in use/.test(written))
+    if (
+      tries === PORT_TRIES ||
+      wanted !== undefined ||
+      !/could not bind|Address already in use/.test(written)
+    )
       throw new Error(
         `PostgreSQL did not start. The end of its log, ${log}:\n${written.split('\n').slice(-15).join('\n')}`,
       )
@@ -130,14 +135,11 @@ async function startServer(
 
 /** Waits until the server says in its pid file that it is ready; false when it ended instead. */
 async function isReady(data: string, pid: number, ended: Promise<void>): Promise<boolean> {
-  let over = false
-  void ended.finally(() => (over = true))
-  while (!over) {
+  for (;;) {
     const lines = await pidFile(data)
     if (lines[0] === String(pid) && lines[7]?.trim() === 'ready') return true
-    await pause(LOOK_EVERY_MS)
+    if (await Promise.race([ended.then(() => true), pause(LOOK_EVERY_MS, false)])) return false
   }
-  return false
 }
 
 async function pidFile(data: string): Promise<string[]> {

@@ -104,7 +104,9 @@ function microdollars(usd: number): number {
 }
 
 function idOf(email: string): string {
-  return `oauth/google:1${BigInt(`0x${hash(email)}`).toString().slice(0, 20)}`
+  return `oauth/google:1${BigInt(`0x${hash(email)}`)
+    .toString()
+    .slice(0, 20)}`
 }
 
 function rowId(email: string, place: number): string {

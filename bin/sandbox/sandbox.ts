@@ -92,7 +92,10 @@ function bucketAt(endpoint: string, dir: string): Omit<LogServer, 'stop'> {
 const addresses = z.object({ databaseUrl: z.string(), endpoint: z.string() })
 
 /** Lets other commands use this sandbox while it is up. Gives the function that ends that. */
-export async function publish({ databaseUrl, endpoint }: Sandbox, root = '.sandbox'): Promise<() => Promise<void>> {
+export async function publish(
+  { databaseUrl, endpoint }: Sandbox,
+  root = '.sandbox',
+): Promise<() => Promise<void>> {
   const path = join(resolve(root), 'addresses.json')
   await writeFile(path, JSON.stringify({ databaseUrl, endpoint }), { mode: 0o600 })
   return async () => rm(path, { force: true })

@@ -70,7 +70,7 @@ export async function readMatchingUsers(
           where c.kilo_user_id = u.id
         ) t
       ) ledger
-      where lower(u.google_user_email) like any (array(select jsonb_array_elements_text(${patterns}::text::jsonb)))
+      where lower(u.google_user_email collate "C") like any (array(select jsonb_array_elements_text(${patterns}::text::jsonb)))
         and (
           ${userIds}::text is null
           or u.id = any (array(select jsonb_array_elements_text(${userIds}::text::jsonb)))
