@@ -37,13 +37,14 @@ export function watchInterrupts(
       on.second(how)
     }
   }
-  for (const signal of SIGNALS) source.on(signal, onSignal)
+  const handlers = SIGNALS.map((signal) => [signal, () => onSignal(signal)] as const)
+  for (const [signal, handler] of handlers) source.on(signal, handler)
   return {
     asked: () => first?.how ?? null,
     signal: controller.signal,
     request: () => onSignal('SIGINT'),
     release: () => {
-      for (const signal of SIGNALS) source.off(signal, onSignal)
+      for (const [signal, handler] of handlers) source.off(signal, handler)
     },
   }
 }

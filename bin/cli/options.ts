@@ -195,8 +195,9 @@ export type OptionName = (typeof OPTIONS)[number]['name']
 export type Given = Partial<Record<OptionName, string | number | boolean | readonly string[]>>
 
 const EXAMPLES = `
-Without DATABASE_URL and LOG_BUCKET it uses a sandbox in .sandbox/: PostgreSQL and S3, with a sample ledger.
-Run ids may be "latest". Ctrl-C stops after the pages in flight; --resume continues the run.
+Without DATABASE_URL and LOG_BUCKET it uses a sandbox in .sandbox/: PostgreSQL
+and S3, with a sample ledger. A run id may be "latest". Ctrl-C stops after the
+pages in flight; --resume continues the run.
 
 Exit status:
   0  complete                      2  complete with errors, stopped, cancelled
@@ -219,7 +220,7 @@ export type Parsed = { readonly given: Given } | { readonly print: string }
  */
 export function readOptions(args: readonly string[], version: string, columns = 80): Parsed {
   let printed = ''
-  const command = commander(version, columns).configureOutput({
+  const command = commander(version).configureOutput({
     writeOut: (text) => (printed += text),
     writeErr: () => {},
     getOutHelpWidth: () => Math.min(columns, 100),
@@ -242,14 +243,14 @@ export function readOptions(args: readonly string[], version: string, columns = 
   return { given: Object.fromEntries(given) }
 }
 
-function commander(version: string, columns: number): Command {
+function commander(version: string): Command {
   const command = new Command('npm start --')
     .configureHelp({ optionDescription: ({ description }) => description })
     .usage('[options]')
     .description('Expires the free credit grants of internal users. Without --execute it is a dry run.')
     .helpOption('-h, --help', 'show this help')
     .version(version, '--version', 'show the version')
-    .addHelpText('after', columns < 100 ? EXAMPLES.replace('. Ctrl-C', '.\nCtrl-C') : EXAMPLES)
+    .addHelpText('after', EXAMPLES)
     .allowExcessArguments(false)
     .exitOverride()
   for (const option of OPTIONS) command.addOption(optionOf(option))

@@ -47,6 +47,7 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
   let line: string | null = null
   let countdown: NodeJS.Timeout | undefined
   let waitingSaid = false
+  let lineAt = -Infinity
 
   const hide = (): void => {
     bar?.stop()
@@ -59,12 +60,10 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
   const startBar = (): void => {
     bar = new SingleBar({
       stream: err.stream,
-      format: () => (err.isTTY ? barText(facts, err.columns) : lineText(facts)),
+      format: () => barText(facts, err.columns),
       clearOnComplete: true,
       hideCursor: true,
       gracefulExit: false,
-      noTTYOutput: true,
-      notTTYSchedule: LINE_EVERY_MS,
     })
     bar.start(1, 0)
   }
@@ -82,6 +81,12 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
     const seconds = (now() - began) / 1000
     const perSecond = seconds > 0 ? (done - (doneBefore ?? 0)) / seconds : 0
     facts = { ...facts, done, total, perSecond, amount }
+    if (!err.isTTY) {
+      if (done < total && now() - lineAt < LINE_EVERY_MS) return
+      lineAt = now()
+      err.write(`${lineText(facts)}\n`)
+      return
+    }
     if (line !== null) stop()
     if (!bar) startBar()
   }

@@ -6,41 +6,44 @@ import { commandFor, optionFor } from './shell.ts'
  * → `add --restart x to this command`.
  */
 export function inCommandWords(text: string): string {
-  return withoutPayloads(text)
-    .replace(/^The event is not valid: /, 'The options are not valid: ')
-    .replaceAll(
-      /"([\w.]+)": (?:"([^"]*)"|true|(\d+))/g,
-      (all, field: string, value?: string, digits?: string) => {
-        const option = optionFor(field)
-        return option === undefined
-          ? all
-          : [option, value ?? digits].filter((part) => part !== undefined).join(' ')
-      },
-    )
-    .replaceAll(/(?:field )?"([a-z][\w.]*)(\[\d+\])?"/gi, (all, field: string, index?: string) => {
-      const option = optionFor(field.replace(/\.\d+$/, ''))
-      return option === undefined ? all : `${option}${index === undefined ? '' : ` ${index}`}`
-    })
-    .replaceAll(/\b(this|the|its|another|same|valid) payload\b/gi, '$1 command')
-    .replaceAll(
-      /\b(S|s)end (npm start)/g,
-      (_, first: string, rest: string) => `${first === 'S' ? 'R' : 'r'}un ${rest}`,
-    )
-}
-
-/** Every JSON object in the text that is a payload, as the command that sends it. */
-function withoutPayloads(text: string): string {
   let result = ''
   let rest = text
   for (;;) {
     const start = rest.indexOf('{')
     const end = start === -1 ? -1 : endOfObject(rest, start)
-    if (end === -1) return result + rest
+    const before = end === -1 ? rest : rest.slice(0, start)
+    result += fieldsAsOptions(before)
+    if (end === -1) return result
     const json = rest.slice(start, end)
     const payload = payloadIn(json)
-    result += rest.slice(0, start) + (payload ? commandFor(payload) : json)
+    if (payload)
+      result = result.replace(/\b([Ss])end (the )?(command )?$/, (_, s: string) =>
+        s === 'S' ? 'Run ' : 'run ',
+      )
+    result += payload ? commandFor(payload) : json
     rest = rest.slice(end)
   }
+}
+
+function fieldsAsOptions(text: string): string {
+  return text
+    .replace(/^The event is not valid: /, 'The options are not valid: ')
+    .replaceAll(
+      /field "([\w.]+)(\[\d+\])?"/g,
+      (all, field: string, place?: string) => named(field, place) ?? all,
+    )
+    .replaceAll(
+      /"([\w.]+)": (?:"([^"]*)"|true|(\d+))/g,
+      (all, field: string, value?: string, digits?: string) =>
+        [named(field) ?? all, ...(named(field) ? [value ?? digits ?? []] : [])].flat().join(' '),
+    )
+    .replaceAll(/"([a-z][\w.]*)"/gi, (all, field: string) => named(field) ?? all)
+    .replaceAll(/\b(this|the|its|another|same|valid) payload\b/gi, '$1 command')
+}
+
+function named(field: string, place?: string): string | undefined {
+  const option = optionFor(field.replace(/\.\d+$/, ''))
+  return option && (place === undefined ? option : `${option} ${place}`)
 }
 
 function endOfObject(text: string, start: number): number {
