@@ -2,6 +2,7 @@ import input from '@inquirer/input'
 import { userInfo } from 'node:os'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { Server } from '../../lambda/ledger/server.ts'
+import type { Tools } from '../../lambda/run/tools.ts'
 import type { Command } from './command.ts'
 import type { Drive } from './drive.ts'
 import { domainsOf, target } from './engine.ts'
@@ -9,7 +10,7 @@ import { withinDeadline, withToolsHere } from './job.ts'
 import { type Figures, preview } from './preview.ts'
 import { amountsTable, usersTable, warningsSection } from './report.ts'
 import { commandFor } from './shell.ts'
-import { count, money, section, table, textOf } from './tables.ts'
+import { count as countText, money, section, table, textOf } from './tables.ts'
 import { discardTypedAhead, type Output, printable, type Terminal } from './terminal.ts'
 import { usersText, wordsFor } from './words.ts'
 
@@ -23,17 +24,17 @@ export async function confirm(command: Command, driving: Drive, terminal: Termin
   const { progress, interrupt } = driving
   const milliseconds = command.invocationSeconds * 1000
   progress.begin('Counting')
+  const count = async (tools: Tools, alive: () => void) => ({
+    where: await target(tools),
+    figures: await figuresOf(command, driving, async (request) =>
+      preview(request, tools, (users, all) => {
+        alive()
+        progress.counted(users, all)
+      }),
+    ),
+  })
   const { where, figures } = await withToolsHere(async (tools) =>
-    withinDeadline(milliseconds, async (alive) => ({
-      where: await target(tools),
-      figures: await figuresOf(command, driving, async (request) =>
-        preview(request, tools, (users, all) => {
-          alive()
-          progress.counted(users, all)
-          interrupt.signal.throwIfAborted()
-        }),
-      ),
-    })),
+    withinDeadline(milliseconds, async (alive) => count(tools, alive), interrupt.signal),
   )
   progress.end()
   terminal.err.write(shown(command, where, figures, terminal.err))
@@ -85,7 +86,7 @@ function shown(command: Command, where: Target, figures: Figures, out: Output): 
     '',
     out.style('bold', payload.kind === 'resume' ? 'So far' : 'What this would do now'),
     ...usersTable(totals, out.columns),
-    `Cards that auto top-up may charge: ${count(atRisk)}`,
+    `Cards that auto top-up may charge: ${countText(atRisk)}`,
     '',
     ...amountsTable(
       mode,
@@ -110,10 +111,10 @@ function planText(plan: ExitCard, by: string | null): string {
 /** The figures of a plan that would be different now. */
 function sincePlan(then: ExitCard['totals'], now: ExitCard['totals'], out: Output): string[] {
   const rows = [
-    ['Users processed', count(then.usersProcessed), count(now.usersProcessed)],
-    ['Users that exceed the plan', '0', count(now.outcomes.exceeds_plan ?? 0)],
-    ['Users failed', count(then.usersFailed), count(now.usersFailed)],
-    ['Grants targeted', count(then.grantsTargeted), count(now.grantsTargeted)],
+    ['Users processed', countText(then.usersProcessed), countText(now.usersProcessed)],
+    ['Users that exceed the plan', '0', countText(now.outcomes.exceeds_plan ?? 0)],
+    ['Users failed', countText(then.usersFailed), countText(now.usersFailed)],
+    ['Grants targeted', countText(then.grantsTargeted), countText(now.grantsTargeted)],
     ['Free credit', ...money([then.expiredMicrodollars, now.expiredMicrodollars])],
     ['Due paid credit', ...money([then.duePaidMicrodollars, now.duePaidMicrodollars])],
     ['Corrections', ...money([then.correctedMicrodollars, now.correctedMicrodollars])],

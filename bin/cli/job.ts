@@ -50,12 +50,13 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
 }
 
 /**
- * The result of `work`, unless `milliseconds` pass in which it neither ends nor calls `alive`.
- * @throws DeadlinePassed, and whatever `work` throws
+ * The result of `work`, unless `milliseconds` pass in which it neither ends nor calls `alive`, or `signal` is aborted.
+ * @throws DeadlinePassed, the signal's reason, and whatever `work` throws
  */
 export async function withinDeadline<T>(
   milliseconds: number,
   work: (alive: () => void) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const passed = Promise.withResolvers<never>()
@@ -68,10 +69,13 @@ export async function withinDeadline<T>(
       )
     }, milliseconds)
   }
+  const stop = (): void => passed.reject(signal?.reason)
+  signal?.addEventListener('abort', stop)
   alive()
   try {
     return await Promise.race([work(alive), passed.promise])
   } finally {
+    signal?.removeEventListener('abort', stop)
     clearTimeout(timer)
   }
 }

@@ -1,11 +1,14 @@
 import { type Command, mayWrite, readCommand } from './command.ts'
 import { messageFor } from './messages.ts'
-import { FAILED, runCommand } from './session.ts'
-import type { Terminal } from './terminal.ts'
+import { openPlace, type Place } from './place.ts'
+import { printable, type Terminal } from './terminal.ts'
+
+const FAILED = 1
 
 /** The whole command: from its arguments to its exit status. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
   let command: Command | undefined
+  let place: Place | undefined
   try {
     const read = readCommand(args, process.env, Math.min(terminal.out.columns, 100))
     if ('print' in read) {
@@ -13,7 +16,11 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
       return 0
     }
     command = read
-    return await runCommand(command, terminal)
+    const opening = opened(command, terminal)
+    // The sandbox's servers start while the job's modules are loaded.
+    const [session] = await Promise.all([import('./session.ts'), opening])
+    place = await opening
+    return await session.runCommand(command, place, terminal)
   } catch (error) {
     const readonly = process.env.READONLY_DATABASE_URL !== undefined && command && !mayWrite(command.payload)
     const debug = args.includes('--debug')
@@ -21,5 +28,12 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
       messageFor(error, { debug, payloads: args.includes('--event'), readonly: readonly === true }),
     )
     return FAILED
+  } finally {
+    await place?.close()
   }
+}
+
+async function opened({ payload, given }: Command, { err }: Terminal): Promise<Place> {
+  const needs = { writes: mayWrite(payload), localLogs: given['local-logs'] === true }
+  return openPlace(process.env, needs, (text) => err.write(`${printable(text)}\n`))
 }

@@ -66,10 +66,10 @@ export function stoppingText(how: string): string {
   return `${how}: stopping after the pages in flight. ${how} again stops at once.`
 }
 
-/** What a hard stop means for the run: its last card, and when its lease expires, as far as they are known. */
-export function hardStopText(how: string, card: ExitCard | null, leaseExpires: Date | undefined): string {
+/** What a hard stop means for the run: its last card, and when its lease expires, as far as it is known. */
+export function hardStopText(how: string, card: ExitCard | null, leaseExpires: Date): string {
   const meaning = `${how}: stopped at once. Each page in flight was committed as a whole or not at all; resuming the run determines which were committed.`
-  if (card === null || leaseExpires === undefined) return `${meaning} To see the run: npm start -- --status`
+  if (card === null) return `${meaning} To see the run: npm start -- --status`
   const resume = `${commandFor({ resume: card.runId })} --wait`
   return `${meaning} Its lease expires at ${leaseExpires.toISOString()}. To continue: ${resume}`
 }

@@ -1,5 +1,5 @@
 import { join, relative } from 'node:path'
-import { type LogServer, openLogServer, openSandbox } from '../sandbox/sandbox.ts'
+import type { LogServer } from '../sandbox/sandbox.ts'
 import { UsageError } from './options.ts'
 import { quoted } from './shell.ts'
 
@@ -42,6 +42,7 @@ export async function openPlace(
     say(
       'No LOG_BUCKET: the logs are in .sandbox/ on this machine. A command that uses another bucket on the same database does not see this run.',
     )
+    const { openLogServer } = await import('../sandbox/sandbox.ts')
     return { ...localPlace(await openLogServer(), env), sandbox: false }
   }
   refuseLocalLogs(localLogs)
@@ -70,6 +71,7 @@ function refuseHalf(env: NodeJS.ProcessEnv): void {
 
 async function openSandboxPlace(env: NodeJS.ProcessEnv, say: (text: string) => void): Promise<Place> {
   say('Sandbox: starting PostgreSQL and S3 in .sandbox/')
+  const { openSandbox } = await import('../sandbox/sandbox.ts')
   const sandbox = await openSandbox()
   if (sandbox.firstStart) say('Sandbox: created a sample ledger. npm run sandbox:reset starts over.')
   return { ...localPlace(sandbox, env), sandbox: true }

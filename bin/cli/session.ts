@@ -7,10 +7,10 @@ import { leaseExpiresAt, listRuns } from './engine.ts'
 import { highlightTables } from './highlight-tables.ts'
 import { readHighlights } from './highlights.ts'
 import { watchInterrupts } from './interrupt.ts'
-import { type Job, jobHere, withinDeadline, withToolsHere } from './job.ts'
+import { jobHere, withinDeadline, withToolsHere } from './job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { UsageError } from './options.ts'
-import { openPlace, type Place } from './place.ts'
+import type { Place } from './place.ts'
 import { progressOn } from './progress.ts'
 import { directions, isClosed, summary } from './report.ts'
 import { resolved } from './resolve.ts'
@@ -24,7 +24,7 @@ const LOOK_EVERY_MS = 3_000
 /** Rows of each table below a summary. */
 const ROWS = 10
 
-export const FAILED = 1
+const FAILED = 1
 const INCOMPLETE = 3
 
 /** The exit status of the command by the status of its card; 1 for any other. */
@@ -40,29 +40,25 @@ const EXIT_STATUS: Readonly<Record<string, number>> = {
 }
 
 /**
- * Opens the place, does what was asked, and closes the place again. Gives the exit status.
+ * Does in an open place what was asked. Gives the exit status.
  * @throws UsageError, and whatever the job throws
  */
-export async function runCommand(command: Command, terminal: Terminal): Promise<number> {
+export async function runCommand(command: Command, place: Place, terminal: Terminal): Promise<number> {
+  if (command.runs) return showRuns(command, terminal)
   const progress = progressOn(terminal)
-  let place: Place | undefined
-  let job: Job | undefined
   const interrupt = watchInterrupts(process, terminal.now, {
     first: (how) => progress.say(stoppingText(how)),
     second: (how) => {
       progress.end()
-      progress.say(hardStopText(how, progress.latest(), job?.leaseExpires()))
+      progress.say(hardStopText(how, progress.latest(), job.leaseExpires()))
       // The sandbox's servers end with this process.
       process.exit(INCOMPLETE)
     },
   })
+  const { invocationSeconds: seconds, given } = command
+  const stopped = (): boolean => interrupt.asked() !== null
+  const job = jobHere({ seconds, debug: given.debug === true, stopped })
   try {
-    const writes = mayWrite(command.payload)
-    const localLogs = command.given['local-logs'] === true
-    place = await openPlace(process.env, { writes, localLogs }, progress.say)
-    if (command.runs) return await showRuns(command, terminal)
-    const { invocationSeconds: seconds, given } = command
-    job = jobHere({ seconds, debug: given.debug === true, stopped: () => interrupt.asked() !== null })
     return await work(command, place, terminal, {
       invoke: job.invoke,
       interrupt,
@@ -73,7 +69,6 @@ export async function runCommand(command: Command, terminal: Terminal): Promise<
     })
   } finally {
     progress.end()
-    await place?.close()
     interrupt.release()
   }
 }

@@ -60,7 +60,7 @@ test('where the read-only connection was used, its variable is to be checked', (
 })
 
 test('what a hard stop means', () => {
-  expect(hardStopText('Ctrl-C', null, undefined)).toMatch(
+  expect(hardStopText('Ctrl-C', null, new Date(0))).toMatch(
     /^Ctrl-C: stopped at once\. .* To see the run: npm start -- --status$/,
   )
   expect(hardStopText('Ctrl-C', cardAt(1, 2), new Date(0))).toMatch(
