@@ -118,13 +118,28 @@ function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** Rows of other tables that point at Esther's grants, in the tables that this schema has. */
+/** Rows of other tables that point at Esther's grants, in those of the tables that the schema has. */
 async function addReferences(sql: ISql): Promise<void> {
+  const user = idOf('esther@kilo.ai')
   const credit = rowId('esther@kilo.ai', 2)
+  const [found] = await sql<{ terms: boolean; audit: boolean }[]>`
+    select
+      to_regclass('coding_plan_terms') is not null as terms,
+      to_regclass('kilo_pass_audit_log') is not null as audit
+  `
   await sql`
     insert into kilo_pass_issuance_items (kind, credit_transaction_id, amount_usd)
     values ('bonus', ${credit}, 20)
   `
+  if (found?.terms)
+    await sql`
+      insert into coding_plan_terms (kilo_user_id, plan, credit_transaction_id) values (${user}, 'pro', ${credit})
+    `
+  if (found?.audit)
+    await sql`
+      insert into kilo_pass_audit_log (kilo_user_id, action, result, related_credit_transaction_id)
+      values (${user}, 'issue_bonus', 'success', ${credit})
+    `
 }
 
 /** A total is the sum of the personal rows; the next expiration is the earliest date of an open row. */

@@ -14,8 +14,8 @@ function read(line: string | string[], env: NodeJS.ProcessEnv = {}): Command {
 }
 
 function printed(...args: string[]): string {
-  const read = readCommand(args, {}, 80)
-  return 'print' in read ? read.print : 'nothing printed'
+  const command = readCommand(args, {}, 80)
+  return 'print' in command ? command.print : 'nothing printed'
 }
 
 function refusal(line: string | string[], env: NodeJS.ProcessEnv = {}): string {

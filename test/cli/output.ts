@@ -26,6 +26,7 @@ export function testOutput({ isTTY = false, columns = Infinity } = {}): TestOutp
 
 /** Lines as a terminal shows them, for the few sequences that are used: the cursor to column 1, and erasing. */
 export function screenOf(written: string): string[] {
+  /* oxlint-disable no-control-regex -- escape sequences are what is looked for */
   return written
     .replaceAll(/\u001b\[\?(25|7)[hl]|\u001b[78]/g, '')
     .replaceAll('\r\n', '\n')
@@ -37,5 +38,5 @@ export function screenOf(written: string): string[] {
         .reduce((shown, part) => (part.startsWith('\u001b') ? part : part + shown.slice(part.length)), '')
         .replaceAll(/\u001b\[\d?K/g, '')
         .trimEnd(),
-    )
+    ) /* oxlint-enable no-control-regex */
 }

@@ -39,7 +39,9 @@ beforeEach(async () => {
 })
 afterEach(async () => database.drop())
 
-function run(args: string[], { columns = 80, env = {} as Record<string, string> } = {}): Running {
+type On = { readonly columns?: number; readonly env?: Record<string, string> }
+
+function run(args: string[], { columns = 80, env = {} }: On = {}): Running {
   return startOnTerminal(args, { cwd, columns, env: { ...ownPlace(database.url, bucket), ...env } })
 }
 
