@@ -1,8 +1,10 @@
 import { eventSchema, invalidEvent, type Payload } from '../../lambda/event.ts'
 import { SOFTWARE_VERSION } from '../../lambda/run/version.ts'
 import {
-  type CommandOption,
   type Given,
+  isSwitch,
+  keyOf,
+  longFlag,
   OPTIONS,
   readOptions,
   refuseWhatNpmKept,
@@ -51,15 +53,15 @@ export function readCommand(
 
 function eventOf(given: Given): Record<string, unknown> {
   const event: Record<string, unknown> = typeof given.event === 'string' ? jsonObject(given.event) : {}
-  const options: readonly CommandOption[] = OPTIONS
-  for (const { name, field, takes, sends } of options) {
-    const value = Object.entries(given).find(([key]) => key === name)?.[1]
+  for (const option of OPTIONS) {
+    const { field, sends } = option
+    const value = given[keyOf(option)]
     if (field === undefined || value === undefined) continue
     if (given.event !== undefined)
       throw new UsageError(
-        `--${name} does not fit beside --event. Nothing was done. Put "${field}" into the JSON.`,
+        `${longFlag(option)} does not fit beside --event. Nothing was done. Put "${field}" into the JSON.`,
       )
-    setField(event, field, takes === undefined ? sends : value, name)
+    setField(event, field, isSwitch(option) ? sends : value, longFlag(option))
   }
   return event
 }
@@ -72,7 +74,7 @@ function setField(event: Record<string, unknown>, field: string, value: unknown,
   }
   if (event[name] !== undefined)
     throw new UsageError(
-      `--${option} contradicts another option. Nothing was done. Give one of --execute and --dry-run.`,
+      `${option} contradicts another option. Nothing was done. Give one of --execute and --dry-run.`,
     )
   event[name] = value
 }
@@ -119,7 +121,7 @@ export function mayWrite(payload: Payload): boolean {
 }
 
 function invocationSeconds(given: Given): number {
-  const seconds = given['invocation-seconds'] ?? SECONDS.usual
+  const seconds = given.invocationSeconds ?? SECONDS.usual
   if (typeof seconds === 'number' && seconds >= SECONDS.least && seconds <= SECONDS.most) return seconds
   throw new UsageError(
     `--invocation-seconds must be from ${SECONDS.least} to ${SECONDS.most}. Nothing was done.`,

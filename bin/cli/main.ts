@@ -34,6 +34,6 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
 }
 
 async function opened({ payload, given }: Command, { err }: Terminal): Promise<Place> {
-  const needs = { writes: mayWrite(payload), localLogs: given['local-logs'] === true }
+  const needs = { writes: mayWrite(payload), localLogs: given.localLogs === true }
   return openPlace(process.env, needs, (text) => err.write(`${printable(text)}\n`))
 }

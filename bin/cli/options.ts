@@ -6,18 +6,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-type Group = 'What to do' | 'Which users and limits' | 'How' | 'This command'
-
 /** One option of the command: parser, help, payload and docs/command.md come from this. */
 export type CommandOption = {
-  readonly name: string
-  readonly short?: string
-  readonly group: Group
+  /** As commander has them: `-y, --yes`; `<n>` takes a number, `<a,b>` a list, `[run id]` may be left out. */
+  readonly flags: string
   readonly help: string
-  /** What it takes; a switch takes nothing. */
-  readonly takes?: 'text' | 'list' | 'number'
-  /** The value in the help, `<run id>`; in square brackets where it may be left out. */
-  readonly value?: string
   /** The field of the payload that it sets, dotted where it is nested. */
   readonly field?: string
   /** What a switch, or an option without its value, sets the field to. */
@@ -25,174 +18,69 @@ export type CommandOption = {
   readonly hidden?: true
 }
 
-export const OPTIONS = [
-  {
-    name: 'execute',
-    group: 'What to do',
-    field: 'execute',
-    sends: true,
-    help: 'write; without it, a dry run',
-  },
-  {
-    name: 'dry-run',
-    group: 'What to do',
-    field: 'execute',
-    sends: false,
-    help: 'write nothing (the default)',
-  },
-  {
-    name: 'plan',
-    group: 'What to do',
-    takes: 'text',
-    value: '<dry run id>',
-    field: 'plan',
-    help: 'with --execute: expire only what that dry run showed',
-  },
-  {
-    name: 'rollback',
-    group: 'What to do',
-    takes: 'text',
-    value: '<run id>',
-    field: 'rollback',
-    help: 'show the rollback of that run; with --execute, roll it back',
-  },
-  {
-    name: 'resume',
-    group: 'What to do',
-    takes: 'text',
-    value: '<run id>',
-    field: 'resume',
-    help: 'continue an open run',
-  },
-  {
-    name: 'cancel',
-    group: 'What to do',
-    takes: 'text',
-    value: '<run id>',
-    field: 'cancel',
-    help: 'close an open run',
-  },
-  {
-    name: 'status',
-    group: 'What to do',
-    takes: 'text',
-    value: '[run id]',
-    field: 'status',
-    sends: 'latest',
-    help: 'show a run (default: the open or the latest one)',
-  },
-  { name: 'runs', group: 'What to do', help: 'list the runs in the bucket' },
-  {
-    name: 'event',
-    group: 'What to do',
-    takes: 'text',
-    value: '<json>',
-    help: 'send this payload, as the deployed function takes it',
-  },
-  {
-    name: 'domains',
-    group: 'Which users and limits',
-    takes: 'list',
-    value: '<a,b>',
-    field: 'domains',
-    help: 'only these of the configured domains',
-  },
-  {
-    name: 'user-ids',
-    group: 'Which users and limits',
-    takes: 'list',
-    value: '<a,b>',
-    field: 'userIds',
-    help: 'only these internal users, by id or e-mail address',
-  },
-  {
-    name: 'limit-users',
-    group: 'Which users and limits',
-    takes: 'number',
-    value: '<n>',
-    field: 'limits.users',
-    help: 'refuse to write to more users',
-  },
-  {
-    name: 'limit-grants',
-    group: 'Which users and limits',
-    takes: 'number',
-    value: '<n>',
-    field: 'limits.grants',
-    help: 'refuse to expire more grants',
-  },
-  {
-    name: 'limit-usd',
-    group: 'Which users and limits',
-    takes: 'number',
-    value: '<n>',
-    field: 'limits.usd',
-    help: 'refuse a higher face value of the grants',
-  },
-  {
-    name: 'limit-corrections-usd',
-    group: 'Which users and limits',
-    takes: 'number',
-    value: '<n>',
-    field: 'limits.correctionsUsd',
-    help: 'stop before corrections exceed this',
-  },
-  {
-    name: 'reason',
-    group: 'How',
-    takes: 'text',
-    value: '<text>',
-    field: 'reason',
-    help: "kept in the run's records",
-  },
-  {
-    name: 'restart',
-    group: 'How',
-    takes: 'text',
-    value: '[run id]',
-    field: 'restart',
-    sends: 'latest',
-    help: 'close that open writing run first (default: the open one)',
-  },
-  {
-    name: 'batch-size',
-    group: 'How',
-    takes: 'number',
-    value: '<n>',
-    field: 'batchSize',
-    help: 'users a page, 1 to 2000',
-  },
-  {
-    name: 'concurrency',
-    group: 'How',
-    takes: 'number',
-    value: '<n>',
-    field: 'concurrency',
-    help: 'pages in flight, 1 to 16',
-  },
-  { name: 'wait', group: 'How', help: 'wait while another invocation holds the lease' },
-  { name: 'yes', short: 'y', group: 'This command', help: 'do not ask before writing' },
-  {
-    name: 'local-logs',
-    group: 'This command',
-    help: 'with DATABASE_URL but no LOG_BUCKET: write, with the logs in .sandbox/',
-  },
-  { name: 'json', group: 'This command', help: 'print only the exit card on standard output' },
-  { name: 'debug', group: 'This command', help: "show the job's log and stack traces on standard error" },
-  {
-    name: 'invocation-seconds',
-    group: 'This command',
-    takes: 'number',
-    value: '<n>',
-    help: 'the length of one invocation',
-    hidden: true,
-  },
-] as const satisfies readonly CommandOption[]
+const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
+  'What to do': [
+    { flags: '--execute', field: 'execute', sends: true, help: 'write; without it, a dry run' },
+    { flags: '--dry-run', field: 'execute', sends: false, help: 'write nothing (the default)' },
+    { flags: '--plan <dry run id>', field: 'plan', help: 'with --execute: expire only what it showed' },
+    { flags: '--rollback <run id>', field: 'rollback', help: 'show the rollback; with --execute, roll back' },
+    { flags: '--resume <run id>', field: 'resume', help: 'continue an open run' },
+    { flags: '--cancel <run id>', field: 'cancel', help: 'close an open run' },
+    { flags: '--status [run id]', field: 'status', sends: 'latest', help: 'show a run (the latest)' },
+    { flags: '--runs', help: 'list the runs in the bucket' },
+    { flags: '--event <json>', help: 'send this payload, as the deployed function takes it' },
+  ],
+  'Which users and limits': [
+    { flags: '--domains <a,b>', field: 'domains', help: 'only these of the configured domains' },
+    { flags: '--user-ids <a,b>', field: 'userIds', help: 'only these users, by id or e-mail address' },
+    { flags: '--limit-users <n>', field: 'limits.users', help: 'refuse to write to more users' },
+    { flags: '--limit-grants <n>', field: 'limits.grants', help: 'refuse to expire more grants' },
+    { flags: '--limit-usd <n>', field: 'limits.usd', help: 'refuse a higher face value of the grants' },
+    {
+      flags: '--limit-corrections-usd <n>',
+      field: 'limits.correctionsUsd',
+      help: 'stop before corrections exceed this',
+    },
+  ],
+  How: [
+    { flags: '--reason <text>', field: 'reason', help: "kept in the run's records" },
+    {
+      flags: '--restart [run id]',
+      field: 'restart',
+      sends: 'latest',
+      help: 'close that run (the open one) first',
+    },
+    { flags: '--batch-size <n>', field: 'batchSize', help: 'users a page, 1 to 2000' },
+    { flags: '--concurrency <n>', field: 'concurrency', help: 'pages in flight, 1 to 16' },
+    { flags: '--wait', help: 'wait while another invocation holds the lease' },
+  ],
+  'This command': [
+    { flags: '-y, --yes', help: 'do not ask before writing' },
+    { flags: '--local-logs', help: 'write without LOG_BUCKET, with the logs in .sandbox/' },
+    { flags: '--json', help: 'print only the exit card on standard output' },
+    { flags: '--debug', help: "show the job's log and stack traces" },
+    { flags: '--invocation-seconds <n>', help: 'the length of one invocation', hidden: true },
+  ],
+}
 
-export type OptionName = (typeof OPTIONS)[number]['name']
+export const OPTIONS: readonly CommandOption[] = Object.values(GROUPS).flat()
 
-/** The options as given: switches as true, texts, numbers and lists. */
-export type Given = Partial<Record<OptionName, string | number | boolean | readonly string[]>>
+/** The options as given, by their names in camel case: switches as true, texts, numbers and lists. */
+export type Given = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>
+
+export function isSwitch({ flags }: CommandOption): boolean {
+  return !/[<[]/.test(flags)
+}
+
+/** `--user-ids` */
+export function longFlag({ flags }: CommandOption): string {
+  return /--[a-z-]+/.exec(flags)?.[0] ?? flags
+}
+
+/** `userIds` for `--user-ids`: the name of its value in what was given. */
+export function keyOf({ flags, help }: CommandOption): string {
+  return new Option(flags, help).attributeName()
+}
 
 const EXAMPLES = `
 Without DATABASE_URL and LOG_BUCKET it uses a sandbox in .sandbox/: PostgreSQL
@@ -235,12 +123,7 @@ export function readOptions(args: readonly string[], version: string, columns = 
       cause: error,
     })
   }
-  const values: Record<string, Given[OptionName]> = command.opts()
-  const given = OPTIONS.flatMap((option) => {
-    const value = values[optionOf(option).attributeName()]
-    return value === undefined ? [] : [[option.name, value]]
-  })
-  return { given: Object.fromEntries(given) }
+  return { given: command.opts() }
 }
 
 function commander(version: string): Command {
@@ -253,28 +136,28 @@ function commander(version: string): Command {
     .addHelpText('after', EXAMPLES)
     .allowExcessArguments(false)
     .exitOverride()
-  for (const option of OPTIONS) command.addOption(optionOf(option))
+  for (const [group, options] of Object.entries(GROUPS))
+    for (const option of options) command.addOption(optionOf(option).helpGroup(`${group}:`))
   return command
 }
 
 function optionOf(option: CommandOption): Option {
-  const { name, short, group, help, takes, value, sends, hidden } = option
-  const flags = `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`
-  const built = new Option(flags, help).helpGroup(`${group}:`).hideHelp(hidden ?? false)
-  if (takes === undefined) return built
+  const { flags, help, sends, hidden } = option
+  const built = new Option(flags, help).hideHelp(hidden ?? false)
+  if (isSwitch(option)) return built
   if (sends !== undefined) built.preset(sends)
-  return built.argParser((text: string) => valueOf(takes, text))
+  return built.argParser((text: string) => valueOf(flags, text))
 }
 
-function valueOf(takes: 'text' | 'list' | 'number', text: string): string | number | string[] {
+function valueOf(flags: string, text: string): string | number | string[] {
   if (text.trim() === '') throw new InvalidArgumentError('It is empty.')
-  if (OPTIONS.some(({ name }) => text === `--${name}`))
+  if (OPTIONS.some((option) => text === longFlag(option)))
     throw new InvalidArgumentError('It is an option: the value is missing.')
-  if (takes === 'text') return text
-  if (takes === 'number') {
+  if (flags.endsWith('<n>')) {
     if (!/^\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError('It must be a number.')
     return Number(text)
   }
+  if (!flags.endsWith('<a,b>')) return text
   const entries = text.split(',').map((entry) => entry.trim())
   if (entries.includes(''))
     throw new InvalidArgumentError('It has an empty entry. Separate entries with one comma.')
@@ -287,7 +170,7 @@ function sentenceFor({ code, message }: CommanderError): string {
   switch (code) {
     case 'commander.unknownOption': {
       const word = quoted.replace(/^-+/, '').split('=')[0] ?? ''
-      const likely = nearest(word, [...OPTIONS.map(({ name }) => name), 'help', 'version'])
+      const likely = nearest(word, [...OPTIONS.map(nameOf), 'help', 'version'])
       return `Unknown option ${quoted}.${likely === undefined ? '' : ` Did you mean --${likely}?`}`
     }
     case 'commander.optionMissingArgument':
@@ -308,7 +191,7 @@ const OF_NPM_TOO: readonly string[] = ['json', 'yes', 'debug']
  */
 export function refuseWhatNpmKept(env: NodeJS.ProcessEnv): void {
   if (env.npm_lifecycle_event !== 'start') return
-  const kept = OPTIONS.map(({ name }) => name).filter(
+  const kept = OPTIONS.map(nameOf).filter(
     (name) => !OF_NPM_TOO.includes(name) && env[`npm_config_${name.replaceAll('-', '_')}`] !== undefined,
   )
   if (kept.length === 0) return
@@ -318,20 +201,23 @@ export function refuseWhatNpmKept(env: NodeJS.ProcessEnv): void {
   )
 }
 
+function nameOf(option: CommandOption): string {
+  return longFlag(option).slice(2)
+}
+
 /** The options as a page of documentation. */
 export function optionsMarkdown(): string {
-  const all: readonly CommandOption[] = OPTIONS
-  const shown = all.filter(({ hidden }) => hidden !== true)
-  const groups = [...new Set(shown.map(({ group }) => group))].map((group) => {
-    const rows = shown
-      .filter((option) => option.group === group)
-      .map((option) => `| \`${optionOf(option).flags}\` | ${option.help} | ${fieldText(option)} |`)
+  const groups = Object.entries(GROUPS).map(([group, options]) => {
+    const rows = options
+      .filter(({ hidden }) => hidden !== true)
+      .map((option) => `| \`${option.flags}\` | ${option.help} | ${fieldText(option)} |`)
     return `## ${group}\n\n| option | | field of the payload |\n|---|---|---|\n${rows.join('\n')}\n`
   })
   return `# Options of the command\n\nGenerated from bin/cli/options.ts: \`npx vitest run test/cli/command.test.ts -u\`.\n\n${groups.join('\n')}`
 }
 
-function fieldText({ field, sends, takes }: CommandOption): string {
+function fieldText(option: CommandOption): string {
+  const { field, sends } = option
   if (field === undefined) return ''
-  return takes === undefined ? `\`${field}\`: ${String(sends)}` : `\`${field}\``
+  return isSwitch(option) ? `\`${field}\`: ${String(sends)}` : `\`${field}\``
 }

@@ -12,7 +12,7 @@ export async function resolved(command: Command): Promise<Command> {
   const { event, given, invocationSeconds } = command
   const latest = RUN_FIELDS.filter((field) => event[field] === 'latest')
   const domains = given.domains
-  const users = given['user-ids']
+  const users = given.userIds
   if (latest.length === 0 && domains === undefined && users === undefined) return command
   return withToolsHere(async (tools) =>
     withinDeadline(invocationSeconds * 1000, async () => {

@@ -99,8 +99,11 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
     return INCOMPLETE
   }
   const card = await answerTo(command, driving)
-  if (command.given.json === true) terminal.out.write(`${JSON.stringify(card, null, 2)}\n`)
-  else await report(card, place, terminal, driving)
+  if (command.given.json === true) {
+    terminal.out.write(`${JSON.stringify(card, null, 2)}\n`)
+    if (interrupt.asked() !== null && card.next)
+      progress.say(`${stoppedText(driving)}To continue: ${commandFor(card.next.payload)}`)
+  } else await report(card, place, terminal, driving)
   // To have cancelled a run is what was asked for.
   if (command.payload.kind === 'cancel' && card.status === 'cancelled') return 0
   return EXIT_STATUS[card.status] ?? FAILED
@@ -140,8 +143,6 @@ async function report(card: ExitCard, place: Place, { out }: Terminal, driving: 
   out.write(summary(card, why, out))
   if (out.isTTY && isClosed(card)) out.write(await tablesOf(card, place, out, driving))
   out.write(directions(card, place, out))
-  if (how !== null && card.next)
-    driving.progress.say(`Stopped by ${how}. To continue: ${commandFor(card.next.payload)}`)
 }
 
 /** Logs that cannot be read now do not make a completed run a failed one. */

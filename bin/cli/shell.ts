@@ -1,15 +1,15 @@
-import { type CommandOption, OPTIONS } from './options.ts'
+import { type CommandOption, isSwitch, longFlag, OPTIONS } from './options.ts'
 import { printable } from './terminal.ts'
 
-const BY_FIELD: ReadonlyMap<string, readonly CommandOption[]> = Map.groupBy(
-  OPTIONS.filter((option): option is (typeof OPTIONS)[number] & { field: string } => 'field' in option),
+const BY_FIELD: ReadonlyMap<string | undefined, readonly CommandOption[]> = Map.groupBy(
+  OPTIONS,
   ({ field }) => field,
 )
 
 /** The option that sets a field of the payload: `--limit-usd` for `limits.usd`. */
 export function optionFor(field: string): string | undefined {
   const option = BY_FIELD.get(field)?.[0]
-  return option && `--${option.name}`
+  return option && longFlag(option)
 }
 
 /** The command line that sends a payload, to be pasted into a shell. */
@@ -32,12 +32,12 @@ function optionsFor(payload: Readonly<Record<string, unknown>>, prefix: string):
 
 function optionText(field: string, value: unknown): string | null {
   const candidates = BY_FIELD.get(field) ?? []
-  const switched = candidates.find(({ takes, sends }) => takes === undefined && sends === value)
-  if (switched) return `--${switched.name}`
-  const option = candidates.find(({ takes }) => takes !== undefined)
+  const switched = candidates.find((option) => isSwitch(option) && option.sends === value)
+  if (switched) return longFlag(switched)
+  const option = candidates.find((candidate) => !isSwitch(candidate))
   const text = Array.isArray(value) ? listText(value) : typeof value === 'number' ? String(value) : value
   if (option === undefined || typeof text !== 'string' || !isPlain(text)) return null
-  return `--${option.name} ${quoted(text)}`
+  return `${longFlag(option)} ${quoted(text)}`
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { join } from 'node:path'
 import lockfile from 'proper-lockfile'
@@ -18,15 +19,13 @@ export type Program = {
 /** What this process tells its parent. */
 export type FromKeeper =
   | { readonly is: 'locked' }
-  | { readonly is: 'in use' }
+  | { readonly is: 'in use'; readonly by: number }
   | { readonly is: 'started'; readonly pid: number | undefined }
   | { readonly is: 'ended' }
 
-/** An ended command's process needs a moment to stop its server and to release the lock. */
-const LOCK_TRIES = 50
 const LOCK_PAUSE_MS = 100
-/** A lock whose process died with the machine is taken over after this time. */
-const STALE_MS = 10_000
+/** A lock whose keeper died with the machine is taken over after this time; a busy machine may delay its renewal. */
+const STALE_MS = 30_000
 
 /**
  * Holds the lock of a folder, and runs one program, until the parent disconnects or ends: however the parent ends, its
@@ -37,8 +36,8 @@ async function keep(folder: string): Promise<void> {
   let stopSignal: NodeJS.Signals = 'SIGTERM'
   const parentGone = once(process, 'disconnect')
   const release = await lock(folder)
-  if (release === undefined) {
-    tell({ is: 'in use' })
+  if (typeof release === 'number') {
+    tell({ is: 'in use', by: release })
     return
   }
   process.on('message', (given: Program) => {
@@ -61,23 +60,36 @@ async function keep(folder: string): Promise<void> {
   await release()
 }
 
-async function lock(folder: string): Promise<(() => Promise<void>) | undefined> {
-  for (let tries = 1; process.connected; tries += 1) {
+/** The function that releases the lock, or the process that has it. Waits while the keeper of an ended process stops. */
+async function lock(folder: string): Promise<(() => Promise<void>) | number> {
+  const holder = join(folder, 'holder')
+  for (;;) {
     try {
-      return await lockfile.lock(folder, {
+      const release = await lockfile.lock(folder, {
         lockfilePath: join(folder, 'lock'),
         stale: STALE_MS,
         // Only a folder that someone removes while it is in use loses its lock.
         onCompromised: () => process.disconnect(),
       })
+      await writeFile(holder, String(process.ppid))
+      return release
     } catch (error) {
       const held = error instanceof Error && 'code' in error && error.code === 'ELOCKED'
       if (!held) throw error
-      if (tries === LOCK_TRIES) return undefined
+      const pid = Number(await readFile(holder, 'utf8').catch(() => ''))
+      if (pid > 0 && isAlive(pid)) return pid
       await pause(LOCK_PAUSE_MS)
     }
   }
-  return undefined
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
 }
 
 function tell(message: FromKeeper): void {

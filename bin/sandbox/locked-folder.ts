@@ -17,7 +17,7 @@ export type LockedFolder = {
   readonly release: () => Promise<void>
 }
 
-/** @throws SandboxInUse when another command still has the folder after 5 seconds */
+/** @throws SandboxInUse when another command has the folder */
 export async function lockFolder(folder: string): Promise<LockedFolder> {
   await mkdir(folder, { recursive: true })
   const keeper = fork(fileURLToPath(new URL('keeper.ts', import.meta.url)), [folder], {
@@ -40,10 +40,11 @@ export async function lockFolder(folder: string): Promise<LockedFolder> {
     if (keeper.connected) keeper.disconnect()
     await gone
   }
-  if ((await next('locked')).is === 'in use') {
+  const answer = await next('locked')
+  if (answer.is === 'in use') {
     await release()
     throw new SandboxInUse(
-      `Another command is using ${folder}. Nothing was done. Wait for it to end, then retry.`,
+      `Another command (process ${answer.by}) is using ${folder}. Nothing was done. Wait for it to end, then retry.`,
     )
   }
   return {

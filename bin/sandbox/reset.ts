@@ -9,11 +9,12 @@ export async function resetSandbox(root = '.sandbox'): Promise<string> {
   if (!existsSync(dir)) return `There is no sandbox in ${root}. The next npm start creates one.`
   const folder = await lockFolder(dir)
   try {
-    for (const part of ['postgres', 's3', 'addresses.json'])
+    for (const part of ['postgres', 's3', 'addresses.json', 'holder'])
       await rm(join(dir, part), { recursive: true, force: true })
   } finally {
     await folder.release()
   }
+  await rm(dir, { recursive: true, force: true })
   return `Removed the sandbox in ${root}. The next npm start creates a new one.`
 }
 

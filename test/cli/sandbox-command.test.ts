@@ -113,7 +113,7 @@ test('one command at a time', async () => {
     expect(await run()).toMatchObject({
       status: 1,
       stdout: '',
-      stderr: expect.stringContaining('Another command is using'),
+      stderr: expect.stringContaining(`(process ${process.pid}) is using`),
     })
   } finally {
     await sandbox.stop()

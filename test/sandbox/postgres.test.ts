@@ -70,7 +70,9 @@ test('a server ends when its command is killed, and what it had committed is the
 
 test('one command at a time uses a folder', async () => {
   const server = await startPostgres({ dir, ephemeral: true })
-  await expect(startPostgres({ dir })).rejects.toThrow(`Another command is using ${dir}. Nothing was done.`)
+  await expect(startPostgres({ dir })).rejects.toThrow(
+    `Another command (process ${process.pid}) is using ${dir}. Nothing was done.`,
+  )
   expect(await query(server, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
   await server.stop()
 })

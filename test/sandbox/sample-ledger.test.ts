@@ -41,7 +41,7 @@ describe('the internal users have', () => {
     [
       'dated free grants',
       `${OF_INTERNAL} WHERE t.is_free AND t.expiry_date > '2026-11-22' AND NOT ${CLOSED}`,
-      10,
+      5,
     ],
     [
       'grants of welcome, promotion, referral and bonus',
@@ -53,7 +53,7 @@ describe('the internal users have', () => {
     [
       'paid top-ups',
       `${OF_INTERNAL} WHERE NOT t.is_free AND t.stripe_payment_id IS NOT NULL AND t.amount_microdollars > 0`,
-      20,
+      15,
     ],
     [
       'a paid credit that is due',

@@ -81,7 +81,7 @@ const PID = `console.log(parseInt(await readFile(root + '/postgres/data/postmast
 
 test('while one command uses the sandbox, another one is refused', async () => {
   const sandbox = await open()
-  await expect(openSandbox(root)).rejects.toThrow('Another command is using')
+  await expect(openSandbox(root)).rejects.toThrow(`(process ${process.pid}) is using`)
   await expect(resetSandbox(root)).rejects.toThrow('Nothing was done. Wait for it to end, then retry.')
   expect(await count(sandbox, 'kilocode_users')).toBe(600)
 })
