@@ -1,5 +1,4 @@
 import input from '@inquirer/input'
-import { userInfo } from 'node:os'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { Server } from '../../lambda/ledger/server.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
@@ -70,7 +69,7 @@ function shown(command: Command, where: Target, figures: Figures, out: Output): 
       payload.kind === 'resume' ? `Resume of ${payload.runId}` : `${wordsFor(mode).title}: this writes`,
     ],
     ['Domains', figures.domains.join(', ')],
-    ['By', userInfo().username],
+    ['By', process.env.USER ?? process.env.USERNAME ?? 'unknown'],
     ...(reason === undefined ? [] : [['Reason', reason]]),
     ...(plan === null
       ? []

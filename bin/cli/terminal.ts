@@ -60,13 +60,16 @@ function outputOf(stream: WriteStream): Output {
 export function discardTypedAhead(): void {
   if (process.platform === 'win32') return
   process.stdin.setRawMode(true)
-  const terminal = openSync('/dev/tty', constants.O_RDONLY | constants.O_NONBLOCK)
+  let terminal: number | undefined
   try {
+    terminal = openSync('/dev/tty', constants.O_RDONLY | constants.O_NONBLOCK)
     while (readSync(terminal, Buffer.alloc(1024)) > 0);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error
+    // Nothing more to read, or no controlling terminal.
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code !== 'EAGAIN' && code !== 'ENXIO') throw error
   } finally {
-    closeSync(terminal)
+    if (terminal !== undefined) closeSync(terminal)
     process.stdin.setRawMode(false)
   }
 }
