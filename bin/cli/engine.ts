@@ -47,7 +47,7 @@ const LATEST: Readonly<
 }
 
 /**
- * The run id that `latest` stands for.
+ * The run id that `latest` means.
  * @throws UsageError when no run fits, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function latestRun(field: string, tools: Tools): Promise<string> {

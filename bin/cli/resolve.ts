@@ -4,7 +4,7 @@ import { withinDeadline, withToolsHere } from './job.ts'
 import { userIds } from './users.ts'
 
 /**
- * The command with what can only be looked up: the run that `latest` stands for, and the users that e-mail addresses
+ * The command with what can only be looked up: the run that `latest` means, and the users that e-mail addresses
  * name. Domains are checked against the configured ones.
  * @throws UsageError, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
  */

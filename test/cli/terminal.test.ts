@@ -138,7 +138,7 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     expect(await dump(database.sql)).toEqual(before)
   })
 
-  test('a user whom the database refuses: status 2, and who and why', async () => {
+  test('a user that the database refuses: status 2, and who and why', async () => {
     await database.sql.unsafe(`
       CREATE FUNCTION refuse_bob() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE 'bob is under review' USING ERRCODE = 'P0001'; END $$;

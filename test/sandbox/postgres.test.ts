@@ -115,5 +115,5 @@ test('a data folder whose password is lost is refused with the folder to delete'
   const first = await startPostgres({ dir, ephemeral: true })
   await first.stop()
   await rm(join(dir, 'password'))
-  await expect(startPostgres({ dir })).rejects.toThrow(`delete that folder`)
+  await expect(startPostgres({ dir })).rejects.toThrow('Delete that folder')
 })
