@@ -3,6 +3,7 @@ import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOG_TABLES, type LogTable } from '../infra/log-tables.ts'
 import { SAVED_QUERIES } from '../infra/saved-queries.ts'
+import { nearest } from '../lambda/nearest.ts'
 
 /** A row of an answer. Counts and microdollars are numbers; they are safe integers in the logs. */
 export type Row = Record<string, unknown>
@@ -62,6 +63,8 @@ function duckField(field: string): string {
   return `"${name}" ${duckType(type)}`
 }
 
+const SQL = /^\s*(select|with|from|describe|summarize|show)\b/i
+
 const USAGE = `npm run query -- <folder> <question> [value …]
 
 <folder> holds users/, mutations/ and errors/: a copy of the bucket's logs/, or of some of its files.
@@ -87,6 +90,18 @@ async function answer(folder: string, question: string, values: readonly string[
     return
   }
   const saved = SAVED_QUERIES.find(({ name }) => name === question)
+  if (saved === undefined && !SQL.test(question)) {
+    const likely = nearest(
+      question,
+      SAVED_QUERIES.map(({ name }) => name),
+    )
+    const hint = likely === undefined ? '' : ` Did you mean "${likely}"?`
+    console.error(
+      `"${question}" is neither SQL nor a saved query.${hint} npm run query lists the saved queries.`,
+    )
+    process.exitCode = 1
+    return
+  }
   try {
     console.table(await queryLogs(folder, saved?.sql ?? question, values))
   } catch (error) {

@@ -8,7 +8,7 @@ import type { ForeignKey } from '../../ledger/references.ts'
 import { attemptName } from '../../archive/keys.ts'
 import { AttemptOpen, OutOfTime } from '../errors.ts'
 import type { Tools } from '../tools.ts'
-import { dryRunPage, rollbackDryRunPage } from './dry-run.ts'
+import { previewPage } from './dry-run.ts'
 import { executeMode, readPlanShown } from './execute.ts'
 import { errorThresholdExceeded, type Gate, openGate } from './gate.ts'
 import type { PageMode } from './mode.ts'
@@ -202,18 +202,20 @@ export async function storeBegunPages(loop: PageLoop, recovered: RecoveredPages)
   return stored
 }
 
-async function modeOfPage({ run, foreignKeys, tools }: PageLoop, page: Page): Promise<PageMode> {
+/** What the run does to the users of a page. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function modeOfPage(
+  { run, foreignKeys, tools }: Pick<PageLoop, 'run' | 'foreignKeys' | 'tools'>,
+  page: Page,
+): Promise<PageMode> {
   const { plan, rollback } = run.selection
   if (rollback !== null)
     return rollbackMode(run, await readLoggedChanges(tools.store, rollback, sourceOf(page)), foreignKeys)
   return executeMode(run, plan === null ? null : await readPlanShown(tools.store, plan, sourceOf(page)))
 }
 
-async function showPage({ run, epoch, foreignKeys, tools }: PageLoop, page: Page): Promise<PageOutcome> {
-  const { rollback } = run.selection
-  if (rollback === null) return dryRunPage(run, page, epoch, tools)
-  const changes = await readLoggedChanges(tools.store, rollback, sourceOf(page))
-  return rollbackDryRunPage(run, page, epoch, changes, foreignKeys, tools)
+async function showPage(loop: PageLoop, page: Page): Promise<PageOutcome> {
+  const { run, epoch, tools } = loop
+  return previewPage(run, page, epoch, await modeOfPage(loop, page), tools.ledger.reader, tools)
 }
 
 function sourceOf({ page, source }: Page): NonNullable<Page['source']> {
