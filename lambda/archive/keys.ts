@@ -1,4 +1,4 @@
-import { PREFIXES } from '../constants.ts'
+import { FIRST_LAYOUT, PREFIXES } from '../constants.ts'
 
 /** The layout of the bucket: 3-contract, "The bucket". Numbers are zero-padded, so that keys sort as the pages do. */
 
@@ -9,11 +9,11 @@ const ATTEMPT_DIGITS = 5
 export const WRITER_KEY = `${PREFIXES.control}writer.json`
 
 export function cursorKey(runId: string): string {
-  return `${PREFIXES.state}${runId}/cursor.json`
+  return `${FIRST_LAYOUT.state}${runId}/cursor.json`
 }
 
 export function pageListKey(runId: string, page: number): string {
-  return `${PREFIXES.state}${runId}/pages/${pad(page, PAGE_DIGITS)}.json`
+  return `${FIRST_LAYOUT.state}${runId}/pages/${pad(page, PAGE_DIGITS)}.json`
 }
 
 export function requestKey(key: string): string {
@@ -25,7 +25,7 @@ export function planKey(dryRunId: string): string {
 }
 
 export function cancelKey(runId: string): string {
-  return `${PREFIXES.state}${runId}/cancel.json`
+  return `${FIRST_LAYOUT.state}${runId}/cancel.json`
 }
 
 /** `<page>-<epoch>-<n>`: names one attempt of a run, and goes into the ids of the rows that it inserts. */
@@ -34,12 +34,12 @@ export function attemptId(page: number, epoch: number, n: number): string {
 }
 
 export function intentKey(runId: string, attempt: string): string {
-  return `${PREFIXES.segments}${runId}/${attempt}-intent.jsonl`
+  return `${FIRST_LAYOUT.segments}${runId}/${attempt}-intent.jsonl`
 }
 
 /** What all segments of a run, or of one of its pages, begin with. */
 export function segmentPrefix(runId: string, page?: number): string {
-  return `${PREFIXES.segments}${runId}/${page === undefined ? '' : `${pad(page, PAGE_DIGITS)}-`}`
+  return `${FIRST_LAYOUT.segments}${runId}/${page === undefined ? '' : `${pad(page, PAGE_DIGITS)}-`}`
 }
 
 const INTENT = /\/(\d+)-(\d+)-(\d+)-intent\.jsonl$/

@@ -84,7 +84,7 @@ test('success over several turns of the loop: one run, and one notice with total
   for (const part of [
     card.runId,
     '5 processed',
-    'Expired: $30.00 of free credit',
+    'Expired: $30.00',
     card.logs.users,
     card.logs.mutations,
     `Next: ${JSON.stringify(card.next)}`,
