@@ -1,6 +1,6 @@
 import { Aws } from 'aws-cdk-lib'
 import { PREFIXES } from '../lambda/constants.ts'
-import { LIVE } from './run-function.ts'
+import { LIVE } from './live.ts'
 
 const CONSOLE = `https://${Aws.REGION}.console.aws.amazon.com`
 const REGION = `region=${Aws.REGION}`

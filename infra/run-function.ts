@@ -22,15 +22,13 @@ import type { IQueue } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
 import { join } from 'node:path'
 import { NODE_OPTIONS } from '../lambda/constants.ts'
+import { LIVE } from './live.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
 /** One vCPU comes with this much memory. */
 const ONE_CPU_MB = 1769
 const LONGEST = Duration.minutes(15)
-
-/** The alias that everything invokes. */
-export const LIVE = 'live'
 
 /** The same for both functions, so that they share one asset. */
 const BUNDLING: BundlingOptions = {

@@ -153,7 +153,7 @@ describe('permissions', () => {
       ...common,
       { Action: 'secretsmanager:GetSecretValue', Resource: [secrets.writing, secrets.reading] },
       secretKey,
-      { Action: 'rds-db:connect', Resource: [user('expiry_writer'), user('expiry_reader')] },
+      { Action: 'rds-db:connect', Resource: [user('expiry_reader'), user('expiry_writer')] },
       { Action: ['kms:GetPublicKey', 'kms:Sign'], Resource: EVERYTHING.signingKeyArn },
     ])
   })

@@ -1,0 +1,2 @@
+/** The alias of both functions that everything invokes. */
+export const LIVE = 'live'
