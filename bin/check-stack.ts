@@ -40,9 +40,11 @@ const errorSchema = z.object({ errorType: z.string(), errorMessage: z.string() }
 /** What to do about an error of the function. Its message says more. */
 const FIXES: Readonly<Record<string, string>> = {
   InvalidConfiguration:
-    'Correct the setting or the secret that the message names. In a VPC, Secrets Manager needs an interface endpoint or NAT.',
+    'Correct the setting or the secret that the message names. In a VPC, Secrets Manager needs an ' +
+    'interface endpoint or NAT.',
   LedgerUnavailable:
-    "Let the function's security group into the database's, check the secret's host, user and password, and run docs/roles.sql.",
+    "Let the function's security group into the database's; check host, user and password in the secret; " +
+    'run docs/roles.sql.',
   ArchiveUnavailable: "Check the bucket's policy and KMS key. In a VPC, S3 needs a gateway endpoint or NAT.",
   InvalidEvent: 'The deployed code is older than this checkout: deploy again.',
   'Sandbox.Timedout': 'In a VPC, check the routes to the database, S3 and Secrets Manager.',
@@ -50,7 +52,8 @@ const FIXES: Readonly<Record<string, string>> = {
 
 /**
  * Checks a deployment, from outside and then from inside.
- * @returns a line for each thing looked at, failed ones with a fix; the rest is not looked at where it depends on them
+ * @returns a line for each thing looked at, failed ones with a fix; the rest is not looked at where it
+ * depends on them
  */
 export async function checkStack(stackName: string): Promise<Line[]> {
   const outputs = await readOutputs(stackName)
@@ -142,7 +145,8 @@ function messageOf(error: unknown): string {
 export function screen(lines: readonly Line[]): string {
   const width = Math.max(...lines.map(({ name }) => name.length))
   const rows = lines.flatMap(({ name, passed: isPassed, found, fix }) => [
-    `${isPassed ? styleText('green', 'ok    ') : styleText('red', 'FAILED')}  ${name.padEnd(width)}  ${found}`,
+    `${isPassed ? styleText('green', 'ok    ') : styleText('red', 'FAILED')}  ${name.padEnd(width)}  ` +
+      `${found}`,
     ...(fix === null ? [] : [`${' '.repeat(width + 10)}Fix: ${fix}`]),
   ])
   const wrong = lines.filter((line) => !line.passed).length

@@ -50,9 +50,11 @@ export class AccessPolicies extends Construct {
         }),
       ],
     })
+    const ofThisAccount = 'arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>'
+    const pattern = `${ofThisAccount}:execution:${inFinding(stateMachine, 'Name')}:*`
     accept(
       this.operate,
-      `IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:${inFinding(stateMachine, 'Name')}:*]`,
+      `IAM5[Resource::${pattern}]`,
       'Executions of this one workflow, whose names are made when they start.',
     )
   }

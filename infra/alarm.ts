@@ -14,7 +14,9 @@ import { Duration } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
 import { SERVICE_NAME } from '../lambda/constants.ts'
 
-/** Where alarms are published, where the runbook is, for which stage, and every alarm that publishes so far. */
+/**
+ * Where alarms are published, where the runbook is, for which stage, and every alarm that publishes so far.
+ */
 export type AlarmPlace = {
   readonly topic: ITopic
   readonly runbookUrl: string
@@ -23,9 +25,9 @@ export type AlarmPlace = {
 }
 
 /**
- * How an alarm reads its metric. `event`: something happened; one period in the last 25 minutes is enough, since
- * metrics arrive late and AWS stamps an invocation's error with its start; nothing is published when it is over.
- * `state`: something is so, and the end of it is published too.
+ * How an alarm reads its metric. `event`: something happened; one period in the last 25 minutes is enough,
+ * since metrics arrive late and AWS stamps an invocation's error with its start; nothing is published when it
+ * is over. `state`: something is so, and the end of it is published too.
  */
 type Kind = 'event' | 'state'
 
@@ -48,7 +50,9 @@ export type AlarmProps = {
 export const EVENT_PERIOD = Duration.minutes(5)
 const EVENT_PERIODS = 5
 
-/** How long a composite alarm waits for the alarm that explains it, and stays quiet after that one is over. */
+/**
+ * How long a composite alarm waits for the alarm that explains it, and stays quiet after that one is over.
+ */
 const EXPLANATION_WAIT = Duration.minutes(5)
 const EXPLANATION_EXTENSION = Duration.minutes(30)
 
@@ -81,7 +85,10 @@ type CompositeProps = {
   readonly unlessExplainedBy: readonly [IAlarm, ...IAlarm[]]
 }
 
-/** Publishes that `when` went off, unless another alarm has gone off for the same event, or does within minutes. */
+/**
+ * Publishes that `when` went off, unless another alarm has gone off for the same event, or does within
+ * minutes.
+ */
 export function addAlarmUnlessExplained(
   scope: Construct,
   id: string,

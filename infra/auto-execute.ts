@@ -14,8 +14,8 @@ export const COMPARABLE = Condition.and(
 )
 
 /**
- * Whether a comparable plan is executed without a person's approval: few users and little credit are new since the
- * last executed plan, no flag stops it, and all limits of the scheduled execute hold.
+ * Whether a comparable plan is executed without a person's approval: few users and little credit are new
+ * since the last executed plan, no flag stops it, and all limits of the scheduled execute hold.
  */
 export function withinLimits({ limits, auto }: ScheduledExecute): Condition {
   const atMost = (path: string, most: number) => Condition.numberLessThanEquals(path, Math.floor(most))

@@ -27,7 +27,9 @@ type DashboardParts = {
   readonly links: Readonly<Record<string, string>>
 }
 
-/** One page: which alarms are on, where to look, recent errors, what the runs did, how the functions fared. */
+/**
+ * One page: which alarms are on, where to look, recent errors, what the runs did, how the functions fared.
+ */
 export class RunDashboard extends Construct {
   readonly name: string
 

@@ -22,7 +22,10 @@ export class DatabaseAccess extends Construct {
   /** The preview function's: the user who can only read. */
   readonly preview: DatabaseLogin
   readonly placement: Pick<FunctionProps, 'vpc' | 'vpcSubnets' | 'securityGroups'>
-  /** The security group made here, for the database's own to let in; null where one was given or none is needed. */
+  /**
+   * The security group made here, for the database's own to let in; null where one was given or none is
+   * needed.
+   */
   readonly ownSecurityGroup: ISecurityGroup | null
   private readonly settings: Settings
 
@@ -58,7 +61,9 @@ export class DatabaseAccess extends Construct {
       : {}
   }
 
-  /** Lets a function's role read its own secrets, log in with IAM where configured, and be placed in the VPC. */
+  /**
+   * Lets a function's role read its own secrets, log in with IAM where configured, and be placed in the VPC.
+   */
   grant(role: IRole, { secrets, users }: DatabaseLogin): void {
     const { secretKeyArn, network, databaseAuth, databaseResourceId } = this.settings
     const allow = (actions: string[], resources: string[], conditions?: object) =>
@@ -77,7 +82,8 @@ export class DatabaseAccess extends Construct {
     accept(
       role,
       'IAM5[Resource::*]',
-      'X-Ray takes segments for no particular resource; in a VPC, Lambda needs its network interface rights on every resource, as AWS documents. Neither reaches data.',
+      'X-Ray takes segments for no particular resource; in a VPC, Lambda needs its network interface ' +
+        'rights on every resource, as AWS documents. Neither reaches data.',
     )
   }
 

@@ -6,11 +6,11 @@ import { addAlarm, addAlarmUnlessExplained, type AlarmPlace, EVENT_PERIOD } from
 import { type JobMetric, jobMetric, sumOf } from './metrics.ts'
 
 /**
- * The alarms on failing invocations, of two kinds. An error that the job raised and logged is counted by a metric of
- * its own, stamped when it happened; InvalidEvent and RunRefused are counted apart. A process that died (time-out, out
- * of memory, a bundle that does not load) counts nothing itself: AWS's `Errors` shows it. That counts the job's own
- * errors too, stamped with the start of the invocation, so the two cannot be subtracted period by period; an alarm on
- * the job's own errors tells which of them are explained.
+ * The alarms on failing invocations, of two kinds. An error that the job raised and logged is counted by a
+ * metric of its own, stamped when it happened; InvalidEvent and RunRefused are counted apart. A process that
+ * died (time-out, out of memory, a bundle that does not load) counts nothing itself: AWS's `Errors` shows it.
+ * That counts the job's own errors too, stamped with the start of the invocation, so the two cannot be
+ * subtracted period by period; an alarm on the job's own errors tells which of them are explained.
  */
 export class FunctionAlarms extends Construct {
   readonly errors: IAlarm

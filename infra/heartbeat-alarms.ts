@@ -9,8 +9,8 @@ import { jobMetric, sumOf } from './metrics.ts'
 const IDLE_SECONDS = 3_600
 
 /**
- * An alarm reads windows that end at every minute, and an hourly heartbeat is a few seconds early or minutes late: a
- * window of one hour would often be empty, one of two hours never is.
+ * An alarm reads windows that end at every minute, and an hourly heartbeat is a few seconds early or minutes
+ * late: a window of one hour would often be empty, one of two hours never is.
  */
 const WINDOW = Duration.hours(2)
 
@@ -27,7 +27,9 @@ export function addHeartbeatAlarms(scope: Construct, alarms: AlarmPlace): void {
       {
         heading: 'Alarm: dead man',
         suffix: name,
-        sentence: `A run has been open for over an hour without progress, or the ${name} function's hourly check is missing.`,
+        sentence:
+          `A run has been open for over an hour without progress, or the ${name} function's hourly check ` +
+          'is missing.',
         metric: jobMetric(METRICS.openRunIdleSeconds, reading(mode)),
         above: IDLE_SECONDS,
         kind: 'state',

@@ -77,7 +77,9 @@ export class LogBucket extends Construct {
     accept(
       this.bucket,
       'S1',
-      'The bucket is itself the log of record: versioned, kept, and without a principal that may delete. CloudTrail data events, which an account turns on once for all its buckets, show who read it.',
+      'The bucket is itself the log of record: versioned, kept, and without a principal that may ' +
+        'delete. CloudTrail data events, which an account turns on once for all its buckets, show who ' +
+        'read it.',
     )
   }
 
@@ -116,7 +118,9 @@ export class LogBucket extends Construct {
     }
   }
 
-  /** Without list, S3 answers 403 for an object that is not there, and the job takes 403 for a missing right. */
+  /**
+   * Without list, S3 answers 403 for an object that is not there, and the job takes 403 for a missing right.
+   */
   private grantCommon(role: IRole, keyActions: string[]): void {
     const list = new PolicyStatement({ actions: ['s3:ListBucket'], resources: [this.bucket.bucketArn] })
     for (const statement of [list, ...this.keyStatements(keyActions)]) role.addToPrincipalPolicy(statement)

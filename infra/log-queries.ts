@@ -11,7 +11,9 @@ type LogQuery = {
   readonly lines: readonly string[]
 }
 
-/** The job's own line of a failed invocation. Lambda adds one of its own without causes, for the same request. */
+/**
+ * The job's own line of a failed invocation. Lambda adds one of its own without causes, for the same request.
+ */
 export const RECENT_ERRORS: string[] = [
   'fields @timestamp, error_name, message, causes.0, function_request_id',
   'filter ispresent(error_name)',
@@ -69,7 +71,8 @@ const QUERIES: readonly LogQuery[] = [
     heading: 'Alarm: run stopped or refused',
     in: 'functions',
     lines: [
-      'fields @timestamp, coalesce(card.runId, function_request_id) as run, coalesce(card.why, message) as why',
+      'fields @timestamp, coalesce(card.runId, function_request_id) as run, coalesce(card.why, ' +
+        'message) as why',
       'filter card.status = "stopped" or error_name = "RunRefused"',
       'sort @timestamp desc',
     ],

@@ -22,8 +22,8 @@ const CREDIT = {
 const EVERY_LINE = { run_id: 'string', mode: 'string', at: 'string', attempt: 'string' }
 
 /**
- * 3-contract, "The bucket". Times stay texts: a timestamp of Athena's holds no microseconds, and ISO texts sort. Objects
- * whose keys vary are JSON, as texts.
+ * 3-contract, "The bucket". Times stay texts: a timestamp of Athena's holds no microseconds, and ISO texts
+ * sort. Objects whose keys vary are JSON, as texts.
  */
 export const LOG_TABLES: readonly LogTable[] = [
   {

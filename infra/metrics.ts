@@ -31,8 +31,8 @@ export function jobMetric({ name, unit }: JobMetric, { stage, mode, statistic, p
 }
 
 /**
- * The sum of metrics, of which some or all may be missing. Not `a + b`, since that is missing as soon as one of
- * them is. An alarm takes ten metrics at most.
+ * The sum of metrics, of which some or all may be missing. Not `a + b`, since that is missing as soon as one
+ * of them is. An alarm takes ten metrics at most.
  */
 export function sumOf(
   metrics: readonly IMetric[],

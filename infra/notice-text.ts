@@ -1,7 +1,7 @@
 /**
- * The words of a notice, as fields for a Pass state: Step Functions puts them together itself, so that every end is
- * told, also that of a run whose function no longer answers. A path that is missing would end the execution without a
- * notice: only fields that 3-contract promises are named one by one.
+ * The words of a notice, as fields for a Pass state: Step Functions puts them together itself, so that every
+ * end is told, also that of a run whose function no longer answers. A path that is missing would end the
+ * execution without a notice: only fields that 3-contract promises are named one by one.
  */
 export type NoticeFields = ({ readonly 'subject.$': string } | { readonly subject: string }) & {
   readonly 'message.$': string
@@ -61,7 +61,9 @@ export const HELD_NOTICE: NoticeFields = {
   ]),
 }
 
-/** For a scheduled execute whose plan a person must approve; `rule` says what is executed without approval. */
+/**
+ * For a scheduled execute whose plan a person must approve; `rule` says what is executed without approval.
+ */
 export function approvalNotice(rule: string, compared: boolean): NoticeFields {
   return {
     subject: 'Credit expiry: needs approval',

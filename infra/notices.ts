@@ -12,7 +12,8 @@ export class Notices extends Construct {
   /** The owner of `email` confirms the subscription once; without it, people subscribe later. */
   constructor(scope: Construct, id: string, stage: string, email: string | undefined) {
     super(scope, id)
-    // Not encrypted with a KMS key: CloudWatch cannot publish to a topic under alias/aws/sns, and its alarms would
+    // Not encrypted with a KMS key: CloudWatch cannot publish to a topic under alias/aws/sns, and its alarms
+    // would
     // reach no one. Notices hold totals and ids of runs, no e-mail addresses.
     this.topic = new Topic(this, 'Topic', { displayName: `Credit expiry (${stage})` })
     // The policy is written in full: `enforceSSL` alone replaces the default policy with a lone Deny.

@@ -16,7 +16,10 @@ type Named = {
   readonly securityGroupId: string | null
 }
 
-/** What a person needs after a deployment: names, links, and payloads to paste. No bare execute to click by mistake. */
+/**
+ * What a person needs after a deployment: names, links, and payloads to paste. No bare execute to click by
+ * mistake.
+ */
 export function addOutputs(scope: Construct, named: Named): void {
   const outputs: Record<string, string> = {
     PreviewFunctionName: named.previewFunctionName,

@@ -53,8 +53,8 @@ type RunFunctionProps = {
 }
 
 /**
- * The handler as a function, with an alias on a published version: a deployment switches all callers at once, and
- * switching the alias back takes code back without one. Earlier versions are kept for that.
+ * The handler as a function, with an alias on a published version: a deployment switches all callers at once,
+ * and switching the alias back takes code back without one. Earlier versions are kept for that.
  */
 export class RunFunction extends Construct {
   readonly function: NodejsFunction
@@ -96,7 +96,8 @@ export class RunFunction extends Construct {
     this.live = new Alias(this, 'Live', {
       aliasName: LIVE,
       version: this.function.currentVersion,
-      // Settings of asynchronous invocations belong to what is invoked: the function's do not count for its alias.
+      // Settings of asynchronous invocations belong to what is invoked: the function's do not count for its
+      // alias.
       ...invocation,
       onFailure: new SqsDestination(props.failures),
     })

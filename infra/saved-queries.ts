@@ -11,7 +11,7 @@ const userHistory = (filter: string) => `
 SELECT
   run_id,
   mode,
-  at,
+  "at",
   outcome,
   balance_before_microdollars / 1e6 AS balance_before_usd,
   expired_microdollars / 1e6 AS expired_usd,
@@ -23,7 +23,10 @@ FROM users
 WHERE user_id = ?${filter}
 ORDER BY run_id DESC`
 
-/** Written in what Athena and DuckDB share, so that the tests, and people with downloaded logs, run the same text. */
+/**
+ * Written in what Athena and DuckDB share (DuckDB takes a bare `at` for a keyword), so that the tests, and
+ * people with downloaded logs, run the same text.
+ */
 export const SAVED_QUERIES: readonly SavedQuery[] = [
   {
     name: 'all runs',
@@ -33,7 +36,7 @@ export const SAVED_QUERIES: readonly SavedQuery[] = [
 SELECT
   run.run_id,
   run.mode,
-  run.at,
+  run."at",
   run.status,
   run.asked_by,
   run.reason,
@@ -48,8 +51,8 @@ FROM runs AS run
 LEFT JOIN runs AS rollback ON rollback.rolls_back = run.run_id AND rollback.mode = 'rollback'
 WHERE run.mode IN ('execute', 'rollback')
 GROUP BY
-  run.run_id, run.mode, run.at, run.status, run.asked_by, run.reason, run.plan, run.users_processed, run.users_failed,
-  run.expired_microdollars, run.corrected_microdollars, run.rolls_back
+  run.run_id, run.mode, run."at", run.status, run.asked_by, run.reason, run.plan,
+  run.users_processed, run.users_failed, run.expired_microdollars, run.corrected_microdollars, run.rolls_back
 ORDER BY run.run_id DESC`,
   },
   {
@@ -66,7 +69,7 @@ ORDER BY run.run_id DESC`,
     name: 'every row changed for one user',
     description: `Over all runs but dry runs, newest first, with the values before and after. ${USER}`,
     sql: `
-SELECT run_id, mode, at, type, row_id, before, after
+SELECT run_id, mode, "at", type, row_id, before, after
 FROM mutations
 WHERE user_id = ?
   AND ${WRITING}
@@ -78,7 +81,7 @@ ORDER BY run_id DESC, type, row_id`,
     sql: `
 SELECT
   mode,
-  at,
+  "at",
   user_id,
   email,
   grants_targeted,
@@ -93,12 +96,13 @@ LIMIT 100`,
   {
     name: 'all corrections',
     description:
-      'Negative balances that runs brought to zero, newest first; corrections rolled back are negative. No dry runs.',
+      'Negative balances that runs brought to zero, newest first; corrections rolled back are ' +
+      'negative. No dry runs.',
     sql: `
 SELECT
   run_id,
   mode,
-  at,
+  "at",
   user_id,
   email,
   correction_microdollars / 1e6 AS correction_usd,
@@ -115,7 +119,7 @@ ORDER BY run_id DESC, correction_microdollars DESC, user_id`,
 SELECT
   run_id,
   mode,
-  max(at) AS at,
+  max("at") AS "at",
   count(*) AS users,
   sum(expired_microdollars) / 1e6 AS expired_usd,
   sum(due_paid_microdollars) / 1e6 AS due_paid_usd,

@@ -30,8 +30,9 @@ type ScheduleParts = {
 type Delivery = { readonly role: Role; readonly maxEventAge: Duration }
 
 /**
- * What starts by itself: a dry run, a verification, an execute only where the configuration spells it out, and the
- * heartbeat. The heartbeat's role can invoke the two functions and nothing else; the others' can start the workflow.
+ * What starts by itself: a dry run, a verification, an execute only where the configuration spells it out,
+ * and the heartbeat. The heartbeat's role can invoke the two functions and nothing else; the others' can
+ * start the workflow.
  */
 export class Schedules extends Construct {
   private readonly group: ScheduleGroup

@@ -1,6 +1,9 @@
 import * as z from 'zod'
 
-/** Values of a CDK context: JSON where they come from cdk.json, always text where they come from `-c name=value`. */
+/**
+ * Values of a CDK context: JSON where they come from cdk.json, always text where they come from `-c
+ * name=value`.
+ */
 
 /** A text of a given form, refused with an example. */
 export const text = (pattern: RegExp, example: string) =>
@@ -63,7 +66,8 @@ export const optionalSchedule = (example: string) =>
 /** A secret's ARN in full: a policy names it, and the last six characters are part of it. */
 export const secretArn = text(
   /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$/,
-  'arn:aws:secretsmanager:eu-central-1:123456789012:secret:ledger-AbCdEf (the whole ARN, with its last six characters)',
+  'arn:aws:secretsmanager:eu-central-1:123456789012:secret:ledger-AbCdEf (the whole ARN, with its last ' +
+    'six characters)',
 )
 
 export const keyArn = text(

@@ -15,7 +15,9 @@ import {
   yesOrNo,
 } from './setting-types.ts'
 
-/** The deployment's configuration is wrong or incomplete. The message names each value and shows a valid one. */
+/**
+ * The deployment's configuration is wrong or incomplete. The message names each value and shows a valid one.
+ */
 export class InvalidSettings extends Error {
   override readonly name = 'InvalidSettings'
 }
@@ -167,12 +169,14 @@ export function readSettings(context: Readonly<Record<string, unknown>>): Settin
 function checkSecrets(given: Fields): void {
   if (given.databaseSecretArn === given.readonlyDatabaseSecretArn) {
     throw invalid([
-      '"readonlyDatabaseSecretArn" must be another secret than "databaseSecretArn": that of the user credit_expiry_dry_run (docs/roles.sql)',
+      '"readonlyDatabaseSecretArn" must be another secret than "databaseSecretArn": that of the user ' +
+        'credit_expiry_dry_run (docs/roles.sql)',
     ])
   }
   if (given.databaseAuth === 'iam' && given.databaseResourceId === undefined) {
     throw invalid([
-      '"databaseAuth" iam needs "databaseResourceId", such as db-ABCDEFGHIJKL0123456789 (aws rds describe-db-instances shows it as DbiResourceId)',
+      '"databaseAuth" iam needs "databaseResourceId", such as db-ABCDEFGHIJKL0123456789 (aws rds ' +
+        'describe-db-instances shows it as DbiResourceId)',
     ])
   }
 }
@@ -182,7 +186,8 @@ function networkOf({ vpcId, subnetIds, securityGroupIds }: Fields): Network | nu
     return { vpcId, subnetIds, securityGroupIds: securityGroupIds ?? [] }
   if (vpcId === undefined && subnetIds === undefined && securityGroupIds === undefined) return null
   throw invalid([
-    '"vpcId" and "subnetIds" go together (and "securityGroupIds" only with them), such as vpc-0123456789abcdef0 and subnet-0123456789abcdef0',
+    '"vpcId" and "subnetIds" go together (and "securityGroupIds" only with them), such as ' +
+      'vpc-0123456789abcdef0 and subnet-0123456789abcdef0',
   ])
 }
 
@@ -194,12 +199,14 @@ function scheduledExecuteOf(given: Fields): ScheduledExecute | null {
   if (executeSchedule === undefined) {
     if ([...dependent, autoExecuteStopsOn].every((value) => value === undefined)) return null
     throw invalid([
-      '"executeLimit…" and "autoExecute…" values are for scheduled executes only: set "executeSchedule" too, such as cron(0 7 1 * ? *)',
+      '"executeLimit…" and "autoExecute…" values are for scheduled executes only: set ' +
+        '"executeSchedule" too, such as cron(0 7 1 * ? *)',
     ])
   }
   if (users === undefined || grants === undefined || usd === undefined || correctionsUsd === undefined) {
     throw invalid([
-      '"executeSchedule" needs limits of its own: "executeLimitUsers" (300, say), "executeLimitGrants" (5000), "executeLimitUsd" (20000) and "executeLimitCorrectionsUsd" (100)',
+      '"executeSchedule" needs limits of its own: "executeLimitUsers" (300, say), "executeLimitGrants" ' +
+        '(5000), "executeLimitUsd" (20000) and "executeLimitCorrectionsUsd" (100)',
     ])
   }
   const stopsOn = autoExecuteStopsOn ?? ['auto_top_up_risk', 'needs_review']
@@ -223,7 +230,8 @@ function sentence(name: string, own: Readonly<Record<string, unknown>>, message:
 function invalid(sentences: readonly string[]): InvalidSettings {
   const lines = sentences.map((line) => `- ${line}`).join('\n')
   return new InvalidSettings(
-    `The deployment's configuration is not valid:\n${lines}\nNothing was synthesized. Set these in the context of cdk.json, or with -c name=value.`,
+    `The deployment's configuration is not valid:\n${lines}\nNothing was synthesized. Set these in the ` +
+      'context of cdk.json, or with -c name=value.',
   )
 }
 

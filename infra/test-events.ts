@@ -5,8 +5,9 @@ import { Construct } from 'constructs'
 import type { Functions } from './functions.ts'
 
 /**
- * The registry in which the Lambda console keeps shareable test events. It belongs to the account: the console makes it
- * with the first event that is saved as shareable, and the runbook says how to make it beforehand.
+ * The registry in which the Lambda console keeps shareable test events. It belongs to the account: the
+ * console makes it with the first event that is saved as shareable, and the runbook says how to make it
+ * beforehand.
  */
 const REGISTRY = 'lambda-testevent-schemas'
 

@@ -29,11 +29,22 @@ import type { ScheduledExecute } from './settings.ts'
 import { addInvocation } from './workflow-invocation.ts'
 import { takePayload } from './workflow-payload.ts'
 
-/** Bounds of one execution: turns of at most 16 minutes, or of one minute while another invocation holds the lease. */
+/**
+ * Bounds of one execution: turns of at most 16 minutes, or of one minute while another invocation holds the
+ * lease.
+ */
 const TURNS = 200
 const BUSY_WAIT = Duration.minutes(1)
 
 const STATUS = '$.exchange.status'
+/** What is said of a run that is open after the last turn. */
+const STILL_OPEN = [
+  "'run {} is still {} after {} turns; next: {}'",
+  '$.exchange.runId',
+  STATUS,
+  '$.turn',
+  'States.JsonToString($.exchange.next)',
+]
 const statusIs = (status: string) => Condition.stringEquals(STATUS, status)
 
 type DefinitionParts = {
@@ -43,10 +54,11 @@ type DefinitionParts = {
 }
 
 /**
- * The states of the workflow. Between them goes `{exchange, turn, scheduled, question, client}`. `exchange` holds the payload on
- * its way to a function, and then the answer in its place: a payload may hold 150 KB of ids, the card repeats them, and
- * a state is at most 256 KB. `scheduled` is set until a scheduled execute's plan has been compared, `question` when a
- * card was asked for and is not to be acted on; `client` tells the function which execution invokes it.
+ * The states of the workflow. Between them goes `{exchange, turn, scheduled, question, client}`. `exchange`
+ * holds the payload on its way to a function, and then the answer in its place: a payload may hold 150 KB of
+ * ids, the card repeats them, and a state is at most 256 KB. `scheduled` is set until a scheduled execute's
+ * plan has been compared, `question` when a card was asked for and is not to be acted on; `client` tells the
+ * function which execution invokes it.
  */
 export class WorkflowDefinition extends Construct {
   readonly definition: IChainable
@@ -81,7 +93,7 @@ export class WorkflowDefinition extends Construct {
       parameters: {
         failure: {
           error: 'TooManyTurns',
-          'why.$': `States.Format('run {} is still {} after {} turns; {}', $.exchange.runId, ${STATUS}, $.turn, States.JsonToString($.exchange.next))`,
+          'why.$': `States.Format(${STILL_OPEN.join(', ')})`,
         },
       },
     })

@@ -21,7 +21,9 @@ const LONGEST_TURN = Duration.minutes(16)
 /** Who started the invocation, for the run's records; in Node it arrives as `context.clientContext`. */
 const CLIENT_CONTEXT = JsonPath.base64Encode(JsonPath.jsonToString(JsonPath.objectAt('$.client')))
 
-/** One turn: the payload in `exchange` goes to the function that it is for, and the answer takes its place. */
+/**
+ * One turn: the payload in `exchange` goes to the function that it is for, and the answer takes its place.
+ */
 export function addInvocation(
   scope: Construct,
   { job, preview }: Functions,
@@ -45,8 +47,8 @@ export function addInvocation(
 }
 
 /**
- * What only the job function may do. An EventBridge envelope is unwrapped by the function: it goes there too, since the
- * job function takes every payload.
+ * What only the job function may do. An EventBridge envelope is unwrapped by the function: it goes there too,
+ * since the job function takes every payload.
  */
 function writes(): Condition {
   const present = (field: string) => Condition.isPresent(`$.exchange.${field}`)
@@ -94,7 +96,9 @@ function explainError(scope: Construct, next: Pass): IChainable {
   parse.next(failure('Take its message', { 'error.$': '$.error', 'why.$': '$.parsed.errorMessage' }))
   const tooLarge = failure('Answer too large', {
     error: 'AnswerTooLarge',
-    why: 'the answer is larger than a state of a workflow may be (256 KB). Send the payload to the function itself',
+    why:
+      'the answer is larger than a state of a workflow may be (256 KB). Send the payload to the function ' +
+      'itself',
   })
   const hasCause = Condition.isPresent('$.error.Cause')
   const ofTheFunction = Condition.stringMatches('$.error.Cause', '{"errorType":*"errorMessage":*}')

@@ -24,9 +24,9 @@ const START = {
 }
 
 /**
- * From the execution's input to the first payload. A retry after a lost answer must not open a second run: where a
- * payload has no request key and can have one, it gets one made of the execution's name, hashed, since a name may hold
- * characters and a length that a key may not.
+ * From the execution's input to the first payload. A retry after a lost answer must not open a second run:
+ * where a payload has no request key and can have one, it gets one made of the execution's name, hashed,
+ * since a name may hold characters and a length that a key may not.
  */
 export function takePayload(scope: Construct, invoke: IChainable, scheduledExecutes: boolean): IChainable {
   const pass = (id: string, parameters: Record<string, unknown>) => new Pass(scope, id, { parameters })

@@ -25,8 +25,8 @@ type WorkflowParts = {
 }
 
 /**
- * Invokes a function until its run is closed, and publishes how it ended. Takes the payloads that the functions take,
- * and works on the same runs: either can resume what the other opened.
+ * Invokes a function until its run is closed, and publishes how it ended. Takes the payloads that the
+ * functions take, and works on the same runs: either can resume what the other opened.
  */
 export class Workflow extends Construct {
   readonly stateMachine: StateMachine
@@ -56,7 +56,8 @@ export class Workflow extends Construct {
     accept(
       this.stateMachine,
       'IAM5[Resource::*]',
-      'Log delivery and X-Ray, the only statements on every resource, have no resources of their own to name.',
+      'Log delivery and X-Ray, the only statements on every resource, have no resources of their own ' +
+        'to name.',
     )
     this.addAlarms(parts)
   }
@@ -109,8 +110,9 @@ export class Workflow extends Construct {
 }
 
 /**
- * Under this prefix, CloudWatch needs no resource policy per log group (an account may have ten). The suffix comes from
- * the stack's id, so that a stack deployed anew does not meet the log group that the last one left.
+ * Under this prefix, CloudWatch needs no resource policy per log group (an account may have ten). The suffix
+ * comes from the stack's id, so that a stack deployed anew does not meet the log group that the last one
+ * left.
  */
 function vendedLogsName(scope: Construct): string {
   const { stackName, stackId } = Stack.of(scope)

@@ -3,7 +3,10 @@
 export const METRICS_NAMESPACE = 'CreditExpiry'
 export const SERVICE_NAME = 'credit-expiry'
 
-/** Every metric that the job emits, with its unit. All of them carry the dimensions `stage` and `mode`, and no other. */
+/**
+ * Every metric that the job emits, with its unit. All of them carry the dimensions `stage` and `mode`, and no
+ * other.
+ */
 export const METRICS = {
   runsClosed: { name: 'RunsClosed', unit: 'Count' },
   runsStopped: { name: 'RunsStopped', unit: 'Count' },
@@ -11,7 +14,9 @@ export const METRICS = {
   invalidEvents: { name: 'InvalidEvents', unit: 'Count' },
   /** Invocations that ended with an error other than InvalidEvent and RunRefused. */
   failures: { name: 'Failures', unit: 'Count' },
-  /** Invocations that ended with any error of the job's own; what AWS counts beyond these are dead processes. */
+  /**
+   * Invocations that ended with any error of the job's own; what AWS counts beyond these are dead processes.
+   */
   errorsReported: { name: 'ErrorsReported', unit: 'Count' },
   usersProcessed: { name: 'UsersProcessed', unit: 'Count' },
   usersLeftAlone: { name: 'UsersLeftAlone', unit: 'Count' },
@@ -20,7 +25,9 @@ export const METRICS = {
   usdExpired: { name: 'UsdExpired', unit: 'None' },
   usdCorrected: { name: 'UsdCorrected', unit: 'None' },
   pageMilliseconds: { name: 'PageMilliseconds', unit: 'Milliseconds' },
-  /** Seconds since the open writing run last made progress; 0 when none is open. Emitted by {"check": true}. */
+  /**
+   * Seconds since the open writing run last made progress; 0 when none is open. Emitted by {"check": true}.
+   */
   openRunIdleSeconds: { name: 'OpenRunIdleSeconds', unit: 'Seconds' },
   /** 1 when {"check": true} found something that is not in place, else 0. */
   checkFailed: { name: 'CheckFailed', unit: 'Count' },
@@ -29,8 +36,8 @@ export const METRICS = {
 } as const
 
 /**
- * How Node runs the function. The old generation may take most of the function's 1,769 MB; a young generation of 2 MB
- * costs no time and keeps the peak low.
+ * How Node runs the function. The old generation may take most of the function's 1,769 MB; a young generation
+ * of 2 MB costs no time and keeps the peak low.
  */
 export const NODE_OPTIONS = '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=2'
 
@@ -41,8 +48,9 @@ export const STAGE = { variable: 'STAGE', fallback: 'local' } as const
 export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
 
 /**
- * What the dimension `mode` says where there is no run: of a payload that only reads, of a check by the job function
- * and by the preview function (two, so that the silence of one is seen), and of an event that could not be read.
+ * What the dimension `mode` says where there is no run: of a payload that only reads, of a check by the job
+ * function and by the preview function (two, so that the silence of one is seen), and of an event that could
+ * not be read.
  */
 export const NO_RUN = {
   status: 'status',

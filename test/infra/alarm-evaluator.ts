@@ -2,9 +2,9 @@ import type { Template } from 'aws-cdk-lib/assertions'
 import { resourcesOf } from './synthesized.ts'
 
 /**
- * What CloudWatch does with the template's alarms, for a given time line of metrics: every minute, each alarm reads its
- * windows of time that end at that minute, of what has arrived by then. Composite alarms, and the suppression of their
- * actions, as CloudWatch documents them. Times are seconds.
+ * What CloudWatch does with the template's alarms, for a given time line of metrics: every minute, each alarm
+ * reads its windows of time that end at that minute, of what has arrived by then. Composite alarms, and the
+ * suppression of their actions, as CloudWatch documents them. Times are seconds.
  */
 
 /** A value of a metric: the time that it is stamped with, and the time from which CloudWatch shows it. */
@@ -52,7 +52,9 @@ type State = {
   readonly id: string
   readonly properties: Properties
   alarm: boolean
-  /** A composite in alarm whose actions wait: for the suppressor to go into alarm, or since it went out of it. */
+  /**
+   * A composite in alarm whose actions wait: for the suppressor to go into alarm, or since it went out of it.
+   */
   waiting: { until: number; suppressed: boolean } | null
 }
 
@@ -112,7 +114,10 @@ function isBreaching(properties: Properties, datapoints: readonly Datapoint[], a
   return periods.filter(Boolean).length >= (DatapointsToAlarm ?? EvaluationPeriods)
 }
 
-/** The metrics of an alarm: its only one, or those of the one expression in use, a sum that leaves out what is missing. */
+/**
+ * The metrics of an alarm: its only one, or those of the one expression in use, a sum that leaves out what is
+ * missing.
+ */
 function statsOf({ Metrics, MetricName, Dimensions, Statistic, Period }: Properties): MetricStat[] {
   if (!Metrics) {
     if (MetricName === undefined || Statistic === undefined || Period === undefined)

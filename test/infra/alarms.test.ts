@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { type Datapoint, published } from './alarm-evaluator.ts'
 import { EVERYTHING, resourcesOf, templateWith } from './synthesized.ts'
 
-/** Time lines of metrics, as AWS and the job stamp them, against the template's alarms: which of them are published. */
+/**
+ * Time lines of metrics, as AWS and the job stamp them, against the template's alarms: which of them are
+ * published.
+ */
 
 const template = templateWith(EVERYTHING)
 const MINUTE = 60
@@ -78,7 +81,8 @@ describe('failed invocations', () => {
   })
 
   test.for([-1, 0, 29, 59])(
-    'an invalid event, sent directly at second %i of a minute, whose error and count fall into different minutes: nothing',
+    'an invalid event, sent directly at second %i of a minute, whose error and count fall into ' +
+      'different minutes: nothing',
     (second) => {
       expect(toldOf(failed(T + second, 1, 'unknown', ['InvalidEvents']))).toEqual([])
     },

@@ -10,7 +10,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Template } from 'aws-cdk-lib/assertions'
 import { LEAST, resourcesOf, stackWith } from './synthesized.ts'
 
-/** The synthesized asset in a folder of its own, outside this repository, with each function's environment. */
+/**
+ * The synthesized asset in a folder of its own, outside this repository, with each function's environment.
+ */
 export type Asset = {
   readonly dir: string
   readonly environments: Readonly<Record<'job' | 'preview', Record<string, string>>>
@@ -23,7 +25,10 @@ type FunctionProperties = {
   readonly Handler: string
 }
 
-/** Synthesizes with the bundle, and copies the functions' asset to a place from which no node_modules can be reached. */
+/**
+ * Synthesizes with the bundle, and copies the functions' asset to a place from which no node_modules can be
+ * reached.
+ */
 export async function synthesizeAsset(): Promise<Asset> {
   const outdir = await mkdtemp(join(tmpdir(), 'credit-expiry-synth-'))
   const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-asset-'))
@@ -56,7 +61,10 @@ export type Answer = {
 export type AssetProcess = {
   readonly strangers: readonly string[]
   readonly invoke: (event: unknown) => Promise<Answer>
-  /** Everything on standard output and then everything on standard error so far: logs and metrics, one JSON object a line. */
+  /**
+   * Everything on standard output and then everything on standard error so far: logs and metrics, one JSON
+   * object a line.
+   */
   readonly lines: () => object[]
   readonly stop: () => Promise<void>
 }

@@ -13,7 +13,10 @@ import {
 import { emittedIn } from './metric-names.ts'
 import { LEAST } from './synthesized.ts'
 
-/** The synthesized asset itself, loaded as Lambda loads it: the only check that catches a bundle that cannot load. */
+/**
+ * The synthesized asset itself, loaded as Lambda loads it: the only check that catches a bundle that cannot
+ * load.
+ */
 
 const { url, sql, drop } = await freshDatabase()
 let asset: Asset
@@ -21,6 +24,9 @@ let bucket: TestBucket
 let secrets: Awaited<ReturnType<typeof startSecrets>>
 let lambda: AssetProcess
 let preview: AssetProcess
+
+/** A synthesis with a bundle takes seconds, on a busy machine minutes. */
+const SLOW = 300_000
 
 beforeAll(async () => {
   for (const id of ['ada', 'bob']) {
@@ -45,7 +51,7 @@ beforeAll(async () => {
   }
   lambda = await startAsset(asset, { ...asset.environments.job, ...onLambda })
   preview = await startAsset(asset, { ...asset.environments.preview, ...onLambda })
-})
+}, SLOW)
 
 afterAll(async () => {
   await Promise.all([lambda.stop(), preview.stop()])

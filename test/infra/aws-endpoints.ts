@@ -68,7 +68,8 @@ export async function startAwsEndpoints(
 
 function describeStacks(asked: string, { name, status, outputs }: Stack): { status: number; xml: string } {
   if (asked !== name) {
-    const error = `<Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id ${asked} does not exist</Message></Error>`
+    const message = `<Message>Stack with id ${asked} does not exist</Message>`
+    const error = `<Error><Type>Sender</Type><Code>ValidationError</Code>${message}</Error>`
     return { status: 400, xml: `<ErrorResponse>${error}<RequestId>1</RequestId></ErrorResponse>` }
   }
   const members = Object.entries(outputs)
@@ -83,6 +84,8 @@ function describeStacks(asked: string, { name, status, outputs }: Stack): { stat
   const result = `<DescribeStacksResult><Stacks><member>${described}</member></Stacks></DescribeStacksResult>`
   return {
     status: 200,
-    xml: `<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">${result}</DescribeStacksResponse>`,
+    xml:
+      '<DescribeStacksResponse ' +
+      `xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">${result}</DescribeStacksResponse>`,
   }
 }

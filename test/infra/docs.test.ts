@@ -77,7 +77,8 @@ describe('the runbook', () => {
       return sum + (Metrics ? Metrics.filter(({ MetricStat }) => MetricStat).length : 1)
     }, 0)
     expect(sections.get('Costs per month')).toContain(
-      `alarms: ${metricAlarms.length} over ${metrics} metrics at 0.10, and ${composites.length} composite ones`,
+      `alarms: ${metricAlarms.length} over ${metrics} metrics at 0.10, and ${composites.length} ` +
+        'composite ones',
     )
   })
 

@@ -60,7 +60,7 @@ const ALL = [
   ...emitted(check, nothing, new Error('no'), false),
 ]
 
-test('every metric that an alarm or the dashboard names is emitted, with the same namespace, unit and dimensions', () => {
+test('every metric that an alarm or the dashboard names is emitted, by name, unit and dimensions', () => {
   const named = metricsNamedIn(template).filter(({ namespace }) => namespace === METRICS_NAMESPACE)
   expect(named.length).toBeGreaterThan(40)
   // The dashboard names no units: there any will do.

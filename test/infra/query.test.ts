@@ -12,7 +12,10 @@ import { invokeJob } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 import { resourcesOf, templateWith } from './synthesized.ts'
 
-/** The tables and saved queries of Athena over the real logs of a dry run, an execute and a rollback, in DuckDB. */
+/**
+ * The tables and saved queries of Athena over the real logs of a dry run, an execute and a rollback, in
+ * DuckDB.
+ */
 
 const folder = await mkdtemp(join(tmpdir(), 'credit-expiry-logs-'))
 const { url, sql, drop } = await freshDatabase()

@@ -128,7 +128,7 @@ describe('needs approval, with nothing written', () => {
   })
 })
 
-test('a dry run that failed for some users is no plan: ends as a failure, and nothing is executed', async () => {
+test('a dry run that failed for some users is no plan: ends as a failure, without an execute', async () => {
   const ended = await schedule({
     status: 'complete_with_errors',
     why: '1 user failed',

@@ -2,8 +2,9 @@ import { expect, test } from 'vitest'
 import { EVERYTHING, LEAST, templateWith } from './synthesized.ts'
 
 /**
- * The whole templates, so that a change shows in review what it changes in the deployment: a line a property, sorted,
- * with hashes of code left out. After an intended change: npx vitest run test/infra/snapshot.test.ts -u
+ * The whole templates, so that a change shows in review what it changes in the deployment: a line a property,
+ * sorted, with hashes of code left out. After an intended change: npx vitest run test/infra/snapshot.test.ts
+ * -u
  */
 test.for([
   ['the least that must be configured', LEAST, 'least'],

@@ -73,7 +73,10 @@ export type Resource = {
   readonly DeletionPolicy?: string
 }
 
-/** Where a synthesis goes to, and whether it makes the bundle. Without, it is for the template alone, and quick. */
+/**
+ * Where a synthesis goes to, and whether it makes the bundle. Without, it is for the template alone, and
+ * quick.
+ */
 type Synthesis = { readonly outdir: string; readonly bundle?: boolean }
 
 /** Takes more than a second in each process; findings.test.ts has it on. */
@@ -112,6 +115,13 @@ export function onlyOf(template: Template, type: string): Resource {
   if (!first || others.length > 0)
     throw new Error(`There are ${others.length + (first ? 1 : 0)} resources of type ${type}, not one.`)
   return first[1]
+}
+
+/** The properties of the only resource of a type whose logical id begins so. */
+export function propertiesOf(template: Template, type: string, idPrefix: string): Record<string, unknown> {
+  const found = resourcesOf(template, type).filter(([id]) => id.startsWith(idPrefix))
+  if (found.length !== 1) throw new Error(`${found.length} resources of type ${type} begin with ${idPrefix}.`)
+  return found[0]?.[1].Properties ?? {}
 }
 
 export type Statement = {

@@ -11,7 +11,10 @@ import {
   lambdaError,
 } from './workflow-run.ts'
 
-/** What a real run does not show at will: the functions are doubles here. workflow.test.ts has the real handler. */
+/**
+ * What a real run does not show at will: the functions are doubles here. workflow.test.ts has the real
+ * handler.
+ */
 
 const RUN = cardWith({}).runId
 const DRY_RUN = '2026-11-22T06-12-30-123Z-dry-run-k3j9'

@@ -54,8 +54,8 @@ function standIn(reference: object): string {
 }
 
 /**
- * Runs the synthesized state machine, with `job` for both functions. Waits and pauses between retries are cut short;
- * everything else is as deployed.
+ * Runs the synthesized state machine, with `job` for both functions. Waits and pauses between retries are cut
+ * short; everything else is as deployed.
  */
 export async function execute(input: unknown, job: Job, definition = DEFINITION): Promise<Ended> {
   const sent: { payload: unknown; invoked: Invoked; clientContext: unknown }[] = []
