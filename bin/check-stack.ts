@@ -2,7 +2,7 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { styleText } from 'node:util'
 import * as z from 'zod'
-import { LIVE } from '../infra/live.ts'
+import { LIVE } from '../lambda/constants.ts'
 
 /** One line of the screen: what was looked at, whether it is in place, what was found, and how to fix it. */
 export type Line = {
@@ -144,11 +144,11 @@ function messageOf(error: unknown): string {
 /** The screen: a line for each thing, its fix below, and what it comes to. */
 export function screen(lines: readonly Line[]): string {
   const width = Math.max(...lines.map(({ name }) => name.length))
-  const rows = lines.flatMap(({ name, passed: isPassed, found, fix }) => [
-    `${isPassed ? styleText('green', 'ok    ') : styleText('red', 'FAILED')}  ${name.padEnd(width)}  ` +
-      `${found}`,
-    ...(fix === null ? [] : [`${' '.repeat(width + 10)}Fix: ${fix}`]),
-  ])
+  const rows = lines.flatMap(({ name, passed: isPassed, found, fix }) => {
+    const state = isPassed ? styleText('green', 'ok    ') : styleText('red', 'FAILED')
+    const row = `${state}  ${name.padEnd(width)}  ${found}`
+    return fix === null ? [row] : [row, `${' '.repeat(width + 10)}Fix: ${fix}`]
+  })
   const wrong = lines.filter((line) => !line.passed).length
   const end =
     wrong === 0 ? 'Everything is in place.' : `${wrong} of ${lines.length} not in place. Nothing was written.`

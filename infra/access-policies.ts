@@ -19,8 +19,6 @@ export class AccessPolicies extends Construct {
 
   constructor(scope: Construct, id: string, { functions, logs, stateMachine }: AccessParts) {
     super(scope, id)
-    const invoke = (functionArn: string) =>
-      new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [functionArn] })
     this.preview = new ManagedPolicy(this, 'Preview', {
       description:
         'Credit expiry: invoke the preview function, read runs and logs. Cannot write to the ledger.',
@@ -58,4 +56,8 @@ export class AccessPolicies extends Construct {
       'Executions of this one workflow, whose names are made when they start.',
     )
   }
+}
+
+function invoke(functionArn: string): PolicyStatement {
+  return new PolicyStatement({ actions: ['lambda:InvokeFunction'], resources: [functionArn] })
 }

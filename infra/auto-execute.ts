@@ -18,7 +18,6 @@ export const COMPARABLE = Condition.and(
  * since the last executed plan, no flag stops it, and all limits of the scheduled execute hold.
  */
 export function withinLimits({ limits, auto }: ScheduledExecute): Condition {
-  const atMost = (path: string, most: number) => Condition.numberLessThanEquals(path, Math.floor(most))
   return Condition.and(
     atMost(`${SINCE}.users`, auto.newUsers),
     atMost(`${SINCE}.expiredMicrodollars`, auto.newUsd * MICRODOLLARS),
@@ -43,6 +42,10 @@ export function ruleInWords({ limits, auto }: ScheduledExecute): string {
     `in all at most ${limits.users} users, ${limits.grants} grants, ${limits.usd} USD`,
     `and ${limits.correctionsUsd} USD of corrections.`,
   ].join(' ')
+}
+
+function atMost(path: string, most: number): Condition {
+  return Condition.numberLessThanEquals(path, Math.floor(most))
 }
 
 /** A count that is absent is zero. */

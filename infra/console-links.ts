@@ -1,6 +1,5 @@
 import { Aws } from 'aws-cdk-lib'
-import { PREFIXES } from '../lambda/constants.ts'
-import { LIVE } from './live.ts'
+import { LIVE, PREFIXES } from '../lambda/constants.ts'
 
 const CONSOLE = `https://${Aws.REGION}.console.aws.amazon.com`
 const REGION = `region=${Aws.REGION}`

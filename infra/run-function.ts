@@ -21,8 +21,7 @@ import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { IQueue } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
 import { join } from 'node:path'
-import { NODE_OPTIONS } from '../lambda/constants.ts'
-import { LIVE } from './live.ts'
+import { LIVE, NODE_OPTIONS } from '../lambda/constants.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 

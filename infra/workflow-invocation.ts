@@ -46,12 +46,13 @@ export function addInvocation(
   return { start, answered }
 }
 
+const present = (field: string) => Condition.isPresent(`$.exchange.${field}`)
+
 /**
  * What only the job function may do. An EventBridge envelope is unwrapped by the function: it goes there too,
  * since the job function takes every payload.
  */
 function writes(): Condition {
-  const present = (field: string) => Condition.isPresent(`$.exchange.${field}`)
   const resume = '$.exchange.resume'
   return Condition.or(
     Condition.and(present('execute'), Condition.booleanEquals('$.exchange.execute', true)),

@@ -59,6 +59,9 @@ export const NO_RUN = {
   unknown: 'unknown',
 } as const
 
+/** The alias of both functions that everything invokes. */
+export const LIVE = 'live'
+
 /** Errors that a retry cannot fix. */
 export const FINAL_ERRORS = { invalidEvent: 'InvalidEvent', runRefused: 'RunRefused' } as const
 

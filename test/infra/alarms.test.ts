@@ -212,11 +212,9 @@ describe('every alarm', () => {
   })
 
   test('has a name that a person can read, and a link that works', () => {
-    for (const { AlarmName, AlarmDescription, AlarmActions } of alarms) {
-      expect(AlarmName).toMatch(/^credit-expiry-staging-[a-z-]+$/)
-      if (AlarmActions !== undefined)
-        expect(AlarmDescription).toMatch(/^[A-Z].+\. https:\/\/example\.com\/runbook\.md#alarm-[a-z-]+$/)
-    }
+    for (const { AlarmName } of alarms) expect(AlarmName).toMatch(/^credit-expiry-staging-[a-z-]+$/)
+    for (const { AlarmDescription } of alarms.filter(({ AlarmActions }) => AlarmActions !== undefined))
+      expect(AlarmDescription).toMatch(/^[A-Z].+\. https:\/\/example\.com\/runbook\.md#alarm-[a-z-]+$/)
   })
 
   test('minds silence only where a heartbeat is expected', () => {

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -125,13 +125,8 @@ export async function startSecrets(
   secret: string,
 ): Promise<{ endpoint: string; read: Set<string>; stop: () => Promise<void> }> {
   const read = new Set<string>()
-  const server: Server = createServer((request, response) => {
-    void text(request).then((body) => {
-      read.add((JSON.parse(body) as { SecretId: string }).SecretId)
-      answer(response)
-    })
-  })
-  const answer = (response: ServerResponse) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    read.add((JSON.parse(await text(request)) as { SecretId: string }).SecretId)
     response.setHeader('content-type', 'application/x-amz-json-1.1')
     response.end(
       JSON.stringify({
@@ -142,6 +137,7 @@ export async function startSecrets(
       }),
     )
   }
+  const server: Server = createServer((request, response) => void answer(request, response))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
@@ -26,26 +26,26 @@ export async function startAwsEndpoints(
   lambda: (payload: unknown) => LambdaAnswer,
 ): Promise<AwsEndpoints> {
   const invoked: AwsEndpoints['invoked'] = []
-  const server = createServer((request, response) => {
-    void text(request).then((body) => {
-      const path = request.url ?? '/'
-      if (!path.startsWith('/2015-03-31/')) {
-        const { status, xml } = describeStacks(new URLSearchParams(body).get('StackName') ?? '', stack)
-        response.writeHead(status, { 'content-type': 'text/xml' }).end(xml)
-        return
-      }
-      const payload: unknown = JSON.parse(body)
-      invoked.push({ path, payload })
-      const answer = lambda(payload)
-      response
-        .writeHead(answer.status ?? 200, {
-          'content-type': 'application/json',
-          ...(answer.failed === true && { 'x-amz-function-error': 'Unhandled' }),
-          ...(answer.status !== undefined && { 'x-amzn-errortype': 'AccessDeniedException' }),
-        })
-        .end(JSON.stringify(answer.payload))
-    })
-  })
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const body = await text(request)
+    const path = request.url ?? '/'
+    if (!path.startsWith('/2015-03-31/')) {
+      const { status, xml } = describeStacks(new URLSearchParams(body).get('StackName') ?? '', stack)
+      response.writeHead(status, { 'content-type': 'text/xml' }).end(xml)
+      return
+    }
+    const payload: unknown = JSON.parse(body)
+    invoked.push({ path, payload })
+    const given = lambda(payload)
+    response
+      .writeHead(given.status ?? 200, {
+        'content-type': 'application/json',
+        ...(given.failed === true && { 'x-amz-function-error': 'Unhandled' }),
+        ...(given.status !== undefined && { 'x-amzn-errortype': 'AccessDeniedException' }),
+      })
+      .end(JSON.stringify(given.payload))
+  }
+  const server = createServer((request, response) => void answer(request, response))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

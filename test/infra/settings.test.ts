@@ -186,6 +186,6 @@ function environmentWith(values: Record<string, unknown>): Record<string, string
     resourcesOf(templateWith(values), 'AWS::Lambda::Function').find(([id]) =>
       id.startsWith('FunctionsJob'),
     ) ?? []
-  const { Variables } = job?.Properties['Environment'] as { Variables: Record<string, string> }
-  return { ...Variables, LOG_BUCKET: 'a-bucket' }
+  const environment = job?.Properties['Environment'] as { Variables: Record<string, string> } | undefined
+  return { ...environment?.Variables, LOG_BUCKET: 'a-bucket' }
 }

@@ -98,7 +98,7 @@ describe('the outputs', () => {
   })
 })
 
-test('test events for the console: only with the flag, and none that writes', () => {
+test('shareable events for the console: only with the flag, and none that writes', () => {
   template.resourceCountIs('AWS::EventSchemas::Schema', 0)
   const events = resourcesOf(full, 'AWS::EventSchemas::Schema').map(([id, { Properties }]) => {
     const { components } = JSON.parse(String(Properties['Content'])) as {

@@ -1,2 +1,0 @@
-/** The alias of both functions that everything invokes. */
-export const LIVE = 'live'
