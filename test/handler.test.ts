@@ -143,7 +143,10 @@ describe('what Lambda would log', () => {
         CloudWatchMetrics: { Namespace: string; Dimensions: string[][] }[]
       }
       for (const { Namespace, Dimensions } of directives)
-        expect({ Namespace, Dimensions }).toEqual({ Namespace: 'CreditExpiry', Dimensions: [['stage', 'mode']] })
+        expect({ Namespace, Dimensions }).toEqual({
+          Namespace: 'CreditExpiry',
+          Dimensions: [['stage', 'mode']],
+        })
       expect(line.mode).toEqual(expect.any(String))
     }
     const pages = emitted
