@@ -28,7 +28,7 @@ export async function queryLogs(folder: string, sql: string, values: readonly st
 }
 
 function filesOf(folder: string, table: LogTable): string[] {
-  return globSync(join(folder, table.folder, '*.jsonl'))
+  return globSync(join(folder, table.folder, '**', '*.jsonl'))
 }
 
 function plain(value: unknown): unknown {
@@ -84,7 +84,7 @@ if (import.meta.main) {
 async function answer(folder: string, question: string, values: readonly string[]): Promise<void> {
   if (LOG_TABLES.every((table) => filesOf(folder, table).length === 0)) {
     console.error(
-      `There is no log in ${folder}: it must hold users/*.jsonl, mutations/*.jsonl or errors/*.jsonl.`,
+      `There is no log in ${folder}: it must hold users/, mutations/ or errors/ with *.jsonl below.`,
     )
     process.exitCode = 1
     return

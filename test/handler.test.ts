@@ -135,7 +135,7 @@ describe('what Lambda would log', () => {
     expect(invoked.output + JSON.stringify(invoked.answers)).not.toContain(password)
   })
 
-  test('every metric has the dimension mode and no other, from the first page on', () => {
+  test('every metric has the dimensions stage and mode and no other, from the first page on', () => {
     const emitted = invoked.lines.filter((line) => '_aws' in line)
     expect(emitted.length).toBeGreaterThan(2)
     for (const line of emitted) {
@@ -143,7 +143,10 @@ describe('what Lambda would log', () => {
         CloudWatchMetrics: { Namespace: string; Dimensions: string[][] }[]
       }
       for (const { Namespace, Dimensions } of directives)
-        expect({ Namespace, Dimensions }).toEqual({ Namespace: 'CreditExpiry', Dimensions: [['mode']] })
+        expect({ Namespace, Dimensions }).toEqual({
+          Namespace: 'CreditExpiry',
+          Dimensions: [['stage', 'mode']],
+        })
       expect(line.mode).toEqual(expect.any(String))
     }
     const pages = emitted
