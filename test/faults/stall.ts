@@ -57,8 +57,11 @@ export async function openPlace(
   const bucket = await freshBucket(s3.endpoint)
   const proxied = new Set<number>()
   const proxy: PostgresProxy = await startProxy(database.url, decide, (port) => proxied.add(port))
+  // The same ledger, although a run that was opened over one of these addresses is resumed over the other.
+  const hosts = [proxy.url, database.url].map((url) => new URL(url).host)
+  const env = { AWS_MAX_ATTEMPTS: '1', LEDGER_FORMERLY: hosts.join(',') }
   const invoke = async (databaseUrl: string, event: object, timeLeft?: () => number) =>
-    invokeJob({ databaseUrl, bucket, env: { AWS_MAX_ATTEMPTS: '1' } }, event, timeLeft && { timeLeft })
+    invokeJob({ databaseUrl, bucket, env }, event, timeLeft && { timeLeft })
   return {
     sql: database.sql,
     url: database.url,
