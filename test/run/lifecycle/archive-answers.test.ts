@@ -14,7 +14,8 @@ import { expectWholeAndTrue } from '../pages/cut-off.ts'
 useScenarioPlaces()
 
 /** As in Lambda: a request that fails is tried again. */
-const execute = () => invokeJob({ databaseUrl: place.url, bucket: place.bucket }, EVENT)
+const execute = () =>
+  invokeJob({ databaseUrl: place.url, bucket: place.bucket, env: { LEDGER_FORMERLY: place.formerly } }, EVENT)
 const failure = (work: Promise<unknown>) =>
   work.then(
     () => null,
