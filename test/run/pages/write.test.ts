@@ -34,7 +34,7 @@ describe('gentle', () => {
       END $$;
       CREATE TRIGGER note_size AFTER UPDATE ON kilocode_users REFERENCING NEW TABLE AS changed
         FOR EACH STATEMENT EXECUTE FUNCTION note_size();`)
-    const card = await invoke({ execute: true, gentle: true, concurrency: 8 })
+    const card = await invoke({ execute: true, gentle: true })
     expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 51 } })
     const sizes = await team.sql<{ users: string }[]>`SELECT users FROM sizes ORDER BY transaction`
     expect(sizes.map(({ users }) => Number(users))).toEqual([20, 20, 11])
