@@ -33,6 +33,8 @@ export type Place = {
   readonly sql: Sql
   readonly url: string
   readonly bucket: TestBucket
+  /** LEDGER_FORMERLY for an invocation that continues what came over the proxy. */
+  readonly formerly: string
   /** An invocation that comes over the proxy, and one that goes straight to the database. */
   disturbed(event: object, timeLeft?: () => number): Promise<Answer>
   direct(event: object, timeLeft?: () => number): Promise<ExitCard>
@@ -57,11 +59,15 @@ export async function openPlace(
   const bucket = await freshBucket(s3.endpoint)
   const proxied = new Set<number>()
   const proxy: PostgresProxy = await startProxy(database.url, decide, (port) => proxied.add(port))
+  // The same ledger, although a run that was opened over one of these addresses is resumed over the other.
+  const formerly = [proxy.url, database.url].map((url) => new URL(url).host).join(',')
+  const env = { AWS_MAX_ATTEMPTS: '1', LEDGER_FORMERLY: formerly }
   const invoke = async (databaseUrl: string, event: object, timeLeft?: () => number) =>
-    invokeJob({ databaseUrl, bucket, env: { AWS_MAX_ATTEMPTS: '1' } }, event, timeLeft && { timeLeft })
+    invokeJob({ databaseUrl, bucket, env }, event, timeLeft && { timeLeft })
   return {
     sql: database.sql,
     url: database.url,
+    formerly,
     bucket,
     disturbed: async (event, timeLeft) => invoke(proxy.url, event, timeLeft).catch(answerOf),
     direct: async (event, timeLeft) => invoke(database.url, event, timeLeft),
