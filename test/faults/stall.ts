@@ -5,6 +5,7 @@ import type { Host } from '../../lambda/host.ts'
 import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
+import { PATIENT_WAITS } from './waits.ts'
 import { type Fate, type PostgresProxy, type RoundTrip, startProxy } from './proxy.ts'
 
 /** A place where somebody waits until a test lets them go on; only the first who comes is held. */
@@ -66,7 +67,10 @@ export async function openPlace(
     event: object,
     timeLeft?: () => number,
     host: Partial<Host> = {},
-  ) => invokeJob({ databaseUrl, bucket, env }, event, timeLeft ? { timeLeft, host } : { host })
+  ) => {
+    const options = { host: { waits: PATIENT_WAITS, ...host }, ...(timeLeft && { timeLeft }) }
+    return invokeJob({ databaseUrl, bucket, env }, event, options)
+  }
   return {
     sql: database.sql,
     url: database.url,

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { startS3, type S3Request, type S3Server } from '../../bin/sandbox/s3.ts'
 import { auditAndLogs, auditJob } from '../support/audit.ts'
@@ -31,6 +31,8 @@ import {
  * A holder stalls at one step of its first page, its lease expires, others finish the run, and then it wakes. Real
  * connections: what stalls is a message on its way to PostgreSQL or a request to S3, and once the whole process.
  */
+vi.setConfig({ testTimeout: 300_000 })
+
 const EVENT = { execute: true, batchSize: 4, concurrency: 1 }
 
 let s3: S3Server

@@ -1,5 +1,5 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test, vi } from 'vitest'
 import type { S3Request } from '../../bin/sandbox/s3.ts'
 import { auditAndLogs } from '../support/audit.ts'
 import { isCursorWrite, isIntent, isUsersPart } from '../support/between.ts'
@@ -14,6 +14,7 @@ import { gate, goOnUntilClosed, openRun } from './stall.ts'
 
 /** Invocations that die or stall, and those that continue their run: special cases, each by name. */
 useScenarioPlaces()
+vi.setConfig({ testTimeout: 300_000 })
 
 let undisturbed: Awaited<ReturnType<typeof essenceOf>> | null = null
 beforeAll(() => {
@@ -117,8 +118,8 @@ test('a crash between the log parts of one page: users written, mutations not', 
     after: (request) => (isUsersPart(request) ? isStored.resolve() : undefined),
   })
   await place.disturbed(EVENT)
-  const runId = await openRun(place)
   revive()
+  const runId = await openRun(place)
   const stored = await keys(place.bucket, 'logs/')
   expect(stored).toContain(`logs/users/${runId}/00000-0001.jsonl`)
   expect(stored).not.toContain(`logs/mutations/${runId}/00000-0001.jsonl`)

@@ -40,9 +40,8 @@ export function isHeldAt(cursor: Cursor, databaseNow: string): boolean {
 }
 
 /**
- * Acquires the lease of an open run, or says who holds it. Every acquisition raises the epoch. Whoever acquires it after
- * another holder first empties what that one may have left of pages that are not named.
- * @throws ArchiveCorrupt, ArchiveUnavailable, LedgerUnavailable, LeaseLost
+ * Acquires the lease of an open run, or says who holds it. Every acquisition raises the epoch.
+ * @throws ArchiveCorrupt, ArchiveUnavailable, LedgerUnavailable
  */
 export async function acquireLease(
   run: Run,
@@ -56,16 +55,19 @@ export async function acquireLease(
   const epoch = cursor.epoch + 1
   const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease: leaseFrom(now, epoch, tools) })
   if (!taken) return { busy: (await readCursor(tools.store, run.runId)).document }
-  const holder = hold(run, taken, cursor.lease === null, tools)
-  await emptyPredecessors(holder, tools)
-  return { holder }
+  return { holder: hold(run, taken, cursor.lease === null, tools) }
 }
 
 /**
  * Empties the parts that holders of lower epochs may have left on pages that the cursor does not name. A page is in
  * flight until the cursor that names it is acknowledged, so only the first `concurrency` of them can have been begun.
+ * Comes before anything else that a holder does.
+ * @throws LeaseLost, ArchiveUnavailable
  */
-async function emptyPredecessors({ run, epoch, cursor, update }: Holder, { store }: Tools): Promise<void> {
+export async function emptyPredecessors(
+  { run, epoch, cursor, update }: Holder,
+  { store }: Pick<Tools, 'store'>,
+): Promise<void> {
   const { emptiedBelowEpoch } = cursor()
   const epochs = Array.from({ length: epoch - emptiedBelowEpoch }, (_, index) => emptiedBelowEpoch + index)
   if (epochs.length === 0) return

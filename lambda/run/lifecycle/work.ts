@@ -25,7 +25,7 @@ import type { PageOutcome } from '../pages/outcome.ts'
 import type { Tools } from '../tools.ts'
 import { closeRun } from './close.ts'
 import { heldBecause } from './hold.ts'
-import type { Holder } from './lease.ts'
+import { emptyPredecessors, type Holder } from './lease.ts'
 import { markRun } from './marks.ts'
 import { watchedKeys } from './open.ts'
 
@@ -41,6 +41,7 @@ export async function work(holder: Holder, tools: Tools): Promise<Worked> {
   const { run, epoch, leaseExpiresAt } = holder
   tools.log('working on a run', { runId: run.runId, epoch, leaseExpiresAt })
   try {
+    await emptyPredecessors(holder, tools)
     const otherRun = await markRun(run, tools)
     await checkNewestRows(holder, tools)
     if (holder.cursor().state === 'prepared')
