@@ -3,6 +3,7 @@ import { globSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOG_TABLES, type LogTable } from '../infra/log-tables.ts'
 import { SAVED_QUERIES } from '../infra/saved-queries.ts'
+import { nearest } from '../lambda/nearest.ts'
 
 /** A row of an answer. Counts and microdollars are numbers; they are safe integers in the logs. */
 export type Row = Record<string, unknown>
@@ -27,7 +28,7 @@ export async function queryLogs(folder: string, sql: string, values: readonly st
 }
 
 function filesOf(folder: string, table: LogTable): string[] {
-  return globSync(join(folder, table.folder, '*.jsonl'))
+  return globSync(join(folder, table.folder, '**', '*.jsonl'))
 }
 
 function plain(value: unknown): unknown {
@@ -62,6 +63,8 @@ function duckField(field: string): string {
   return `"${name}" ${duckType(type)}`
 }
 
+const SQL = /^\s*(select|with|from|describe|summarize|show)\b/i
+
 const USAGE = `npm run query -- <folder> <question> [value …]
 
 <folder> holds users/, mutations/ and errors/: a copy of the bucket's logs/, or of some of its files.
@@ -81,12 +84,24 @@ if (import.meta.main) {
 async function answer(folder: string, question: string, values: readonly string[]): Promise<void> {
   if (LOG_TABLES.every((table) => filesOf(folder, table).length === 0)) {
     console.error(
-      `There is no log in ${folder}: it must hold users/*.jsonl, mutations/*.jsonl or errors/*.jsonl.`,
+      `There is no log in ${folder}: it must hold users/, mutations/ or errors/ with *.jsonl below.`,
     )
     process.exitCode = 1
     return
   }
   const saved = SAVED_QUERIES.find(({ name }) => name === question)
+  if (saved === undefined && !SQL.test(question)) {
+    const likely = nearest(
+      question,
+      SAVED_QUERIES.map(({ name }) => name),
+    )
+    const hint = likely === undefined ? '' : ` Did you mean "${likely}"?`
+    console.error(
+      `"${question}" is neither SQL nor a saved query.${hint} npm run query lists the saved queries.`,
+    )
+    process.exitCode = 1
+    return
+  }
   try {
     console.table(await queryLogs(folder, saved?.sql ?? question, values))
   } catch (error) {

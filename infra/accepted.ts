@@ -6,9 +6,9 @@ export function accept(construct: IConstruct, finding: string, reason: string): 
   Validations.of(construct).acknowledge({ id: `AwsSolutions-${finding}`, reason })
 }
 
-/** A resource's ARN as cdk-nag writes it in a finding. */
-export function arnInFinding(construct: IConstruct): string {
+/** An attribute of a resource, its ARN unless told otherwise, as cdk-nag writes it in a finding. */
+export function inFinding(construct: IConstruct, attribute = 'Arn'): string {
   const { defaultChild } = construct.node
   if (!CfnElement.isCfnElement(defaultChild)) throw new Error(`${construct.node.path} is no single resource.`)
-  return `<${Stack.of(construct).getLogicalId(defaultChild)}.Arn>`
+  return `<${Stack.of(construct).getLogicalId(defaultChild)}.${attribute}>`
 }

@@ -1,16 +1,31 @@
-import { Fn, Validations } from 'aws-cdk-lib'
-import { type ISecurityGroup, SecurityGroup, SubnetType, Vpc } from 'aws-cdk-lib/aws-ec2'
+import { Aws, Fn, Stack, Validations } from 'aws-cdk-lib'
+import { type ISecurityGroup, Peer, Port, SecurityGroup, SubnetType, Vpc } from 'aws-cdk-lib/aws-ec2'
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import type { FunctionProps } from 'aws-cdk-lib/aws-lambda'
 import { Construct } from 'constructs'
 import { accept } from './accepted.ts'
+import { viaService } from './encryption.ts'
 import type { Network, Settings } from './settings.ts'
 
-/** How the function reaches the ledger: its secrets, and, where the database is in a VPC, a place in it. */
-export class DatabaseAccess extends Construct {
+/** How one function reaches the ledger: what its environment says, and what its role may read. */
+export type DatabaseLogin = {
   readonly environment: Readonly<Record<string, string>>
+  readonly secrets: readonly string[]
+  /** Users of the database that the role may connect as, where IAM authenticates. */
+  readonly users: readonly string[]
+}
+
+/** How the functions reach the ledger: their secrets, and, where the database is in a VPC, a place in it. */
+export class DatabaseAccess extends Construct {
+  /** The job function's: the user who may write, and the one for dry runs. */
+  readonly job: DatabaseLogin
+  /** The preview function's: the user who can only read. */
+  readonly preview: DatabaseLogin
   readonly placement: Pick<FunctionProps, 'vpc' | 'vpcSubnets' | 'securityGroups'>
-  /** The security group made here, for the database's own to let in; null where one was given or none is needed. */
+  /**
+   * The security group made here, for the database's own to let in; null where one was given or none is
+   * needed.
+   */
   readonly ownSecurityGroup: ISecurityGroup | null
   private readonly settings: Settings
 
@@ -18,50 +33,81 @@ export class DatabaseAccess extends Construct {
     super(scope, id)
     this.settings = settings
     const { databaseSecretArn, readonlyDatabaseSecretArn, network } = settings
-    this.environment = {
-      DATABASE_SECRET_ARN: databaseSecretArn,
-      ...(readonlyDatabaseSecretArn !== undefined && {
+    this.job = {
+      environment: {
+        ...common(settings),
+        DATABASE_SECRET_ARN: databaseSecretArn,
         READONLY_DATABASE_SECRET_ARN: readonlyDatabaseSecretArn,
-      }),
-      // Amazon's own certificate authorities, which sign the certificates of RDS; Node 24 on Lambda leaves them out.
-      NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
+      },
+      secrets: [databaseSecretArn, readonlyDatabaseSecretArn],
+      users: [settings.databaseUser, settings.readonlyDatabaseUser],
     }
-    this.ownSecurityGroup = null
-    this.placement = {}
-    if (network) {
-      const vpc = vpcOf(this, network)
-      const given = network.securityGroupIds.map((groupId) =>
-        SecurityGroup.fromSecurityGroupId(this, groupId, groupId, { mutable: false }),
-      )
-      if (given.length === 0) {
-        this.ownSecurityGroup = new SecurityGroup(this, 'SecurityGroup', {
+    this.preview = {
+      environment: { ...common(settings), DATABASE_SECRET_ARN: readonlyDatabaseSecretArn },
+      secrets: [readonlyDatabaseSecretArn],
+      users: [settings.readonlyDatabaseUser],
+    }
+    const vpc = network && vpcOf(this, network)
+    this.ownSecurityGroup = vpc && network?.securityGroupIds.length === 0 ? this.securityGroup(vpc) : null
+    const given = (network?.securityGroupIds ?? []).map((groupId) =>
+      SecurityGroup.fromSecurityGroupId(this, groupId, groupId, { mutable: false }),
+    )
+    this.placement = vpc
+      ? {
           vpc,
-          description: 'The credit expiry job, to its database, S3 and Secrets Manager',
-        })
-      }
-      const securityGroups = this.ownSecurityGroup ? [this.ownSecurityGroup] : given
-      this.placement = { vpc, vpcSubnets: { subnetType: SubnetType.PRIVATE_WITH_EGRESS }, securityGroups }
-    }
+          vpcSubnets: { subnetType: SubnetType.PRIVATE_WITH_EGRESS },
+          securityGroups: this.ownSecurityGroup ? [this.ownSecurityGroup] : given,
+        }
+      : {}
   }
 
-  /** Its secrets only; and, in a VPC, what Lambda asks for to have network interfaces there. */
-  grantJob(role: IRole): void {
-    const { databaseSecretArn, readonlyDatabaseSecretArn, secretKeyArn, network } = this.settings
-    const secrets = [
-      databaseSecretArn,
-      ...(readonlyDatabaseSecretArn === undefined ? [] : [readonlyDatabaseSecretArn]),
-    ]
-    role.addToPrincipalPolicy(
-      new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [...new Set(secrets)] }),
-    )
-    if (secretKeyArn !== undefined)
-      role.addToPrincipalPolicy(new PolicyStatement({ actions: ['kms:Decrypt'], resources: [secretKeyArn] }))
-    if (network) role.addToPrincipalPolicy(new PolicyStatement({ actions: INTERFACES, resources: ['*'] }))
+  /**
+   * Lets a function's role read its own secrets, log in with IAM where configured, and be placed in the VPC.
+   */
+  grant(role: IRole, { secrets, users }: DatabaseLogin): void {
+    const { secretKeyArn, network, databaseAuth, databaseResourceId } = this.settings
+    const allow = (actions: string[], resources: string[], conditions?: object) =>
+      role.addToPrincipalPolicy(
+        new PolicyStatement({ actions, resources, ...(conditions && { conditions }) }),
+      )
+    allow(['secretsmanager:GetSecretValue'], [...secrets])
+    if (secretKeyArn !== undefined) allow(['kms:Decrypt'], [secretKeyArn], viaService('secretsmanager'))
+    if (databaseAuth === 'iam') {
+      const { partition, region, account } = Stack.of(this)
+      const user = (name: string) =>
+        `arn:${partition}:rds-db:${region}:${account}:dbuser:${databaseResourceId}/${name}`
+      allow(['rds-db:connect'], users.map(user))
+    }
+    if (network) allow(INTERFACES, ['*'])
     accept(
       role,
       'IAM5[Resource::*]',
-      'X-Ray takes segments for no resource in particular; in a VPC, Lambda needs its network interface rights on every resource, as AWS documents. Neither reaches data.',
+      'X-Ray takes segments for no particular resource; in a VPC, Lambda needs its network interface ' +
+        'rights on every resource, as AWS documents. Neither reaches data.',
     )
+  }
+
+  /** Out to S3, Secrets Manager and other AWS APIs, and to the database; nothing else, and nothing in. */
+  private securityGroup(vpc: ReturnType<typeof vpcOf>): SecurityGroup {
+    const group = new SecurityGroup(this, 'SecurityGroup', {
+      vpc,
+      description: 'The credit expiry functions, to the database, S3 and Secrets Manager',
+      allowAllOutbound: false,
+    })
+    group.addEgressRule(Peer.anyIpv4(), Port.tcp(443), 'AWS APIs')
+    group.addEgressRule(Peer.anyIpv4(), Port.tcp(this.settings.databasePort), 'The database')
+    return group
+  }
+}
+
+/** The same for both functions. A file with Amazon's certificate authorities is part of Lambda's runtime. */
+function common({ databaseAuth, databaseHost, databaseName }: Settings): Record<string, string> {
+  return {
+    ...(databaseAuth === 'iam' && { DATABASE_AUTH: 'iam' }),
+    ...(databaseHost !== undefined && { DATABASE_HOST: databaseHost }),
+    ...(databaseName !== undefined && { DATABASE_NAME: databaseName }),
+    // These authorities sign the certificates of RDS; Node 24 on Lambda does not trust them by itself.
+    NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
   }
 }
 
@@ -76,7 +122,7 @@ const INTERFACES = [
 
 /** By ids alone, so that a synthesis needs no look-up in an account. The zones are not used. */
 function vpcOf(scope: Construct, { vpcId, subnetIds }: Network) {
-  const availabilityZones = subnetIds.map((_, index) => Fn.select(index, Fn.getAzs()))
+  const availabilityZones = subnetIds.map((_, index) => Fn.select(index, Fn.getAzs(Aws.REGION)))
   const vpc = Vpc.fromVpcAttributes(scope, 'Vpc', {
     vpcId,
     availabilityZones,
@@ -84,7 +130,7 @@ function vpcOf(scope: Construct, { vpcId, subnetIds }: Network) {
   })
   Validations.of(vpc).acknowledge({
     id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
-    reason: "Nothing here needs a route table: routes are the network owner's.",
+    reason: "Nothing here needs a route table: routes belong to the network's owner.",
   })
   return vpc
 }

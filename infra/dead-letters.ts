@@ -5,7 +5,9 @@ import { accept } from './accepted.ts'
 import { addAlarm, type AlarmPlace } from './alarm.ts'
 import { sumOf } from './metrics.ts'
 
-/** What could not be delivered, or was delivered and failed with nobody waiting for the answer: kept for a person to look at. */
+/**
+ * What could not be delivered, or was delivered and failed without a caller: kept for a person to look at.
+ */
 export class DeadLetters extends Construct {
   readonly schedules: Queue
   readonly invocations: Queue
@@ -25,6 +27,7 @@ export class DeadLetters extends Construct {
         sentence: 'A schedule could not start its run, or an invocation without a caller failed.',
         metric: sumOf(waiting, 'dead letters'),
         above: 0,
+        kind: 'state',
       },
       alarms,
     )

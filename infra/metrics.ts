@@ -11,33 +11,39 @@ const UNITS = {
   Seconds: Unit.SECONDS,
 } as const
 
-/** One of the job's own metrics for one mode: by namespace, name, unit and dimension the very one that lambda/ emits. */
-export function jobMetric(
-  { name, unit }: JobMetric,
-  mode: string,
-  statistic: string,
-  period = Duration.minutes(5),
-): Metric {
+type Reading = {
+  readonly stage: string
+  readonly mode: string
+  readonly statistic: string
+  readonly period?: Duration
+}
+
+/** One of the job's own metrics: by namespace, name, unit and dimensions the one that lambda/ emits. */
+export function jobMetric({ name, unit }: JobMetric, { stage, mode, statistic, period }: Reading): Metric {
   return new Metric({
     namespace: METRICS_NAMESPACE,
     metricName: name,
-    dimensionsMap: { mode },
+    dimensionsMap: { stage, mode },
     unit: UNITS[unit],
     statistic,
-    period,
+    period: period ?? Duration.minutes(5),
   })
 }
 
 /**
- * The sum of metrics, of which some or all may be missing. Not `a + b`, since that is missing as soon as one of
- * them is. An alarm takes ten metrics at most.
+ * The sum of metrics, of which some or all may be missing. Not `a + b`, since that is missing as soon as one
+ * of them is. An alarm takes ten metrics at most.
  */
-export function sumOf(metrics: readonly IMetric[], label: string): MathExpression {
+export function sumOf(
+  metrics: readonly IMetric[],
+  label: string,
+  period: Duration = Duration.minutes(5),
+): MathExpression {
   const named = Object.fromEntries(metrics.map((metric, index) => [`m${index}`, metric]))
   return new MathExpression({
     expression: `SUM([${Object.keys(named).join(', ')}])`,
     usingMetrics: named,
     label,
-    period: Duration.minutes(5),
+    period,
   })
 }

@@ -1,10 +1,36 @@
 /**
- * The words of a notice, as fields for a Pass state: a text for people, put together by Step Functions itself so
- * that it is said of every end, also of a run whose function no longer answers.
+ * The words of a notice, as fields for a Pass state: Step Functions puts them together itself, so that every
+ * end is told, also that of a run whose function no longer answers. A path that is missing would end the
+ * execution without a notice: only fields that 3-contract promises are named one by one.
  */
-export type NoticeFields = { readonly 'subject.$': string; readonly 'message.$': string }
+export type NoticeFields = ({ readonly 'subject.$': string } | { readonly subject: string }) & {
+  readonly 'message.$': string
+}
 
-const CARD = '$.answer.card'
+/** Where a state holds the function's answer. */
+const CARD = '$.exchange'
+
+const NEXT: Line = ['Next: {}', json(`${CARD}.next`)]
+const EXECUTION: Line = ['Workflow execution: {}', '$$.Execution.Id']
+
+const CARD_LINES: readonly Line[] = [
+  [
+    'Users: {} matched, {} processed, {} failed',
+    total('usersMatched'),
+    total('usersProcessed'),
+    total('usersFailed'),
+  ],
+  [
+    'Expired: {}. Corrected to zero: {} for {} users',
+    total('expired'),
+    total('corrected'),
+    total('usersCorrected'),
+  ],
+  ['Warnings: {}', json(`${CARD}.warnings`)],
+  ['All totals: {}', json(`${CARD}.totals`)],
+  [''],
+  ['Logs: {}', json(`${CARD}.logs`)],
+]
 
 /** For an end with an exit card. */
 export const CARD_NOTICE: NoticeFields = {
@@ -12,44 +38,66 @@ export const CARD_NOTICE: NoticeFields = {
   'message.$': format([
     ['The run {} is {}: {}.', `${CARD}.runId`, `${CARD}.status`, `${CARD}.why`],
     [''],
-    [
-      'Users: {} matched; {} without grants, {} processed, {} left alone, {} failed, {} not reached',
-      ...[
-        'usersMatched',
-        'usersWithoutGrants',
-        'usersProcessed',
-        'usersLeftAlone',
-        'usersFailed',
-        'usersNotReached',
-      ].map(total),
-    ],
-    ['By outcome: {}', json(total('outcomes'))],
-    ['Flags: {}', json(total('flags'))],
-    ['Grants targeted: {}', total('grantsTargeted')],
-    ['Expired: {} of free credit, {} of paid credit that was due', total('expired'), total('duePaid')],
-    ['Corrected to zero: {} for {} users', total('corrected'), total('usersCorrected')],
-    ['Warnings: {}', json(`${CARD}.warnings`)],
-    [''],
-    ['Logs: {}', `${CARD}.logs.users`],
-    ['      {}', `${CARD}.logs.mutations`],
-    ['      {}', `${CARD}.logs.errors`],
-    ['      {}', `${CARD}.logs.console`],
-    ['Next: {}', json(`${CARD}.next`)],
-    ['Workflow execution: {}', '$$.Execution.Id'],
+    ...CARD_LINES,
+    NEXT,
+    EXECUTION,
   ]),
 }
 
-/** For an end without a card: an error, or a run that would not end. */
-export const FAILURE_NOTICE: NoticeFields = {
-  'subject.$': "States.Format('Credit expiry: {}', $.failure.outcome)",
+/** For a payload that asked something. The result can be large; it is the execution's output. */
+export const ANSWER_NOTICE: NoticeFields = {
+  'subject.$': `States.Format('Credit expiry: answer to {}', ${CARD}.answer)`,
+  'message.$': format([['The result is the output of this workflow execution.'], NEXT, EXECUTION]),
+}
+
+/** For a run that a hold keeps from writing. */
+export const HELD_NOTICE: NoticeFields = {
+  subject: 'Credit expiry: held',
   'message.$': format([
-    ['The workflow has ended with {}: {}', '$.failure.outcome', '$.failure.why'],
-    [''],
-    ['It was asked: {}', json('$.request')],
-    ['The last payload, which can be sent again once the cause is mended: {}', json('$.payload')],
-    ['Workflow execution: {}', '$$.Execution.Id'],
+    ['A hold keeps writing runs from opening and from continuing: {}', `${CARD}.why`],
+    ['Nothing more is done until the hold is released; then send the next payload.'],
+    NEXT,
+    EXECUTION,
   ]),
 }
+
+/**
+ * For a scheduled execute whose plan a person must approve; `rule` says what is executed without approval.
+ */
+export function approvalNotice(rule: string, compared: boolean): NoticeFields {
+  return {
+    subject: 'Credit expiry: needs approval',
+    'message.$': format([
+      [
+        'The scheduled execute needs approval. Nothing was written. Its plan is the dry run {}.',
+        `${CARD}.runId`,
+      ],
+      compared
+        ? ['New since the last executed plan: {}', json(`${CARD}.sinceExecuted`)]
+        : ['No executed plan to compare it with.'],
+      [rule],
+      [''],
+      ...CARD_LINES,
+      ['To execute exactly this plan, send the next payload to the workflow.'],
+      NEXT,
+      EXECUTION,
+    ]),
+  }
+}
+
+/** For an end without a card: an error, or a run that is still open after the last turn. */
+export const FAILURE_NOTICE: NoticeFields = {
+  'subject.$': "States.Format('Credit expiry: {}', $.failure.error)",
+  'message.$': format([
+    ['The workflow ended with {}: {}', '$.failure.error', '$.failure.why'],
+    [''],
+    ['The status of the latest run shows whether it is open, and the payload that resumes it.'],
+    ['The input of this execution can be sent again once the cause is fixed.'],
+    EXECUTION,
+  ]),
+}
+
+type Line = readonly [string, ...string[]]
 
 function total(name: string): string {
   return `${CARD}.totals.${name}`
@@ -59,7 +107,7 @@ function json(path: string): string {
   return `States.JsonToString(${path})`
 }
 
-function format(lines: readonly (readonly [string, ...string[]])[]): string {
+function format(lines: readonly Line[]): string {
   const template = lines.map(([text]) => text).join('\n')
   const values = lines.flatMap(([, ...paths]) => paths)
   return `States.Format('${template}', ${values.join(', ')})`

@@ -9,13 +9,14 @@ export class Notices extends Construct {
   readonly topic: Topic
   private readonly policy: TopicPolicy
 
-  /** `email` must confirm the subscription once; without it somebody subscribes later. */
-  constructor(scope: Construct, id: string, email: string | undefined) {
+  /** The owner of `email` confirms the subscription once; without it, people subscribe later. */
+  constructor(scope: Construct, id: string, stage: string, email: string | undefined) {
     super(scope, id)
-    // Not encrypted with a KMS key: CloudWatch cannot publish to a topic under alias/aws/sns, and its silence would
-    // be an alarm that nobody hears. Notices hold totals and ids of runs, no e-mail addresses.
-    this.topic = new Topic(this, 'Topic', { displayName: 'Credit expiry' })
-    // The policy stands here in full: `enforceSSL` alone replaces the default policy with a lone Deny.
+    // Not encrypted with a KMS key: CloudWatch cannot publish to a topic under alias/aws/sns, and its alarms
+    // would
+    // reach no one. Notices hold totals and ids of runs, no e-mail addresses.
+    this.topic = new Topic(this, 'Topic', { displayName: `Credit expiry (${stage})` })
+    // The policy is written in full: `enforceSSL` alone replaces the default policy with a lone Deny.
     this.policy = new TopicPolicy(this, 'Policy', { topics: [this.topic] })
     this.policy.document.addStatements(
       new PolicyStatement({
@@ -37,7 +38,7 @@ export class Notices extends Construct {
     if (email !== undefined) this.topic.addSubscription(new EmailSubscription(email))
   }
 
-  /** Lets the workflow's or the function's role publish. */
+  /** Lets the workflow's role publish. */
   allow(sid: string, { grantPrincipal }: IGrantable): void {
     this.policy.document.addStatements(
       new PolicyStatement({

@@ -1,32 +1,40 @@
 /* oxlint-disable no-new -- a construct registers itself with its scope */
-import { Aws, CfnOutput } from 'aws-cdk-lib'
+import { CfnOutput } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
-import { PREFIXES } from '../lambda/constants.ts'
+import { consoleLink } from './console-links.ts'
 
 type Named = {
-  readonly functionName: string
+  readonly previewFunctionName: string
+  readonly jobFunctionName: string
   readonly workflowArn: string
   readonly bucketName: string
   readonly topicArn: string
   readonly dashboardName: string
   readonly workGroup: string
+  readonly previewPolicyArn: string
+  readonly operatePolicyArn: string
   readonly securityGroupId: string | null
 }
 
-/** What a person needs after a deployment: names, links, and payloads to paste. No bare execute to click by mistake. */
+/**
+ * What a person needs after a deployment: names, links, and payloads to paste. No bare execute to click by
+ * mistake.
+ */
 export function addOutputs(scope: Construct, named: Named): void {
-  const region = `region=${Aws.REGION}`
-  const console = `https://${Aws.REGION}.console.aws.amazon.com`
   const outputs: Record<string, string> = {
-    FunctionName: named.functionName,
+    PreviewFunctionName: named.previewFunctionName,
+    JobFunctionName: named.jobFunctionName,
     WorkflowArn: named.workflowArn,
     LogBucketName: named.bucketName,
     NoticesTopicArn: named.topicArn,
-    FunctionConsole: `${console}/lambda/home?${region}#/functions/${named.functionName}?tab=testing`,
-    WorkflowConsole: `${console}/states/home?${region}#/statemachines/view/${named.workflowArn}`,
-    LogsConsole: `${console}/s3/buckets/${named.bucketName}?${region}&prefix=${PREFIXES.runs}`,
-    DashboardConsole: `${console}/cloudwatch/home?${region}#dashboards/dashboard/${named.dashboardName}`,
-    QueryConsole: `${console}/athena/home?${region}#/query-editor/saved-queries?workgroup=${named.workGroup}`,
+    PreviewPolicyArn: named.previewPolicyArn,
+    OperatePolicyArn: named.operatePolicyArn,
+    PreviewConsole: consoleLink.testTab(named.previewFunctionName),
+    JobConsole: consoleLink.testTab(named.jobFunctionName),
+    WorkflowConsole: consoleLink.workflow(named.workflowArn),
+    LogsConsole: consoleLink.logs(named.bucketName),
+    DashboardConsole: consoleLink.dashboard(named.dashboardName),
+    QueryConsole: consoleLink.queries(named.workGroup),
     PayloadDryRun: '{}',
     PayloadStatus: '{"status": "latest"}',
     PayloadExecutePlan: '{"execute": true, "plan": "<dry run id>"}',

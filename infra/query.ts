@@ -11,7 +11,7 @@ const RESULTS = 'query-results/'
 /** A query that reads more than this is a mistake: all the logs of years are less. */
 const MOST_BYTES = 10 * 1024 ** 3
 
-/** Athena over the whole logs: tables, a work group, and queries that stand ready. */
+/** Athena over the logs: tables, a work group, and saved queries. */
 export class LogQuery extends Construct {
   readonly database: string
   readonly workGroup: string
@@ -30,7 +30,7 @@ export class LogQuery extends Construct {
 
     const database = new CfnDatabase(this, 'Database', {
       catalogId: Aws.ACCOUNT_ID,
-      databaseInput: { name: this.database, description: 'Whole logs of the credit expiry job' },
+      databaseInput: { name: this.database, description: 'Logs of the credit expiry job' },
     })
     for (const table of LOG_TABLES) this.table(table, bucket).addResourceDependency(database)
     this.savedQueries(this.group(bucket, keyArn), database)
@@ -63,7 +63,7 @@ export class LogQuery extends Construct {
   private group(bucket: Bucket, keyArn: string | undefined): CfnWorkGroup {
     return new CfnWorkGroup(this, 'WorkGroup', {
       name: this.workGroup,
-      description: 'Questions to the logs of the credit expiry job',
+      description: 'Queries on the logs of the credit expiry job',
       recursiveDeleteOption: true,
       workGroupConfiguration: {
         enforceWorkGroupConfiguration: true,

@@ -1,8 +1,5 @@
-/* oxlint-disable no-new -- a construct registers itself with its scope */
-import { Aws, Duration, TimeZone } from 'aws-cdk-lib'
-import { TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch'
+import { Aws, Duration, RemovalPolicy, TimeZone } from 'aws-cdk-lib'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
-import type { IFunction } from 'aws-cdk-lib/aws-lambda'
 import {
   ContextAttribute,
   type IScheduleTarget,
@@ -14,126 +11,140 @@ import {
 import { LambdaInvoke, StepFunctionsStartExecution } from 'aws-cdk-lib/aws-scheduler-targets'
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions'
 import { Construct } from 'constructs'
-import { METRICS, NO_RUN } from '../lambda/constants.ts'
-import { accept, arnInFinding } from './accepted.ts'
-import { addAlarm, type AlarmPlace } from './alarm.ts'
+import { SERVICE_NAME } from '../lambda/constants.ts'
+import type { AlarmPlace } from './alarm.ts'
 import type { DeadLetters } from './dead-letters.ts'
-import { jobMetric } from './metrics.ts'
+import type { Functions } from './functions.ts'
+import { addHeartbeatAlarms } from './heartbeat-alarms.ts'
 import type { Settings } from './settings.ts'
-
-/** A run that is open for so long without progress has nobody who goes on with it. */
-const IDLE_SECONDS = 3_600
 
 type ScheduleParts = {
   readonly settings: Settings
   readonly stateMachine: StateMachine
-  readonly job: IFunction
+  readonly functions: Functions
   readonly deadLetters: DeadLetters
   readonly alarms: AlarmPlace
 }
 
-/** What starts by itself: a dry run, an execute only where the configuration spells it out, and the dead man's heartbeat. */
+/** How a schedule reaches its target: as which role, how often it tries, and for how long. */
+type Delivery = { readonly role: Role; readonly maxEventAge: Duration }
+
+/**
+ * What starts by itself: a dry run, a verification, an execute only where the configuration spells it out,
+ * and the heartbeat. The heartbeat's role can invoke the two functions and nothing else; the others' can
+ * start the workflow.
+ */
 export class Schedules extends Construct {
   private readonly group: ScheduleGroup
-  private readonly role: Role
   private readonly parts: ScheduleParts
 
   constructor(scope: Construct, id: string, parts: ScheduleParts) {
     super(scope, id)
     this.parts = parts
-    this.group = new ScheduleGroup(this, 'Group')
-    this.role = new Role(this, 'Role', {
-      assumedBy: new ServicePrincipal('scheduler.amazonaws.com', {
-        conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
-      }),
-    })
-    const { settings } = parts
-    // Delivered twice, it is still one run: the key is the same.
-    const requestKey = ContextAttribute.executionId
-    if (settings.dryRunSchedule !== 'none') {
-      this.start('DryRun', 'A dry run, for the numbers', settings.dryRunSchedule, {
+    // By default a group is retained, and its name then makes the next first deployment fail.
+    this.group = new ScheduleGroup(this, 'Group', { removalPolicy: RemovalPolicy.DESTROY })
+    const runs: Delivery = { role: this.role('Role'), maxEventAge: Duration.hours(1) }
+    const { dryRunSchedule, verifySchedule, scheduledExecute } = parts.settings
+    if (dryRunSchedule !== 'none') {
+      this.start('dry-run', 'A dry run, for the numbers', dryRunSchedule, runs, (requestKey) => ({
         requestKey,
         reason: 'scheduled dry run',
-      })
+      }))
     }
-    if (settings.scheduledExecute) {
-      const { schedule, limits } = settings.scheduledExecute
-      this.start('Execute', 'Expires credit, within limits of its own', schedule, {
-        execute: true,
-        limits,
-        requestKey,
-        reason: 'scheduled execute',
-      })
+    if (verifySchedule !== 'none') {
+      this.start('verify', 'Verifies the latest executed run', verifySchedule, runs, () => ({
+        verify: 'latest',
+      }))
+    }
+    if (scheduledExecute) {
+      this.start(
+        'execute',
+        'Executes a plan of its own, or asks',
+        scheduledExecute.schedule,
+        runs,
+        (requestKey) => ({
+          scheduledExecute: { requestKey },
+        }),
+      )
     }
     this.heartbeat()
   }
 
-  private start(id: string, description: string, expression: string, payload: object): void {
+  /** A schedule's time is the same for each attempt to deliver it, its execution id is not: hence the key. */
+  private start(
+    name: string,
+    description: string,
+    expression: string,
+    delivery: Delivery,
+    payload: (requestKey: string) => object,
+  ): void {
     const { stateMachine, settings } = this.parts
+    const requestKey = `${this.nameOf(name)}-${ContextAttribute.scheduledTime}`
     const target = new StepFunctionsStartExecution(stateMachine, {
-      input: ScheduleTargetInput.fromObject(payload),
-      ...this.delivery(Duration.hours(1)),
+      input: ScheduleTargetInput.fromObject(payload(requestKey)),
+      ...this.targetProps(delivery),
     })
     const zone = TimeZone.of(settings.scheduleTimeZone)
-    this.schedule(
-      id,
-      description,
-      ScheduleExpression.expression(expression, zone),
-      target,
-      !settings.schedulesPaused,
-    )
+    const schedule = ScheduleExpression.expression(expression, zone)
+    this.add(name, description, schedule, target, delivery.role, !settings.schedulesPaused)
   }
 
-  /** Goes on while the other schedules are paused: an open run must be noticed all the same. */
+  /** Continues while the other schedules are paused: an open run must be noticed all the same. */
   private heartbeat(): void {
-    const { job, alarms } = this.parts
-    const target = new LambdaInvoke(job, {
-      input: ScheduleTargetInput.fromObject({ status: 'latest' }),
-      ...this.delivery(Duration.minutes(15)),
-    })
-    this.schedule(
-      'Heartbeat',
-      'Asks how long an open run has been idle',
-      ScheduleExpression.rate(Duration.hours(1)),
-      target,
-      true,
-    )
-    accept(
-      this.role,
-      `IAM5[Resource::${arnInFinding(job)}:*]`,
-      'CDK lets a schedule invoke every version of its one function; the function has no versions.',
-    )
-    addAlarm(
-      this,
-      'DeadMan',
-      {
-        heading: 'Alarm: dead man',
-        sentence:
-          'A run has been open for more than an hour without progress, or the hourly heartbeat itself is missing.',
-        metric: jobMetric(METRICS.openRunIdleSeconds, NO_RUN.status, 'Maximum', Duration.hours(1)),
-        above: IDLE_SECONDS,
-        missing: TreatMissingData.BREACHING,
-      },
-      alarms,
-    )
-  }
-
-  private delivery(maxEventAge: Duration) {
-    return {
-      role: this.role,
-      deadLetterQueue: this.parts.deadLetters.schedules,
-      retryAttempts: 3,
-      maxEventAge,
+    const { functions, alarms } = this.parts
+    const delivery = { role: this.role('HeartbeatRole'), maxEventAge: Duration.minutes(15) }
+    for (const [name, { live }] of Object.entries({ job: functions.job, preview: functions.preview })) {
+      const target = new LambdaInvoke(live, {
+        input: ScheduleTargetInput.fromObject({ check: true }),
+        ...this.targetProps(delivery),
+      })
+      const hourly = ScheduleExpression.rate(Duration.hours(1))
+      this.add(`heartbeat-${name}`, `Checks the ${name} function`, hourly, target, delivery.role, true)
     }
+    addHeartbeatAlarms(this, alarms)
   }
 
-  private schedule(
-    id: string,
+  private targetProps({ role, maxEventAge }: Delivery) {
+    return { role, maxEventAge, retryAttempts: 3, deadLetterQueue: this.parts.deadLetters.schedules }
+  }
+
+  /** Only schedules of this group, in this account, may use the role. */
+  private role(id: string): Role {
+    return new Role(this, id, {
+      assumedBy: new ServicePrincipal('scheduler.amazonaws.com', {
+        conditions: {
+          StringEquals: {
+            'aws:SourceAccount': Aws.ACCOUNT_ID,
+            'aws:SourceArn': this.group.scheduleGroupArn,
+          },
+        },
+      }),
+    })
+  }
+
+  private nameOf(name: string): string {
+    return `${SERVICE_NAME}-${this.parts.settings.stage}-${name}`
+  }
+
+  private add(
+    name: string,
     description: string,
     schedule: ScheduleExpression,
     target: IScheduleTarget,
+    role: Role,
     enabled: boolean,
   ): void {
-    new Schedule(this, id, { description, schedule, target, enabled, scheduleGroup: this.group })
+    const scheduleName = this.nameOf(name)
+    const scheduleGroup = this.group
+    const added = new Schedule(this, name, {
+      scheduleName,
+      description,
+      schedule,
+      target,
+      enabled,
+      scheduleGroup,
+    })
+    // A schedule whose role cannot act yet fails at its first time.
+    added.node.addDependency(role, this.group)
   }
 }

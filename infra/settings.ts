@@ -1,79 +1,56 @@
 import * as z from 'zod'
+import manifest from '../package.json' with { type: 'json' }
+import { NO_STOPS, STOPS } from './auto-execute-stops.ts'
+import {
+  days,
+  keyArn,
+  list,
+  number,
+  optionalSchedule,
+  schedule,
+  secretArn,
+  text,
+  texts,
+  whole,
+  yesOrNo,
+} from './setting-types.ts'
 
-/** The deployment's configuration is wrong or incomplete. The message names each value and shows a right one. */
+/**
+ * The deployment's configuration is wrong or incomplete. The message names each value and shows a valid one.
+ */
 export class InvalidSettings extends Error {
   override readonly name = 'InvalidSettings'
 }
-
-const CORRECTIONS = '["Correction to $0 after expiring internal free credits"]'
-
-const text = (pattern: RegExp, example: string) =>
-  z
-    .string({ error: `must be like ${example}` })
-    .trim()
-    .regex(pattern, `must be like ${example}`)
-
-const list = (item: RegExp, example: string) =>
-  z
-    .union([z.string(), z.array(z.string())], { error: `must be a list like ${example}` })
-    .transform((given) => (typeof given === 'string' ? given.split(',') : given).map((part) => part.trim()))
-    .refine((parts) => parts.every((part) => item.test(part)), `must be a list like ${example}`)
-
-const number = (example: number) =>
-  z
-    .union(
-      [
-        z.number(),
-        z
-          .string()
-          .trim()
-          .regex(/^\d+(\.\d+)?$/)
-          .transform(Number),
-      ],
-      { error: `must be a number like ${example}` },
-    )
-    .refine((value) => value >= 0, `must be a number like ${example}`)
-
-const whole = (example: number) =>
-  number(example).refine(Number.isSafeInteger, `must be a whole number like ${example}`)
-
-const yesOrNo = z.union([z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')], {
-  error: 'must be true or false',
-})
-
-const schedule = text(/^(cron|rate|at)\(.+\)$/, 'cron(0 7 1 * ? *)')
-const secret = text(
-  /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$/,
-  'arn:aws:secretsmanager:eu-central-1:123456789012:secret:ledger-AbCdEf (the whole ARN, with its last six characters)',
-)
-const keyArn = text(
-  /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/.+$/,
-  'arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0000-4000-8000-0123456789ab',
-)
 
 /** CloudWatch keeps logs for one of these numbers of days only. */
 const RETENTION_DAYS = [
   30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ]
 
-const descriptions = z.union(
-  [
-    z.array(z.string().min(1)),
-    z
-      .string()
-      .transform(fromJson)
-      .pipe(z.array(z.string().min(1))),
-  ],
-  {
-    error: `must be a JSON list of texts like ${CORRECTIONS}`,
-  },
-)
+const CATEGORY = /^[\w:.-]+\*?$/
+const HOST = /^[\w-]+(\.[\w-]+)*$/
+const DATABASE_USER = /^[\w$-]{1,63}$/
+const RUNBOOK = `${manifest.repository.url}/blob/main/docs/runbook.md`
 
 const fields = z.object({
-  databaseSecretArn: secret,
-  readonlyDatabaseSecretArn: secret.optional(),
+  stage: text(/^[a-z][a-z0-9-]{0,19}$/, 'prod, in lower case').default('prod'),
+  owner: text(/^[\w .:/=+@-]{1,128}$/, 'credits-team').optional(),
+
+  databaseSecretArn: secretArn,
+  readonlyDatabaseSecretArn: secretArn,
+  databaseAuth: z.enum(['secret', 'iam'], { error: 'must be secret or iam' }).default('secret'),
+  databaseHost: text(HOST, 'ledger.abc123.eu-central-1.rds.amazonaws.com').optional(),
+  databasePort: whole(5432).default(5432),
+  databaseName: text(/^[\w$-]{1,63}$/, 'app').optional(),
+  databaseResourceId: text(
+    /^(db|cluster|prx)-[A-Za-z0-9]+$/,
+    'db-ABCDEFGHIJKL0123456789 (cluster-… for Aurora, prx-… for RDS Proxy)',
+  ).optional(),
+  databaseUser: text(DATABASE_USER, 'credit_expiry_execute').default('credit_expiry_execute'),
+  readonlyDatabaseUser: text(DATABASE_USER, 'credit_expiry_dry_run').default('credit_expiry_dry_run'),
   secretKeyArn: keyArn.optional(),
   logKeyArn: keyArn.optional(),
+  signingKeyArn: keyArn.optional(),
 
   vpcId: text(/^vpc-[0-9a-f]{8,17}$/, 'vpc-0123456789abcdef0').optional(),
   subnetIds: list(/^subnet-[0-9a-f]{8,17}$/, 'subnet-0123456789abcdef0,subnet-0123456789abcdef1').optional(),
@@ -88,15 +65,22 @@ const fields = z.object({
   maxFailedPercent: number(5).optional(),
   minGrantAgeSeconds: whole(60).optional(),
   planMaxAgeHours: number(24).optional(),
-  correctionDescriptions: descriptions.optional(),
-  acceptedForeignKeys: list(/^[\w$]+$/, 'usage_credit_transaction_id_fkey').optional(),
+  correctionDescriptions: texts('["Correction to $0 after expiring internal free credits"]').optional(),
+  reviewCategories: list(CATEGORY, 'manual_decrement,kilo-pass-store-refund:*').optional(),
+  excludedCategories: list(CATEGORY, 'kilo-pass-bonus,promo-*').optional(),
+  excludedUserIds: list(/^[^\s,]+$/, 'oauth/google:118212345678901234567').optional(),
+  ledgerFormerly: list(/^\d{15,20}$/, '7312345678901234567').optional(),
+  acceptedReferences: list(/^[\w$]+$/, 'usage_credit_transaction_id_fkey').optional(),
 
   noticesEmail: text(/^[^@\s]+@[^@\s]+\.[^@\s]+$/, 'credits-team@example.com').optional(),
   correctionsAlarmUsd: number(1000).default(1000),
-  runbookUrl: z.string().min(1, 'must be where docs/runbook.md can be read').default('docs/runbook.md'),
+  runbookUrl: text(/^https:\/\/\S+$/, RUNBOOK).default(RUNBOOK),
   logRetentionDays: whole(365)
-    .refine((days) => RETENTION_DAYS.includes(days), `must be one of ${RETENTION_DAYS.join(', ')}`)
+    .refine((count) => RETENTION_DAYS.includes(count), `must be one of ${RETENTION_DAYS.join(', ')}`)
     .default(365),
+  logExpiryDays: days(730).optional(),
+  objectLockDays: days(365).optional(),
+  consoleTestEvents: yesOrNo.default(false),
 
   schedulesPaused: yesOrNo.default(false),
   scheduleTimeZone: z
@@ -106,19 +90,26 @@ const fields = z.object({
       'must be a time zone like Europe/Amsterdam',
     )
     .default('UTC'),
-  dryRunSchedule: text(/^(none|(cron|rate|at)\(.+\))$/, 'cron(0 6 ? * MON *), or none').default(
-    'cron(0 6 ? * MON *)',
-  ),
+  dryRunSchedule: optionalSchedule('cron(0 6 ? * MON *)'),
+  verifySchedule: optionalSchedule('cron(0 8 ? * MON *)'),
   executeSchedule: schedule.optional(),
   executeLimitUsers: whole(300).optional(),
   executeLimitGrants: whole(5000).optional(),
   executeLimitUsd: number(20_000).optional(),
   executeLimitCorrectionsUsd: number(100).optional(),
+  autoExecuteNewUsers: whole(5).optional(),
+  autoExecuteNewUsd: number(500).optional(),
+  autoExecuteStopsOn: list(/^[a-z_]+$/, STOPS.join(','))
+    .refine(
+      (names) => names.every((name) => [...STOPS, NO_STOPS].includes(name)),
+      `must be names out of ${STOPS.join(', ')}, or ${NO_STOPS}`,
+    )
+    .optional(),
 })
 
 type Fields = z.infer<typeof fields>
 
-/** How the function reaches a database in a VPC; without security groups it gets one of its own. */
+/** How the functions reach a database in a VPC; without security groups they get one of their own. */
 export type Network = {
   readonly vpcId: string
   readonly subnetIds: readonly string[]
@@ -133,10 +124,23 @@ export type ExecuteLimits = {
   readonly correctionsUsd: number
 }
 
+/** When a scheduled run executes its plan without a person's approval. Default: only when nothing is new. */
+export type AutoExecute = {
+  readonly newUsers: number
+  readonly newUsd: number
+  readonly stopsOn: readonly string[]
+}
+
+export type ScheduledExecute = {
+  readonly schedule: string
+  readonly limits: ExecuteLimits
+  readonly auto: AutoExecute
+}
+
 /** What is configured for a deployment. What is absent is left to the function's own default. */
 export type Settings = Readonly<Fields> & {
   readonly network: Network | null
-  readonly scheduledExecute: { readonly schedule: string; readonly limits: ExecuteLimits } | null
+  readonly scheduledExecute: ScheduledExecute | null
 }
 
 /**
@@ -153,10 +157,27 @@ export function readSettings(context: Readonly<Record<string, unknown>>): Settin
       .map((key) => `"${key}" is not known: the values are ${Object.keys(fields.shape).join(', ')}`),
   ]
   if (!parsed.success || wrong.length > 0) throw invalid(wrong)
+  checkSecrets(parsed.data)
   return {
     ...parsed.data,
     network: networkOf(parsed.data),
     scheduledExecute: scheduledExecuteOf(parsed.data),
+  }
+}
+
+/** The preview function may read its own secret only; that means nothing where both are the same. */
+function checkSecrets(given: Fields): void {
+  if (given.databaseSecretArn === given.readonlyDatabaseSecretArn) {
+    throw invalid([
+      '"readonlyDatabaseSecretArn" must be another secret than "databaseSecretArn": that of the user ' +
+        'credit_expiry_dry_run (docs/roles.sql)',
+    ])
+  }
+  if (given.databaseAuth === 'iam' && given.databaseResourceId === undefined) {
+    throw invalid([
+      '"databaseAuth" iam needs "databaseResourceId", such as db-ABCDEFGHIJKL0123456789 (aws rds ' +
+        'describe-db-instances shows it as DbiResourceId)',
+    ])
   }
 }
 
@@ -165,26 +186,39 @@ function networkOf({ vpcId, subnetIds, securityGroupIds }: Fields): Network | nu
     return { vpcId, subnetIds, securityGroupIds: securityGroupIds ?? [] }
   if (vpcId === undefined && subnetIds === undefined && securityGroupIds === undefined) return null
   throw invalid([
-    '"vpcId" and "subnetIds" go together (and "securityGroupIds" only with them), such as vpc-0123456789abcdef0 and subnet-0123456789abcdef0',
+    '"vpcId" and "subnetIds" go together (and "securityGroupIds" only with them), such as ' +
+      'vpc-0123456789abcdef0 and subnet-0123456789abcdef0',
   ])
 }
 
-function scheduledExecuteOf(given: Fields): Settings['scheduledExecute'] {
+function scheduledExecuteOf(given: Fields): ScheduledExecute | null {
   const { executeSchedule, executeLimitUsers: users, executeLimitGrants: grants } = given
   const { executeLimitUsd: usd, executeLimitCorrectionsUsd: correctionsUsd } = given
-  const limits = [users, grants, usd, correctionsUsd]
+  const { autoExecuteNewUsers, autoExecuteNewUsd, autoExecuteStopsOn } = given
+  const dependent = [users, grants, usd, correctionsUsd, autoExecuteNewUsers, autoExecuteNewUsd]
   if (executeSchedule === undefined) {
-    if (limits.every((limit) => limit === undefined)) return null
+    if ([...dependent, autoExecuteStopsOn].every((value) => value === undefined)) return null
     throw invalid([
-      '"executeLimit…" values are for scheduled executes only: set "executeSchedule" too, such as cron(0 7 1 * ? *)',
+      '"executeLimit…" and "autoExecute…" values are for scheduled executes only: set ' +
+        '"executeSchedule" too, such as cron(0 7 1 * ? *)',
     ])
   }
   if (users === undefined || grants === undefined || usd === undefined || correctionsUsd === undefined) {
     throw invalid([
-      '"executeSchedule" needs limits of its own: "executeLimitUsers" (300, say), "executeLimitGrants" (5000), "executeLimitUsd" (20000) and "executeLimitCorrectionsUsd" (100)',
+      '"executeSchedule" needs limits of its own: "executeLimitUsers" (300, say), "executeLimitGrants" ' +
+        '(5000), "executeLimitUsd" (20000) and "executeLimitCorrectionsUsd" (100)',
     ])
   }
-  return { schedule: executeSchedule, limits: { users, grants, usd, correctionsUsd } }
+  const stopsOn = autoExecuteStopsOn ?? ['auto_top_up_risk', 'needs_review']
+  return {
+    schedule: executeSchedule,
+    limits: { users, grants, usd, correctionsUsd },
+    auto: {
+      newUsers: autoExecuteNewUsers ?? 0,
+      newUsd: autoExecuteNewUsd ?? 0,
+      stopsOn: stopsOn.filter((name) => name !== NO_STOPS),
+    },
+  }
 }
 
 function sentence(name: string, own: Readonly<Record<string, unknown>>, message: string): string {
@@ -194,20 +228,14 @@ function sentence(name: string, own: Readonly<Record<string, unknown>>, message:
 }
 
 function invalid(sentences: readonly string[]): InvalidSettings {
+  const lines = sentences.map((line) => `- ${line}`).join('\n')
   return new InvalidSettings(
-    `The deployment's configuration is not right:\n${sentences.map((line) => `- ${line}`).join('\n')}\nSet these in the context of cdk.json, or with -c name=value.`,
+    `The deployment's configuration is not valid:\n${lines}\nNothing was synthesized. Set these in the ` +
+      'context of cdk.json, or with -c name=value.',
   )
 }
 
 /** Feature flags, look-ups and the toolkit's own values live in the same context. */
 function belongsToCdk(key: string): boolean {
   return /[@:/]/.test(key) || key === 'tree'
-}
-
-function fromJson(json: string): unknown {
-  try {
-    return JSON.parse(json)
-  } catch {
-    return undefined
-  }
 }

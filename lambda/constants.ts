@@ -3,12 +3,21 @@
 export const METRICS_NAMESPACE = 'CreditExpiry'
 export const SERVICE_NAME = 'credit-expiry'
 
-/** Every metric the job emits, with its unit; all carry the dimension `mode`, and no other. */
+/**
+ * Every metric that the job emits, with its unit. All of them carry the dimensions `stage` and `mode`, and no
+ * other.
+ */
 export const METRICS = {
   runsClosed: { name: 'RunsClosed', unit: 'Count' },
   runsStopped: { name: 'RunsStopped', unit: 'Count' },
   runsRefused: { name: 'RunsRefused', unit: 'Count' },
   invalidEvents: { name: 'InvalidEvents', unit: 'Count' },
+  /** Invocations that ended with an error other than InvalidEvent and RunRefused. */
+  failures: { name: 'Failures', unit: 'Count' },
+  /**
+   * Invocations that ended with any error of the job's own; what AWS counts beyond these are dead processes.
+   */
+  errorsReported: { name: 'ErrorsReported', unit: 'Count' },
   usersProcessed: { name: 'UsersProcessed', unit: 'Count' },
   usersSkipped: { name: 'UsersSkipped', unit: 'Count' },
   usersFailed: { name: 'UsersFailed', unit: 'Count' },
@@ -16,25 +25,47 @@ export const METRICS = {
   usdExpired: { name: 'UsdExpired', unit: 'None' },
   usdCorrected: { name: 'UsdCorrected', unit: 'None' },
   pageMilliseconds: { name: 'PageMilliseconds', unit: 'Milliseconds' },
-  /** How long the open writing run has made no progress; 0 when none is open. Emitted by {"check": true} and {"status": …}. */
+  /**
+   * Seconds since the open writing run last made progress; 0 when none is open. Emitted by {"check": true}.
+   */
   openRunIdleSeconds: { name: 'OpenRunIdleSeconds', unit: 'Seconds' },
   /** 1 when {"check": true} found something that is not in place, else 0. */
   checkFailed: { name: 'CheckFailed', unit: 'Count' },
+  /** Differences that {"verify": …} found; 0 when the run is verified. */
+  verifyDifferences: { name: 'VerifyDifferences', unit: 'Count' },
 } as const
 
-/** How Node runs the function. A young generation this small takes no more time (docs/decisions/7-fast.md), and much less memory. */
-export const NODE_OPTIONS = '--enable-source-maps --max-semi-space-size=2'
+/**
+ * How Node runs the function. The old generation may take most of the function's 1,769 MB; a young generation
+ * of 2 MB costs no time and keeps the peak low.
+ */
+export const NODE_OPTIONS = '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=2'
 
-/** What a run can be; the last two take a run back. Also the values of the dimension `mode`. */
+/** The environment variable with the stage, and the stage where it is not set. */
+export const STAGE = { variable: 'STAGE', fallback: 'local' } as const
+
+/** What a run can be; the last two take a run back. Also values of the dimension `mode`. */
 export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
 
-/** What the dimension `mode` says where there is no run: of {"status": …}, and of an event that could not be read. */
-export const NO_RUN = { status: 'status', unknown: 'unknown' } as const
+/**
+ * What the dimension `mode` says where there is no run: of a payload that only reads, of a check by the job
+ * function and by the preview function (two, so that the silence of one is seen), and of an event that could
+ * not be read.
+ */
+export const NO_RUN = {
+  status: 'status',
+  check: 'check',
+  previewCheck: 'preview-check',
+  unknown: 'unknown',
+} as const
 
-/** Errors that trying again cannot mend. */
+/** The alias of both functions that everything invokes. */
+export const LIVE = 'live'
+
+/** Errors that a retry cannot fix. */
 export const FINAL_ERRORS = { invalidEvent: 'InvalidEvent', runRefused: 'RunRefused' } as const
 
-/** The parts of the bucket. Lifecycle rules know prefixes only, hence one for each kind of life. */
+/** The parts of the bucket: 3-contract, "The bucket". Lifecycle rules know prefixes and no wildcards. */
 export const PREFIXES = {
   control: 'control/',
   runs: 'runs/',
@@ -49,6 +80,9 @@ export const ENVIRONMENT = [
   'DATABASE_URL',
   'READONLY_DATABASE_SECRET_ARN',
   'READONLY_DATABASE_URL',
+  'DATABASE_AUTH',
+  'DATABASE_HOST',
+  'DATABASE_NAME',
   'INTERNAL_DOMAINS',
   'LIMIT_USERS',
   'LIMIT_GRANTS',
@@ -64,9 +98,7 @@ export const ENVIRONMENT = [
   'EXCLUDED_USER_IDS',
   'LEDGER_FORMERLY',
   'ACCEPTED_REFERENCES',
-  'ALLOW_WRITES',
-  'DATABASE_AUTH',
-  'DATABASE_HOST',
-  'DATABASE_NAME',
   'SIGNING_KEY_ARN',
+  'ALLOW_WRITES',
+  'STAGE',
 ] as const

@@ -35,8 +35,7 @@ export type RollbackRequest = Some<Opening | 'userIds' | 'underHold'> & {
 export type Payload =
   | RunRequest
   | RollbackRequest
-  | (Some<Who | 'intentsRestored'> & { readonly kind: 'resume'; readonly runId: string })
-  | (Some<Who> & { readonly kind: 'cancel'; readonly runId: string })
+  | (Some<Who | 'intentsRestored'> & { readonly kind: 'resume' | 'cancel'; readonly runId: string })
   | (Some<'by'> & { readonly kind: 'abandon'; readonly runId: string; readonly reason: string })
   | (Some<'by'> & { readonly kind: 'hold' | 'release'; readonly reason: string })
   | (Some<'from' | 'to'> & { readonly kind: 'history'; readonly user: string })
@@ -116,7 +115,8 @@ function toPayload({ execute, ...given }: Fields): Payload {
   const who = { by, reason: rest.reason }
   if (resume !== undefined)
     return { kind: 'resume', runId: resume, ...who, intentsRestored: others.intentsRestored }
-  if (cancel !== undefined) return { kind: 'cancel', runId: cancel, ...who }
+  if (cancel !== undefined)
+    return { kind: 'cancel', runId: cancel, ...who, intentsRestored: others.intentsRestored }
   if (abandon !== undefined) return { kind: 'abandon', runId: abandon, reason, by }
   if (hold !== undefined) return { kind: 'hold', reason: hold, by }
   if (release !== undefined) return { kind: 'release', reason: release, by }

@@ -33,6 +33,8 @@ const newSince = z.object({
   grants: z.int(),
   expiredMicrodollars: z.int(),
   expired: z.string(),
+  /** Users by the outcome because of which they are skipped, where the earlier run did not skip them because of it. */
+  skipped: counts,
 })
 export type NewSince = z.infer<typeof newSince>
 

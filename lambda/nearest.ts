@@ -8,9 +8,9 @@ export function nearest(word: string, candidates: readonly string[]): string | u
 /** The few candidates that a misspelt word may have meant, the nearest first; none where none is near. */
 export function nearestFew(word: string, candidates: readonly string[], count: number): string[] {
   return candidates
-    .map((candidate) => ({ candidate, distance: distance(word.toLowerCase(), candidate.toLowerCase()) }))
-    .filter((scored) => scored.distance <= Math.max(2, word.length / 4))
-    .toSorted((a, b) => a.distance - b.distance)
+    .map((candidate) => ({ candidate, edits: distance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ edits }) => edits <= Math.max(2, word.length / 4))
+    .toSorted((a, b) => a.edits - b.edits)
     .slice(0, count)
     .map(({ candidate }) => candidate)
 }

@@ -40,31 +40,44 @@ function causesOf(error: Error): string[] {
   return causes
 }
 
+/** Which deployment emits, and whether it is the one that may write. */
+export type Emitter = { readonly stage: string; readonly writes: boolean }
+
 /**
- * Gives everything that an invocation emits the dimension `mode`, and no other, from its first page on
- * (Powertools sends metrics off whenever a hundred values have come together); and counts what ends it
- * without a card. Stands behind the parser.
+ * Gives everything that an invocation emits the dimensions `stage` and `mode`, and no other, from its first page on
+ * (Powertools sends metrics as soon as there are a hundred values); and counts what ends it without a card. Comes after
+ * the parser.
  */
-export function metricsByMode(metrics: Metrics): MiddlewareObj<ParsedResult<unknown, Payload>> {
+export function metricsByMode(
+  metrics: Metrics,
+  { stage, writes }: Emitter,
+): MiddlewareObj<ParsedResult<unknown, Payload>> {
   return {
     before: ({ event }) => {
       metrics.clearDefaultDimensions()
-      metrics.setDefaultDimensions({ mode: modeOf(event) })
+      metrics.setDefaultDimensions({
+        stage,
+        mode: event.success ? modeOf(event.data, writes) : NO_RUN.unknown,
+      })
     },
     onError: ({ error }) => {
-      if (error?.name === FINAL_ERRORS.invalidEvent) add(metrics, METRICS.invalidEvents, 1)
-      if (error?.name === FINAL_ERRORS.runRefused) add(metrics, METRICS.runsRefused, 1)
+      add(metrics, METRICS.errorsReported, 1)
+      add(metrics, METRICS.invalidEvents, error?.name === FINAL_ERRORS.invalidEvent ? 1 : 0)
+      add(metrics, METRICS.runsRefused, error?.name === FINAL_ERRORS.runRefused ? 1 : 0)
+      add(metrics, METRICS.failures, FINAL_NAMES.includes(error?.name ?? '') ? 0 : 1)
     },
   }
 }
 
-/** A run's mode is part of its id. */
-function modeOf(event: ParsedResult<unknown, Payload>): string {
-  if (!event.success) return NO_RUN.unknown
-  const payload = event.data
-  if ('mode' in payload) return payload.mode
-  if (payload.kind === 'status') return NO_RUN.status
-  return 'runId' in payload ? (RUN_ID.exec(payload.runId)?.[1] ?? NO_RUN.unknown) : payload.kind
+const FINAL_NAMES: readonly string[] = Object.values(FINAL_ERRORS)
+
+/** A run's mode is part of its id. What has no run, apart from a check, counts as a question about one. */
+function modeOf(payload: { kind: string; mode?: string; runId?: string }, writes: boolean): string {
+  if (payload.mode !== undefined) return payload.mode
+  if (payload.kind === 'check') return writes ? NO_RUN.check : NO_RUN.previewCheck
+  if (payload.kind === 'resume' || payload.kind === 'cancel')
+    return RUN_ID.exec(payload.runId ?? '')?.[1] ?? NO_RUN.unknown
+  return NO_RUN.status
 }
 
 /** The exit card in the log, once. */
@@ -89,7 +102,7 @@ export function recordPage(metrics: Metrics, milliseconds: number): void {
   add(metrics, METRICS.pageMilliseconds, milliseconds)
 }
 
-/** The dead man's heartbeat: seconds since the open writing run last made progress, 0 when none is open. */
+/** How long the open writing run has made no progress: seconds, 0 when none is open. */
 export function recordIdle(metrics: Metrics, seconds: number): void {
   add(metrics, METRICS.openRunIdleSeconds, Math.max(0, seconds))
 }
@@ -97,6 +110,11 @@ export function recordIdle(metrics: Metrics, seconds: number): void {
 /** What a check found, for the hourly heartbeat's alarm. */
 export function recordCheck(metrics: Metrics, passed: boolean): void {
   add(metrics, METRICS.checkFailed, passed ? 0 : 1)
+}
+
+/** How many differences a verification found. */
+export function recordVerified(metrics: Metrics, differences: number): void {
+  add(metrics, METRICS.verifyDifferences, differences)
 }
 
 function add(metrics: Metrics, { name, unit }: (typeof METRICS)[keyof typeof METRICS], value: number): void {

@@ -84,12 +84,20 @@ test('the exit card has the shape of the contract, and is what is stored', async
     }),
     warnings: ['2 users may be charged by auto top-up: balance under $5.00 after this run'],
     logs: {
-      users: `s3://${bucket.bucket}/logs/users/${card.runId}.jsonl`,
-      mutations: `s3://${bucket.bucket}/logs/mutations/${card.runId}.jsonl`,
-      errors: `s3://${bucket.bucket}/logs/errors/${card.runId}.jsonl`,
+      users: `s3://${bucket.bucket}/logs/users/${card.runId}/00000-0001.jsonl`,
+      mutations: `s3://${bucket.bucket}/logs/mutations/${card.runId}/00000-0001.jsonl`,
+      errors: `s3://${bucket.bucket}/logs/errors/${card.runId}/`,
       run: `s3://${bucket.bucket}/runs/${card.runId}/`,
-      console: expect.stringContaining(card.runId),
+      report: `s3://${bucket.bucket}/runs/${card.runId}/report.html`,
+      console: expect.objectContaining({ users: expect.stringContaining(card.runId) }),
     },
+    asked: { by: 'a test', via: 'test', reason: null, plan: null, payload: {} },
+    domains: ['kilo.ai', 'kilocode.ai'],
+    byCategory: [expect.objectContaining({ category: 'automatic-welcome-credits', grants: USERS })],
+    sincePrevious: null,
+    sinceExecuted: null,
+    rolledBackBy: [],
+    rollsBack: null,
     next: { text: expect.any(String), payload: { execute: true, plan: card.runId } },
   })
   expect(await readJson(bucket, `runs/${card.runId}/summary.json`)).toEqual(card)
@@ -135,7 +143,7 @@ describe('what Lambda would log', () => {
     expect(invoked.output + JSON.stringify(invoked.answers)).not.toContain(password)
   })
 
-  test('every metric has the dimension mode and no other, from the first page on', () => {
+  test('every metric has the dimensions stage and mode and no other, from the first page on', () => {
     const emitted = invoked.lines.filter((line) => '_aws' in line)
     expect(emitted.length).toBeGreaterThan(2)
     for (const line of emitted) {
@@ -143,7 +151,10 @@ describe('what Lambda would log', () => {
         CloudWatchMetrics: { Namespace: string; Dimensions: string[][] }[]
       }
       for (const { Namespace, Dimensions } of directives)
-        expect({ Namespace, Dimensions }).toEqual({ Namespace: 'CreditExpiry', Dimensions: [['mode']] })
+        expect({ Namespace, Dimensions }).toEqual({
+          Namespace: 'CreditExpiry',
+          Dimensions: [['stage', 'mode']],
+        })
       expect(line.mode).toEqual(expect.any(String))
     }
     const pages = emitted
@@ -155,7 +166,7 @@ describe('what Lambda would log', () => {
     )
   })
 
-  test('the exit card stands in the log once, and each error once, with its name', () => {
+  test('the exit card is in the log once, and each error once, with its name', () => {
     expect(invoked.lines.filter(({ message }) => message === 'exit card')).toHaveLength(1)
     const errors = invoked.lines.filter(({ level }) => level === 'ERROR')
     expect(errors.map(({ error_name: name }) => name)).toEqual([

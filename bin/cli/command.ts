@@ -1,216 +1,129 @@
 import { eventSchema, invalidEvent, type Payload } from '../../lambda/event.ts'
+import { SOFTWARE_VERSION } from '../../lambda/run/version.ts'
 import {
   type Given,
-  isOption,
-  LATEST,
-  type OptionName,
+  isSwitch,
+  keyOf,
+  longFlag,
   OPTIONS,
   readOptions,
   refuseWhatNpmKept,
+  UsageError,
 } from './options.ts'
-import type { RunsCommand } from './runs.ts'
-import { UsageError } from './usage-error.ts'
+import { inCommandWords } from './wording.ts'
 
 /** What was asked for on the command line. */
 export type Command = {
-  /** The event for the handler, exactly as it is to be sent. */
-  readonly event: Record<string, unknown>
+  /** The event for the handler. A run id may still be `latest`, and a user an e-mail address. */
+  readonly event: Readonly<Record<string, unknown>>
   readonly payload: Payload
-  /** `--restart` without a run id: close whichever writing run is open. */
-  readonly restartOpen: boolean
-  readonly yes: boolean
-  readonly wait: boolean
-  readonly json: boolean
-  readonly debug: boolean
+  readonly given: Given
+  readonly runs: boolean
   readonly invocationSeconds: number
 }
 
-/** What leads a command, and the options that fit beside it. `--json` and `--debug` fit everywhere. */
-const LEADS: readonly (readonly [OptionName | null, readonly OptionName[]])[] = [
-  ['event', ['yes', 'wait', 'invocation-seconds']],
-  ['runs', []],
-  ['status', []],
-  ['cancel', ['wait', 'invocation-seconds']],
-  ['resume', ['yes', 'wait', 'invocation-seconds']],
-  [
-    'rollback',
-    ['execute', 'yes', 'wait', 'reason', 'restart', 'batch-size', 'concurrency', 'invocation-seconds'],
-  ],
-  [
-    'plan',
-    ['execute', 'yes', 'wait', 'reason', 'restart', 'batch-size', 'concurrency', 'invocation-seconds'],
-  ],
-  [
-    'execute',
-    [
-      'yes',
-      'wait',
-      'domains',
-      'user-ids',
-      'reason',
-      'restart',
-      'batch-size',
-      'concurrency',
-      'invocation-seconds',
-    ],
-  ],
-  [null, ['domains', 'user-ids', 'reason', 'batch-size', 'concurrency', 'invocation-seconds']],
-]
-const ANYWHERE: readonly OptionName[] = ['json', 'debug']
-
-/** Fields of the payload by the option that sets them. */
-const FIELDS = {
-  execute: 'execute',
-  plan: 'plan',
-  rollback: 'rollback',
-  resume: 'resume',
-  cancel: 'cancel',
-  status: 'status',
-  domains: 'domains',
-  'user-ids': 'userIds',
-  'batch-size': 'batchSize',
-  concurrency: 'concurrency',
-  reason: 'reason',
-  restart: 'restart',
-} as const satisfies Partial<Record<OptionName, string>>
-
-/** How long one invocation may be, in seconds: closing needs a few of them at a time, and Lambda grants 900. */
+/** The length of one invocation: closing a run needs a few seconds at a time, and Lambda grants 900. */
 const SECONDS = { least: 10, most: 900, usual: 60 }
 
+/** A valid id in place of `latest`, to check a payload before the bucket can be asked. */
+const SOME_RUN = '2026-01-01T00-00-00-000Z-execute-0000'
+
 /**
- * Reads the command line and the environment; 'help' where help is asked for, and apart what lists the runs.
+ * Reads the command line; a text to print where help or the version was asked for.
  * @throws UsageError, InvalidEvent
  */
-export function readCommand(args: readonly string[], env: NodeJS.ProcessEnv): Command | RunsCommand | 'help' {
-  const given = readOptions(args)
-  if (given.help === true) return 'help'
+export function readCommand(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  columns?: number,
+): Command | { readonly print: string } {
+  const parsed = readOptions(args, SOFTWARE_VERSION, columns)
+  if ('print' in parsed) return parsed
   refuseWhatNpmKept(env)
-  refuseMisfits(given)
-  if (given.runs === true) return { runs: true, json: given.json === true }
+  const { given } = parsed
   const event = eventOf(given)
-  const payload = given.event === undefined ? payloadOfOptions(event) : payloadOfEvent(event)
-  refuseWithoutEffect(given, payload)
   return {
     event,
-    payload,
-    restartOpen: given.restart === LATEST,
-    yes: given.yes === true,
-    wait: given.wait === true,
-    json: given.json === true,
-    debug: given.debug === true,
-    invocationSeconds: invocationSeconds(given, env),
-  }
-}
-
-function refuseMisfits(given: Given): void {
-  const [lead, beside] = LEADS.find(([name]) => name === null || given[name] !== undefined) ?? [null, []]
-  const misfits = Object.keys(given).filter(
-    (name) => isOption(name) && name !== lead && ![...beside, ...ANYWHERE].includes(name),
-  )
-  if (misfits.length > 0) {
-    const shown = misfits.map((name) => `--${name}`).join(', ')
-    const reason = lead === null ? 'means nothing for a dry run' : `does not go together with --${lead}`
-    throw new UsageError(
-      `${shown} ${reason}. Nothing was done. npm start -- --help shows what fits together.`,
-    )
-  }
-  if (lead === 'plan' && given.execute === undefined) {
-    throw new UsageError(
-      `--plan needs --execute beside it. Nothing was done. To execute that dry run: npm start -- --execute --plan ${given.plan}`,
-    )
+    payload: payloadOf(event, given.event !== undefined),
+    given,
+    runs: given.runs === true,
+    invocationSeconds: invocationSeconds(given),
   }
 }
 
 function eventOf(given: Given): Record<string, unknown> {
-  if (typeof given.event === 'string') return jsonObject(given.event)
-  const event: Record<string, unknown> = {}
-  for (const [name, field] of Object.entries(FIELDS)) {
-    const value = isOption(name) ? given[name] : undefined
-    if (value === undefined || !isOption(name) || (name === 'restart' && value === LATEST)) continue
-    event[field] = fieldValue(name, value)
+  const event: Record<string, unknown> = typeof given.event === 'string' ? jsonObject(given.event) : {}
+  for (const option of OPTIONS) {
+    const { field, sends } = option
+    const value = given[keyOf(option)]
+    if (field === undefined || value === undefined) continue
+    if (given.event !== undefined)
+      throw new UsageError(
+        `${longFlag(option)} does not fit beside --event. Nothing was done. Put "${field}" into the JSON.`,
+      )
+    setField(event, field, isSwitch(option) ? sends : value, longFlag(option))
   }
   return event
 }
 
-function fieldValue(name: OptionName, value: string | true): unknown {
-  if (value === true || OPTIONS[name] === 'text' || OPTIONS[name] === 'optional id') return value
-  if (OPTIONS[name] === 'number') return wholeNumber(`--${name}`, value)
-  const entries = value.split(',').map((entry) => entry.trim())
-  if (entries.includes(''))
-    throw new UsageError(`--${name} has an empty entry in "${value}". Nothing was done. Write --${name} a,b.`)
-  return entries
+function setField(event: Record<string, unknown>, field: string, value: unknown, option: string): void {
+  const [name = '', inner] = field.split('.')
+  if (inner !== undefined) {
+    event[name] = { ...(isObject(event[name]) ? event[name] : undefined), [inner]: value }
+    return
+  }
+  if (event[name] !== undefined)
+    throw new UsageError(
+      `${option} contradicts another option. Nothing was done. Give one of --execute and --dry-run.`,
+    )
+  event[name] = value
 }
 
-function wholeNumber(what: string, text: string): number {
-  if (!/^\d+$/.test(text))
-    throw new UsageError(`${what} must be a whole number, not "${text}". Nothing was done.`)
-  return Number(text)
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function jsonObject(text: string): Record<string, unknown> {
+  const example = `For example: npm start -- --event '{"execute":true}'`
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new UsageError(
-      `--event is not JSON (${error instanceof Error ? error.message : 'unreadable'}). Nothing was done. Put it in single quotes: npm start -- --event '{"execute":true}'`,
-      { cause: error },
-    )
+    const why = error instanceof Error ? error.message : 'unreadable'
+    throw new UsageError(`--event is not JSON (${why}). Nothing was done. ${example}`, { cause: error })
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
-  throw new UsageError(
-    `--event must be a JSON object. Nothing was done. For example: npm start -- --event '{"execute":true}'`,
-  )
+  if (isObject(value)) return value
+  throw new UsageError(`--event must be a JSON object. Nothing was done. ${example}`)
 }
 
-function payloadOfEvent(event: unknown): Payload {
-  const parsed = eventSchema.safeParse(event)
-  if (!parsed.success)
-    throw invalidEvent(new Error('the event does not fit its schema', { cause: parsed.error.issues }))
-  return parsed.data
-}
-
-function payloadOfOptions(event: unknown): Payload {
-  const parsed = eventSchema.safeParse(event)
+/** The event's schema is the only judge of what fits together. */
+export function payloadOf(event: Readonly<Record<string, unknown>>, asEvent: boolean): Payload {
+  const parsed = eventSchema.safeParse(withoutLatest(event))
   if (parsed.success) return parsed.data
-  const sentences = parsed.error.issues.map(({ path, message }) => `${optionFor(path[0])} ${message}`)
-  throw new UsageError(`${sentences.join('; ')}. Nothing was done. npm start -- --help shows examples.`, {
-    cause: parsed.error,
-  })
+  const invalid = invalidEvent(new Error('the event does not fit its schema', { cause: parsed.error.issues }))
+  if (asEvent) throw invalid
+  const sentence = inCommandWords(invalid.message).replace(/ Valid payloads: .*$/, '')
+  throw new UsageError(`${sentence} npm start -- --help shows all options.`, { cause: invalid })
 }
 
-function optionFor(field: PropertyKey | undefined): string {
-  const found = Object.entries(FIELDS).find(([, name]) => name === field)
-  return found ? `--${found[0]}:` : 'the options:'
+/** The fields that may hold `latest`. */
+export const RUN_FIELDS = ['resume', 'cancel', 'rollback', 'plan', 'restart'] as const
+
+function withoutLatest(event: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const known = RUN_FIELDS.filter((field) => event[field] === 'latest').map((field) => [field, SOME_RUN])
+  return { ...event, ...Object.fromEntries(known) }
 }
 
-/** Whether a payload writes to the ledger; a resume does so where its run does, whose id names its mode. */
+/** Whether a payload writes to the ledger; a resume does when its run does, whose id names its mode. */
 export function mayWrite(payload: Payload): boolean {
   if (payload.kind === 'resume') return !/-dry-run-/.test(payload.runId)
   return 'mode' in payload && (payload.mode === 'execute' || payload.mode === 'rollback')
 }
 
-function refuseWithoutEffect(given: Given, payload: Payload): void {
-  if (given.yes === true && !mayWrite(payload)) {
-    throw new UsageError(
-      '--yes answers the question before something is written, and this writes nothing. Nothing was done. Leave it out, or add --execute.',
-    )
-  }
-  if (given.wait === true && !mayWrite(payload) && payload.kind !== 'cancel' && payload.kind !== 'resume') {
-    throw new UsageError(
-      "--wait waits for another holder's lease, and this takes none. Nothing was done. Leave it out.",
-    )
-  }
-}
-
-function invocationSeconds(given: Given, env: NodeJS.ProcessEnv): number {
-  const option = given['invocation-seconds']
-  const [what, text] =
-    option === undefined ? ['INVOCATION_SECONDS', env.INVOCATION_SECONDS] : ['--invocation-seconds', option]
-  if (typeof text !== 'string' || text === '') return SECONDS.usual
-  const seconds = wholeNumber(what, text)
-  if (seconds >= SECONDS.least && seconds <= SECONDS.most) return seconds
+function invocationSeconds(given: Given): number {
+  const seconds = given.invocationSeconds ?? SECONDS.usual
+  if (typeof seconds === 'number' && seconds >= SECONDS.least && seconds <= SECONDS.most) return seconds
   throw new UsageError(
-    `${what} must be from ${SECONDS.least} to ${SECONDS.most}, not ${seconds}. Nothing was done.`,
+    `--invocation-seconds must be from ${SECONDS.least} to ${SECONDS.most}. Nothing was done.`,
   )
 }

@@ -1,130 +1,147 @@
-import { readRun, readWriter } from '../../lambda/archive/cursor.ts'
+import input from '@inquirer/input'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { readServer, type Server } from '../../lambda/ledger/server.ts'
-import { type Command, mayWrite } from './command.ts'
-import { table } from './columns.ts'
-import { drive, type Drive } from './drive.ts'
-import { withToolsHere } from './job.ts'
-import type { Place } from './place.ts'
-import { amountsTable, section, textOf, usersTable } from './report.ts'
-import { printable, type Terminal } from './terminal.ts'
-import { UsageError } from './usage-error.ts'
-import { wordsFor } from './words.ts'
+import type { Server } from '../../lambda/ledger/server.ts'
+import type { Tools } from '../../lambda/run/tools.ts'
+import type { Command } from './command.ts'
+import type { Drive } from './drive.ts'
+import { domainsOf, target } from './engine.ts'
+import { withinDeadline, withToolsHere } from './job.ts'
+import { type Figures, preview } from './preview.ts'
+import { amountsTable, usersTable, warningsSection } from './report.ts'
+import { commandFor } from './shell.ts'
+import { count as countText, money, section, table, textOf } from './tables.ts'
+import { discardTypedAhead, type Output, printable, type Terminal } from './terminal.ts'
+import { usersText, wordsFor } from './words.ts'
 
-/** Whether a person has to say yes first: the sandbox is for trying out. */
-export function needsYes(command: Command, place: Pick<Place, 'sandbox'>): boolean {
-  return !place.sandbox && mayWrite(command.payload)
-}
-
-/**
- * Refuses what needs a yes where nobody can give it.
- * @throws UsageError
- */
-export function refuseWithoutYes(command: Command, terminal: Pick<Terminal, 'canAsk'>): void {
-  if (command.yes || terminal.canAsk) return
-  throw new UsageError(
-    'This writes to a database of your own, and without a terminal nobody can be asked. Nothing was done. Look at a dry run first; then add --yes.',
-  )
-}
+type Target = Server & { readonly bucket: string }
 
 /**
- * Shows where and what would be written, by a fresh count through the handler, and asks; with `--yes` it only shows.
- * 'not counted': the person asked to stop before the count had come to its end.
+ * Shows where and what would be written, counted now, and asks; with `--yes` it only shows.
  * @throws LedgerUnavailable, ArchiveUnavailable, RunRefused, and whatever else the count throws
  */
-export async function confirm(
-  command: Command,
-  given: Drive,
-  terminal: Terminal,
-): Promise<'yes' | 'no' | 'not counted'> {
-  const { server, bucket } = await withToolsHere(async ({ ledger, store }) => ({
-    server: await readServer(ledger.writer),
-    bucket: store.bucket,
-  }))
-  given.progress.begin('Counting')
-  const card = await count(command, given)
-  given.progress.end()
-  if (given.interrupt.asked()) return 'not counted'
-  const faceValue = await withToolsHere(
-    async ({ store }) => (await readRun(store, card.runId))?.matched.faceValueMicrodollars ?? null,
+export async function confirm(command: Command, driving: Drive, terminal: Terminal): Promise<boolean> {
+  const { progress, interrupt } = driving
+  const milliseconds = command.invocationSeconds * 1000
+  progress.begin('Counting')
+  const count = async (tools: Tools, alive: () => void) => ({
+    where: await target(tools),
+    figures: await figuresOf(command, driving, async (request) =>
+      preview(request, tools, (users, all) => {
+        alive()
+        progress.counted(users, all)
+      }),
+    ),
+  })
+  const { where, figures } = await withToolsHere(async (tools) =>
+    withinDeadline(milliseconds, async (alive) => count(tools, alive), interrupt.signal),
   )
-  terminal.err.write(shown(command, server, bucket, card, faceValue))
-  if (command.yes) return 'yes'
-  const question = `\nWrite to ${printable(server.database)} on ${server.host}? Type yes to go on: `
-  return (await terminal.ask(question, given.interrupt.signal)).trim().toLowerCase() === 'yes' ? 'yes' : 'no'
-}
-
-/** The card of a run that shows what the command would write, without writing it; of a resume, how far its run is. */
-async function count({ event, payload }: Command, given: Drive): Promise<ExitCard> {
-  const { invoke, progress } = given
-  if (payload.kind === 'resume') return invoke({ status: payload.runId }, progress.show)
-  const sizes = fieldsOf(event, ['batchSize', 'concurrency'])
-  if (payload.kind === 'rollback') return drive({ rollback: payload.rollback, ...sizes }, given)
-  const plan = payload.kind === 'run' ? payload.plan : undefined
-  const selecting = plan === undefined ? event : await payloadOf(plan, given)
-  return drive(
-    { ...fieldsOf(selecting, ['domains', 'userIds']), ...fieldsOf(event, ['limits']), ...sizes },
-    given,
+  progress.end()
+  terminal.err.write(shown(command, where, figures, terminal.err))
+  if (command.given.yes === true) return true
+  return (
+    (await ask(`Write to ${printable(where.database)} on ${where.host}? Only "yes" continues:`, driving)) ===
+    'yes'
   )
 }
 
-/** What a dry run was asked for. @throws RunRefused that shows the nearest ids where the bucket knows no such run */
-async function payloadOf(dryRunId: string, { invoke, progress }: Drive): Promise<Record<string, unknown>> {
-  await invoke({ status: dryRunId }, progress.show)
-  return withToolsHere(async ({ store }) => (await readRun(store, dryRunId))?.asked.payload ?? {})
+/** Of a resume, the figures so far. */
+async function figuresOf(
+  { payload }: Command,
+  { invoke, progress }: Drive,
+  countNow: (request: Parameters<typeof preview>[0]) => Promise<Figures>,
+): Promise<Figures> {
+  if (payload.kind === 'run' || payload.kind === 'rollback') return countNow(payload)
+  const card = await invoke({ status: 'runId' in payload ? payload.runId : 'latest' }, progress.show)
+  const domains = await withToolsHere(async (tools) => domainsOf(card.runId, tools))
+  return { ...card, domains, faceValueMicrodollars: null, plan: null, planBy: null }
 }
 
-function fieldsOf(source: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(source).filter(([name]) => names.includes(name)))
-}
-
-function shown(
-  command: Command,
-  server: Server,
-  bucket: string,
-  card: ExitCard,
-  faceValueMicrodollars: number | null,
-): string {
+function shown(command: Command, where: Target, figures: Figures, out: Output): string {
+  const { payload, event } = command
+  const { mode, totals, plan } = figures
+  const reason = 'reason' in payload ? payload.reason : undefined
   const facts = [
-    ['Database', `${server.database} on ${server.host}, PostgreSQL ${server.version}`],
-    ['Logged in as', server.user],
-    ['Log bucket', bucket],
-    ['To be sent', shortened(JSON.stringify(command.event))],
-  ].map(([name = '', value = '']) => [name, printable(value)])
+    ['Database', `${where.database} on ${where.host}`],
+    ['Server', `PostgreSQL ${where.version}, user ${where.user}`],
+    ['Log bucket', where.bucket],
+    [
+      'Mode',
+      payload.kind === 'resume' ? `Resume of ${payload.runId}` : `${wordsFor(mode).title}: this writes`,
+    ],
+    ['Domains', figures.domains.join(', ')],
+    ['By', process.env.USER ?? process.env.USERNAME ?? 'unknown'],
+    ...(reason === undefined ? [] : [['Reason', reason]]),
+    ...(plan === null
+      ? []
+      : [
+          ['Plan', plan.runId],
+          ['', planText(plan, figures.planBy)],
+        ]),
+    ['Command', commandFor(event)],
+  ].map((fact) => fact.map(printable))
+  const atRisk = totals.flags.auto_top_up_risk ?? 0
   return textOf([
-    ...table(facts, ['left', 'left']),
+    ...table([{ head: '' }, { head: '', least: 20 }], facts, out.columns),
     '',
-    command.payload.kind === 'resume'
-      ? `So far, ${wordsFor(card.mode).title.toLowerCase()} ${card.runId}:`
-      : `A fresh count, ${card.runId}:`,
-    '',
-    ...usersTable(card),
-    `Users whose card auto top-up may charge: ${card.totals.flags.auto_top_up_risk ?? 0}`,
+    out.style('bold', payload.kind === 'resume' ? 'So far' : 'What this would do now'),
+    ...usersTable(totals, out.columns),
+    `Cards that auto top-up may charge: ${countText(atRisk)}`,
     '',
     ...amountsTable(
-      card,
-      faceValueMicrodollars === null ? [] : [['Face value of the targeted grants', faceValueMicrodollars]],
+      mode,
+      totals,
+      out.columns,
+      figures.faceValueMicrodollars === null
+        ? []
+        : [['Face value of the targeted grants', figures.faceValueMicrodollars]],
     ),
-    ...section(
-      'Warnings',
-      card.warnings.map((warning) => `  ! ${printable(warning)}`),
-    ),
+    ...(plan === null ? [] : sincePlan(plan.totals, totals, out)),
+    ...warningsSection(figures.warnings, out),
+    '',
   ])
 }
 
-/** A thousand user ids would hide the rest. */
-function shortened(text: string): string {
-  return text.length > 300 ? `${text.slice(0, 300)}…` : text
+function planText(plan: ExitCard, by: string | null): string {
+  const minutes = Math.floor((Date.now() - Date.parse(plan.instant)) / 60_000)
+  const age = minutes < 60 ? `${minutes} minutes` : `${(minutes / 60).toFixed(1)} hours`
+  return `${age} old, by ${by ?? 'unknown'}, ${usersText(plan.totals.usersMatched)}, ${plan.totals.expired}`
 }
 
-/**
- * The id of the open writing run, for `--restart` without one.
- * @throws UsageError when none is open
- */
-export async function openWriter(): Promise<string> {
-  const runId = await withToolsHere(async ({ store }) => (await readWriter(store))?.document.runId ?? null)
-  if (runId !== null) return runId
-  throw new UsageError(
-    '--restart closes an unfinished writing run first, and none is open. Nothing was done. Leave --restart out.',
+/** The figures of a plan that would be different now. */
+function sincePlan(then: ExitCard['totals'], now: ExitCard['totals'], out: Output): string[] {
+  const rows = [
+    ['Users processed', countText(then.usersProcessed), countText(now.usersProcessed)],
+    ['Users that exceed the plan', '0', countText(now.outcomes.exceeds_plan ?? 0)],
+    ['Users failed', countText(then.usersFailed), countText(now.usersFailed)],
+    ['Grants targeted', countText(then.grantsTargeted), countText(now.grantsTargeted)],
+    ['Free credit', ...money([then.expiredMicrodollars, now.expiredMicrodollars])],
+    ['Due paid credit', ...money([then.duePaidMicrodollars, now.duePaidMicrodollars])],
+    ['Corrections', ...money([then.correctedMicrodollars, now.correctedMicrodollars])],
+  ].filter(([, before, after]) => before !== after)
+  if (rows.length === 0) return ['', 'Nothing has changed since the plan.']
+  const columns = [
+    { head: '', least: 10 },
+    { head: 'plan', right: true },
+    { head: 'now', right: true },
+  ] as const
+  return section(
+    out.style('bold', 'Changed since the plan, counted within it'),
+    table(columns, rows, out.columns),
   )
+}
+
+/** Asks on standard error; null when the person left the question with Ctrl-C or Ctrl-D. */
+async function ask(message: string, { interrupt }: Drive): Promise<string | null> {
+  discardTypedAhead()
+  try {
+    const answer = await input({ message }, { output: process.stderr, signal: interrupt.signal })
+    return answer.trim().toLowerCase()
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ExitPromptError') {
+      interrupt.request()
+      return null
+    }
+    if (interrupt.signal.aborted) return null
+    throw error
+  }
 }

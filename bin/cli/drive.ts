@@ -9,17 +9,19 @@ export type Drive = {
   readonly invoke: Invoke
   readonly interrupt: Interrupt
   readonly progress: Progress
-  /** Whether to wait while another holder is at work, and how long between two looks, in milliseconds. */
+  /** Whether to wait while another invocation holds the lease, and how long between two looks, in milliseconds. */
   readonly wait: boolean
   readonly lookEveryMs: number
+  /** When the lease of a run expires, as ISO text; null where none is held. */
+  readonly leaseExpiresAt: (runId: string) => Promise<string | null>
 }
 
-/** This many invocations in a row without a user done or a step of closing: going on would go on for ever. */
+/** After this many invocations in a row without progress, further ones would not make any either. */
 const IDLE_INVOCATIONS = 5
 
 /**
  * Repeats invocations until the run is closed, and gives the last card: `incomplete` when the person asked to stop,
- * `busy` when somebody else is at work on it and there is no waiting.
+ * `busy` when another invocation works on it and this command does not wait.
  * @throws whatever an invocation throws
  */
 export async function drive(event: Record<string, unknown>, given: Drive): Promise<ExitCard> {
@@ -29,23 +31,19 @@ export async function drive(event: Record<string, unknown>, given: Drive): Promi
   let last: ExitCard | null = null
   for (;;) {
     const card = await invoke(next, progress.show)
-    if (interrupt.asked()) return card
+    if (interrupt.asked() !== null) return card
     if (card.status === 'busy') {
       // After an own invocation it is that one's lease, and its card says why it was kept.
-      const held = last ?? card
-      if (!wait) return held
-      progress.say(`Waiting: ${held.why}.`)
+      if (!wait) return last ?? card
+      progress.waiting(await given.leaseExpiresAt(card.runId))
       await paused(given.lookEveryMs, interrupt.signal)
-      if (interrupt.asked()) return card
+      if (interrupt.asked() !== null) return card
       continue
     }
     if (card.status !== 'incomplete') return card
     idle = last === null || card.progress.usersDone > last.progress.usersDone ? 0 : idle + 1
     if (idle === IDLE_INVOCATIONS)
-      return {
-        ...card,
-        why: `${card.why}; ${idle} invocations in a row got no further: give it longer ones with --invocation-seconds`,
-      }
+      return { ...card, why: `${card.why}; the last ${idle} invocations made no progress` }
     last = card
     next = card.next?.payload ?? { resume: card.runId }
   }

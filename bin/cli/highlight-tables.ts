@@ -1,123 +1,123 @@
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { type Align, count, money, table } from './columns.ts'
 import { changedBy, type ErrorLine, type Highlights, type Top, type UserLine } from './highlights.ts'
 import type { Place } from './place.ts'
-import { section, textOf } from './report.ts'
-import { printable } from './terminal.ts'
-import { isLeftAlone, outcomesOf, spoken, wordsFor } from './words.ts'
+import { type Column, count, money, section, table, textOf } from './tables.ts'
+import { type Output, printable } from './terminal.ts'
+import { isSkipped, outcomesOf, shownAmount, wordsFor } from './words.ts'
 
-const LONGEST_MESSAGE = 80
+const INDENT = '  '
 
-/** The largest changes, the corrections, the failures and the warnings of a run, each with how to see more. */
-export function highlightTables(
-  card: ExitCard,
-  highlights: Highlights,
-  place: Pick<Place, 'lookInto'>,
-): string {
-  const { changes, corrections, failures, warnings } = highlights
+type Look = Pick<Place, 'lookInto'>
+type Out = Pick<Output, 'columns' | 'style'>
+
+/** The largest changes, the corrections, the failures and the warnings of a run, each with how to see all of them. */
+export function highlightTables(card: ExitCard, found: Highlights, place: Look, out: Out): string {
   const { users, mutations, errors } = card.logs
-  const reasons = outcomesOf(card).leftAlone.map(([outcome]) => `"outcome":"${outcome}"`)
+  const reasons = outcomesOf(card.totals).skipped.map(([outcome]) => `"outcome":"${outcome}"`)
+  const part = <T>(
+    name: string,
+    top: Top<T>,
+    columns: readonly Column[],
+    rows: string[][],
+    more: string,
+  ): string[] => {
+    if (top.first.length === 0) return []
+    const some = top.all > top.first.length ? `, ${top.first.length} of ${count(top.all)}` : ''
+    const lines = table(columns, rows, out.columns - INDENT.length).map((line) => `${INDENT}${line}`)
+    return section(out.style('bold', `${name}${some}`), [
+      ...lines,
+      out.style('dim', `${INDENT}See all: ${more}`),
+    ])
+  }
+  const { changes, corrections, failures, warnings } = found
   return textOf([
-    ...part('Largest changes', changes, userRows(card, changes.first), USER_ALIGN, place.lookInto(users)),
+    ...part('Largest changes', changes, CHANGE, changeRows(card.mode, changes.first), place.lookInto(users)),
     ...part(
       'Corrections',
       corrections,
-      correctionRows(card, corrections.first),
-      CORRECTION_ALIGN,
+      correctionColumns(card.mode),
+      correctionRows(card.mode, corrections.first),
       place.lookInto(mutations, ['accounting_adjustment']),
     ),
-    ...part('Failures', failures, failureRows(failures.first), FAILURE_ALIGN, place.lookInto(errors)),
+    ...part('Failures', failures, FAILURE, failureRows(failures.first), place.lookInto(errors)),
     ...part(
       'Users with warnings',
       warnings,
+      WARNING,
       warningRows(warnings.first),
-      WARNING_ALIGN,
       place.lookInto(users, ['"flags":["', ...reasons]),
     ),
   ])
 }
 
-function part<T>(
-  name: string,
-  { first, all }: Top<T>,
-  rows: readonly string[][],
-  align: readonly Align[],
-  more: string,
-): string[] {
-  if (first.length === 0) return []
-  const heading = all > first.length ? `${name}, ${first.length} of ${count(all)}` : name
-  return section(heading, [...table(rows, align).map((line) => `  ${line}`), `  See all: ${more}`])
-}
+const EMAIL: Column = { head: 'user', least: 16 }
+const ID: Column = { head: 'id', least: 24, optional: 9 }
+const BEFORE: Column = { head: 'before', right: true }
+const AFTER: Column = { head: 'after', right: true }
 
-const USER_ALIGN: readonly Align[] = ['left', 'left', 'right', 'right', 'right', 'right', 'right']
+const CHANGE: readonly Column[] = [
+  EMAIL,
+  ID,
+  BEFORE,
+  { head: 'free', right: true },
+  { head: 'due paid', right: true, optional: 2 },
+  { head: 'correction', right: true, optional: 1 },
+  AFTER,
+]
 
-function userRows({ mode }: ExitCard, lines: readonly UserLine[]): string[][] {
-  const columns = [
+function changeRows(mode: string, lines: readonly UserLine[]): string[][] {
+  return rowsOf(lines, [
     money(lines.map((line) => line.balance_before_microdollars)),
-    money(lines.map((line) => spoken(mode, line.expired_microdollars))),
-    money(lines.map((line) => spoken(mode, line.due_paid_microdollars))),
-    money(lines.map((line) => spoken(mode, line.correction_microdollars))),
+    money(lines.map((line) => shownAmount(mode, line.expired_microdollars))),
+    money(lines.map((line) => shownAmount(mode, line.due_paid_microdollars))),
+    money(lines.map((line) => shownAmount(mode, line.correction_microdollars))),
     money(lines.map((line) => line.final_balance_microdollars)),
-  ]
-  return withHeadings(
-    ['user', 'e-mail', 'balance before', 'free credit', 'other due', 'correction', 'balance after'],
-    lines,
-    columns,
-  )
+  ])
 }
 
-const CORRECTION_ALIGN: readonly Align[] = ['left', 'left', 'right', 'right', 'right', 'right']
+function correctionColumns(mode: string): readonly Column[] {
+  const changed = { head: wordsFor(mode).changed, right: true, optional: 1 } as const
+  return [EMAIL, ID, BEFORE, changed, { head: 'correction', right: true }, AFTER]
+}
 
-function correctionRows({ mode }: ExitCard, lines: readonly UserLine[]): string[][] {
-  const columns = [
+function correctionRows(mode: string, lines: readonly UserLine[]): string[][] {
+  return rowsOf(lines, [
     money(lines.map((line) => line.balance_before_microdollars)),
-    money(lines.map((line) => spoken(mode, changedBy(line)))),
-    money(lines.map((line) => spoken(mode, line.correction_microdollars))),
+    money(lines.map((line) => shownAmount(mode, changedBy(line)))),
+    money(lines.map((line) => shownAmount(mode, line.correction_microdollars))),
     money(lines.map((line) => line.final_balance_microdollars)),
-  ]
-  return withHeadings(
-    ['user', 'e-mail', 'balance before', wordsFor(mode).changed, 'correction', 'balance after'],
-    lines,
-    columns,
-  )
+  ])
 }
 
-function withHeadings(
-  headings: string[],
-  lines: readonly UserLine[],
-  columns: readonly string[][],
-): string[][] {
-  return [
-    headings,
-    ...lines.map((line, index) => [
-      printable(line.user_id),
-      printable(line.email ?? '–'),
-      ...columns.map((column) => column[index] ?? ''),
-    ]),
-  ]
-}
-
-const FAILURE_ALIGN: readonly Align[] = ['left', 'left', 'left', 'left']
+const FAILURE: readonly Column[] = [
+  { head: 'id', least: 16 },
+  { head: 'stage' },
+  { head: 'error' },
+  { head: 'message', least: 12 },
+]
 
 function failureRows(lines: readonly ErrorLine[]): string[][] {
-  const rows = lines.map((line) => [
+  return lines.map((line) => [
     printable(line.user_id),
     line.stage,
     line.sqlstate ?? printable(line.error),
-    printable(line.message).slice(0, LONGEST_MESSAGE),
+    printable(line.message),
   ])
-  return [['user', 'at', 'error', 'message'], ...rows]
 }
 
-const WARNING_ALIGN: readonly Align[] = ['left', 'left', 'right', 'left']
+const WARNING: readonly Column[] = [EMAIL, ID, AFTER, { head: 'warning', least: 16 }]
 
 function warningRows(lines: readonly UserLine[]): string[][] {
-  const balances = money(lines.map((line) => line.final_balance_microdollars))
-  const rows = lines.map((line, index) => [
-    printable(line.user_id),
+  const warnings = lines.map(({ outcome, flags }) =>
+    [...(isSkipped(outcome) ? [outcome] : []), ...flags].join(', '),
+  )
+  return rowsOf(lines, [money(lines.map((line) => line.final_balance_microdollars)), warnings])
+}
+
+function rowsOf(lines: readonly UserLine[], columns: readonly (readonly string[])[]): string[][] {
+  return lines.map((line, place) => [
     printable(line.email ?? '–'),
-    balances[index] ?? '',
-    [...(isLeftAlone(line.outcome) ? [line.outcome] : []), ...line.flags].join(', '),
+    printable(line.user_id),
+    ...columns.map((column) => column[place] ?? ''),
   ])
-  return [['user', 'e-mail', 'balance after', 'warning'], ...rows]
 }

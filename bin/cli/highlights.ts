@@ -1,8 +1,8 @@
 import * as z from 'zod'
-import { readBytes, type Store } from '../../lambda/archive/store.ts'
-import { tapLines } from '../../lambda/archive/logs.ts'
+import type { Store } from '../../lambda/archive/store.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { isLeftAlone } from './words.ts'
+import { logLines } from './user-lines.ts'
+import { isSkipped } from './words.ts'
 
 /** A line of the users log, as far as it is shown. Amounts in microdollars. */
 const userLine = z.object({
@@ -31,7 +31,7 @@ export type ErrorLine = z.infer<typeof errorLine>
 /** The first of a ranking, and how many there are in all. */
 export type Top<T> = { readonly first: readonly T[]; readonly all: number }
 
-/** What of a run's logs a person wants to see first. */
+/** The lines of a run's logs that a person looks for first. */
 export type Highlights = {
   readonly changes: Top<UserLine>
   readonly corrections: Top<UserLine>
@@ -41,7 +41,7 @@ export type Highlights = {
 
 /**
  * Reads a closed run's logs once, line by line, and keeps the first `size` of each ranking only: a log may be far
- * larger than memory. Null when `stop` says so on the way.
+ * larger than memory. Null when `stop` says so meanwhile.
  * @throws ArchiveUnavailable, ArchiveCorrupt
  */
 export async function readHighlights(
@@ -55,16 +55,17 @@ export async function readHighlights(
   const warnings = ranking<UserLine>(size, () => 0)
   const failures = ranking<ErrorLine>(size, () => 0)
 
-  const wholeUsers = await eachLine(store, keyOf(store, logs.users), stop, (text) => {
+  for await (const text of logLines(store, logs.users)) {
+    if (stop()) return null
     const line = userLine.parse(JSON.parse(text))
     if (changedBy(line) !== 0) changes.add(line)
     if (line.correction_microdollars !== 0) corrections.add(line)
-    if (line.flags.length > 0 || isLeftAlone(line.outcome)) warnings.add(line)
-  })
-  const wholeErrors = await eachLine(store, keyOf(store, logs.errors), stop, (text) =>
-    failures.add(errorLine.parse(JSON.parse(text))),
-  )
-  if (!wholeUsers || !wholeErrors) return null
+    if (line.flags.length > 0 || isSkipped(line.outcome)) warnings.add(line)
+  }
+  for await (const text of logLines(store, logs.errors)) {
+    if (stop()) return null
+    failures.add(errorLine.parse(JSON.parse(text)))
+  }
   return {
     changes: changes.top(),
     corrections: corrections.top(),
@@ -73,28 +74,12 @@ export async function readHighlights(
   }
 }
 
-/** What expired for a user, in microdollars; below zero where it came back. */
+/** What expired for a user, in microdollars; negative where it was restored. */
 export function changedBy(line: UserLine): number {
   return line.expired_microdollars + line.due_paid_microdollars
 }
 
-async function eachLine(
-  store: Store,
-  key: string,
-  stop: () => boolean,
-  onLine: (line: string) => void,
-): Promise<boolean> {
-  for await (const chunk of tapLines(readBytes(store, key), onLine)) {
-    if (chunk.length > 0 && stop()) return false
-  }
-  return true
-}
-
-function keyOf({ bucket }: Store, url: string): string {
-  return url.replace(`s3://${bucket}/`, '')
-}
-
-/** The largest by `measure`, those that came first first where it is equal. */
+/** The largest by `measure`, the earlier first where it is equal. */
 function ranking<T>(size: number, measure: (item: T) => number): { add(item: T): void; top(): Top<T> } {
   const first: T[] = []
   let all = 0

@@ -2,9 +2,12 @@ import type { EventEmitter } from 'node:events'
 
 /** Whether the person has asked to stop. */
 export type Interrupt = {
-  readonly asked: () => boolean
+  /** How: `Ctrl-C`, `SIGTERM`; null when nobody has. */
+  readonly asked: () => string | null
   /** Aborted with the first request: ends waits and questions. */
   readonly signal: AbortSignal
+  /** A Ctrl-C that came as a key, not as a signal. */
+  readonly request: () => void
   /** Signals end the process again as they usually do. */
   readonly release: () => void
 }
@@ -14,31 +17,34 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** npm passes a terminal's Ctrl-C on to a child that has had it already: signals this close together are one request. */
 const ONE_REQUEST_MS = 1_000
 
-/** Watches for requests to stop: `first` is told of the first, `second` of the next. */
+/** Watches for requests to stop: `first` is called with the first, `second` with the next. */
 export function watchInterrupts(
   source: Pick<EventEmitter, 'on' | 'off'>,
   now: () => number,
-  on: { readonly first: () => void; readonly second: () => void },
+  on: { readonly first: (how: string) => void; readonly second: (how: string) => void },
 ): Interrupt {
   const controller = new AbortController()
-  let firstAt: number | null = null
+  let first: { readonly at: number; readonly how: string } | null = null
   let hard = false
-  const onSignal = (): void => {
-    if (firstAt === null) {
-      firstAt = now()
-      on.first()
+  const onSignal = (signal: string): void => {
+    const how = signal === 'SIGINT' ? 'Ctrl-C' : signal
+    if (first === null) {
+      first = { at: now(), how }
+      on.first(how)
       controller.abort()
-    } else if (!hard && now() - firstAt >= ONE_REQUEST_MS) {
+    } else if (!hard && now() - first.at >= ONE_REQUEST_MS) {
       hard = true
-      on.second()
+      on.second(how)
     }
   }
-  for (const signal of SIGNALS) source.on(signal, onSignal)
+  const handlers = SIGNALS.map((signal) => [signal, () => onSignal(signal)] as const)
+  for (const [signal, handler] of handlers) source.on(signal, handler)
   return {
-    asked: () => firstAt !== null,
+    asked: () => first?.how ?? null,
     signal: controller.signal,
+    request: () => onSignal('SIGINT'),
     release: () => {
-      for (const signal of SIGNALS) source.off(signal, onSignal)
+      for (const [signal, handler] of handlers) source.off(signal, handler)
     },
   }
 }

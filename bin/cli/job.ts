@@ -8,17 +8,27 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import { createHandler } from '../../lambda/handler.ts'
 import { withTools } from '../../lambda/host.ts'
 import { LONGEST_ORPHAN_MS } from '../../lambda/ledger/transaction.ts'
+import { isCard } from '../../lambda/answer.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
+import { callerHere } from './caller.ts'
 
-/** One invocation of the job, through the same handler as in Lambda. `onCard` hears of every page. */
+/** One invocation of the job, through the same handler as in Lambda. `onCard` is called after every page. */
 export type Invoke = (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => Promise<ExitCard>
 
-/** The job on this machine, and when the lease of its last invocation lapses if that is cut off. */
-export type Job = { readonly invoke: Invoke; readonly leaseLapses: () => Date }
+/** The job on this machine, and when the lease of its last invocation expires if that is cut off. */
+export type Job = { readonly invoke: Invoke; readonly leaseExpires: () => Date }
+
+/** Something did not answer by the deadline. */
+export class DeadlinePassed extends Error {
+  override readonly name = 'DeadlinePassed'
+}
+
+/** An invocation ends by itself before its deadline; one that does not is given up after this. */
+const GRACE_MS = 5_000
 
 /**
- * The job with invocations of `seconds`; once `stopped` says so, none of its time is left, so that it stops in good
- * order. Its log is silent, or with `debug` on standard error.
+ * The job with invocations of `seconds`; once `stopped` says so, none of its time is left, so that it stops after the
+ * pages in flight. Its log is silent, or with `debug` on standard error.
  */
 export function jobHere(options: { seconds: number; debug: boolean; stopped: () => boolean }): Job {
   // Powertools reads it from the process; standard output is for the result alone.
@@ -26,25 +36,73 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
   if (options.debug) logToStandardError()
   const logger = new Logger({ serviceName: SERVICE_NAME, logLevel: options.debug ? 'DEBUG' : 'SILENT' })
   const metrics = new Metrics({ serviceName: SERVICE_NAME, namespace: METRICS_NAMESPACE, logger })
+  const milliseconds = options.seconds * 1000
   let deadline = 0
+  let caller: Awaited<ReturnType<typeof callerHere>> | undefined
   const timeLeft = () => (options.stopped() ? 0 : Math.max(0, deadline - performance.now()))
   return {
     invoke: async (event, onCard) => {
-      deadline = performance.now() + options.seconds * 1000
-      const handler = createHandler({ source: 'cli', onProgress: onCard }, logger, metrics)
+      deadline = performance.now() + milliseconds
+      caller ??= await callerHere(process.env)
+      const callerOf = ({ awsRequestId }: Context) => ({ ...NOBODY, ...caller, requestId: awsRequestId })
+      const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after parsing
-      return handler(event as never, contextOf(timeLeft))
+      const answer = async () => handler(event as never, contextOf(timeLeft))
+      const given = await withinDeadline(milliseconds + GRACE_MS, answer)
+      if (isCard(given)) return given
+      throw new Error('The payload is not about a run.')
     },
-    leaseLapses: () => new Date(Date.now() + Math.max(0, deadline - performance.now()) + LONGEST_ORPHAN_MS),
+    leaseExpires: () => new Date(Date.now() + Math.max(0, deadline - performance.now()) + LONGEST_ORPHAN_MS),
   }
 }
 
-/** Opens the job's own connections, for looking at the ledger and the bucket beside an invocation. @throws as withTools */
+/**
+ * The result of `work`, unless `milliseconds` pass in which it neither ends nor calls `alive`, or `signal` is aborted.
+ * @throws DeadlinePassed, the signal's reason, and whatever `work` throws
+ */
+export async function withinDeadline<T>(
+  milliseconds: number,
+  work: (alive: () => void) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const passed = Promise.withResolvers<never>()
+  const alive = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      const text = `The database or the bucket did not answer within ${milliseconds / 1000} seconds.`
+      passed.reject(
+        new DeadlinePassed(`${text} The command ends here; npm start -- --status shows the run's state.`),
+      )
+    }, milliseconds)
+  }
+  const stop = (): void => passed.reject(signal?.reason)
+  signal?.addEventListener('abort', stop)
+  alive()
+  try {
+    return await Promise.race([work(alive), passed.promise])
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    clearTimeout(timer)
+  }
+}
+
+/** Of what is only read, nobody is recorded. */
+const NOBODY = { by: 'unknown', via: 'command', evidence: {} }
+
+/** Opens the job's own connections, to read the ledger and the bucket beside an invocation. @throws as withTools */
 export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
-  const told = { log: () => {}, onProgress: () => {}, onClosed: () => {}, onPage: () => {}, onIdle: () => {} }
+  const told = {
+    log: () => {},
+    onProgress: () => {},
+    onClosed: () => {},
+    onPage: () => {},
+    onIdle: () => {},
+    onCheck: () => {},
+  }
   return withTools(
-    { env: process.env, source: 'cli', now: () => new Date(), ...told },
-    { id: randomUUID(), timeLeft: () => Infinity },
+    { env: process.env, callerOf: () => ({ ...NOBODY, requestId: 'none' }), now: () => new Date(), ...told },
+    contextOf(() => Infinity),
     work,
   )
 }

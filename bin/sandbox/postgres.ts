@@ -1,69 +1,78 @@
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chown, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
-import { findPostgresPrograms, postgresPaths } from './postgres-programs.ts'
-import type { PostgresPrograms } from './postgres-programs.ts'
-import { stopServerOf } from './postgres-stop.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { type LockedFolder, lockFolder } from './locked-folder.ts'
+import { findPostgresPrograms, type PostgresPrograms } from './postgres-programs.ts'
+
+const exec = promisify(execFile)
 
 /** A running PostgreSQL server. */
 export type PostgresServer = {
-  port: number
+  readonly port: number
   /** A postgres:// URL, password included, of the superuser for one database. */
-  urlFor: (database: string) => string
-  stop: () => Promise<void>
+  readonly urlFor: (database: string) => string
+  readonly stop: () => Promise<void>
 }
 
 const SETTINGS = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=200']
 const EPHEMERAL_SETTINGS = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
 
-/** Reasons of a failed start that another port, or stopping what a killed command had just started, mends. */
-const PASSING =
-  /could not bind|Address already in use|pre-existing shared memory|lock file ".*" already exists/
+const LOOK_EVERY_MS = 20
+const PORT_TRIES = 5
 
 /**
  * Starts PostgreSQL on the loopback interface, on a free port unless `port` is given, with everything it keeps in `dir`
- * (data, log, password); the data folder is made at the first start. A server that a killed command left behind in
- * `dir` is stopped first. `ephemeral` gives up durability for speed.
- * The server does not end with this process: call `stop`.
- * Throws an Error with the end of the server's log when it does not start.
+ * (data, log, password); the data folder is created at the first start. The server stops when this process ends,
+ * whatever ends it. `ephemeral` gives up durability for speed.
+ * @throws SandboxInUse, and an Error with the end of the server's log when it does not start
  */
 export async function startPostgres(options: {
-  dir: string
-  port?: number
-  ephemeral?: boolean
+  readonly dir: string
+  readonly port?: number
+  readonly ephemeral?: boolean
+  /** A folder that is locked already; without one, `dir` is locked. */
+  readonly lockedFolder?: LockedFolder
 }): Promise<PostgresServer> {
   const dir = resolve(options.dir)
-  const { port: wantedPort, ephemeral = false } = options
   await mkdir(dir, { recursive: true })
-  const programs = await findPostgresPrograms(dir)
-  if (programs.owner) await chown(dir, programs.owner.uid, programs.owner.gid)
-  const password = existsSync(postgresPaths(dir).data)
-    ? await keptPassword(dir)
-    : await initialise(dir, programs)
-  const settings = [...SETTINGS, ...(ephemeral ? EPHEMERAL_SETTINGS : [])]
-  const port = await startServer(dir, programs, settings, wantedPort)
-  return {
-    port,
-    urlFor: (database) => `postgres://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`,
-    stop: () => stopServerOf(dir, programs, ephemeral ? 'immediate' : 'fast'),
+  const folder = options.lockedFolder ?? (await lockFolder(dir))
+  try {
+    const programs = await findPostgresPrograms(dir)
+    if (programs.owner) await chown(dir, programs.owner.uid, programs.owner.gid)
+    const password = existsSync(join(dir, 'data')) ? await keptPassword(dir) : await initialise(dir, programs)
+    const port = await startServer(dir, folder, programs, options)
+    return {
+      port,
+      urlFor: (database) =>
+        `postgres://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`,
+      stop: folder.release,
+    }
+  } catch (error) {
+    await folder.release()
+    throw error
   }
 }
 
-/** Makes the data folder under another name first: an interrupted initdb leaves nothing that looks finished. */
-async function initialise(dir: string, programs: PostgresPrograms): Promise<string> {
-  const paths = postgresPaths(dir)
+/** Creates the data folder under another name first: an interrupted initdb leaves nothing that looks complete. */
+async function initialise(dir: string, { initdb, owner, asOwner }: PostgresPrograms): Promise<string> {
   for (const name of await readdir(dir)) {
     if (name.startsWith('initdb-')) await rm(join(dir, name), { recursive: true, force: true })
   }
   const password = randomBytes(18).toString('base64url')
-  await writeOwned(paths.password, password, programs)
+  const passwordFile = join(dir, 'password')
+  await writeFile(passwordFile, password, { mode: 0o600 })
+  if (owner) await chown(passwordFile, owner.uid, owner.gid)
   const unfinished = join(dir, `initdb-${randomBytes(4).toString('hex')}`)
-  await programs.run('initdb', [
+  const [program = '', ...through] = initdb
+  const args = [
+    ...through,
     `--pgdata=${unfinished}`,
-    `--pwfile=${paths.password}`,
+    `--pwfile=${passwordFile}`,
     '--username=postgres',
     '--auth=scram-sha-256',
     '--encoding=UTF8',
@@ -74,16 +83,17 @@ async function initialise(dir: string, programs: PostgresPrograms): Promise<stri
     '--set=timezone=UTC',
     '--set=log_timezone=UTC',
     '--no-sync',
-  ])
-  await rename(unfinished, paths.data)
+  ]
+  await exec(program, args, { cwd: dir, env: environment(), ...asOwner })
+  await rename(unfinished, join(dir, 'data'))
   return password
 }
 
 async function keptPassword(dir: string): Promise<string> {
   try {
-    return await readFile(postgresPaths(dir).password, 'utf8')
+    return await readFile(join(dir, 'password'), 'utf8')
   } catch (error) {
-    throw new Error(`The password of the PostgreSQL in ${dir} is lost: delete that folder to start over.`, {
+    throw new Error(`The password of the PostgreSQL in ${dir} is lost. Delete that folder to start over.`, {
       cause: error,
     })
   }
@@ -91,46 +101,77 @@ async function keptPassword(dir: string): Promise<string> {
 
 async function startServer(
   dir: string,
-  programs: PostgresPrograms,
-  settings: string[],
-  wantedPort: number | undefined,
+  folder: LockedFolder,
+  { postgres, asOwner }: PostgresPrograms,
+  { port: wanted, ephemeral = false }: { readonly port?: number; readonly ephemeral?: boolean },
 ): Promise<number> {
-  const { data, log } = postgresPaths(dir)
-  for (let attempt = 1; ; attempt += 1) {
-    await stopServerOf(dir, programs)
-    const port = wantedPort ?? (await freePort())
-    await writeOwned(log, '', programs)
-    const flags = [`-p ${port}`, ...settings.map((setting) => `-c ${setting}`)].join(' ')
-    const files = [`--pgdata=${data}`, `--log=${log}`]
-    try {
-      await programs.run('pg_ctl', ['start', '--wait', '--silent', ...files, `--options=${flags}`])
-      return port
-    } catch (error) {
-      const written = await readFile(log, 'utf8')
-      if (attempt === 5 || !PASSING.test(written)) {
-        const end = written.trimEnd().split('\n').slice(-15).join('\n')
-        throw new Error(`PostgreSQL did not start. The end of its log, ${log}:\n${end}`, { cause: error })
-      }
-      await setTimeout(200 * attempt)
-    }
+  const data = join(dir, 'data')
+  const log = join(dir, 'postgres.log')
+  const settings = [...SETTINGS, ...(ephemeral ? EPHEMERAL_SETTINGS : [])].flatMap((set) => ['-c', set])
+  await removePidFileOfAnother(data)
+  for (let tries = 1; ; tries += 1) {
+    const port = wanted ?? (await freePort())
+    const { pid, ended } = await folder.run({
+      command: [...postgres, '-D', data, '-p', String(port), ...settings],
+      cwd: dir,
+      env: environment(),
+      owner: asOwner,
+      log,
+      // Fast shutdown, or immediate where nothing has to be kept.
+      stopSignal: ephemeral ? 'SIGQUIT' : 'SIGINT',
+    })
+    if (await isReady(data, pid, ended)) return port
+    const written = (await readFile(log, 'utf8')).trimEnd()
+    if (
+      tries === PORT_TRIES ||
+      wanted !== undefined ||
+      !/could not bind|Address already in use/.test(written)
+    )
+      throw new Error(
+        `PostgreSQL did not start. The end of its log, ${log}:\n${written.split('\n').slice(-15).join('\n')}`,
+      )
   }
 }
 
-async function writeOwned(path: string, content: string, { owner }: PostgresPrograms): Promise<void> {
-  await writeFile(path, content, { mode: 0o600 })
-  if (owner) await chown(path, owner.uid, owner.gid)
+/** Waits until the server says in its pid file that it is ready; false when it ended instead. */
+async function isReady(data: string, pid: number, ended: Promise<void>): Promise<boolean> {
+  for (;;) {
+    const lines = await pidFile(data)
+    if (lines[0] === String(pid) && lines[7]?.trim() === 'ready') return true
+    if (await Promise.race([ended.then(() => true), pause(LOOK_EVERY_MS, false)])) return false
+  }
 }
 
-function freePort(): Promise<number> {
+async function pidFile(data: string): Promise<string[]> {
+  try {
+    return (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  }
+}
+
+/** After a crash, another process may have the number in the pid file, and PostgreSQL would then refuse to start. */
+async function removePidFileOfAnother(data: string): Promise<void> {
+  const [pid] = await pidFile(data)
+  if (pid === undefined || process.platform === 'win32') return
+  // `ps` exits with 1 where there is no such process.
+  const { stdout } = await exec('ps', ['-o', 'command=', '-p', pid]).catch(() => ({ stdout: '' }))
+  if (!stdout.includes(data)) await rm(join(data, 'postmaster.pid'))
+}
+
+function environment(): NodeJS.ProcessEnv {
+  return { ...process.env, LC_ALL: 'C' }
+}
+
+async function freePort(): Promise<number> {
   return new Promise((found, failed) => {
     const server = createServer()
     server.once('error', failed)
     server.listen(0, '127.0.0.1', () => {
       const address = server.address()
-      server.close(() => {
-        if (address !== null && typeof address === 'object') found(address.port)
-        else failed(new Error('No free port was found.'))
-      })
+      const port = address !== null && typeof address === 'object' ? address.port : 0
+      server.close(() => found(port))
     })
   })
 }

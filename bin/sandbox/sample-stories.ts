@@ -1,288 +1,299 @@
-import {
-  FREE,
-  autoTopUp,
-  block,
-  borrow,
-  clawBack,
-  earlierScript,
-  grant,
-  orbVoid,
-  refund,
-  spend,
-  spendAll,
-  spendShare,
-  topUp,
-} from './sample-happenings.ts'
-import type { Lasting } from './sample-happenings.ts'
-import { productionPass } from './sample-history.ts'
-import type { Happening } from './sample-history.ts'
-import type { Random } from './sample-random.ts'
+/** A row of a user's credits, oldest first. Amounts in US dollars. */
+export type StoryRow = {
+  readonly daysAgo: number
+  readonly usd: number
+  readonly category: string
+  /** Free unless it was paid. */
+  readonly paid?: true
+  /** Days from its creation to its date; undated without. */
+  readonly lasts?: number | 'infinity'
+  /** What the user had used at that time. */
+  readonly usedUsd?: number
+  /** The place in `rows` of the row that this one names in original_transaction_id. */
+  readonly links?: number
+  readonly organization?: true
+  readonly description?: string
+}
 
-/** What happened to a user: `[days before now, what]`, oldest first. */
-export type Story = [number, Happening][]
+/** One internal user of the sample ledger. */
+export type Story = {
+  readonly email: string
+  /** What the user is an example of. */
+  readonly shows: string
+  readonly usedUsd: number
+  readonly rows: readonly StoryRow[]
+  /** Taken off the total without a row, as early claw-backs did. */
+  readonly clawedBackUsd?: number
+  readonly autoTopUp?: true
+  readonly blocked?: string
+}
 
-/** An organization of the sample ledger; its credits are nobody's personal ones. */
-const ORGANIZATION = { organization_id: '7c0e8a52-3f0b-4a55-9d0c-5b1f6a2e9d31' }
-
+const WELCOME = 'automatic-welcome-credits'
+const TEAM = 'team-testing-credits'
+const HACKATHON = 'internal-hackathon'
+const BONUS = 'first-top-up-bonus'
+const TOP_UP = 'stripe-top-up'
+const EXPIRED = 'credits_expired'
 const SECONDS = 1 / 86_400
 
-/** One internal user for everything that the rules talk about, by name and e-mail. */
-export const TEAM: { name: string; email: string; story: Story }[] = [
+export const STORIES: readonly Story[] = [
   {
-    name: 'Ada Okoye',
     email: 'ada@kilo.ai',
-    story: [
-      [210, grant(FREE.welcome, 20)],
-      [209, spend(0)],
-    ],
+    shows: 'one undated grant, nothing spent',
+    usedUsd: 0,
+    rows: [{ daysAgo: 210, usd: 20, category: WELCOME }],
   },
   {
-    name: 'Benedikt Vogel',
     email: 'benedikt@kilocode.ai',
-    story: [
-      [40, grant(FREE.welcome, 20, 90)],
-      [30, spendShare(0.4)],
-    ],
+    shows: 'a grant with a date to come, partly spent',
+    usedUsd: 8.25,
+    rows: [{ daysAgo: 40, usd: 20, category: WELCOME, lasts: 90 }],
   },
   {
-    name: 'Camille Leroy',
     email: 'camille@kilocode.ai',
-    story: [
-      [120, grant(FREE.welcome, 20)],
-      [100, spendAll],
-    ],
+    shows: 'a grant that is fully spent',
+    usedUsd: 20,
+    rows: [{ daysAgo: 120, usd: 20, category: WELCOME }],
   },
   {
-    name: 'Dmitri Sokolov',
     email: 'dmitri@kilo.ai',
-    story: [
-      [300, grant(FREE.welcome, 10, 30)],
-      [300, grant(FREE.team, 10)],
-      [280, spend(10)],
-      [260, productionPass],
-      [90, grant(FREE.team, 25)],
-      [60, spendShare(0.3)],
+    shows: 'a closed grant that claimed the usage of an open one',
+    usedUsd: 17.5,
+    rows: [
+      { daysAgo: 300, usd: 10, category: WELCOME, lasts: 30 },
+      { daysAgo: 300, usd: 10, category: TEAM },
+      { daysAgo: 270, usd: 0, category: EXPIRED, links: 0, usedUsd: 10 },
+      { daysAgo: 90, usd: 25, category: TEAM, usedUsd: 10 },
     ],
   },
   {
-    name: 'Esther Mwangi',
     email: 'esther@kilo.ai',
-    story: [
-      [400, grant(FREE.welcome, 20)],
-      [390, topUp(50)],
-      [390, grant(FREE.topUpBonus, 20)],
-      [200, spend(61.482_913)],
+    shows: 'grants to which rows of other tables point',
+    usedUsd: 61.482913,
+    rows: [
+      { daysAgo: 400, usd: 20, category: WELCOME },
+      { daysAgo: 390, usd: 50, category: TOP_UP, paid: true },
+      { daysAgo: 390, usd: 20, category: BONUS },
     ],
   },
   {
-    name: 'Farah Haddad',
     email: 'farah@kilocode.ai',
-    story: [
-      [380, topUp(20, 365)],
-      [370, grant(FREE.team, 10)],
-      [360, spend(3.117_204)],
+    shows: 'a paid credit that is due, and expires in the same pass',
+    usedUsd: 3.117204,
+    rows: [
+      { daysAgo: 380, usd: 20, category: TOP_UP, paid: true, lasts: 365 },
+      { daysAgo: 370, usd: 10, category: TEAM },
     ],
   },
   {
-    name: 'Giulia Fontana',
     email: 'giulia@kilocode.ai',
-    story: [
-      [200, grant(FREE.team, 10)],
-      [200, topUp(20, 365)],
-      [180, spend(6.004_377)],
+    shows: 'a paid credit with a date to come, whose baseline is raised',
+    usedUsd: 6.004377,
+    rows: [
+      { daysAgo: 200, usd: 10, category: TEAM },
+      { daysAgo: 200, usd: 20, category: TOP_UP, paid: true, lasts: 365 },
     ],
   },
   {
-    name: 'Hugo Lindqvist',
     email: 'hugo@kilo.ai',
-    story: [
-      [150, grant(FREE.team, 40)],
-      [149, spend(12.5)],
-      [120, clawBack(40)],
-    ],
+    shows: 'a total that was clawed back, so that the balance is corrected to zero',
+    usedUsd: 12.5,
+    rows: [{ daysAgo: 150, usd: 40, category: TEAM }],
+    clawedBackUsd: 20,
   },
   {
-    name: 'Ines Barros',
     email: 'ines@kilocode.ai',
-    story: [
-      [330, grant(FREE.welcome, 5)],
-      [300, clawBack(5)],
-    ],
+    shows: 'an overdraft from before',
+    usedUsd: 2,
+    rows: [{ daysAgo: 330, usd: 5, category: WELCOME }],
+    clawedBackUsd: 5,
   },
   {
-    name: 'Joyce Osei',
     email: 'Joyce.Osei@Kilo.AI',
-    story: [
-      [170, grant(FREE.welcome, 20)],
-      [150, grant(FREE.hackathon, 100)],
-      [149, spendShare(0.7)],
+    shows: 'an address with capital letters',
+    usedUsd: 71.3,
+    rows: [
+      { daysAgo: 170, usd: 20, category: WELCOME },
+      { daysAgo: 150, usd: 100, category: HACKATHON },
     ],
   },
   {
-    name: 'Kenji Mori',
     email: 'kenji@kilo.ai',
-    story: [
-      [220, grant(FREE.team, 500, 'undated', ORGANIZATION)],
-      [180, grant(FREE.welcome, 20)],
-      [90, spend(7.250_001)],
+    shows: 'a grant of an organization beside a personal one',
+    usedUsd: 7.250001,
+    rows: [
+      { daysAgo: 220, usd: 500, category: TEAM, organization: true },
+      { daysAgo: 180, usd: 20, category: WELCOME },
     ],
   },
   {
-    name: 'Leila Farouk',
     email: 'leila@kilocode.ai',
-    story: [[110, grant(FREE.team, 250, 'undated', ORGANIZATION)]],
+    shows: 'only a grant of an organization: nothing is targeted',
+    usedUsd: 0,
+    rows: [{ daysAgo: 110, usd: 250, category: TEAM, organization: true }],
   },
   {
-    name: 'Marek Novak',
     email: 'marek@kilocode.ai',
-    story: [
-      [260, grant(FREE.team, 50)],
-      [255, autoTopUp],
-      [250, spendShare(0.6)],
-    ],
+    shows: 'auto top-up, which may charge the card after the run',
+    usedUsd: 28,
+    rows: [{ daysAgo: 260, usd: 50, category: TEAM }],
+    autoTopUp: true,
   },
   {
-    name: 'Nadia Benali',
     email: 'nadia@kilo.ai',
-    story: [
-      [240, topUp(100)],
-      [240, autoTopUp],
-      [239, grant(FREE.topUpBonus, 20, 180)],
-      [200, spend(18.9)],
+    shows: 'auto top-up with enough paid credit left',
+    usedUsd: 18.9,
+    rows: [
+      { daysAgo: 240, usd: 100, category: TOP_UP, paid: true },
+      { daysAgo: 239, usd: 20, category: BONUS, lasts: 400 },
     ],
+    autoTopUp: true,
   },
   {
-    name: 'Omar Diallo',
     email: 'omar@kilo.ai',
-    story: [
-      [500, grant(FREE.welcome, 15)],
-      [430, orbVoid(15, false)],
-      [200, grant(FREE.team, 30)],
+    shows: 'an Orb row without a link: needs_review',
+    usedUsd: 0,
+    rows: [
+      { daysAgo: 500, usd: 15, category: WELCOME },
+      { daysAgo: 430, usd: -15, category: 'orb_credit_expired' },
+      { daysAgo: 200, usd: 30, category: TEAM },
     ],
   },
   {
-    name: 'Paola Ricci',
     email: 'paola@kilocode.ai',
-    story: [
-      [500, grant(FREE.welcome, 15)],
-      [430, orbVoid(15, true)],
-      [200, grant(FREE.team, 30)],
+    shows: 'an Orb row with a link: its grant is closed',
+    usedUsd: 0,
+    rows: [
+      { daysAgo: 500, usd: 15, category: WELCOME },
+      { daysAgo: 430, usd: -15, category: 'orb_credit_voided', links: 0 },
+      { daysAgo: 200, usd: 30, category: TEAM },
     ],
   },
   {
-    name: 'Quentin Moreau',
     email: 'quentin@kilocode.ai',
-    story: [
-      [190, grant(FREE.promo, 25)],
-      [188, refund(5)],
-      [60, spend(4.2)],
+    shows: 'a refund row that links to a grant: link_taken',
+    usedUsd: 4.2,
+    rows: [
+      { daysAgo: 190, usd: 25, category: 'conference-booth-2026' },
+      { daysAgo: 188, usd: -5, category: 'refund', links: 0 },
     ],
   },
   {
-    name: 'Rosa Castillo',
     email: 'rosa@kilo.ai',
-    story: [
-      [140, grant(FREE.team, 60)],
-      [100, borrow(10, 365)],
-      [80, spendShare(0.5)],
+    shows: 'a negative row with a date to come: negative_dated',
+    usedUsd: 24,
+    rows: [
+      { daysAgo: 140, usd: 60, category: TEAM },
+      { daysAgo: 100, usd: -10, category: 'manual-debit', lasts: 365 },
     ],
   },
-  { name: 'Salma Kaya', email: 'salma@kilo.ai', story: [[70, spend(0)]] },
+  { email: 'salma@kilo.ai', shows: 'no credit at all', usedUsd: 0, rows: [] },
   {
-    name: 'Tomas Horvat',
     email: 'tomas@kilocode.ai',
-    story: [
-      [95, grant(FREE.welcome, 20)],
-      [94, spendShare(0.5)],
-      [4 * SECONDS, grant(FREE.hackathon, 50)],
+    shows: 'a grant of the last seconds: too_recent in the first run',
+    usedUsd: 10,
+    rows: [
+      { daysAgo: 95, usd: 20, category: WELCOME },
+      { daysAgo: 4 * SECONDS, usd: 50, category: HACKATHON, usedUsd: 10 },
     ],
   },
   {
-    name: 'Uma Mehta',
     email: 'uma@kilo.ai',
-    story: [
-      [310, grant(FREE.team, 30, 'infinity')],
-      [290, spendShare(0.2)],
-    ],
+    shows: 'a date of infinity',
+    usedUsd: 5.8,
+    rows: [{ daysAgo: 310, usd: 30, category: TEAM, lasts: 'infinity' }],
   },
   {
-    name: 'Viktor Popescu',
     email: 'viktor@kilocode.ai',
-    story: [
-      [410, grant(FREE.welcome, 20)],
-      [405, spend(14)],
-      [404, clawBack(9)],
-      [365, earlierScript],
-      [130, grant(FREE.team, 20)],
-      [120, spendShare(0.3)],
+    shows: 'a correction of the earlier script, which is no grant',
+    usedUsd: 19.5,
+    rows: [
+      { daysAgo: 410, usd: 20, category: WELCOME, lasts: 45 },
+      { daysAgo: 365, usd: -6, category: EXPIRED, links: 0, usedUsd: 14 },
+      {
+        daysAgo: 365,
+        usd: 9,
+        category: 'accounting_adjustment',
+        description: 'Correction to $0 after expiring internal free credits',
+        usedUsd: 14,
+      },
+      { daysAgo: 130, usd: 20, category: TEAM, usedUsd: 14 },
     ],
+    clawedBackUsd: 9,
   },
   {
-    name: "Wanda O'Brien",
     email: "wanda.o'brien+100%@kilo.ai",
-    story: [
-      [88, grant(FREE.redeeming, 10)],
-      [60, spend(1)],
-    ],
+    shows: 'an address with a quote, a plus and a per cent sign',
+    usedUsd: 1,
+    rows: [{ daysAgo: 88, usd: 10, category: 'referral-redeeming-bonus' }],
   },
   {
-    name: 'Build Bot',
     email: 'build-bot@kilocode.ai',
-    story: Array.from({ length: 36 }, (_, month): [number, Happening][] => [
-      [1090 - month * 30, grant(FREE.team, 50)],
-      [1080 - month * 30, spendShare(0.9)],
-    ]).flat(),
+    shows: 'a grant a month for three years',
+    usedUsd: 1_530.75,
+    rows: Array.from({ length: 36 }, (_, month) => ({
+      daysAgo: 1_090 - month * 30,
+      usd: 50,
+      category: TEAM,
+      usedUsd: month * 42,
+    })),
   },
   {
-    name: 'Yusuf Adler',
     email: 'yusuf@kilo.ai',
-    story: [
-      [160, grant(FREE.welcome, 20)],
-      [100, spend(2.75)],
-      [50, block('left the company')],
+    shows: 'a blocked user',
+    usedUsd: 2.75,
+    rows: [{ daysAgo: 160, usd: 20, category: WELCOME }],
+    blocked: 'left the company',
+  },
+  {
+    email: 'zofia@kilo.ai',
+    shows: 'spending by another route than usage: unlinked_deduction',
+    usedUsd: 3,
+    rows: [
+      { daysAgo: 100, usd: 30, category: TEAM },
+      { daysAgo: 60, usd: -12, category: 'kiloclaw-subscription', usedUsd: 3 },
+    ],
+  },
+  {
+    email: 'chidi@kilocode.ai',
+    shows: 'a bonus that was taken back without a link: needs_review',
+    usedUsd: 4,
+    rows: [
+      { daysAgo: 120, usd: 49, category: 'kilo-pass-base', paid: true },
+      { daysAgo: 120, usd: 24.5, category: 'kilo-pass-bonus' },
+      { daysAgo: 80, usd: -24.5, category: 'kilo-pass-upgrade-bonus-reversal:2026-09', usedUsd: 4 },
+    ],
+  },
+  {
+    email: 'mariana@kilo.ai',
+    shows: 'a positive closing row of a positive grant, which is damage: needs_review',
+    usedUsd: 0,
+    rows: [
+      { daysAgo: 200, usd: 10, category: TEAM, lasts: 30 },
+      { daysAgo: 170, usd: 10, category: EXPIRED, links: 0 },
+      { daysAgo: 90, usd: 15, category: TEAM },
+    ],
+  },
+  {
+    email: 'nils@kilocode.ai',
+    shows: 'a negative row that came due, whose closing row is positive and no grant',
+    usedUsd: 5,
+    rows: [
+      { daysAgo: 200, usd: 20, category: TOP_UP, paid: true },
+      { daysAgo: 190, usd: -5, category: 'manual-debit', lasts: 30 },
+      { daysAgo: 160, usd: 5, category: EXPIRED, links: 1 },
+      { daysAgo: 80, usd: 10, category: TEAM },
     ],
   },
 ]
 
-/** Addresses that look internal to a careless rule, and are not. */
-export const LOOKALIKES = [
-  { name: 'Alan Varga', email: 'alan@notkilo.ai' },
-  { name: 'Mei Chen', email: 'mei@eu.kilo.ai' },
-  { name: 'Sven Berg', email: 'sven@kilo.ai.example.com' },
-  { name: 'Zofia Nowak', email: 'kilo.ai@gmail.com' },
-  { name: 'Priya Gupta', email: 'priya@kilo-ai.example.org' },
-  { name: 'Ivan Petrov', email: 'ivan@kilocode.ai.example.net' },
-] as const
-
-/** Theirs is the credit that a careless rule would take. */
-export const LOOKALIKE_STORY: Story = [
-  [150, grant(FREE.welcome, 20)],
-  [120, spendShare(0.5)],
+/** Addresses that look internal to a careless rule, and are not; each holds a free grant. */
+export const LOOKALIKES: readonly string[] = [
+  'alan@notkilo.ai',
+  'mei@eu.kilo.ai',
+  'sven@kilo.ai.example.com',
+  'kilo.ai@gmail.com',
+  'priya@kilo-ai.example.org',
+  // U+0130, which some locales fold to an i.
+  'dee@K\u0130LO.AI',
 ]
-
-/** An ordinary history: a welcome grant, and by chance promotions, referrals, top-ups, usage and expirations. */
-export function ordinaryStory(random: Random): Story {
-  const signedUp = random.between(20, 700)
-  if (random.chance(0.08)) return [[signedUp, spend(0)]]
-  const lasting = random.pick<Lasting>(['undated', 'undated', 30, 90])
-  const story: Story = [[signedUp, grant(FREE.welcome, random.pick([5, 10, 20]), lasting)]]
-  for (let daysAgo = signedUp - random.between(1, 40); daysAgo > 1; daysAgo -= random.between(5, 90)) {
-    story.push([daysAgo, productionPass], [daysAgo, somethingOrdinary(random)])
-  }
-  return [...story, [0.5, productionPass]]
-}
-
-function somethingOrdinary(random: Random): Happening {
-  const lasting = () => random.pick<Lasting>(['undated', 30, 60, 180])
-  const happenings: (() => Happening)[] = [
-    () => spendShare(random.next()),
-    () => spendShare(random.next()),
-    () => spendAll,
-    () => grant(FREE.promo, random.pick([5, 10, 25]), lasting()),
-    () => grant(FREE.referring, 10, lasting()),
-    () => grant(FREE.hackathon, random.pick([20, 50, 100]), lasting()),
-    () => grant(FREE.team, random.pick([10, 25, 50]), lasting()),
-    () => topUp(random.pick([10, 20, 50, 100]), random.pick<Lasting>(['undated', 'undated', 365])),
-  ]
-  return random.pick(happenings)()
-}

@@ -1,83 +1,145 @@
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import postgres from 'postgres'
-import { lockSandbox } from './lock.ts'
+import * as z from 'zod'
+import { lockFolder } from './locked-folder.ts'
 import { startPostgres } from './postgres.ts'
 import { startS3 } from './s3.ts'
 import { seedSampleLedger } from './sample-ledger.ts'
 
 const DATABASE = 'ledger'
-const BUCKET = 'credit-expiry-logs'
+export const BUCKET = 'credit-expiry-logs'
+
+/** The sandbox's bucket, for this machine only. */
+export type LogServer = {
+  readonly endpoint: string
+  readonly bucket: string
+  /** The folder that holds the bucket's objects as plain files. */
+  readonly files: string
+  /** What the job needs in its environment to use this bucket. */
+  readonly env: Readonly<Record<string, string>>
+  readonly stop: () => Promise<void>
+}
 
 /** A running sandbox: a ledger in PostgreSQL and a bucket in S3, both for this machine only. */
-export type Sandbox = {
-  databaseUrl: string
-  endpoint: string
-  bucket: string
-  /** The folder where the bucket's objects lie as plain files. */
-  files: string
-  /** Whether the sample ledger was made just now. */
-  firstStart: boolean
-  /** What the job needs in its environment to work on this sandbox. */
-  env: Record<string, string>
-  stop: () => Promise<void>
+export type Sandbox = LogServer & {
+  readonly databaseUrl: string
+  /** Whether the sample ledger was created just now. */
+  readonly firstStart: boolean
 }
 
 /**
- * Starts the sandbox kept in `root`, and at the first start fills it with the sample ledger.
- * Throws SandboxInUse when another command works on it, and an Error that says why when a server does not start.
+ * Starts the sandbox in `root`, or uses the one that `npm run sandbox` keeps up; at the first start it gets the sample
+ * ledger. The servers end with this process.
+ * @throws SandboxInUse while another command uses it, and an Error that says why when a server does not start
  */
 export async function openSandbox(root = '.sandbox'): Promise<Sandbox> {
   const dir = resolve(root)
-  const stops = [await lockSandbox(dir)]
-  const stop = async () => {
-    for (const next of stops.splice(0).toReversed()) await next()
-  }
+  const kept = await keptUp(dir)
+  if (kept) return { ...bucketAt(kept.endpoint, dir), ...kept, firstStart: false, stop: async () => {} }
+  const folder = await lockFolder(dir)
   try {
-    const server = await startPostgres({ dir: join(dir, 'postgres') })
-    stops.push(server.stop)
+    const files = join(dir, 's3')
+    const [server, s3] = await Promise.all([
+      startPostgres({ dir: join(dir, 'postgres'), lockedFolder: folder }),
+      startS3({ dir: files, buckets: [BUCKET] }),
+    ])
+    const stop = async (): Promise<void> => {
+      await s3.stop()
+      await server.stop()
+    }
     const databaseUrl = server.urlFor(DATABASE)
-    const firstStart = await makeLedger(server.urlFor('postgres'), databaseUrl)
-    const s3 = await startS3({ dir: join(dir, 's3'), buckets: [BUCKET] })
-    stops.push(s3.stop)
-    const env = {
-      DATABASE_URL: databaseUrl,
-      LOG_BUCKET: BUCKET,
-      AWS_ENDPOINT_URL_S3: s3.endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'sandbox',
-      AWS_SECRET_ACCESS_KEY: 'sandbox',
-    }
-    return {
-      databaseUrl,
-      endpoint: s3.endpoint,
-      bucket: BUCKET,
-      files: s3.filesOf(BUCKET),
-      firstStart,
-      env,
-      stop,
-    }
+    const firstStart = await createLedger(server.urlFor('postgres'), databaseUrl)
+    const bucket = bucketAt(s3.endpoint, dir)
+    return { ...bucket, databaseUrl, firstStart, env: { ...bucket.env, DATABASE_URL: databaseUrl }, stop }
   } catch (error) {
-    await stop()
+    await folder.release()
     throw error
   }
 }
 
-/** Makes the database and its sample ledger where they are missing; says whether the ledger was. */
-async function makeLedger(adminUrl: string, databaseUrl: string): Promise<boolean> {
+/** Only the bucket of the sandbox in `root`. @throws as openSandbox */
+export async function openLogServer(root = '.sandbox'): Promise<LogServer> {
+  const dir = resolve(root)
+  const kept = await keptUp(dir)
+  if (kept) return { ...bucketAt(kept.endpoint, dir), stop: async () => {} }
+  const folder = await lockFolder(dir)
+  try {
+    const s3 = await startS3({ dir: join(dir, 's3'), buckets: [BUCKET] })
+    const stop = async (): Promise<void> => {
+      await s3.stop()
+      await folder.release()
+    }
+    return { ...bucketAt(s3.endpoint, dir), stop }
+  } catch (error) {
+    await folder.release()
+    throw error
+  }
+}
+
+function bucketAt(endpoint: string, dir: string): Omit<LogServer, 'stop'> {
+  const env = {
+    LOG_BUCKET: BUCKET,
+    AWS_ENDPOINT_URL_S3: endpoint,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'sandbox',
+    AWS_SECRET_ACCESS_KEY: 'sandbox',
+  }
+  return { endpoint, bucket: BUCKET, files: join(dir, 's3', BUCKET), env }
+}
+
+const addresses = z.object({ databaseUrl: z.string(), endpoint: z.string() })
+
+/** Lets other commands use this sandbox while it is up. Gives the function that ends that. */
+export async function publish(
+  { databaseUrl, endpoint }: Sandbox,
+  root = '.sandbox',
+): Promise<() => Promise<void>> {
+  const path = join(resolve(root), 'addresses.json')
+  await writeFile(path, JSON.stringify({ databaseUrl, endpoint }), { mode: 0o600 })
+  return async () => rm(path, { force: true })
+}
+
+/** The addresses of a sandbox that another process keeps up; after a crash they are there, and nothing answers. */
+async function keptUp(dir: string) {
+  const path = join(dir, 'addresses.json')
+  if (!existsSync(path)) return null
+  const { databaseUrl, endpoint } = addresses.parse(JSON.parse(await readFile(path, 'utf8')))
+  try {
+    await fetch(endpoint)
+  } catch {
+    await rm(path, { force: true })
+    return null
+  }
+  const { env } = bucketAt(endpoint, dir)
+  return { databaseUrl, endpoint, env: { ...env, DATABASE_URL: databaseUrl } }
+}
+
+/** Creates the database and its sample ledger where they are missing; says whether the ledger was. */
+async function createLedger(adminUrl: string, databaseUrl: string): Promise<boolean> {
+  try {
+    return await seedWhereEmpty(databaseUrl)
+  } catch (error) {
+    const missing = error instanceof postgres.PostgresError && error.code === '3D000'
+    if (!missing) throw error
+  }
   const admin = postgres(adminUrl, { max: 1 })
   try {
-    const found = await admin`SELECT FROM pg_database WHERE datname = ${DATABASE}`
-    if (found.length === 0) await admin`CREATE DATABASE ${admin(DATABASE)}`
+    await admin`create database ${admin(DATABASE)}`
   } finally {
     await admin.end()
   }
-  const ledger = postgres(databaseUrl, { max: 1 })
+  return seedWhereEmpty(databaseUrl)
+}
+
+async function seedWhereEmpty(databaseUrl: string): Promise<boolean> {
+  const ledger = postgres(databaseUrl, { max: 1, fetch_types: false })
   try {
     return await ledger.begin(async (tx) => {
-      const [found] = await tx<
-        { seeded: boolean }[]
-      >`SELECT to_regclass('kilocode_users') IS NOT NULL AS seeded`
+      const [found] = await tx<{ seeded: boolean }[]>`
+        select to_regclass('kilocode_users') is not null as seeded
+      `
       if (found?.seeded === true) return false
       await tx.unsafe(await readFile(new URL('schema.sql', import.meta.url), 'utf8'))
       await seedSampleLedger(tx, { now: new Date() })

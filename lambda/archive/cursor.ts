@@ -72,8 +72,6 @@ const cursorSchema = z.object({
    */
   state: z.enum(['prepared', 'open', 'closing', 'closed']),
   finalStatus: finalStatus.nullable(),
-  /** Pages that may have been begun when the closing of a run began that did not get to its end. */
-  begunPages: z.array(z.int()),
   /** New with every write, so that a writer whose reply was lost recognizes its own write. */
   nonce: z.string(),
   /** Raised by every acquisition of the lease; part of every attempt's name. */

@@ -55,6 +55,11 @@ export function attemptName(page: number, epoch: number, n: number): string {
   return `${pad(page, PAGE_DIGITS)}-${pad(epoch, EPOCH_DIGITS)}-${pad(n, ATTEMPT_DIGITS)}`
 }
 
+/** Orders attempts of one page by their time: a number with more digits than usual is a later one. */
+export function compareAttempts(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true })
+}
+
 export function intentKey(runId: string, attempt: string): string {
   return `${PREFIXES.intents}${runId}/${attempt}.jsonl`
 }

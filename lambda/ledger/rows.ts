@@ -1,3 +1,5 @@
+import { fromPostgres } from '../rules/times.ts'
+import type { LedgerTime } from '../rules/types.ts'
 import { arrayOf } from './arrays.ts'
 import type { Transaction } from './connect.ts'
 
@@ -52,6 +54,19 @@ export async function findTransactions(
     where id = any (${arrayOf(ids)}::uuid[])
   `
   return new Set(rows.map((row) => row.id))
+}
+
+/** The expiry dates of those of these credit transactions that are there. */
+export async function findExpiryDates(
+  sql: Transaction,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, LedgerTime | null>> {
+  const rows = await sql<{ id: string; expiry_date: string | null }[]>`
+    select id, expiry_date::text as expiry_date
+    from credit_transactions
+    where id = any (${arrayOf(ids)}::uuid[])
+  `
+  return new Map(rows.map((row) => [row.id, row.expiry_date === null ? null : fromPostgres(row.expiry_date)]))
 }
 
 /**

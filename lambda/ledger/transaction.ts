@@ -142,7 +142,7 @@ async function transact<T>(
     ...parameters: readonly ParameterOrFragment<never>[]
   ): PendingQuery<Rows> => {
     if (over) throw new Error('This transaction has ended. The statement was not sent.')
-    return line.sql(template, ...parameters)
+    return inOneRoundTrip(line.sql(template, ...parameters))
   }
   const tx: Transaction = Object.assign(send, { identifier: (name: string) => line.sql(name) })
   const run = async (): Promise<T> => {
@@ -169,6 +169,16 @@ async function transact<T>(
     over = true
     sql.release(line)
   }
+}
+
+/**
+ * postgres.js asks for the types of a statement's parameters in a round trip of its own, before it sends the rest. In
+ * between, the server is inside a statement and applies neither its statement timeout nor its idle timeout: with a client
+ * or a network that stalls there, it would keep the users locked for hours (seen). Nothing needs to be asked here: all
+ * parameters are text, and the SQL says what they are. The property is postgres.js's own, and not in its types.
+ */
+function inOneRoundTrip<Query extends object>(query: Query): Query {
+  return Object.defineProperty(query, 'describeFirst', { get: () => false, set: () => {} })
 }
 
 /** A connection on which BEGIN failed is not used again: a transaction may be open on it. */

@@ -116,7 +116,10 @@ export function planRollback(logged: LoggedChange, now: LedgerNow): RollbackPlan
  * the date that the run gave it. Then another writer deleted the rows, and the user is `changed_since`.
  * Baselines prove nothing, since others change them.
  */
-export function isRolledBack(logged: LoggedChange, rows: readonly Transaction[]): boolean {
+export function isRolledBack(
+  logged: LoggedChange,
+  rows: readonly Pick<Transaction, 'id' | 'expiryDate'>[],
+): boolean {
   const dates = new Map(rows.map((row) => [row.id, row.expiryDate]))
   return logged.grants.every(
     ({ id, targeted, before, after }) =>

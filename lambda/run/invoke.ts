@@ -35,8 +35,10 @@ export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCar
       const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
       return resume(run, tools, payload.intentsRestored)
     }
-    case 'cancel':
-      return cancel(await knownRun(await latest(payload.runId, ALL_MODES, tools), tools), by, tools)
+    case 'cancel': {
+      const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
+      return cancel(run, by, tools, payload.intentsRestored)
+    }
     case 'abandon':
       return abandon(payload.runId, payload.reason, by, tools)
     case 'hold':

@@ -15,7 +15,7 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
       usersMatched: 60,
       usersWithoutGrants: 9,
       usersProcessed: 48,
-      usersLeftAlone: 2,
+      usersSkipped: 2,
       usersFailed: 1,
       usersNotReached: 0,
       grantsTargeted: 1119,

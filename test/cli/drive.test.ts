@@ -3,12 +3,13 @@ import { drive } from '../../bin/cli/drive.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { cardAt, cardWith } from './cards.ts'
 
+const LEASE = '2026-11-22T06:13:00.000Z'
 const RESUME = { resume: '2026-11-22T06-12-30-123Z-execute-k3j9' }
 
-/** Drives a job that answers with these cards, one an invocation; gives the last card, what was sent, and what was said. */
+/** Drives a job that answers with these cards, one an invocation; gives the last card, what was sent, and how often it waited. */
 async function driven(cards: readonly ExitCard[], { wait = false, interruptAt = Infinity } = {}) {
   const sent: unknown[] = []
-  const said: string[] = []
+  const waits: (string | null)[] = []
   const controller = new AbortController()
   const card = await drive(
     { execute: true },
@@ -18,19 +19,27 @@ async function driven(cards: readonly ExitCard[], { wait = false, interruptAt = 
         if (sent.length === interruptAt) controller.abort()
         return cards[sent.length - 1] ?? cardWith({ why: 'one invocation too many' })
       },
-      interrupt: { asked: () => controller.signal.aborted, signal: controller.signal, release: () => {} },
+      interrupt: {
+        asked: () => (controller.signal.aborted ? 'Ctrl-C' : null),
+        signal: controller.signal,
+        request: () => {},
+        release: () => {},
+      },
       progress: {
-        say: (text) => void said.push(text),
+        say: () => {},
         begin: () => {},
         show: () => {},
+        counted: () => {},
+        waiting: (until) => void waits.push(until),
         end: () => {},
         latest: () => null,
       },
       wait,
       lookEveryMs: 1,
+      leaseExpiresAt: async () => LEASE,
     },
   )
-  return { card, sent, said }
+  return { card, sent, waits }
 }
 
 test('invocations are repeated with what the card says to send, until the run is closed', async () => {
@@ -45,34 +54,34 @@ test('a closed run is not sent again, whatever its status', async () => {
   }
 })
 
-test('somebody else at work: the end without --wait, the same again with it', async () => {
+test('another invocation at work: the end without --wait, the same again with it', async () => {
   const busy = cardAt(10, 60, {
     status: 'busy',
-    why: 'another invocation is at work; its lease lapses at 06:13',
+    why: 'another invocation is at work; its lease expires at 06:13',
   })
   expect(await driven([busy])).toMatchObject({
     card: { status: 'busy' },
     sent: [{ execute: true }],
-    said: [],
+    waits: [],
   })
   const waited = await driven([busy, busy, cardWith()], { wait: true })
   expect(waited).toMatchObject({
     card: { status: 'complete' },
     sent: [{ execute: true }, { execute: true }, { execute: true }],
   })
-  expect(waited.said[0]).toBe('Waiting: another invocation is at work; its lease lapses at 06:13.')
+  expect(waited.waits).toEqual([LEASE, LEASE])
 })
 
-test('an own lease that was kept, since a commit is uncertain: what that invocation said, not that somebody is at work', async () => {
+test('an own lease that was kept, since a commit is uncertain: what that invocation said, not that another one is at work', async () => {
   const uncertain = cardAt(10, 60, {
-    why: 'It is not known yet whether 2 users of page 3 were committed. The lease lapses at 06:14',
+    why: 'It is not known yet whether 2 users of page 3 were committed. The lease expires at 06:14',
   })
   const busy = cardAt(10, 60, { status: 'busy', why: 'another invocation is at work' })
   expect((await driven([uncertain, busy])).card).toEqual(uncertain)
   const waited = await driven([uncertain, busy, cardWith()], { wait: true })
   expect(waited).toMatchObject({
     card: { status: 'complete' },
-    said: [expect.stringContaining('Waiting: It is not known yet')],
+    waits: [LEASE],
   })
 })
 
@@ -85,8 +94,8 @@ test('once asked to stop there is no further invocation, and no further waiting'
   expect(await driven([busy], { wait: true, interruptAt: 1 })).toMatchObject({ card: { status: 'busy' } })
 })
 
-test('invocations that get nowhere do not go on for ever', async () => {
+test('invocations without progress are not repeated for ever', async () => {
   const { card, sent } = await driven(Array.from({ length: 20 }, () => cardAt(10, 60)))
-  expect(card).toMatchObject({ status: 'incomplete', why: expect.stringContaining('--invocation-seconds') })
+  expect(card).toMatchObject({ status: 'incomplete', why: expect.stringContaining('made no progress') })
   expect(sent.length).toBeLessThan(10)
 })

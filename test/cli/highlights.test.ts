@@ -3,6 +3,8 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { highlightTables } from '../../bin/cli/highlight-tables.ts'
 import { type Highlights, readHighlights } from '../../bin/cli/highlights.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import { testOutput } from './output.ts'
+import { logLines } from '../../bin/cli/user-lines.ts'
 import { freshBucket, type TestBucket } from '../support/bucket.ts'
 import { cardWith } from './cards.ts'
 
@@ -90,7 +92,7 @@ describe('what is shown of a log', () => {
 
   test('empty logs have nothing to show', async () => {
     const found = await read([])
-    expect(found && highlightTables(card, found, { lookInto: () => 'less log' })).toBe('')
+    expect(found && highlightTables(card, found, { lookInto: () => 'less log' }, testOutput())).toBe('')
   })
 })
 
@@ -130,27 +132,65 @@ test('the tables, each with how to see all of it', async () => {
   )
   const lookInto = (url: string, texts?: readonly string[]) =>
     `look ${url.split('/')[4]} ${texts?.join(' ') ?? ''}`
-  expect(found && highlightTables(card, found, { lookInto })).toBe(`
+  expect(found && highlightTables(card, found, { lookInto }, testOutput())).toBe(`
 Largest changes
-  user  e-mail       balance before  free credit  other due  correction  balance after
-  ada   ada@kilo.ai      $12.50        $9.50          $0.00       $0.00          $3.00
-  bob   bob@kilo.ai       $0.000001    $5.000001      $0.00       $5.00          $0.00
+  user         id       before       free  due paid  correction  after
+  ada@kilo.ai  ada  $12.50      $9.50         $0.00       $0.00  $3.00
+  bob@kilo.ai  bob   $0.000001  $5.000001     $0.00       $5.00  $0.00
   See all: look users 
 
 Corrections
-  user  e-mail       balance before    expired  correction  balance after
-  bob   bob@kilo.ai       $0.000001  $5.000001       $5.00          $0.00
+  user         id      before    expired  correction  after
+  bob@kilo.ai  bob  $0.000001  $5.000001       $5.00  $0.00
   See all: look mutations accounting_adjustment
 
 Failures
-  user  at     error          message
-  joe   apply  PostgresError  no ${'x'.repeat(77)}
+  id   stage  error          message
+  joe  apply  PostgresError  no ${'x'.repeat(100)}
   See all: look errors 
 
 Users with warnings
-  user      e-mail       balance after  warning
-  ada       ada@kilo.ai          $3.00  auto_top_up_risk
-  evil?[2J  –                $1,234.00  needs_review
+  user         id            after  warning
+  ada@kilo.ai  ada           $3.00  auto_top_up_risk
+  –            evil?[2J  $1,234.00  needs_review
   See all: look users "flags":[" "outcome":"too_recent" "outcome":"needs_review"
 `)
+})
+
+test('a log in parts, cut anywhere, is one log', async () => {
+  const prefix = `logs/users/${card.runId}/`
+  const lines = ['a\u2028', 'b', 'c'].map((id) => `${JSON.stringify({ user_id: id })}\n`)
+  for (const [name, body] of [
+    ['00000-0001', `${lines[0]}${lines[1]}`],
+    ['00000-0002', ''],
+    ['00001-0002', lines[2]],
+  ] as const)
+    await bucket.client.send(
+      new PutObjectCommand({
+        Bucket: bucket.bucket,
+        Key: `${prefix}${name}.jsonl`,
+        Body: Buffer.from(body ?? ''),
+      }),
+    )
+  const found: unknown[] = []
+  for await (const line of logLines(bucket, `s3://${bucket.bucket}/${prefix}`)) found.push(JSON.parse(line))
+  expect(found).toEqual([{ user_id: 'a\u2028' }, { user_id: 'b' }, { user_id: 'c' }])
+})
+
+test.each([60, 80, 120])('in %i columns no row is wider, and amounts stay whole', async (columns) => {
+  const email = 'a.rather.long.name.of.somebody+with.more@kilocode.ai'
+  const found = await read([
+    userLine({
+      user_id: 'oauth/google:1234567890123456789012',
+      email,
+      expired_microdollars: 123_456_789_012,
+      correction_microdollars: 1_000_001,
+      final_balance_microdollars: 7_000_000_000,
+      flags: ['auto_top_up_risk', 'due_paid_credit', 'overdrawn_before', 'negative_dated'],
+    }),
+  ])
+  const out = testOutput({ columns })
+  const text = found === null ? '' : highlightTables(card, found, { lookInto: () => 'less log' }, out)
+  expect(text.split('\n').filter((line) => line.length > columns)).toEqual([])
+  expect(text).toContain('$123,456.789012')
 })

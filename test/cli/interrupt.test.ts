@@ -10,15 +10,15 @@ beforeEach(() => {
 })
 
 function watch() {
-  const on = { first: vi.fn<() => void>(), second: vi.fn<() => void>() }
+  const on = { first: vi.fn<(how: string) => void>(), second: vi.fn<(how: string) => void>() }
   return { on, interrupt: watchInterrupts(source, () => now, on) }
 }
 
-test('the first Ctrl-C asks to stop, and ends waits; a later one stops hard, once', () => {
+test('the first Ctrl-C asks to stop, and ends waits; a later one stops at once, and counts once', () => {
   const { on, interrupt } = watch()
-  expect(interrupt.asked()).toBe(false)
+  expect(interrupt.asked()).toBeNull()
   source.emit('SIGINT')
-  expect(interrupt.asked()).toBe(true)
+  expect(interrupt.asked()).toBe('Ctrl-C')
   expect(interrupt.signal.aborted).toBe(true)
   expect(on.second).not.toHaveBeenCalled()
   now += 2_000
@@ -36,11 +36,18 @@ test('the Ctrl-C that npm passes on to a child that has had it is not a second o
   expect(on.second).not.toHaveBeenCalled()
 })
 
-test('SIGTERM and a closed terminal stop in good order too', () => {
+test('a Ctrl-C that came as a key counts the same', () => {
+  const { on, interrupt } = watch()
+  interrupt.request()
+  expect(interrupt.asked()).toBe('Ctrl-C')
+  expect(on.first).toHaveBeenCalledExactlyOnceWith('Ctrl-C')
+})
+
+test('SIGTERM and a closed terminal stop after the pages in flight too', () => {
   for (const signal of ['SIGTERM', 'SIGHUP']) {
     const { on, interrupt } = watch()
     source.emit(signal)
-    expect(on.first).toHaveBeenCalledTimes(1)
+    expect(on.first).toHaveBeenCalledExactlyOnceWith(signal)
     interrupt.release()
   }
   expect(source.eventNames()).toEqual([])

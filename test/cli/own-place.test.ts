@@ -7,7 +7,7 @@ import { exitCardSchema } from '../../lambda/exit-card.ts'
 import { freshBucket, keys, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { type Ended, hasTerminals, ownPlace, start, startOnTerminal } from './start.ts'
+import { type Ended, ownPlace, start } from './start.ts'
 
 let cwd: string
 let database: Awaited<ReturnType<typeof freshDatabase>>
@@ -56,92 +56,76 @@ test('a dry run works on them without a question, and no sandbox is made', async
   expect(existsSync(join(cwd, '.sandbox'))).toBe(false)
 })
 
-test('an execute without a terminal and without --yes is refused before anything is looked at', async () => {
+test('an execute without a terminal and without --yes is refused before anything is read', async () => {
   const before = await dump(database.sql)
   const { status, stdout, stderr } = await run(['--execute'])
   expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
-  expect(stderr).toContain('without a terminal nobody can be asked. Nothing was done.')
+  expect(stderr).toContain('there is no terminal to ask. Nothing was done.')
   expect(await dump(database.sql)).toEqual(before)
   expect(await keys(bucket)).toEqual([])
 })
 
-test('with --yes it shows where and what, by a fresh count, and goes on', async () => {
+test('with --yes it shows where and what, counted now and not stored as a run, and continues', async () => {
   const { status, stdout, stderr } = await run(['--event', '{"execute":true}', '--yes', '--json'])
   expect(status).toBe(0)
   const { host, pathname } = new URL(database.url)
   const [version = ''] =
     (await database.sql<{ server_version: string }[]>`SHOW server_version`)[0]?.server_version.split(' ') ??
     []
-  expect(stderr).toContain(`Database      ${pathname.slice(1)} on ${host}, PostgreSQL ${version}\n`)
+  expect(stderr).toContain(`Database    ${pathname.slice(1)} on ${host}\n`)
+  expect(stderr).toContain(`Server      PostgreSQL ${version}, user postgres\n`)
   expect(stderr).toMatch(
-    /Logged in as {2}postgres\nLog bucket {4}test-\w+\nTo be sent {4}\{"execute":true\}\n/,
+    /Mode +Execute: this writes\nDomains +kilo\.ai, kilocode\.ai\nBy +\S+\nCommand +npm start -- --execute\n/,
   )
   expect(stderr).toMatch(
-    /Users matched +3\n {2}processed +2\n {4}expired +2 .*\n {2}without a targeted grant +0\n {2}left alone +1\n {4}too_recent +1 /,
+    /Users matched +3\n {2}processed +2\n {4}expired +2 .*\n {2}without a targeted grant +0\n {2}skipped +1\n {4}too_recent +1 /,
   )
-  expect(stderr).toMatch(/Grants targeted +3\nUsers whose card auto top-up may charge: 0\n/)
+  expect(stderr).toMatch(/Grants targeted +3\nCards that auto top-up may charge: 0\n/)
   expect(stderr).toMatch(
-    /Free credit that would expire +\$11\.50\n.*\nCorrections of balances below zero, 1 user +\$5\.50\nFace value of the targeted grants +\$25\.50\n/,
+    /Free credit expired +\$11\.50\n.*\nCorrections to zero, 1 user +\$5\.50\nFace value of the targeted grants +\$25\.50\n/,
   )
-  expect(exitCardSchema.parse(JSON.parse(stdout))).toMatchObject({
+  const card = exitCardSchema.parse(JSON.parse(stdout))
+  expect(card).toMatchObject({
     mode: 'execute',
     status: 'complete',
     totals: { usersProcessed: 2, corrected: '$5.50' },
   })
-  expect(stderr).not.toContain('Type yes')
+  expect(stderr).not.toContain('Only "yes"')
+  const runs = await keys(bucket, 'runs/')
+  expect(runs.filter((key) => !key.includes(card.runId))).toEqual([])
 })
 
-async function answer(typed: string): Promise<Ended> {
-  const command = startOnTerminal(['--execute'], { cwd, env: ownPlace(database.url, bucket) })
-  await command.said('Type yes to go on: ')
-  command.type(typed)
-  return command.ended
-}
-
-test.skipIf(!hasTerminals)('on a terminal it asks; only yes goes on', async () => {
-  const before = await dump(database.sql)
-  for (const typed of ['no\n', '\n', 'y\n', '\u0004']) {
-    expect(await answer(typed)).toMatchObject({
-      status: 1,
-      stdout: expect.stringContaining('Nothing was written.'),
-    })
-  }
-  expect(await dump(database.sql)).toEqual(before)
-  expect(await answer('yes\n')).toMatchObject({
-    status: 0,
-    stdout: expect.stringContaining('Largest changes'),
-  })
-  expect(await dump(database.sql)).not.toEqual(before)
+test('rights are checked before the question', async () => {
+  await database.sql.unsafe(`create role reader_only login password 'secret'`).catch(() => {})
+  await database.sql.unsafe('grant select on kilocode_users, credit_transactions to reader_only')
+  const url = new URL(database.url)
+  url.username = 'reader_only'
+  url.password = 'secret'
+  const { status, stderr } = await run(['--execute', '--yes'], { DATABASE_URL: url.href })
+  expect(status).toBe(1)
+  expect(stderr).toContain('lacks a right.')
+  expect(stderr).not.toContain('Users matched')
 })
 
-test.skipIf(!hasTerminals)('a Ctrl-C at the question writes nothing', async () => {
-  const before = await dump(database.sql)
-  expect(await answer('\u0003')).toMatchObject({
-    status: 3,
-    stdout: expect.stringContaining('Nothing was written.'),
-  })
-  expect(await dump(database.sql)).toEqual(before)
-})
-
-test('dry runs log in where READONLY_DATABASE_URL says', async () => {
+test('dry runs log in where READONLY_DATABASE_URL says, and it is blamed when that is wrong', async () => {
   const nowhere = new URL(database.url)
   nowhere.port = '1'
   expect(await run([], { DATABASE_URL: nowhere.href, READONLY_DATABASE_URL: database.url })).toMatchObject({
     status: 0,
   })
   const other = await run([], { READONLY_DATABASE_URL: nowhere.href })
-  expect(other).toMatchObject({ status: 1, stderr: expect.stringContaining('The database does not answer') })
+  expect(other.status).toBe(1)
+  expect(other.stderr).toMatch(/The database does not answer.* in READONLY_DATABASE_URL\./)
 })
 
 test.each<[string, Record<string, string>, string]>([
-  ['only a database', { LOG_BUCKET: '' }, 'DATABASE_URL is set, but LOG_BUCKET is not.'],
   ['only a bucket', { DATABASE_URL: '' }, 'LOG_BUCKET is set, but DATABASE_URL is not.'],
   [
     'only a database for dry runs',
     { DATABASE_URL: '', LOG_BUCKET: '', READONLY_DATABASE_URL: 'postgres://x/y' },
     'READONLY_DATABASE_URL is set, but DATABASE_URL and LOG_BUCKET are not.',
   ],
-])('%s is no place to work on, and no reason to take the sandbox', async (_, env, message) => {
+])('%s is refused, and the sandbox is not used instead', async (_, env, message) => {
   const refused = await run([], env)
   expect(refused).toMatchObject({
     status: 1,
@@ -149,6 +133,50 @@ test.each<[string, Record<string, string>, string]>([
     stderr: expect.stringContaining(`${message} Nothing was done.`),
   })
   expect(existsSync(join(cwd, '.sandbox'))).toBe(false)
+})
+
+test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs --local-logs', async () => {
+  const alone = { LOG_BUCKET: '', AWS_ENDPOINT_URL_S3: '' }
+  const dry = await run([], alone)
+  expect(dry).toMatchObject({ status: 0, stderr: expect.stringContaining('No LOG_BUCKET') })
+  const [, path = ''] = /^ {2}(\.sandbox\/\S+users\S+)$/m.exec(dry.stdout) ?? []
+  expect(existsSync(join(cwd, path))).toBe(true)
+  expect(existsSync(join(cwd, '.sandbox', 'postgres'))).toBe(false)
+
+  const before = await dump(database.sql)
+  const refused = await run(['--execute', '--yes'], alone)
+  expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('or add --local-logs.') })
+  expect(await dump(database.sql)).toEqual(before)
+  const executed = await run(['--execute', '--plan', 'latest', '--yes', '--local-logs', '--json'], alone)
+  expect(exitCardSchema.parse(JSON.parse(executed.stdout))).toMatchObject({ status: 'complete' })
+  expect(executed.stderr).toContain('A command that uses another bucket')
+  await rm(join(cwd, '.sandbox'), { recursive: true })
+})
+
+test('users by e-mail; who is unknown, outside or ambiguous is refused with what was typed', async () => {
+  await insertUser(database.sql, { id: 'ann', google_user_email: 'Ann.O@kilo.ai' })
+  await insertUser(database.sql, { id: 'zoe', google_user_email: 'zoe@example.com' })
+  const dry = await run(['--user-ids', 'ann.o@KILO.ai,bob', '--json'])
+  expect(exitCardSchema.parse(JSON.parse(dry.stdout)).totals.usersMatched).toBe(2)
+  for (const [typed, message] of [
+    ['nobody@kilo.ai', 'no user has the id or e-mail address nobody@kilo.ai. Nothing was done.'],
+    [
+      'zoe@example.com',
+      'zoe@example.com is not an internal user. Internal domains are kilo.ai and kilocode.ai',
+    ],
+    ['zoe', 'zoe is not an internal user.'],
+  ] as const)
+    expect(await run(['--user-ids', `bob,${typed}`])).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringContaining(message),
+    })
+  await insertUser(database.sql, { id: 'ann2', google_user_email: 'ANN.O@kilo.ai' })
+  expect((await run(['--user-ids', 'ann.o@kilo.ai'])).stderr).toMatch(/fits the users ann2? and ann2?\./)
+})
+
+test('a misspelt domain: the nearest one', async () => {
+  expect((await run(['--domains', 'kilo.al'])).stderr).toContain('Did you mean kilo.ai? Nothing was done.')
 })
 
 test('neither the password nor an e-mail is said, even with --debug', async () => {
@@ -162,41 +190,49 @@ test('neither the password nor an e-mail is said, even with --debug', async () =
   expect(stderr).not.toContain('ada@example.com')
 })
 
-test('a rollback shows what it would give back before it asks, and a resume how far its run is', async () => {
+test('a rollback shows what it would restore before it asks, and a resume the figures so far', async () => {
   const before = await dump(database.sql, { updatedAt: false })
   const executed = exitCardSchema.parse(JSON.parse((await run(['--execute', '--yes', '--json'])).stdout))
   expect(await run(['--rollback', executed.runId, '--execute'])).toMatchObject({
     status: 1,
-    stderr: expect.stringContaining('nobody can be asked'),
+    stderr: expect.stringContaining('there is no terminal to ask'),
   })
-  const undone = await run(['--rollback', executed.runId, '--execute', '--yes'])
+  const undone = await run(['--rollback', 'latest', '--execute', '--yes'])
   expect(undone.status).toBe(0)
   expect(undone.stderr).toMatch(
-    /A fresh count, \S+-rollback-dry-run-\S+:\n(.*\n)+Free credit that would come back +\$11\.50\n/,
+    /Mode +Rollback: this writes\n(.*\n)+What this would do now\n(.*\n)+ {4}rolled_back +2\n(.*\n)+Free credit restored +\$11\.50\n/,
   )
   expect(undone.stdout).toMatch(/^Rollback \S+\ncomplete: /)
   expect(await dump(database.sql, { updatedAt: false })).toEqual(before)
+  const runs = await keys(bucket, 'runs/')
+  expect(runs.filter((key) => key.includes('-rollback-dry-run-'))).toEqual([])
 
   const resumed = await run(['--resume', executed.runId, '--yes'])
-  expect(resumed).toMatchObject({
-    status: 0,
-    stderr: expect.stringContaining(`So far, execute ${executed.runId}:`),
-  })
+  expect(resumed).toMatchObject({ status: 0, stderr: expect.stringMatching(/So far\nUsers matched +3\n/) })
 })
 
-test('a plan is shown by a count of the users that its dry run was about', async () => {
-  const dry = exitCardSchema.parse(JSON.parse((await run(['--user-ids', 'ada', '--json'])).stdout))
+test('with a plan: its age and totals, and what has changed since, counted within it', async () => {
+  const dry = exitCardSchema.parse(JSON.parse((await run(['--user-ids', 'ada,bob', '--json'])).stdout))
   const misspelt = await run(['--execute', '--plan', dry.runId.slice(0, -1), '--yes'])
-  expect(misspelt).toMatchObject({ status: 1, stderr: expect.stringContaining(`Did you mean ${dry.runId}?`) })
+  expect(misspelt.status).toBe(1)
+  expect(misspelt.stderr).toContain(dry.runId)
+  // Ada has spent more since, and Bob got a grant that the plan does not hold.
+  await database.sql`update kilocode_users set microdollars_used = microdollars_used + 1000000 where id = 'ada'`
+  await insertTransaction(database.sql, { kilo_user_id: 'bob', created_at: '2026-01-01T00:00:00Z' })
   const done = await run(['--execute', '--plan', dry.runId, '--yes'])
-  expect(done.stderr).toMatch(/Users matched +1\n/)
-  expect(done.stdout).toMatch(/Users matched +1\n/)
+  expect(done.stderr).toMatch(/Plan +\S+-dry-run-\S+\n +\d+ minutes old, by cli, 2 users, \$11\.50\n/)
+  expect(done.stderr).toMatch(/Users matched +2\n/)
+  expect(done.stderr).toMatch(
+    /Changed since the plan, counted within it\n +plan +now\nUsers processed +2 +1\nUsers that exceed the plan +0 +1\n/,
+  )
+  expect(done.stderr).toMatch(/Free credit +\$11\.50 +\$5\.00\n/)
+  expect(done.stdout).toMatch(/Free credit expired +\$5\.00\n/)
 })
 
 test('--restart without a run id closes the run that is open; where none is, it is refused', async () => {
   expect(await run(['--execute', '--restart', '--yes'])).toMatchObject({
     status: 1,
-    stderr: expect.stringContaining('and none is open.'),
+    stderr: expect.stringContaining('no writing run is open.'),
   })
   const open = await invokeJob(
     { databaseUrl: database.url, bucket },
@@ -208,7 +244,7 @@ test('--restart without a run id closes the run that is open; where none is, it 
     stderr: expect.stringContaining(`The run ${open.runId} is open`),
   })
   const restarted = await run(['--execute', '--restart', '--yes'])
-  expect(restarted).toMatchObject({ status: 0, stderr: expect.stringContaining(`"restart":"${open.runId}"`) })
+  expect(restarted).toMatchObject({ status: 0, stderr: expect.stringContaining(`--restart ${open.runId}`) })
   expect(await run(['--status', open.runId])).toMatchObject({
     status: 2,
     stdout: expect.stringContaining('\ncancelled: '),
@@ -230,22 +266,3 @@ test('--cancel closes an open run, which is what was asked for', async () => {
     stdout: expect.stringContaining('\ncancelled: '),
   })
 })
-
-test.skipIf(!hasTerminals)(
-  'a user whom the database refuses: complete with errors, status 2, and on a terminal who and why',
-  async () => {
-    await database.sql.unsafe(`
-    CREATE FUNCTION refuse_bob() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'bob is under review' USING ERRCODE = 'P0001'; END $$;
-    CREATE TRIGGER refuse_bob BEFORE UPDATE ON kilocode_users FOR EACH ROW WHEN (old.id = 'bob') EXECUTE FUNCTION refuse_bob()`)
-    const { status, stdout } = await startOnTerminal(['--execute', '--yes'], {
-      cwd,
-      env: ownPlace(database.url, bucket),
-    }).ended
-    expect(status).toBe(2)
-    const text = stdout.replaceAll('\r\n', '\n')
-    expect(text).toMatch(/\ncomplete_with_errors: every page is done, and 1 users? failed\n/)
-    expect(text).toMatch(
-      /\nFailures\n {2}user {2}at +error {2}message\n {2}bob {3}apply {2}P0001 {2}bob is under review\n {2}See all: aws s3 cp s3:\/\/\S+errors\S+ - \| less\n/,
-    )
-  },
-)

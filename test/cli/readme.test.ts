@@ -41,7 +41,7 @@ function inShell(
   })
 }
 
-test('the commands in the README do what they say', { timeout: 120_000 }, async () => {
+test('the commands in the README do what they say', { timeout: 900_000 }, async () => {
   const commands = commandsIn(await readFile(join(PROJECT, 'README.md'), 'utf8'))
   expect(commands.length).toBeGreaterThanOrEqual(2)
   const ids = { '<dry run id>': '', '<run id>': '' }

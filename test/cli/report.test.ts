@@ -1,30 +1,37 @@
-import { expect, test } from 'vitest'
-import { money, table } from '../../bin/cli/columns.ts'
+import { describe, expect, test } from 'vitest'
 import { directions, summary } from '../../bin/cli/report.ts'
+import { money, table, wrapped } from '../../bin/cli/tables.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
 import { cardAt, cardWith } from './cards.ts'
+import { testOutput } from './output.ts'
 
 const OWN = { locate: (url: string) => url }
+const WIDE = testOutput()
 
-test('the summary: counts that add up, reasons, amounts with their points under each other, warnings', () => {
-  expect(summary(cardWith())).toBe(
+function shown(card: ExitCard, columns = Infinity): string {
+  return summary(card, card.why, testOutput({ columns }))
+}
+
+test('the summary: counts that add up, reasons, amounts with their points below each other, warnings', () => {
+  expect(shown(cardWith())).toBe(
     `Execute 2026-11-22T06-12-30-123Z-execute-k3j9
 complete: every page is done
 
 Users matched                  60
   processed                    48
-    expired                    41  with credit left in a grant
-    nothing_to_expire           7  every grant of theirs is spent; dated and closed with 0
+    expired                    41  credit was left in a grant
+    nothing_to_expire           7  all grants fully spent; closed with 0
   without a targeted grant      9
-  left alone                    2
-    too_recent                  1  a row of theirs is too recent: the next run takes them
-    needs_review                1  a grant may have been taken back without a link: look, then name them with --user-ids
+  skipped                       2
+    too_recent                  1  a row is too recent; the next run takes them
+    needs_review                1  a grant may have been taken back already; check, then --user-ids
   failed                        1
   not reached                   0
 Grants targeted             1,119
 
-Free credit expired                          $1,314.51526
-Other due credit expired with it                $16.882796
-Corrections of balances below zero, 3 users     $55.00
+Free credit expired           $1,314.51526
+Due paid credit expired          $16.882796
+Corrections to zero, 3 users     $55.00
 
 Warnings
   ! 1 user may be charged by auto top-up: balance under $5.00 after this run
@@ -32,47 +39,94 @@ Warnings
   )
 })
 
-test('a dry run says that nothing was written', () => {
-  expect(summary(cardWith({ mode: 'dry-run', warnings: [] }))).toContain('Nothing was written to the ledger')
-  expect(summary(cardWith({ mode: 'dry-run', warnings: [] }))).toContain('Free credit that would expire')
-  expect(summary(cardWith({ warnings: [] }))).not.toContain('Warnings')
+test.each([60, 80, 120])('in %i columns no line is longer', (columns) => {
+  const warning = 'a warning that is longer than a line has room for, with an amount of $1,234.567891 in it'
+  const card = cardWith({ mode: 'rollback-dry-run', why: 'word '.repeat(40).trim(), warnings: [warning] })
+  const lines = shown(card, columns).split('\n')
+  expect(lines.filter((line) => line.length > columns)).toEqual([])
+  expect(lines.join(' ').replaceAll(/ +/g, ' ')).toContain('$1,234.567891 in it')
 })
 
-test('where the logs lie, and the next command', () => {
-  expect(directions(cardWith(), OWN)).toBe(`
+test('a dry run says that nothing was written', () => {
+  const dry = shown(cardWith({ mode: 'dry-run', warnings: [] }))
+  expect(dry).toContain('Nothing was written to the ledger')
+  expect(dry).toContain('Free credit that would expire')
+  expect(shown(cardWith({ warnings: [] }))).not.toContain('Warnings')
+})
+
+test("messages of the job are shown in the command's words", () => {
+  const card = cardWith({ why: 'stopped; continue with {"resume": "x"}' })
+  expect(shown(card)).toContain('complete: stopped; continue with npm start -- --resume x\n')
+})
+
+describe('where the logs are, and the next command', () => {
+  test('of a closed run', () => {
+    expect(directions(cardWith(), OWN, WIDE)).toBe(`
 Logs
-  s3://my-logs/logs/users/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl      a line a user: what became of them, grant by grant
-  s3://my-logs/logs/mutations/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl  a line a changed row, with before and after
-  s3://my-logs/logs/errors/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl     a line a user who failed
-  s3://my-logs/runs/2026-11-22T06-12-30-123Z-execute-k3j9/                 what was asked, the summary, the checksums
+  s3://my-logs/logs/users/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl
+  s3://my-logs/logs/mutations/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl
+  s3://my-logs/logs/errors/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl
+  s3://my-logs/runs/2026-11-22T06-12-30-123Z-execute-k3j9/
 
 Next: undo this run
   npm start -- --rollback 2026-11-22T06-12-30-123Z-execute-k3j9
 `)
-})
+  })
 
-test('a run that is not closed has no whole logs yet', () => {
-  const text = directions(cardAt(10, 60), OWN)
-  expect(text).not.toContain('logs/users')
-  expect(text).toContain('npm start -- --resume 2026-11-22T06-12-30-123Z-execute-k3j9')
-})
+  test('of an open run', () => {
+    const text = directions(cardAt(10, 60), OWN, WIDE)
+    expect(text).not.toContain('logs/users')
+    expect(text).toContain('npm start -- --resume 2026-11-22T06-12-30-123Z-execute-k3j9\n')
+  })
 
-test('without a next payload there is no next command', () => {
-  expect(directions(cardWith({ next: null }), OWN)).not.toContain('Next')
+  test('of a run that another invocation works on: a command that waits for it', () => {
+    expect(directions(cardAt(10, 60, { status: 'busy' }), OWN, WIDE)).toContain(
+      'npm start -- --resume 2026-11-22T06-12-30-123Z-execute-k3j9 --wait\n',
+    )
+  })
+
+  test('without a next payload there is no next command', () => {
+    expect(directions(cardWith({ next: null }), OWN, WIDE)).not.toContain('Next')
+  })
 })
 
 test('text from elsewhere cannot rewrite the terminal', () => {
-  expect(summary(cardWith({ why: 'stopped by \u001b[2J\r\n\u202eevil' }))).toContain(
+  expect(shown(cardWith({ why: 'stopped by \u001b[2J\r\n\u202eevil' }))).toContain(
     'complete: stopped by ?[2J???evil\n',
   )
 })
 
-test('amounts keep all their cents, and more where they have more', () => {
-  expect(money([1_000_000, -2_500_000, 1, null])).toEqual(['$1.00    ', '-$2.50    ', '$0.000001', '–    '])
-  expect(
-    table(
-      money([1_000_000_000, 1]).map((amount) => [amount]),
-      ['right'],
-    ),
-  ).toEqual(['$1,000.00', '    $0.000001'])
+describe('tables', () => {
+  const columns = [
+    { head: 'user', least: 6 },
+    { head: 'id', optional: 1 },
+    { head: 'sum', right: true },
+  ] as const
+  const rows = [
+    ['somebody@kilo.ai', 'oauth/1', '$1.00'],
+    ['ada@kilo.ai', 'oauth/2', '$10.00'],
+  ]
+
+  test.each<[number, string[]]>([
+    [
+      80,
+      [
+        'user              id          sum',
+        'somebody@kilo.ai  oauth/1   $1.00',
+        'ada@kilo.ai       oauth/2  $10.00',
+      ],
+    ],
+    [26, ['user       id          sum', 'somebody…  oauth/1   $1.00', 'ada@kilo…  oauth/2  $10.00']],
+    [20, ['user             sum', 'somebody@ki…   $1.00', 'ada@kilo.ai   $10.00']],
+  ])('in %i columns: cells are shortened first, then columns left out', (width, lines) => {
+    expect(table(columns, rows, width)).toEqual(lines)
+  })
+
+  test('amounts keep all their cents, and more where they have more', () => {
+    expect(money([1_000_000, -2_500_000, 1, null])).toEqual(['$1.00    ', '-$2.50    ', '$0.000001', '–    '])
+  })
+
+  test('text is broken between words', () => {
+    expect(wrapped('one two three four', 9, '- ', '  ')).toEqual(['- one two', '  three', '  four'])
+  })
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { runsTable } from '../../bin/cli/runs.ts'
-import type { ListedRun } from '../../lambda/run/runs.ts'
+import type { ListedRun } from '../../bin/cli/engine.ts'
 
 const run = (given: Partial<ListedRun>): ListedRun => ({
   runId: '2026-11-22T06-12-30-123Z-execute-k3j9',
@@ -17,23 +17,30 @@ const run = (given: Partial<ListedRun>): ListedRun => ({
   ...given,
 })
 
-test('the runs of a bucket stand under each other, amounts by their points', () => {
-  const rollback = run({
-    runId: '2026-11-22T07-00-00-000Z-rollback-aaaa',
-    mode: 'rollback',
-    expiredMicrodollars: -5_000_000,
-    reason: 'a slip',
-  })
-  expect(runsTable([rollback, run({})])).toBe(
+const rollback = run({
+  runId: '2026-11-22T07-00-00-000Z-rollback-aaaa',
+  mode: 'rollback',
+  expiredMicrodollars: -5_000_000,
+  reason: 'a slip',
+})
+
+test('the runs of a bucket, amounts with their points below each other', () => {
+  expect(runsTable([rollback, run({})], 120)).toBe(
     [
-      'run                                     status    users       expired  asked by  reason',
-      '2026-11-22T07-00-00-000Z-rollback-aaaa  complete  49/60     -$5.00     cli       a slip',
+      'run                                     status    users       expired  by   reason',
+      '2026-11-22T07-00-00-000Z-rollback-aaaa  complete  49/60     -$5.00     cli  a slip',
       '2026-11-22T06-12-30-123Z-execute-k3j9   complete  49/60  $1,314.51526  cli',
       '',
     ].join('\n'),
   )
 })
 
+test('in 60 columns the run ids stay whole', () => {
+  const lines = runsTable([rollback, run({})], 60).split('\n')
+  expect(lines[1]).toContain(`${rollback.runId}  complete`)
+  expect(lines.filter((line) => line.length > 60)).toEqual([])
+})
+
 test('a bucket without runs says what to do', () => {
-  expect(runsTable([])).toContain('npm start makes a dry run')
+  expect(runsTable([], 80)).toContain('npm start makes a dry run')
 })

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openSandbox } from '../../bin/sandbox/sandbox.ts'
 import { exitCardSchema } from '../../lambda/exit-card.ts'
-import { type Ended, hasTerminals, start, startOnTerminal } from './start.ts'
+import { type Ended, start } from './start.ts'
 
 let cwd: string
 beforeAll(async () => {
@@ -30,7 +30,7 @@ function logsIn(stdout: string): string[] {
 
 test('a dry run in a new sandbox, then what each summary says to do next, and another execute', async () => {
   const dry = await run()
-  expect(dry).toMatchObject({ status: 0, stderr: expect.stringContaining('made a sample ledger') })
+  expect(dry).toMatchObject({ status: 0, stderr: expect.stringContaining('created a sample ledger') })
   expect(dry.stdout).toMatch(/^Dry run \S+\ncomplete: every page is done\nNothing was written to the ledger/)
   expect(dry.stdout).toMatch(/Users matched +60\n/)
   expect(dry.stdout).toMatch(/needs_review +1 {2}a grant may have been taken back/)
@@ -41,7 +41,7 @@ test('a dry run in a new sandbox, then what each summary says to do next, and an
   expect(executed.stderr).not.toContain('sample ledger')
   const [usersLog = ''] = logsIn(executed.stdout)
   const outcomes = (await readFile(usersLog, 'utf8')).match(/"outcome":"\w+"/g) ?? []
-  expect(outcomes.filter((outcome) => outcome.includes('expired')).length).toBeGreaterThan(40)
+  expect(outcomes.filter((outcome) => outcome.includes('expired')).length).toBeGreaterThan(30)
 
   const shown = await next(executed)
   expect(shown).toMatchObject({
@@ -57,8 +57,13 @@ test('a dry run in a new sandbox, then what each summary says to do next, and an
     status: 'complete',
     totals: { usersMatched: 60, usersCorrected: 0 },
   })
-  // A user whose row was too recent may have come of age in between.
+  // A user whose row was too recent is processed once it is a minute old.
   expect(card.totals.usersProcessed).toBeLessThanOrEqual(1)
+
+  const runs = await run('--runs')
+  expect(runs.stdout.trimEnd().split('\n')).toHaveLength(5)
+  const latest = await run('--status', '--json')
+  expect(JSON.parse(latest.stdout)).toEqual(card)
 })
 
 test('standard output holds the result and nothing else, whatever is said', async () => {
@@ -74,12 +79,22 @@ test('a refusal goes to standard error, with status 1, without a stack unless --
   const refused = await run('--user-ids', 'nobody')
   expect(refused).toMatchObject({ status: 1, stdout: '' })
   expect(refused.stderr).toContain(
-    'field "userIds": 1 of them are not internal users of these domains: nobody.',
+    '--user-ids: no user has the id or e-mail address nobody. Nothing was done.',
   )
   expect(refused.stderr).not.toMatch(/^ +at /m)
   const debugged = await run('--user-ids', 'nobody', '--debug')
   expect(debugged.stderr).toMatch(/^ +at /m)
   expect(debugged.stdout).toBe('')
+})
+
+test('a .env file in the folder counts, and the environment before it', async () => {
+  await writeFile(join(cwd, '.env'), 'LOG_BUCKET=from-the-file\n')
+  expect(await run()).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('LOG_BUCKET is set, but DATABASE_URL is not.'),
+  })
+  expect(await start([], { cwd, env: { LOG_BUCKET: '' } }).ended).toMatchObject({ status: 0 })
+  await rm(join(cwd, '.env'))
 })
 
 test('what the AWS SDK finds in the environment does not lead away from the sandbox', async () => {
@@ -98,7 +113,7 @@ test('one command at a time', async () => {
     expect(await run()).toMatchObject({
       status: 1,
       stdout: '',
-      stderr: expect.stringContaining(`in use by process ${process.pid}`),
+      stderr: expect.stringContaining(`(process ${process.pid}) is using`),
     })
   } finally {
     await sandbox.stop()
@@ -110,20 +125,3 @@ test('--help is the result of a command without anything being started', async (
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
   expect(stdout).toContain('npm start -- --execute')
 })
-
-test.skipIf(!hasTerminals)(
-  'on a terminal: a bar, and tables of the largest changes, the corrections and the warnings',
-  async () => {
-    await rm(join(cwd, '.sandbox'), { recursive: true, force: true })
-    const { status, stdout } = await startOnTerminal(['--execute'], { cwd }).ended
-    const text = stdout.replaceAll('\r\n', '\n')
-    expect(status).toBe(0)
-    expect(text).toContain('\r\u001b[KExecute [########')
-    expect(text).toContain('] 60/60 users, ')
-    expect(text).toMatch(
-      /\nLargest changes, 10 of \d+\n {2}user +e-mail +balance before +free credit +other due +correction +balance after\n/,
-    )
-    expect(text).toMatch(/\nCorrections\n(.*\n)+? {2}See all: grep -F -e accounting_adjustment \.sandbox/)
-    expect(text).toMatch(/\nUsers with warnings\n(.*\n)+? {2}See all: grep -F /)
-  },
-)

@@ -31,25 +31,26 @@ test.each<[Record<string, unknown>, string]>([
     { execute: true, domains: ['kilo.ai'], userIds: ['a', 'oauth/google:1'], batchSize: 5 },
     'npm start -- --execute --domains kilo.ai --user-ids a,oauth/google:1 --batch-size 5',
   ],
+  [{ execute: false }, 'npm start -- --dry-run'],
+  [{ execute: true, limits: { usd: 5, users: 3 } }, 'npm start -- --execute --limit-usd 5 --limit-users 3'],
 ])('%j is sent by a command line that a shell takes as meant', (payload, line) => {
   expect(commandFor(payload)).toBe(line)
   expect(readCommand(argumentsOf(line), {})).toMatchObject({ event: payload })
 })
 
 test.each<[string, Record<string, unknown>]>([
-  ['limits have no option', { execute: true, limits: { usd: 5 } }],
+  ['a field without an option', { execute: true, requestKey: 'k' }],
   ['a comma in a user id', { userIds: ['a,b'] }],
   ['a blank around a user id', { userIds: [' a'] }],
   ['quotes, dollars, backslashes and new lines', { userIds: [`it's "x" \\ $(rm) \`y\`\n!`] }],
   ['a reason that looks like an option', { reason: '--execute' }],
-  ['execute said to be false', { execute: false }],
 ])('%s: the payload goes as it is', (_, payload) => {
   const line = commandFor(payload)
   expect(line).toMatch(/^npm start -- --event /)
   expect(readCommand(argumentsOf(line), {})).toMatchObject({ event: payload })
 })
 
-test('only words that a shell leaves alone stand without quotes', () => {
+test('words that a shell would change are quoted', () => {
   expect(quoted('s3://bucket/logs/a-b_c.jsonl')).toBe('s3://bucket/logs/a-b_c.jsonl')
   expect(quoted('a b')).toBe("'a b'")
   expect(quoted('')).toBe("''")

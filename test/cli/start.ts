@@ -2,8 +2,12 @@ import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'n
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { vi } from 'vitest'
 import { quoted } from '../../bin/cli/shell.ts'
 import type { TestBucket } from '../support/bucket.ts'
+
+// Commands are processes, and may take long on a busy machine: no test here fails by time.
+vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 })
 
 const START = fileURLToPath(new URL('../../bin/start.ts', import.meta.url))
 
@@ -36,12 +40,12 @@ export const hasTerminals = process.platform === 'linux' && existsSync('/usr/bin
 /** The same with a terminal as standard input, output and error: what goes to either output is in `stdout`. */
 export function startOnTerminal(
   args: readonly string[],
-  { cwd, env = {} }: { cwd: string; env?: Record<string, string> },
+  { cwd, env = {}, columns = 80 }: { cwd: string; env?: Record<string, string>; columns?: number },
 ): Running {
   // In the shell's place: that would end with the signal itself, whatever the command makes of it.
   const words = ['exec', process.execPath, START, ...args].map(quoted)
   const options = { cwd, env: { PATH: process.env.PATH, HOME: cwd, TERM: 'xterm', ...env } }
-  return running(spawn('script', ['-qec', words.join(' '), '/dev/null'], options))
+  return running(spawn('script', ['-qec', `stty cols ${columns}; ${words.join(' ')}`, '/dev/null'], options))
 }
 
 function running(child: ChildProcessWithoutNullStreams): Running {

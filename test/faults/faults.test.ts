@@ -1,28 +1,36 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startS3, type S3Server } from '../../bin/sandbox/s3.ts'
+import { essenceOf } from '../support/essence.ts'
 import { freshDatabase } from '../support/ledger.ts'
-import { essence } from './compare.ts'
+import { random } from '../support/random.ts'
 import { buildScenario } from './scenario.ts'
 import { CANCEL, EXECUTE, RESTART, ROLLBACK, type Story } from './stories.ts'
 import { type Fault, MODES, runTrial, type Trial } from './trial.ts'
 
 /**
- * Every call of an invocation in turn fails, loses its reply, or sees its process die; then its run is gone on with.
- * What is left must be as if nothing had happened.
+ * Every call of an invocation in turn fails, loses its reply, is never answered, or sees its process die; then its run
+ * is continued. What is left must be as if nothing had happened. Besides, two such faults in one run.
  *
- * FAULTS=all tries every call in every mode; FAULTS=rollback:17:kill replays one; else FAULTS_SEED picks a sample.
+ * FAULTS=all tries every call in every mode and many pairs; FAULTS=rollback:17:kill or FAULTS=execute:17:kill,60:stall
+ * replays one; else FAULTS_SEED picks a sample.
  */
-const SAMPLES: [Story, number][] = [
-  [EXECUTE, 14],
-  [ROLLBACK, 4],
-  [CANCEL, 2],
-  [RESTART, 2],
+const STORIES: readonly { readonly story: Story; readonly singles: number; readonly pairs: number }[] = [
+  { story: EXECUTE, singles: 8, pairs: 3 },
+  { story: ROLLBACK, singles: 3, pairs: 1 },
+  { story: CANCEL, singles: 2, pairs: 1 },
+  { story: RESTART, singles: 2, pairs: 1 },
 ]
+const ASKED = process.env.FAULTS ?? ''
+const SEED = Number(process.env.FAULTS_SEED ?? Date.now() % 1_000_000)
+const ALL_PAIRS = Number(process.env.FAULTS_PAIRS ?? 60)
+/** Trials at once: they mostly wait. */
+const AT_ONCE = Number(process.env.FAULTS_AT_ONCE ?? 3)
 
 let s3: S3Server
 let template: string
 
 beforeAll(async () => {
+  process.stderr.write(`FAULTS_SEED=${SEED}\n`)
   s3 = await startS3()
   const scenario = await freshDatabase()
   await buildScenario(scenario.sql)
@@ -34,101 +42,126 @@ afterAll(async () => {
   await s3.stop()
 })
 
-describe.each(SAMPLES)('$name', (story, sample) => {
-  let undisturbed: Awaited<ReturnType<typeof essence>>
+describe.each(STORIES)('$story.name', ({ story, singles, pairs }) => {
+  let undisturbed: Awaited<ReturnType<typeof essenceOf>>
   let calls: readonly string[]
 
   beforeAll(async () => {
-    const trial = await runTrial(template, s3, null, story)
+    const trial = await runTrial(template, s3, [], story)
     calls = trial.calls
-    undisturbed = await essence(trial)
+    undisturbed = await essenceOfTrial(trial)
     await trial.database.drop()
   })
 
   test('undisturbed, it does what the story is for', () => {
     expect(undisturbed).toMatchObject({
-      lease: null,
-      openRun: null,
-      wrongHashes: [],
+      left: {
+        lease: null,
+        state: 'closed',
+        openRun: null,
+        lastClosed: 'RUN',
+        wrongFiles: [],
+        strayLines: [],
+      },
       ...EXPECTED[story.name],
     })
   })
 
   test(
-    'disturbed at any call, and gone on with, it ends as if nothing had happened',
-    { timeout: 7_200_000 },
+    'disturbed at any call, and continued, it ends as if nothing had happened',
+    { timeout: 14_400_000 },
     async () => {
-      const faults = chosenFaults(story, calls, sample)
+      const trials = chosenTrials(story, calls, singles, pairs)
       const differences: string[] = []
-      for (const fault of faults) {
-        const difference = await differenceOf(fault)
-        if (difference !== null) differences.push(difference)
+      let tried = 0
+      const worker = async (): Promise<void> => {
+        for (let faults = trials[tried++]; faults; faults = trials[tried++]) {
+          const difference = await differenceOf(faults)
+          if (tried % 50 === 0) process.stderr.write(`${story.name}: ${tried} of ${trials.length}\n`)
+          if (difference === null) continue
+          differences.push(difference)
+          process.stderr.write(`${difference}\n`)
+        }
       }
-      process.stderr.write(`${story.name}: ${faults.length} faults tried over ${calls.length} calls\n`)
+      await Promise.all(Array.from({ length: AT_ONCE }, worker))
+      process.stderr.write(
+        `${story.name}: ${trials.length} trials over ${calls.length} calls, ${differences.length} differences\n`,
+      )
       expect(differences).toEqual([])
     },
   )
 
-  async function differenceOf(fault: Fault): Promise<string | null> {
+  async function differenceOf(faults: readonly Fault[]): Promise<string | null> {
     let trial: Trial | null = null
     try {
-      trial = await runTrial(template, s3, fault, story)
-      expect(await essence(trial)).toEqual(undisturbed)
+      trial = await runTrial(template, s3, faults, story)
+      expect(await essenceOfTrial(trial)).toEqual(undisturbed)
       return null
     } catch (error) {
-      const what = trial?.calls[fault.at - 1] ?? calls[fault.at - 1] ?? 'unknown'
-      return `call ${fault.at} (${what}), ${fault.mode}; replay: FAULTS=${story.name}:${fault.at}:${fault.mode} npx vitest run test/faults\n${String(error)}`
+      const what = faults.map(
+        ({ at, mode }) => `${mode} at ${trial?.calls[at - 1] ?? calls[at - 1] ?? 'unknown'}`,
+      )
+      const replay = `${story.name}:${faults.map(({ at, mode }) => `${at}:${mode}`).join(',')}`
+      return `${what.join(' and ')}; replay: FAULTS=${replay} npx vitest run test/faults/faults.test.ts\n${String(error)}`
     } finally {
       await trial?.database.drop()
     }
   }
 })
 
+async function essenceOfTrial({ database, bucket, runId }: Trial) {
+  return essenceOf(database.sql, bucket, runId)
+}
+
 const EXPECTED: Record<string, object> = {
   execute: {
-    pages: 3,
     status: 'complete_with_errors',
-    totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersLeftAlone: 1, usersCorrected: 1 },
+    totals: { usersMatched: 12, usersProcessed: 9, usersFailed: 1, usersSkipped: 1, usersCorrected: 1 },
   },
-  rollback: {
-    pages: 3,
-    status: 'complete',
-    totals: { usersMatched: 9, usersProcessed: 9, usersCorrected: 1 },
-  },
-  cancel: {
-    pages: 2,
-    status: 'cancelled',
-    totals: { usersMatched: 12, usersProcessed: 6, usersNotReached: 6 },
-  },
+  rollback: { status: 'complete', totals: { usersMatched: 9, usersProcessed: 9, usersCorrected: 1 } },
+  cancel: { status: 'cancelled', totals: { usersMatched: 12, usersProcessed: 6, usersNotReached: 6 } },
   restart: {
-    pages: 3,
     status: 'complete_with_errors',
     totals: { usersMatched: 12, usersProcessed: 3, usersFailed: 1, usersCorrected: 0 },
   },
 }
 
-/** A retried call makes sense for S3 only, where the client itself sends a request again. */
-function chosenFaults(story: Story, calls: readonly string[], sample: number): Fault[] {
-  const asked = process.env.FAULTS ?? ''
-  const all = MODES.flatMap((mode) => calls.map((_, index): Fault => ({ at: index + 1, mode })))
-  const [name, at, mode] = asked.split(':')
-  if (mode !== undefined)
-    return all.filter((fault) => name === story.name && fault.at === Number(at) && fault.mode === mode)
-  if (asked === 'all' || asked === story.name)
-    return all.filter((fault) => fault.mode !== 'lose-retried' || calls[fault.at - 1]?.startsWith('S3'))
-  if (asked !== '') return []
-  const seed = Number(process.env.FAULTS_SEED ?? Date.now() % 1_000_000)
-  process.stderr.write(`FAULTS_SEED=${seed}\n`)
-  return Array.from(
-    { length: sample },
-    (_, index) => all[Math.floor(random(seed + index) * all.length)] ?? { at: 1, mode: 'fail' },
+type Faults = readonly Fault[]
+
+function chosenTrials(story: Story, calls: readonly string[], singles: number, pairs: number): Faults[] {
+  const [name, given] = /^(\w+):(.*)$/.exec(ASKED)?.slice(1) ?? []
+  if (given !== undefined) return name === story.name ? [given.split(',').map(faultOf)] : []
+  // Only the client of S3 sends a request again by itself.
+  const all = MODES.flatMap((mode) =>
+    calls.flatMap((what, index): Fault[] =>
+      mode === 'lose-retried' && !what.startsWith('S3') ? [] : [{ at: index + 1, mode }],
+    ),
   )
+  const dice = random(SEED)
+  const anyOf = (): Fault => all[Math.floor(dice() * all.length)] ?? { at: 1, mode: 'fail' }
+  const pair = (): Faults => {
+    const first = anyOf()
+    // Also after the last call of an undisturbed run, since a disturbed one has more of them.
+    return [first, { ...anyOf(), at: first.at + 1 + Math.floor(dice() * calls.length) }]
+  }
+  const isAll = ASKED === 'all' || ASKED === story.name
+  if (ASKED !== '' && !isAll) return []
+  const some = Array.from({ length: isAll ? ALL_PAIRS : pairs }, pair)
+  if (!isAll) return [...Array.from({ length: singles }, () => [anyOf()]), ...some]
+  // Shuffled, so that a run that is stopped early has tried a bit of everything.
+  return shuffled([...all.map((fault) => [fault]), ...some], dice)
 }
 
-/** A number from 0 to 1 out of a seed (mulberry32's step). */
-function random(seed: number): number {
-  let t = (seed + 0x6d2b79f5) | 0
-  t = Math.imul(t ^ (t >>> 15), t | 1)
-  t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-  return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+function shuffled<T>(values: readonly T[], dice: () => number): T[] {
+  return values
+    .map((value) => ({ value, order: dice() }))
+    .toSorted((a, b) => a.order - b.order)
+    .map(({ value }) => value)
+}
+
+function faultOf(text: string): Fault {
+  const [at, asked] = text.split(':')
+  const mode = MODES.find((known) => known === asked)
+  if (mode === undefined) throw new Error(`FAULTS: ${text} is not <call>:<${MODES.join('|')}>.`)
+  return { at: Number(at), mode }
 }

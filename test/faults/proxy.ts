@@ -3,10 +3,19 @@ import { connect, createServer, type Socket } from 'node:net'
 /** One round trip of a client to PostgreSQL: what it asks for, and the statement before it on the same connection. */
 export type RoundTrip = { readonly what: string; readonly previous: string }
 
-/** What becomes of a round trip: it passes; it never arrives; it takes effect and its reply is lost. */
-export type Fate = 'pass' | 'fail' | 'lose'
+/**
+ * What becomes of a round trip: it passes; it never arrives (`fail`) or takes effect and its reply is lost (`lose`), and
+ * the connection is closed; or the same, and the connection stays open and silent (`silent`, `stall`: half of the reply
+ * arrives).
+ */
+export type Fate = 'pass' | 'fail' | 'lose' | 'silent' | 'stall'
 
-export type PostgresProxy = { readonly url: string; stop(): Promise<void> }
+export type PostgresProxy = {
+  readonly url: string
+  /** Closes all connections on the client's side; what clients have sent still arrives, as when a process is killed. */
+  cutClients(): void
+  stop(): Promise<void>
+}
 
 const READY = 'Z'
 /** What ends a reply to Flush after Describe: a row description, or that there are no rows, or an error. */
@@ -14,6 +23,8 @@ const DESCRIBED = new Set(['T', 'n', 'E', READY])
 
 /** Parse, Bind, Describe, Execute, Close: the client goes on without waiting. */
 const QUEUED = new Set(['P', 'B', 'D', 'E', 'C'])
+
+type Decide = (trip: RoundTrip) => Fate | Promise<Fate>
 
 /**
  * A TCP proxy in front of PostgreSQL that knows just enough of the protocol to see its round trips: the start-up,
@@ -23,14 +34,17 @@ const QUEUED = new Set(['P', 'B', 'D', 'E', 'C'])
  */
 export async function startProxy(
   databaseUrl: string,
-  decide: (trip: RoundTrip) => Fate | Promise<Fate>,
+  decide: Decide,
   onConnect: (localPort: number) => void = () => {},
 ): Promise<PostgresProxy> {
   const target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
+  const clients = new Set<Socket>()
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname)
     upstream.once('connect', () => onConnect(upstream.localPort ?? 0))
+    clients.add(client)
+    client.on('close', () => clients.delete(client))
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.on('error', () => socket.destroy())
@@ -44,6 +58,9 @@ export async function startProxy(
   url.port = String(typeof address === 'object' && address !== null ? address.port : 0)
   return {
     url: url.href,
+    cutClients: () => {
+      for (const client of clients) client.destroy()
+    },
     stop: async () => {
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
@@ -51,31 +68,32 @@ export async function startProxy(
   }
 }
 
-function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fate | Promise<Fate>): void {
-  let loseAt: ReadonlySet<string> | null = null
+function join(client: Socket, upstream: Socket, decide: Decide): void {
+  let fateOfReply: { readonly fate: Fate; readonly until: ReadonlySet<string> } | null = null
   let statement = ''
   let previous = ''
   let passing = Promise.resolve()
   // PostgreSQL executes a statement before its Sync arrives, so nothing of a round trip goes out before it is decided on.
   let batch: Buffer[] = []
-  let cut = false
+  let state: 'open' | 'cut' | 'silent' = 'open'
   const cutBoth = (): void => {
-    cut = true
+    state = 'cut'
     client.destroy()
     upstream.end()
   }
   const onStart = messages(true)
   const pass = async ({ type, bytes }: Message): Promise<void> => {
-    if (cut) return
+    if (state !== 'open') return
     if (type === 'P') [previous, statement] = [statement, statementOf(bytes)]
     const waits = type === '' || type === 'S' || type === 'H' || type === 'Q'
     batch.push(bytes)
     if (QUEUED.has(type)) return
-    const fate = waits
-      ? await decide({ what: `database: ${type === '' ? 'connect' : statement}`, previous })
-      : 'pass'
+    const what = type === '' ? 'connect' : type === 'Q' ? queryOf(bytes) : statement
+    const fate = waits ? await decide({ what: `database: ${what}`, previous }) : 'pass'
     if (fate === 'fail') return cutBoth()
-    if (fate === 'lose') loseAt = type === 'H' ? DESCRIBED : new Set([READY])
+    if (fate === 'silent') state = 'silent'
+    if (state !== 'open') return
+    if (fate !== 'pass') fateOfReply = { fate, until: type === 'H' ? DESCRIBED : new Set([READY]) }
     upstream.write(Buffer.concat(batch))
     batch = []
   }
@@ -84,14 +102,18 @@ function join(client: Socket, upstream: Socket, decide: (trip: RoundTrip) => Fat
   })
   const onReply = messages(false)
   upstream.on('data', (chunk: Buffer) => {
-    if (cut) return
-    if (loseAt === null) client.write(chunk)
+    if (state !== 'open') return
     const types = onReply(chunk).map(({ type }) => type)
-    if (loseAt !== null && types.some((type) => loseAt?.has(type))) cutBoth()
+    if (fateOfReply === null) client.write(chunk)
+    else if (fateOfReply.fate === 'stall') {
+      client.write(chunk.subarray(0, Math.floor(chunk.length / 2)))
+      state = 'silent'
+    } else if (types.some((type) => fateOfReply?.until.has(type))) cutBoth()
   })
-  // What the client sent before it went still has to arrive: a killed process's COMMIT is on its way.
-  client.on('close', () => void passing.then(() => upstream.end()))
-  upstream.on('close', () => void passing.then(() => client.destroy()))
+  // What the client sent before it went still has to arrive: a killed process's COMMIT is on its way. Over a connection
+  // that is silent the server hears nothing of the end.
+  client.on('close', () => void passing.then(() => state === 'silent' || upstream.end()))
+  upstream.on('close', () => void passing.then(() => state === 'silent' || client.destroy()))
 }
 
 type Message = { readonly type: string; readonly bytes: Buffer }
@@ -117,5 +139,14 @@ function messages(startsUntyped: boolean): (chunk: Buffer) => Message[] {
 
 function statementOf(parse: Buffer): string {
   const start = parse.indexOf(0, 5) + 1
-  return parse.toString('utf8', start, parse.indexOf(0, start)).replace(/\s+/g, ' ').trim().slice(0, 90)
+  return brief(parse.toString('utf8', start, parse.indexOf(0, start)))
+}
+
+/** A simple query: what sets a transaction's timeouts is one with its BEGIN. */
+function queryOf(query: Buffer): string {
+  return brief(query.toString('utf8', 5, query.length - 1))
+}
+
+function brief(sql: string): string {
+  return sql.replace(/\s+/g, ' ').trim().slice(0, 90)
 }

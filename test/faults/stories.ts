@@ -2,6 +2,7 @@ import type { S3Server } from '../../bin/sandbox/s3.ts'
 import { readJson, type TestBucket } from '../support/bucket.ts'
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { BATCH_SIZE } from './scenario.ts'
+import { LONG_WAITS } from './waits.ts'
 
 /** What a trial is about: what was done before, undisturbed, and then the event that is disturbed. */
 export type Story = {
@@ -20,13 +21,14 @@ export const EXECUTE: Story = {
   prepare: async () => ({ execute: true, ...SIZES }),
 }
 
-/** A run that is taken back. */
+/** A run that is rolled back. */
 export const ROLLBACK: Story = {
   name: 'rollback',
   spends: false,
   prepare: async (place) => {
-    const { runId } = await invokeJob(place, { execute: true, ...SIZES })
-    return { rollback: runId, execute: true, ...SIZES }
+    const { runId } = await invokeJob(place, { execute: true, ...SIZES }, { host: { waits: LONG_WAITS } })
+    // Its pages are those of the run.
+    return { rollback: runId, execute: true, concurrency: SIZES.concurrency }
   },
 }
 
@@ -51,7 +53,7 @@ async function diedOnItsSecondPage(
   let dead = false
   s3.setHooks(place.bucket.bucket, {
     before: ({ method, key }) => {
-      dead ||= method === 'PUT' && /\/000001-\d+-(users|mutations)\.jsonl$/.test(key)
+      dead ||= method === 'PUT' && /^logs\/.*\/00001-\d+\.jsonl$/.test(key)
       return dead ? 'drop' : undefined
     },
   })
@@ -59,6 +61,7 @@ async function diedOnItsSecondPage(
   const end = await invokeJob(
     { ...place, env },
     { execute: true, batchSize: BATCH_SIZE, concurrency: 1 },
+    { host: { waits: LONG_WAITS } },
   ).catch((error: unknown) => error)
   s3.setHooks(place.bucket.bucket, undefined)
   if (!(end instanceof Error)) throw new Error('The invocation that was to die did not.')

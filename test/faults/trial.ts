@@ -6,16 +6,19 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
-import { startProxy } from './proxy.ts'
+import { type Fate, startProxy } from './proxy.ts'
 import { BUSY_USER } from './scenario.ts'
-import { EXECUTE, type Story } from './stories.ts'
+import type { Story } from './stories.ts'
+import { LONG_WAITS, SHORT_WAITS } from './waits.ts'
 
 /**
  * What happens at one call: it fails before it takes effect; it takes effect and its reply is lost, where the client
- * tries once (`lose`) or tries again (`lose-retried`); or the process is killed while it takes effect.
+ * tries once (`lose`) or tries again (`lose-retried`); the process is killed while it takes effect; it never arrives and
+ * is never answered (`silent`); or it takes effect, and its answer stops in the middle of its body (`stall`).
  */
-export const MODES = ['fail', 'lose', 'lose-retried', 'kill'] as const
+export const MODES = ['fail', 'lose', 'lose-retried', 'kill', 'silent', 'stall'] as const
 export type Mode = (typeof MODES)[number]
+/** `at` counts the calls of all invocations of the trial, from 1. */
 export type Fault = { readonly at: number; readonly mode: Mode }
 
 /** A run that came to its end, whatever was done to it. */
@@ -24,73 +27,103 @@ export type Trial = {
   readonly bucket: TestBucket
   readonly runId: string
   readonly card: ExitCard
-  /** All calls of the disturbed invocation, in order. */
+  /** All calls of the disturbed invocations, in order. */
   readonly calls: readonly string[]
 }
 
 const RESUMES = 6
 
 /**
- * Runs a story with one fault in the invocation that it is about, and then, with the clock set forward past every
- * lease, goes on with it until it is closed.
+ * Runs a story with faults, the first of them in the invocation that it is about, and then, with the clock set forward
+ * past every lease, continues it until it is closed. Everything goes over one proxy, whose port is part of what the
+ * job knows the ledger by.
  */
 export async function runTrial(
   template: string,
   s3: S3Server,
-  fault: Fault | null,
-  story: Story = EXECUTE,
+  faults: readonly Fault[],
+  story: Story,
 ): Promise<Trial> {
   const database = await freshDatabase(template)
   const bucket = await freshBucket(s3.endpoint)
-  const event = await story.prepare({ databaseUrl: database.url, bucket }, s3)
-  const earlier = await runIdsOf(bucket)
-  const clock = await clockOf(database)
-  await clock.goForward()
   const calls: string[] = []
   const child: { process: ChildProcess | null } = { process: null }
-  const strikes = (what: string): Mode | null => {
+  let counting = false
+  const modeAt = (what: string): Mode | null => {
+    if (!counting) return null
     calls.push(what)
-    return calls.length === fault?.at ? fault.mode : null
+    const mode = faults.find(({ at }) => at === calls.length)?.mode ?? null
+    if (mode === 'kill') child.process?.kill('SIGKILL')
+    return mode
   }
-  const kill = (): void => void child.process?.kill('SIGKILL')
-
-  const proxy = await startProxy(database.url, ({ what }) => {
-    const mode = strikes(what)
-    if (mode === 'kill') kill()
-    return mode === null || mode === 'kill' ? 'pass' : mode === 'fail' ? 'fail' : 'lose'
-  })
-  const spend = story.spends ? spendOnce(database) : async () => {}
-  const lost = new WeakSet<S3Request>()
-  s3.setHooks(bucket.bucket, {
-    before: async (request) => {
-      await spend(request)
-      const mode = strikes(`S3: ${request.method} ${request.key || JSON.stringify(request.query)}`)
-      if (mode === 'kill') kill()
-      if (mode === 'lose' || mode === 'lose-retried') lost.add(request)
-      return mode === 'fail' ? 'drop' : undefined
-    },
-    after: (request) => (lost.has(request) ? 'drop' : undefined),
-  })
-
+  const proxy = await startProxy(database.url, ({ what }) => FATES[modeAt(what) ?? 'kill'])
+  const place = { databaseUrl: proxy.url, bucket }
   try {
-    const env = { AWS_MAX_ATTEMPTS: fault?.mode === 'lose-retried' ? '5' : '1' }
-    const place = { databaseUrl: proxy.url, bucket, env }
-    if (fault?.mode === 'kill') await runInChild(place, event, clock.aheadMs(), child)
-    else await invokeJob(place, event, { host: { now: clock.now } }).catch((error: unknown) => error)
+    const event = await story.prepare(place, s3)
+    const earlier = await runIdsOf(bucket)
+    const clock = await clockOf(database)
+    await clock.goForward()
+    const spend = story.spends ? spendOnce(database) : async () => {}
+    const faultOf = new WeakMap<S3Request, Mode>()
+    s3.setHooks(bucket.bucket, {
+      before: async (request) => {
+        await spend(request)
+        const mode = modeAt(`S3: ${request.method} ${request.key || JSON.stringify(request.query)}`)
+        if (mode) faultOf.set(request, mode)
+        if (mode === 'fail') return 'drop'
+        return mode === 'silent' ? mode : undefined
+      },
+      after: (request) => {
+        const mode = faultOf.get(request)
+        if (mode === 'lose' || mode === 'lose-retried') return 'drop'
+        return mode === 'stall' ? mode : undefined
+      },
+    })
+
+    counting = true
+    const isLeft = (): boolean => faults.some(({ at }) => at > calls.length)
+    const disturbed = async (asked: object): Promise<ExitCard | Error> => {
+      const tries = faults.some(({ mode }) => mode === 'lose-retried' || mode === 'stall') ? '5' : '1'
+      const where = { ...place, env: { AWS_MAX_ATTEMPTS: tries } }
+      const kills = faults.some(({ at, mode }) => mode === 'kill' && at > calls.length)
+      if (kills) return runInChild(where, asked, clock.aheadMs(), child)
+      return invokeJob(where, asked, { host: { now: clock.now, waits: SHORT_WAITS } }).catch(
+        (error: unknown) => {
+          if (error instanceof Error) return error
+          throw error
+        },
+      )
+    }
+    await disturbed(event)
+    // A fault that was to come after the end of the invocation meets those that continue the run.
+    for (let nth = 1; isLeft() && nth < RESUMES && faults.length > 1; nth++) {
+      await clock.goForward()
+      await disturbed(await nextEvent(bucket, event, earlier))
+    }
+    counting = false
+    const { runId, card } = await continueUntilClosed(place, clock, event, earlier)
+    return { database, bucket, runId, card, calls }
   } finally {
-    s3.setHooks(bucket.bucket, { before: spend })
+    s3.setHooks(bucket.bucket, undefined)
     await proxy.stop()
   }
-  const { runId, card } = await goOnUntilClosed({ databaseUrl: database.url, bucket }, clock, event, earlier)
-  s3.setHooks(bucket.bucket, undefined)
-  return { database, bucket, runId, card, calls }
+}
+
+/** `kill`: what a process has sent when it dies still arrives. */
+const FATES: Readonly<Record<Mode, Fate>> = {
+  fail: 'fail',
+  lose: 'lose',
+  'lose-retried': 'lose',
+  kill: 'pass',
+  silent: 'silent',
+  stall: 'stall',
 }
 
 /** Lets the busy user spend a dollar when an intent with that user is first on its way: after the read, before the write. */
 function spendOnce({ sql }: Trial['database']): (request: S3Request) => Promise<void> {
   let spent = false
-  return async ({ key }) => {
-    if (spent || !key.endsWith('-intent.jsonl') || !key.includes('/000001-')) return
+  return async ({ method, key }) => {
+    if (spent || method !== 'PUT' || !/^intents\/.*\/00001-/.test(key)) return
     spent = true
     await sql`update kilocode_users set microdollars_used = microdollars_used + 1000000 where id = ${BUSY_USER}`
   }
@@ -129,22 +162,25 @@ async function runInChild(
   event: object,
   aheadMs: number,
   child: { process: ChildProcess | null },
-): Promise<void> {
+): Promise<Error> {
   const script = fileURLToPath(new URL('child.ts', import.meta.url))
   const { endpoint, bucket } = place.bucket
   const where = JSON.stringify({ databaseUrl: place.databaseUrl, endpoint, bucket, env: place.env, aheadMs })
   child.process = spawn(process.execPath, [script, where, JSON.stringify(event)], { stdio: 'ignore' })
   await once(child.process, 'exit')
+  child.process = null
+  return new Error('The process has ended.')
 }
 
-/** Goes on with the run that the disturbed invocation opened, if it came so far; else, and to cancel, sends its event again. */
-async function goOnUntilClosed(
-  place: JobPlace & { readonly bucket: TestBucket },
-  clock: Clock,
+/**
+ * What continues the run that a disturbed invocation opened: its id. If it came not so far, and to cancel: its event
+ * again. A run that was prepared but not opened leaves its files behind; the same payload then opens another one.
+ */
+async function nextEvent(
+  bucket: TestBucket,
   asked: object,
   earlier: ReadonlySet<string | undefined>,
-): Promise<{ runId: string; card: ExitCard }> {
-  const { bucket } = place
+): Promise<object> {
   const written =
     (await keys(bucket, 'control/writer.json')).length > 0
       ? await readJson(bucket, 'control/writer.json')
@@ -153,14 +189,24 @@ async function goOnUntilClosed(
   const closed = (await keys(bucket, 'runs/'))
     .filter((key) => key.endsWith('/manifest.json'))
     .map((key) => key.split('/')[1])
-  // A run that was prepared but not opened leaves its files behind; the same payload then opens another one.
   const runId = [open, ...closed].find((id) => id !== undefined && !earlier.has(id))
-  let event: object = runId === undefined ? asked : { resume: runId }
+  return runId === undefined ? asked : { resume: runId }
+}
+
+async function continueUntilClosed(
+  place: JobPlace & { readonly bucket: TestBucket },
+  clock: Clock,
+  asked: object,
+  earlier: ReadonlySet<string | undefined>,
+): Promise<{ runId: string; card: ExitCard }> {
+  let event = await nextEvent(place.bucket, asked, earlier)
+  const answers: string[] = []
   for (let resumes = 0; resumes < RESUMES; resumes++) {
     await clock.goForward()
-    const card = await invokeJob(place, event, { host: { now: clock.now } })
+    const card = await invokeJob(place, event, { host: { now: clock.now, waits: LONG_WAITS } })
     if (card.status !== 'incomplete' && card.status !== 'busy') return { runId: card.runId, card }
+    answers.push(`${card.status}: ${card.why}`)
     event = card.next?.payload ?? event
   }
-  throw new Error(`The run is still not closed after ${RESUMES} more invocations.`)
+  throw new Error(`The run is still not closed after ${RESUMES} more invocations.\n${answers.join('\n')}`)
 }

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 
 /**
- * What Lambda's runtime does with the function's code, in a process of its own that is started beside a copy of the
- * asset: loads index.mjs, and calls its handler for every message. Uses nothing but Node.
+ * What Lambda's runtime does with the function's code, in a process of its own that is started beside a copy
+ * of the asset: loads index.mjs, and calls its handler for every message. Uses nothing but Node.
  */
 
 type Handler = (event: unknown, context: object) => Promise<unknown>

@@ -1,40 +1,55 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Template } from 'aws-cdk-lib/assertions'
-import { LEAST, onlyOf, stackWith } from './synthesized.ts'
+import { LEAST, resourcesOf, stackWith } from './synthesized.ts'
 
-/** The synthesized asset in a folder of its own, outside this repository, and what becomes of both. */
+/**
+ * The synthesized asset in a folder of its own, outside this repository, with each function's environment.
+ */
 export type Asset = {
   readonly dir: string
-  readonly environment: Record<string, string>
+  readonly environments: Readonly<Record<'job' | 'preview', Record<string, string>>>
   readonly remove: () => Promise<void>
 }
 
-/** Synthesizes with the bundle, and copies the function's asset to a place from where no node_modules can be reached. */
+type FunctionProperties = {
+  readonly Code: { readonly S3Key: string }
+  readonly Environment: { readonly Variables: Record<string, string> }
+  readonly Handler: string
+}
+
+/**
+ * Synthesizes with the bundle, and copies the functions' asset to a place from which no node_modules can be
+ * reached.
+ */
 export async function synthesizeAsset(): Promise<Asset> {
   const outdir = await mkdtemp(join(tmpdir(), 'credit-expiry-synth-'))
   const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-asset-'))
   const { app, stack } = stackWith(LEAST, { outdir, bundle: true })
   app.synth()
-  const { Code, Environment, Handler } = onlyOf(Template.fromStack(stack), 'AWS::Lambda::Function')
-    .Properties as {
-    Code: { S3Key: string }
-    Environment: { Variables: Record<string, string> }
-    Handler: string
-  }
-  if (Handler !== 'index.handler') throw new Error(`The handler is ${Handler}.`)
-  await cp(join(outdir, `asset.${Code.S3Key.replace('.zip', '')}`), dir, { recursive: true })
+  const functions = resourcesOf(Template.fromStack(stack), 'AWS::Lambda::Function')
+  const [job, preview] = ['FunctionsJob', 'FunctionsPreview'].map(
+    (prefix) =>
+      functions.find(([id]) => id.startsWith(prefix))?.[1].Properties as FunctionProperties | undefined,
+  )
+  if (!job || !preview) throw new Error('The template does not have both functions.')
+  if (job.Code.S3Key !== preview.Code.S3Key) throw new Error('The functions have different code.')
+  for (const { Handler } of [job, preview])
+    if (Handler !== 'index.handler') throw new Error(`The handler is ${Handler}.`)
+  await cp(join(outdir, `asset.${job.Code.S3Key.replace('.zip', '')}`), dir, { recursive: true })
   await copyFile(join(import.meta.dirname, 'asset-host.ts'), join(dir, 'host.ts'))
   const remove = async () => {
     for (const folder of [outdir, dir]) await rm(folder, { recursive: true, force: true })
   }
-  return { dir, environment: Environment.Variables, remove }
+  const environments = { job: job.Environment.Variables, preview: preview.Environment.Variables }
+  return { dir, environments, remove }
 }
 
 export type Answer = {
@@ -46,7 +61,10 @@ export type Answer = {
 export type AssetProcess = {
   readonly strangers: readonly string[]
   readonly invoke: (event: unknown) => Promise<Answer>
-  /** Everything on standard output and then everything on standard error so far: logs and metrics, one JSON object a line. */
+  /**
+   * Everything on standard output and then everything on standard error so far: logs and metrics, one JSON
+   * object a line.
+   */
   readonly lines: () => object[]
   readonly stop: () => Promise<void>
 }
@@ -64,7 +82,7 @@ export async function startAsset({ dir }: Asset, env: Record<string, string>): P
   const errors: Buffer[] = []
   child.stdout?.on('data', (chunk: Buffer) => output.push(chunk))
   child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk))
-  const text = (chunks: readonly Buffer[]) => Buffer.concat(chunks).toString()
+  const textOf = (chunks: readonly Buffer[]) => Buffer.concat(chunks).toString()
   const { strangers } = (await nextMessage(child, errors)) as { strangers: string[] }
   return {
     strangers,
@@ -72,11 +90,11 @@ export async function startAsset({ dir }: Asset, env: Record<string, string>): P
       child.send(event as object)
       const { call, ...answer } = (await nextMessage(child, errors)) as Answer & { call: number }
       const marker = `{"answered":${call}}\n`
-      while (![output, errors].every((chunks) => text(chunks).includes(marker))) await pause(1)
+      while (![output, errors].every((chunks) => textOf(chunks).includes(marker))) await pause(1)
       return answer
     },
     lines: () =>
-      `${text(output)}\n${text(errors)}`
+      `${textOf(output)}\n${textOf(errors)}`
         .split('\n')
         .filter((line) => line.startsWith('{'))
         .map((line) => JSON.parse(line) as object),
@@ -102,10 +120,13 @@ async function nextMessage(child: ChildProcess, errors: readonly Buffer[]): Prom
   }
 }
 
-/** A Secrets Manager that knows one secret, on the loopback interface. */
-export async function startSecrets(secret: string): Promise<{ endpoint: string; stop: () => Promise<void> }> {
-  const server: Server = createServer((request, response) => {
-    request.resume()
+/** A Secrets Manager that knows both secrets, on the loopback interface, and which of them were read. */
+export async function startSecrets(
+  secret: string,
+): Promise<{ endpoint: string; read: Set<string>; stop: () => Promise<void> }> {
+  const read = new Set<string>()
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    read.add((JSON.parse(await text(request)) as { SecretId: string }).SecretId)
     response.setHeader('content-type', 'application/x-amz-json-1.1')
     response.end(
       JSON.stringify({
@@ -115,12 +136,14 @@ export async function startSecrets(secret: string): Promise<{ endpoint: string; 
         VersionStages: ['AWSCURRENT'],
       }),
     )
-  })
+  }
+  const server: Server = createServer((request, response) => void answer(request, response))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   return {
     endpoint: `http://127.0.0.1:${port}`,
+    read,
     stop: async () => {
       server.close()
       server.closeAllConnections()

@@ -11,14 +11,22 @@ import {
   synthesizeAsset,
 } from './asset-process.ts'
 import { emittedIn } from './metric-names.ts'
+import { LEAST } from './synthesized.ts'
 
-/** The synthesized asset itself, loaded as Lambda loads it: the only check that catches a bundle that cannot load. */
+/**
+ * The synthesized asset itself, loaded as Lambda loads it: the only check that catches a bundle that cannot
+ * load.
+ */
 
 const { url, sql, drop } = await freshDatabase()
 let asset: Asset
 let bucket: TestBucket
 let secrets: Awaited<ReturnType<typeof startSecrets>>
 let lambda: AssetProcess
+let preview: AssetProcess
+
+/** A synthesis with a bundle takes seconds, on a busy machine minutes. */
+const SLOW = 300_000
 
 beforeAll(async () => {
   for (const id of ['ada', 'bob']) {
@@ -28,8 +36,7 @@ beforeAll(async () => {
   bucket = await freshBucket()
   secrets = await startSecrets(url)
   asset = await synthesizeAsset()
-  lambda = await startAsset(asset, {
-    ...asset.environment,
+  const onLambda = {
     // The file is there on Lambda only.
     NODE_EXTRA_CA_CERTS: '',
     LOG_BUCKET: bucket.bucket,
@@ -41,11 +48,13 @@ beforeAll(async () => {
     AWS_LAMBDA_FUNCTION_NAME: 'credit-expiry',
     AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '1769',
     AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
-  })
-})
+  }
+  lambda = await startAsset(asset, { ...asset.environments.job, ...onLambda })
+  preview = await startAsset(asset, { ...asset.environments.preview, ...onLambda })
+}, SLOW)
 
 afterAll(async () => {
-  await lambda.stop()
+  await Promise.all([lambda.stop(), preview.stop()])
   await secrets.stop()
   await asset.remove()
   await drop()
@@ -64,9 +73,16 @@ async function metricsOf(event: unknown): Promise<string[]> {
     )
 }
 
-test('it is one file under 1.5 MB that reaches no package', async () => {
-  expect(Buffer.byteLength(await readBundle(asset))).toBeLessThan(1_500_000)
+test('it is one file under 1 MB that reaches no package', async () => {
+  expect(Buffer.byteLength(await readBundle(asset))).toBeLessThan(1_000_000)
   expect(lambda.strangers).toEqual([])
+  expect(preview.strangers).toEqual([])
+})
+
+test('the preview function makes a dry run, and reads the read-only secret alone', async () => {
+  const dry = (await preview.invoke({})).card as ExitCard
+  expect(dry).toMatchObject({ mode: 'dry-run', status: 'complete', totals: { expired: '$12.00' } })
+  expect([...secrets.read]).toEqual([LEAST.readonlyDatabaseSecretArn])
 })
 
 test("a dry run and then an execute, with the database's address from Secrets Manager", async () => {
@@ -84,7 +100,7 @@ test("a dry run and then an execute, with the database's address from Secrets Ma
 })
 
 test('its metrics are those that the alarms name', async () => {
-  const mode = (value: string) => JSON.stringify({ mode: value })
+  const mode = (value: string) => JSON.stringify({ stage: 'prod', mode: value })
   expect(await metricsOf({})).toEqual(
     expect.arrayContaining([
       `CreditExpiry PageMilliseconds Milliseconds ${mode('dry-run')}`,
@@ -96,19 +112,32 @@ test('its metrics are those that the alarms name', async () => {
   expect(await metricsOf({ status: 'latest' })).toEqual([
     `CreditExpiry OpenRunIdleSeconds Seconds ${mode('status')}`,
   ])
-  expect(await metricsOf({ excute: true })).toEqual([`CreditExpiry InvalidEvents Count ${mode('unknown')}`])
-  expect(await metricsOf({ execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-0000' })).toEqual([
-    `CreditExpiry RunsRefused Count ${mode('execute')}`,
-  ])
+  const errors = ['ErrorsReported', 'InvalidEvents', 'RunsRefused', 'Failures']
+  const refused = { execute: true, plan: '2026-01-01T00-00-00-000Z-dry-run-0000' }
+  for (const [event, of] of [
+    [{ excute: true }, 'unknown'],
+    [refused, 'execute'],
+  ] as const) {
+    expect((await metricsOf(event)).toSorted()).toEqual(
+      errors.map((name) => `CreditExpiry ${name} Count ${mode(of)}`).toSorted(),
+    )
+  }
 })
 
-test('an error is logged as JSON, with lines of the source and not of the bundle', async () => {
+test('an error is one JSON line, with its name and lines of the source, not of the bundle', async () => {
+  const errors = () => lambda.lines().filter((line) => 'level' in line && line.level === 'ERROR')
+  const before = errors().length
   await lambda.invoke({ excute: true })
-  const logged = lambda.lines().findLast((line) => 'error_name' in line) as
-    | { error_name: string; stack: string }
-    | undefined
+  expect(errors()).toHaveLength(before + 1)
+  const logged = errors().at(-1) as { error_name: string; stack: string } | undefined
   expect(logged?.error_name).toBe('InvalidEvent')
   expect(logged?.stack).toMatch(/lambda\/event\.ts:\d+/)
+  expect(logged?.stack).not.toContain('***')
+})
+
+test('names of classes survive the bundler: CloudWatch shows them as error types', async () => {
+  expect((await lambda.invoke({ excute: true })).error?.name).toBe('InvalidEvent')
+  expect(await readBundle(asset)).toMatch(/\w+\(\w+,"InvalidEvent"\)/)
 })
 
 test("no log line holds an e-mail address or the database's address", () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { anchorOf } from '../../infra/alarm.ts'
+import { STOPS } from '../../infra/auto-execute-stops.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
@@ -13,32 +14,48 @@ const sections = new Map(
 )
 const anchors = new Set([...sections.keys()].map(anchorOf))
 const template = templateWith(LEAST)
+const metricAlarms = resourcesOf(template, 'AWS::CloudWatch::Alarm')
+const composites = resourcesOf(template, 'AWS::CloudWatch::CompositeAlarm')
 
 describe('the runbook', () => {
-  const alarms = resourcesOf(template, 'AWS::CloudWatch::Alarm').map(
-    ([id, { Properties }]) => [id, String(Properties['AlarmDescription'])] as const,
-  )
+  const alarms = [...metricAlarms, ...composites].flatMap(([id, { Properties }]) => {
+    const [, sentence = '', anchor] =
+      /^(.+\.) https:\/\/.+\/docs\/runbook\.md#(.+)$/.exec(String(Properties['AlarmDescription'])) ?? []
+    return anchor === undefined ? [] : [{ id, sentence, anchor }]
+  })
+  const headings = [...sections.keys()].filter((heading) => heading.startsWith('Alarm: '))
 
-  test.for(alarms)('has the heading that the alarm %s links to', ([, description]) => {
-    const [, sentence = '', anchor = ''] = /^(.+\.) docs\/runbook\.md#(.+)$/.exec(description) ?? []
-    expect(sentence).not.toBe('')
-    expect([...anchors]).toContain(anchor)
+  test('has a heading for every alarm that publishes, and an alarm for every such heading', () => {
+    const publishing = [...metricAlarms, ...composites].filter(
+      ([, { Properties }]) => Properties['AlarmActions'],
+    )
+    expect(alarms.length).toBeGreaterThanOrEqual(publishing.length)
+    expect(new Set(headings.map(anchorOf))).toEqual(new Set(alarms.map(({ anchor }) => anchor)))
   })
 
-  test('says of every alarm what it means, how to look and what to do, and of no alarm that is not there', () => {
-    const headings = [...sections.keys()].filter((heading) => heading.startsWith('Alarm: '))
-    expect(new Set(headings.map(anchorOf))).toEqual(
-      new Set(alarms.map(([, description]) => description.split('#')[1])),
-    )
+  test('says of every alarm what it means, how to look and what to do', () => {
     for (const heading of headings) {
       for (const part of ['**What it means.**', '**How to look.**', '**What to do.**'])
         expect(`${heading}: ${sections.get(heading)}`).toContain(part)
     }
   })
 
+  test('has a saved query of Logs Insights for every alarm', () => {
+    const names = resourcesOf(template, 'AWS::Logs::QueryDefinition').map(([, { Properties }]) =>
+      String(Properties['Name']),
+    )
+    expect(new Set(names)).toEqual(
+      new Set(headings.map((heading) => `credit-expiry/CreditExpiry-prod/${heading.replace('Alarm: ', '')}`)),
+    )
+  })
+
   test('links to headings that are there', () => {
     const links = [...runbook.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = '']) => anchor)
     expect(links.filter((anchor) => !anchors.has(anchor))).toEqual([])
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+    const fromReadme = [...readme.matchAll(/runbook\.md#([^)]+)\)/g)].map(([, anchor = '']) => anchor)
+    expect(fromReadme.length).toBeGreaterThan(3)
+    expect(fromReadme.filter((anchor) => !anchors.has(anchor))).toEqual([])
   })
 
   test('names every value that can be configured, and every output that it speaks of exists', () => {
@@ -51,14 +68,63 @@ describe('the runbook', () => {
     for (const name of Object.keys(EVERYTHING))
       expect(configuration).toContain(`\`${shortened[name] ?? name}\``)
     for (const [, output = ''] of runbook.matchAll(/outputs? `(\w+)`/g)) template.hasOutput(output, {})
+    for (const output of ['PreviewPolicyArn', 'OperatePolicyArn']) template.hasOutput(output, {})
   })
 
   test('counts the alarms and their metrics as they are', () => {
-    const metrics = resourcesOf(template, 'AWS::CloudWatch::Alarm').reduce((sum, [, { Properties }]) => {
+    const metrics = metricAlarms.reduce((sum, [, { Properties }]) => {
       const { Metrics } = Properties as { Metrics?: { MetricStat?: object }[] }
       return sum + (Metrics ? Metrics.filter(({ MetricStat }) => MetricStat).length : 1)
     }, 0)
-    expect(sections.get('Costs per month')).toContain(`alarms: ${alarms.length}, over ${metrics} metrics`)
+    expect(sections.get('Costs per month')).toContain(
+      `alarms: ${metricAlarms.length} over ${metrics} metrics at 0.10, and ${composites.length} ` +
+        'composite ones',
+    )
+  })
+
+  test('the emergency stop has three ways; erasing names every folder with personal data', () => {
+    const stop = sections.get('Emergency stop') ?? ''
+    for (const way of ['{"hold"', '--reserved-concurrent-executions 0', 'stop-execution', '{"cancel"'])
+      expect(stop).toContain(way)
+    const erasing = sections.get('Erasing personal data') ?? ''
+    for (const folder of [
+      'logs/users/',
+      'logs/mutations/',
+      'logs/errors/',
+      'runs/<run id>/pages/',
+      'intents/',
+    ])
+      expect(erasing).toContain(folder)
+  })
+})
+
+test('the flags and reasons that can stop a scheduled execute are those of the ledger rules', () => {
+  const names = readFileSync(new URL('../../lambda/rules/types.ts', import.meta.url), 'utf8')
+  const known = STOPS.filter((name) => names.includes(`'${name}'`))
+  expect(known).toEqual(
+    expect.arrayContaining(['auto_top_up_risk', 'needs_review', 'too_recent', 'link_taken']),
+  )
+})
+
+describe('the example pipeline', () => {
+  const pipeline = read('pipeline.yml')
+  const jobs = [...pipeline.matchAll(/^ {2}(\w+):\n(?: {4}if: .+\n)?(?: {4}needs: (\w+)\n)?/gm)]
+
+  test('tests, synthesizes, shows the difference, deploys to staging, checks, and waits for approval', () => {
+    expect(jobs.slice(-4).map(([, name, needs]) => [name, needs])).toEqual([
+      ['test', undefined],
+      ['diff', 'test'],
+      ['staging', 'diff'],
+      ['production', 'staging'],
+    ])
+    for (const step of ['npm test', 'npm run synth', 'cdk diff', 'npm run check -- CreditExpiry-staging'])
+      expect(pipeline).toContain(`- run: ${step.startsWith('cdk') ? `npx ${step}` : step}`)
+    expect(pipeline).toContain('environment: production')
+  })
+
+  test('has credentials by OIDC alone, and only where it deploys', () => {
+    expect(pipeline.match(/id-token: write/g)).toHaveLength(3)
+    expect(pipeline).not.toMatch(/aws-(access|secret)|secrets\./i)
   })
 })
 

@@ -5,10 +5,13 @@ import type { IConstruct } from 'constructs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { EVERYTHING, LEAST, stackWith } from './synthesized.ts'
 
 const OWN_SECURITY_GROUP = { ...LEAST, vpcId: 'vpc-0123456789abcdef0', subnetIds: 'subnet-0123456789abcdef0' }
+/** A synthesis with all rules takes seconds, on a busy machine minutes. */
+vi.setConfig({ testTimeout: 300_000 })
+
 const WAYS = [LEAST, EVERYTHING, OWN_SECURITY_GROUP]
 
 const outdir = await mkdtemp(join(tmpdir(), 'credit-expiry-synth-'))

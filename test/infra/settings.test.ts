@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { ENVIRONMENT } from '../../lambda/constants.ts'
 import { readConfig } from '../../lambda/config.ts'
 import { InvalidSettings, readSettings } from '../../infra/settings.ts'
-import { EVERYTHING, LEAST, onlyOf, templateWith } from './synthesized.ts'
+import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
 function complaintAbout(values: Record<string, unknown>): string {
   try {
@@ -15,7 +15,7 @@ function complaintAbout(values: Record<string, unknown>): string {
   return 'no complaint'
 }
 
-test('the secret alone is enough, and every value is understood as text, as -c gives it', () => {
+test('two secrets are enough, and every value is understood as text, as -c gives it', () => {
   expect(readSettings(LEAST)).toMatchObject({
     network: null,
     scheduledExecute: null,
@@ -32,8 +32,24 @@ test('the secret alone is enough, and every value is understood as text, as -c g
     scheduledExecute: {
       schedule: 'cron(0 7 1 * ? *)',
       limits: { users: 300, grants: 5000, usd: 20_000, correctionsUsd: 100 },
+      auto: { newUsers: 5, newUsd: 500.5, stopsOn: ['auto_top_up_risk', 'needs_review'] },
     },
   })
+})
+
+test('without limits for what is new, a scheduled execute asks as soon as anything is new', () => {
+  const { autoExecuteNewUsers, autoExecuteNewUsd, autoExecuteStopsOn, ...others } = EVERYTHING
+  expect([autoExecuteNewUsers, autoExecuteNewUsd, autoExecuteStopsOn]).not.toContain(undefined)
+  expect(readSettings(others).scheduledExecute?.auto).toEqual({
+    newUsers: 0,
+    newUsd: 0,
+    stopsOn: ['auto_top_up_risk', 'needs_review'],
+  })
+  expect(readSettings({ ...others, autoExecuteStopsOn: 'none' }).scheduledExecute?.auto.stopsOn).toEqual([])
+})
+
+test('an alarm links to the runbook of this repository, with an absolute address', () => {
+  expect(readSettings(LEAST).runbookUrl).toMatch(/^https:\/\/github\.com\/.+\/docs\/runbook\.md$/)
 })
 
 test.for([
@@ -45,6 +61,20 @@ test.for([
   [
     { databaseSecretArn: 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger' },
     'the whole ARN, with its last six characters',
+  ],
+  [{ databaseSecretArn: LEAST.databaseSecretArn }, '"readonlyDatabaseSecretArn" is missing'],
+  [
+    { ...LEAST, readonlyDatabaseSecretArn: LEAST.databaseSecretArn },
+    '"readonlyDatabaseSecretArn" must be another secret than "databaseSecretArn"',
+  ],
+  [{ ...LEAST, stage: 'Prod' }, '"stage" must be like prod, in lower case, not "Prod"'],
+  [{ ...LEAST, databaseAuth: 'password' }, '"databaseAuth" must be secret or iam'],
+  [{ ...LEAST, databaseAuth: 'iam' }, '"databaseAuth" iam needs "databaseResourceId"'],
+  [{ ...LEAST, runbookUrl: 'docs/runbook.md' }, '"runbookUrl" must be like https://'],
+  [{ ...LEAST, autoExecuteNewUsers: '5' }, 'set "executeSchedule" too'],
+  [
+    { ...EVERYTHING, autoExecuteStopsOn: 'negative' },
+    '"autoExecuteStopsOn" must be names out of auto_top_up_risk',
   ],
   [
     { ...LEAST, internalDomains: 'ai' },
@@ -76,7 +106,7 @@ test.for([
   ],
   [{ ...LEAST, executeSchedule: 'rate(30 days)' }, '"executeSchedule" needs limits of its own'],
   [{ ...LEAST, executeLimitUsers: '1' }, 'set "executeSchedule" too'],
-  [{ ...LEAST, limitUsrs: '1' }, '"limitUsrs" is not known: the values are databaseSecretArn'],
+  [{ ...LEAST, limitUsrs: '1' }, '"limitUsrs" is not known: the values are stage'],
 ] as [Record<string, unknown>, string][])(
   '%j is refused, with a right value shown',
   ([values, complaint]) => {
@@ -99,11 +129,11 @@ test("the toolkit's own context and feature flags are no settings", () => {
   ).toBe('no complaint')
 })
 
-test('what is configured arrives in the function, under the names and in the form that it reads', () => {
+test('what is configured arrives in the job function, under the names and in the form that it reads', () => {
   const environment = environmentWith(EVERYTHING)
   const known = new Set<string>([...ENVIRONMENT, 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'])
   expect(Object.keys(environment).filter((name) => !known.has(name))).toEqual([])
-  expect(readConfig(environment)).toEqual({
+  expect(readConfig(environment)).toMatchObject({
     bucket: 'a-bucket',
     database: { secretArn: EVERYTHING.databaseSecretArn },
     readonlyDatabase: { secretArn: EVERYTHING.readonlyDatabaseSecretArn },
@@ -114,7 +144,18 @@ test('what is configured arrives in the function, under the names and in the for
     minGrantAgeSeconds: 120,
     planMaxAgeHours: 12,
     correctionDescriptions: ['Set right by hand'],
-    acceptedForeignKeys: ['a_credit_fkey', 'b_credit_fkey'],
+  })
+  expect(environment).toMatchObject({
+    STAGE: 'staging',
+    DATABASE_AUTH: 'iam',
+    DATABASE_HOST: EVERYTHING.databaseHost,
+    DATABASE_NAME: 'app',
+    REVIEW_CATEGORIES: 'manual_decrement,kilo-pass-store-refund:*',
+    EXCLUDED_CATEGORIES: 'promo-*',
+    EXCLUDED_USER_IDS: 'oauth/google:1182',
+    LEDGER_FORMERLY: '7312345678901234567',
+    ACCEPTED_REFERENCES: 'a_credit_fkey,b_credit_fkey',
+    SIGNING_KEY_ARN: EVERYTHING.signingKeyArn,
   })
 })
 
@@ -124,6 +165,8 @@ test('what is not configured is left to the defaults of the function', () => {
     'LOG_BUCKET',
     'NODE_EXTRA_CA_CERTS',
     'NODE_OPTIONS',
+    'READONLY_DATABASE_SECRET_ARN',
+    'STAGE',
   ])
 })
 
@@ -139,8 +182,10 @@ test('the app itself says what is wrong and nothing else', () => {
 })
 
 function environmentWith(values: Record<string, unknown>): Record<string, string> {
-  const { Environment } = onlyOf(templateWith(values), 'AWS::Lambda::Function').Properties as {
-    Environment: { Variables: Record<string, string> }
-  }
-  return { ...Environment.Variables, LOG_BUCKET: 'a-bucket' }
+  const [, job] =
+    resourcesOf(templateWith(values), 'AWS::Lambda::Function').find(([id]) =>
+      id.startsWith('FunctionsJob'),
+    ) ?? []
+  const environment = job?.Properties['Environment'] as { Variables: Record<string, string> } | undefined
+  return { ...environment?.Variables, LOG_BUCKET: 'a-bucket' }
 }

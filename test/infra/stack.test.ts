@@ -1,278 +1,125 @@
+import type { Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, test } from 'vitest'
-import { PREFIXES } from '../../lambda/constants.ts'
-import {
-  actionsOf,
-  EVERYTHING,
-  LEAST,
-  onlyOf,
-  resourcesOf,
-  statementsOf,
-  templateWith,
-} from './synthesized.ts'
+import { EVERYTHING, LEAST, onlyOf, propertiesOf, resourcesOf, templateWith } from './synthesized.ts'
 
 const template = templateWith()
 const full = templateWith(EVERYTHING)
 
-describe('the log bucket', () => {
-  test("outlives the stack, keeps every version, is encrypted, and is nobody else's", () => {
-    expect(onlyOf(template, 'AWS::S3::Bucket')).toMatchObject({
-      DeletionPolicy: 'Retain',
-      UpdateReplacePolicy: 'Retain',
-      Properties: {
-        VersioningConfiguration: { Status: 'Enabled' },
-        BucketEncryption: {
-          ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
-        },
-        PublicAccessBlockConfiguration: {
-          BlockPublicAcls: true,
-          BlockPublicPolicy: true,
-          IgnorePublicAcls: true,
-          RestrictPublicBuckets: true,
-        },
-        OwnershipControls: { Rules: [{ ObjectOwnership: 'BucketOwnerEnforced' }] },
-      },
-    })
-    expect(statementsOf(template, 'AWS::S3::BucketPolicy', '')).toContainEqual(
-      expect.objectContaining({
-        Effect: 'Deny',
-        Action: 's3:*',
-        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
-      }),
-    )
-  })
-
-  test('is encrypted with the key that is given', () => {
-    expect(onlyOf(full, 'AWS::S3::Bucket').Properties).toMatchObject({
-      BucketEncryption: {
-        ServerSideEncryptionConfiguration: [
-          {
-            BucketKeyEnabled: true,
-            ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: EVERYTHING.logKeyArn },
-          },
-        ],
-      },
-    })
-  })
-
-  test('forgets segments, state and query results, and never control/, logs/ or runs/', () => {
-    const { LifecycleConfiguration } = onlyOf(template, 'AWS::S3::Bucket').Properties as {
-      LifecycleConfiguration: {
-        Rules: {
-          Prefix?: string
-          ExpirationInDays?: number
-          NoncurrentVersionExpiration?: { NoncurrentDays: number }
-        }[]
+describe('a second deployment', () => {
+  test.for([template, full])(
+    'meets no name that the first one left: what is retained has none of its own',
+    (any) => {
+      const retained = resourcesOf(any).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'Retain')
+      expect(new Set(retained.map(([, { Type }]) => Type))).toEqual(
+        new Set(['AWS::S3::Bucket', 'AWS::Logs::LogGroup', 'AWS::Lambda::Version']),
+      )
+      for (const [, { Properties }] of retained) {
+        for (const name of ['BucketName', 'LogGroupName', 'Name'])
+          expect(typeof Properties[name]).not.toBe('string')
       }
-    }
-    const expiring = LifecycleConfiguration.Rules.filter(
-      (rule) => rule.ExpirationInDays !== undefined || rule.NoncurrentVersionExpiration,
-    )
-    expect(
-      Object.fromEntries(
-        expiring.map((rule) => [
-          rule.Prefix,
-          [rule.ExpirationInDays, rule.NoncurrentVersionExpiration?.NoncurrentDays],
-        ]),
+      expect(onlyOf(any, 'AWS::Scheduler::ScheduleGroup').DeletionPolicy).toBe('Delete')
+    },
+  )
+
+  test('the log group of the workflow is under /aws/vendedlogs/, with a suffix of the stack’s own', () => {
+    const { LogGroupName } = propertiesOf(template, 'AWS::Logs::LogGroup', 'WorkflowLogs')
+    expect(JSON.stringify(LogGroupName)).toContain('/aws/vendedlogs/states/CreditExpiry-prod-')
+    expect(JSON.stringify(LogGroupName)).toContain('AWS::StackId')
+  })
+})
+
+describe('two stages side by side', () => {
+  /** What must differ: names of resources, and the stage of every metric. */
+  function named(of: Template): string[] {
+    const names = resourcesOf(of).flatMap(([, { Properties }]) =>
+      ['Name', 'AlarmName', 'DashboardName'].flatMap((key) =>
+        typeof Properties[key] === 'string' && Properties[key] !== 'live' ? [Properties[key]] : [],
       ),
-    ).toEqual({
-      [PREFIXES.segments]: [90, 30],
-      [PREFIXES.state]: [90, 30],
-      'query-results/': [30, 1],
-    })
-    expect(LifecycleConfiguration.Rules).toContainEqual(
-      expect.objectContaining({ AbortIncompleteMultipartUpload: { DaysAfterInitiation: 1 } }),
     )
+    const databases = resourcesOf(of, 'AWS::Glue::Database').map(
+      ([, { Properties }]) => (Properties['DatabaseInput'] as { Name: string }).Name,
+    )
+    return [...names, ...databases]
+  }
+  const staging = templateWith({ ...LEAST, stage: 'staging' })
+
+  test('share no name of a resource', () => {
+    const names = named(template).filter((name) => named(staging).includes(name))
+    expect(named(staging).length).toBeGreaterThan(30)
+    // Saved queries of Athena belong to a work group, which has another name.
+    expect(names.filter((name) => !isSavedQuery(name))).toEqual([])
+  })
+
+  const isSavedQuery = (name: string) =>
+    resourcesOf(staging, 'AWS::Athena::NamedQuery').some(([, { Properties }]) => Properties['Name'] === name)
+
+  test('share no metric: whatever is configured for one stage names that stage', () => {
+    expect(JSON.stringify(staging.toJSON())).not.toMatch(/\bprod\b/)
+    const [job] = resourcesOf(staging, 'AWS::Lambda::Function')
+    expect(job?.[1].Properties['Environment']).toMatchObject({ Variables: { STAGE: 'staging' } })
   })
 })
 
-describe('permissions', () => {
-  test.for([template, full])('nobody in the stack may delete anything', (any) => {
-    const actions = [...statementsOf(any, 'AWS::IAM::Policy', '')].flatMap(actionsOf)
-    const interfaces = ['ec2:DeleteNetworkInterface', 'logs:DeleteLogDelivery']
-    expect(actions.filter((action) => /delete|\*/i.test(action) && !interfaces.includes(action))).toEqual([])
-    for (const [, role] of resourcesOf(any, 'AWS::IAM::Role')) {
-      expect(role.Properties['ManagedPolicyArns']).toBeUndefined()
-      expect(role.Properties['Policies']).toBeUndefined()
-    }
-  })
-
-  test('the function gets, puts and lists in its own folders, and reads its own secrets, and that is all it may do with data', () => {
-    const statements = statementsOf(full, 'AWS::IAM::Policy', 'JobRole')
-    const onData = statements.filter((statement) =>
-      actionsOf(statement).some((action) => /^(s3|secretsmanager|kms):/.test(action)),
-    )
-    const bucket = { 'Fn::GetAtt': [expect.stringContaining('LogBucket'), 'Arn'] }
-    expect(onData.map(({ Action, Resource }) => ({ Action, Resource }))).toEqual([
-      {
-        Action: ['s3:AbortMultipartUpload', 's3:GetObject', 's3:PutObject'],
-        Resource: Object.values(PREFIXES)
-          .toSorted()
-          .map((prefix) => ({ 'Fn::Join': ['', [bucket, `/${prefix}*`]] })),
-      },
-      { Action: 's3:ListBucket', Resource: bucket },
-      { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: EVERYTHING.logKeyArn },
-      {
-        Action: 'secretsmanager:GetSecretValue',
-        Resource: [EVERYTHING.databaseSecretArn, EVERYTHING.readonlyDatabaseSecretArn],
-      },
-      { Action: 'kms:Decrypt', Resource: EVERYTHING.secretKeyArn },
+test('everything that can have tags has service, stage and owner', () => {
+  const tagged = resourcesOf(full).filter(([, { Properties }]) => Array.isArray(Properties['Tags']))
+  expect(tagged.length).toBeGreaterThan(30)
+  for (const [, { Properties }] of tagged) {
+    expect(Properties['Tags']).toEqual([
+      { Key: 'owner', Value: 'credits-team' },
+      { Key: 'service', Value: 'credit-expiry' },
+      { Key: 'stage', Value: 'staging' },
     ])
-  })
-
-  test("the notices' topic takes alarms, the workflow and the function of this account, over TLS only", () => {
-    const statements = statementsOf(template, 'AWS::SNS::TopicPolicy', '')
-    expect(
-      statements
-        .filter(({ Effect }) => Effect === 'Allow')
-        .map(({ Principal, Condition }) => ({ Principal, Condition })),
-    ).toEqual([
-      {
-        Principal: { Service: 'cloudwatch.amazonaws.com' },
-        Condition: { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } },
-      },
-      {
-        Principal: { AWS: { 'Fn::GetAtt': [expect.stringContaining('JobRole'), 'Arn'] } },
-        Condition: undefined,
-      },
-      {
-        Principal: { AWS: { 'Fn::GetAtt': [expect.stringContaining('WorkflowStateMachineRole'), 'Arn'] } },
-        Condition: undefined,
-      },
-    ])
-    expect(statements).toContainEqual(
-      expect.objectContaining({
-        Effect: 'Deny',
-        Principal: { AWS: '*' },
-        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
-      }),
-    )
-    expect(onlyOf(template, 'AWS::SNS::Topic').Properties['KmsMasterKeyId']).toBeUndefined()
-  })
-
-  test('queues take nothing without TLS', () => {
-    const denied = statementsOf(template, 'AWS::SQS::QueuePolicy', '').filter(
-      ({ Effect }) => Effect === 'Deny',
-    )
-    expect(denied).toHaveLength(resourcesOf(template, 'AWS::SQS::Queue').length)
-  })
+  }
 })
 
-describe('the function', () => {
-  test('is Node 24 on arm64 with one vCPU, 15 minutes, JSON logs of its own that are kept, and traces', () => {
-    const { Properties } = onlyOf(template, 'AWS::Lambda::Function')
-    expect(Properties['ReservedConcurrentExecutions']).toBeUndefined()
-    expect(Properties).toMatchObject({
-      Runtime: 'nodejs24.x',
-      Architectures: ['arm64'],
-      MemorySize: 1769,
-      Timeout: 900,
-      Handler: 'index.handler',
-      LoggingConfig: { LogFormat: 'JSON', LogGroup: { Ref: expect.stringContaining('JobLogs') as string } },
-      TracingConfig: { Mode: 'Active' },
-    })
-    for (const [, group] of resourcesOf(template, 'AWS::Logs::LogGroup')) {
-      expect(group).toMatchObject({ DeletionPolicy: 'Retain', Properties: { RetentionInDays: 365 } })
-    }
-  })
-
-  test('is never retried by Lambda, and what fails without a caller goes to a queue', () => {
-    expect(onlyOf(template, 'AWS::Lambda::EventInvokeConfig').Properties).toMatchObject({
-      MaximumRetryAttempts: 0,
-      MaximumEventAgeInSeconds: 600,
-      DestinationConfig: {
-        OnFailure: {
-          Destination: { 'Fn::GetAtt': [expect.stringContaining('DeadLettersInvocations') as string, 'Arn'] },
-        },
-      },
-    })
-  })
-
-  test('stands in the VPC that is given, with a security group of its own where none is', () => {
-    expect(onlyOf(full, 'AWS::Lambda::Function').Properties['VpcConfig']).toMatchObject({
-      SubnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'],
-      SecurityGroupIds: ['sg-0123456789abcdef0'],
-    })
-    full.resourceCountIs('AWS::EC2::SecurityGroup', 0)
-    const own = templateWith({
-      ...LEAST,
-      vpcId: 'vpc-0123456789abcdef0',
-      subnetIds: 'subnet-0123456789abcdef0',
-    })
-    own.resourceCountIs('AWS::EC2::SecurityGroup', 1)
-    own.hasOutput('SecurityGroupId', {})
-    expect(onlyOf(template, 'AWS::Lambda::Function').Properties['VpcConfig']).toBeUndefined()
-  })
-})
-
-describe('schedules', () => {
-  const scheduled = (given: typeof template) =>
-    Object.fromEntries(
-      resourcesOf(given, 'AWS::Scheduler::Schedule').map(([id, { Properties }]) => {
-        const { ScheduleExpression, State, Target } = Properties as {
-          ScheduleExpression: string
-          State: string
-          Target: { Input: string }
-        }
-        return [
-          id.replace(/^Schedules|[0-9A-F]{8}$/g, ''),
-          { ScheduleExpression, State, input: JSON.parse(Target.Input) as unknown },
-        ]
-      }),
-    )
-  const requestKey = '<aws.scheduler.execution-id>'
-
-  test('by default: a weekly dry run, the hourly heartbeat, and nothing that writes', () => {
-    expect(scheduled(template)).toEqual({
-      DryRun: {
-        ScheduleExpression: 'cron(0 6 ? * MON *)',
-        State: 'ENABLED',
-        input: { requestKey, reason: 'scheduled dry run' },
-      },
-      Heartbeat: { ScheduleExpression: 'rate(1 hour)', State: 'ENABLED', input: { status: 'latest' } },
-    })
-  })
-
-  test('an execute only where it is spelled out, with limits of its own', () => {
-    expect(scheduled(full)['Execute']).toEqual({
-      ScheduleExpression: 'cron(0 7 1 * ? *)',
-      State: 'ENABLED',
-      input: {
-        execute: true,
-        limits: { users: 300, grants: 5000, usd: 20_000, correctionsUsd: 100 },
-        requestKey,
-        reason: 'scheduled execute',
-      },
-    })
-  })
-
-  test('can be paused, all but the heartbeat', () => {
-    const paused = scheduled(templateWith({ ...EVERYTHING, schedulesPaused: true }))
-    expect(Object.fromEntries(Object.entries(paused).map(([id, { State }]) => [id, State]))).toEqual({
-      DryRun: 'DISABLED',
-      Execute: 'DISABLED',
-      Heartbeat: 'ENABLED',
-    })
-  })
-
-  test('are delivered again a few times, and then kept in a queue', () => {
-    for (const [, { Properties }] of resourcesOf(full, 'AWS::Scheduler::Schedule')) {
-      expect(Properties['Target']).toMatchObject({
-        RetryPolicy: { MaximumRetryAttempts: 3 },
-        DeadLetterConfig: { Arn: { 'Fn::GetAtt': [expect.stringContaining('DeadLettersSchedules'), 'Arn'] } },
-      })
-    }
-  })
-})
-
-test('the outputs hold no payload that writes at once', () => {
+describe('the outputs', () => {
   const outputs = template.findOutputs('*') as Record<string, { Value: unknown }>
-  const payloads = Object.entries(outputs)
-    .filter(([id]) => id.startsWith('Payload'))
-    .map(([, { Value }]) => Value)
-  expect(payloads).toEqual(['{}', '{"status": "latest"}', '{"execute": true, "plan": "<dry run id>"}'])
-  for (const name of ['FunctionName', 'WorkflowArn', 'LogBucketName', 'NoticesTopicArn'])
-    expect(Object.keys(outputs)).toContain(name)
-  expect(Object.keys(outputs).filter((id) => id.endsWith('Console'))).toHaveLength(5)
+
+  test('hold no payload that writes at once', () => {
+    const payloads = Object.entries(outputs)
+      .filter(([id]) => id.startsWith('Payload'))
+      .map(([, { Value }]) => Value)
+    expect(payloads).toEqual(['{}', '{"status": "latest"}', '{"execute": true, "plan": "<dry run id>"}'])
+  })
+
+  test('name both functions, the workflow, bucket, topic and policies, and link to the live aliases', () => {
+    const names = [
+      'PreviewFunctionName',
+      'JobFunctionName',
+      'WorkflowArn',
+      'LogBucketName',
+      'NoticesTopicArn',
+    ]
+    expect(Object.keys(outputs)).toEqual(
+      expect.arrayContaining([...names, 'PreviewPolicyArn', 'OperatePolicyArn']),
+    )
+    for (const name of ['PreviewConsole', 'JobConsole'])
+      expect(JSON.stringify(outputs[name])).toContain('/aliases/live?tab=testing')
+  })
+})
+
+test('shareable events for the console: only with the flag, and none that writes', () => {
+  template.resourceCountIs('AWS::EventSchemas::Schema', 0)
+  const events = resourcesOf(full, 'AWS::EventSchemas::Schema').map(([id, { Properties }]) => {
+    const { components } = JSON.parse(String(Properties['Content'])) as {
+      components: { examples: Record<string, { value: Record<string, unknown> }> }
+    }
+    expect(Properties).toMatchObject({
+      RegistryName: 'lambda-testevent-schemas',
+      Type: 'OpenApi3',
+      SchemaName: {
+        'Fn::Join': ['', ['_', { Ref: expect.stringContaining('Function') as string }, '-schema']],
+      },
+    })
+    return [id.replace(/[0-9A-F]{8}$/, ''), Object.keys(components.examples), components.examples] as const
+  })
+  expect(events.map(([id, names]) => [id, names])).toEqual([
+    ['TestEventsPreview', ['dry-run', 'check', 'status']],
+    ['TestEventsJob', ['dry-run', 'check', 'status', 'execute-plan']],
+  ])
+  for (const [, , examples] of events)
+    for (const { value } of Object.values(examples))
+      expect(value['execute'] === undefined || value['plan'] === '<dry run id>').toBe(true)
 })
 
 test('query results are encrypted and bounded, and stay in the bucket', () => {
@@ -288,5 +135,26 @@ test('query results are encrypted and bounded, and stay in the bucket', () => {
     WorkGroupConfiguration: {
       ResultConfiguration: { EncryptionConfiguration: { EncryptionOption: 'SSE_S3' } },
     },
+  })
+})
+
+describe('the dashboard', () => {
+  const { DashboardBody } = onlyOf(full, 'AWS::CloudWatch::Dashboard').Properties as {
+    DashboardBody: { 'Fn::Join': [string, (string | object)[]] }
+  }
+  const parts = DashboardBody['Fn::Join'][1]
+  const text = parts.map((part) => (typeof part === 'string' ? part : 'x')).join('')
+  const { widgets } = JSON.parse(text) as { widgets: { type: string; properties: Record<string, unknown> }[] }
+  const ofType = (type: string) => widgets.filter((widget) => widget.type === type)
+
+  test('shows every alarm that publishes, links, and recent errors', () => {
+    const publishing = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm']
+      .flatMap((type) => resourcesOf(full, type))
+      .filter(([, { Properties }]) => Properties['AlarmActions'] !== undefined)
+    expect(ofType('alarm')[0]?.properties['alarms']).toHaveLength(publishing.length)
+    for (const [id] of publishing) expect(JSON.stringify(parts)).toContain(id)
+    const [links] = ofType('text')
+    expect(links?.properties['markdown']).toContain('[Runbook: what to do](https://example.com/runbook.md)')
+    expect(ofType('log')[0]?.properties['query']).toContain('filter ispresent(error_name)')
   })
 })

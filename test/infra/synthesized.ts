@@ -7,15 +7,27 @@ import { CreditExpiryStack } from '../../infra/stack.ts'
 const SECRET = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger-AbCdEf'
 const KEY = 'arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-4000-8000-0123456789ab'
 
+const READONLY_SECRET = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger-readonly-GhIjKl'
+
 /** The least that must be configured. */
-export const LEAST = { databaseSecretArn: SECRET }
+export const LEAST = { databaseSecretArn: SECRET, readonlyDatabaseSecretArn: READONLY_SECRET }
 
 /** Every value that can be configured, as `-c name=value` gives it: as text. */
 export const EVERYTHING = {
+  stage: 'staging',
+  owner: 'credits-team',
   databaseSecretArn: SECRET,
-  readonlyDatabaseSecretArn: 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger-readonly-GhIjKl',
+  readonlyDatabaseSecretArn: READONLY_SECRET,
+  databaseAuth: 'iam',
+  databaseHost: 'ledger.abc123.us-east-1.rds.amazonaws.com',
+  databasePort: '6432',
+  databaseName: 'app',
+  databaseResourceId: 'db-ABCDEFGHIJKL0123456789',
+  databaseUser: 'expiry_writer',
+  readonlyDatabaseUser: 'expiry_reader',
   secretKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/1b2c3d4e-0000-4000-8000-0123456789ab',
   logKeyArn: KEY,
+  signingKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/2c3d4e5f-0000-4000-8000-0123456789ab',
   vpcId: 'vpc-0123456789abcdef0',
   subnetIds: 'subnet-0123456789abcdef0,subnet-0123456789abcdef1',
   securityGroupIds: 'sg-0123456789abcdef0',
@@ -29,19 +41,30 @@ export const EVERYTHING = {
   minGrantAgeSeconds: '120',
   planMaxAgeHours: '12',
   correctionDescriptions: '["Set right by hand"]',
-  acceptedForeignKeys: 'a_credit_fkey,b_credit_fkey',
+  reviewCategories: 'manual_decrement,kilo-pass-store-refund:*',
+  excludedCategories: 'promo-*',
+  excludedUserIds: 'oauth/google:1182',
+  ledgerFormerly: '7312345678901234567',
+  acceptedReferences: 'a_credit_fkey,b_credit_fkey',
   noticesEmail: 'credits-team@example.com',
   correctionsAlarmUsd: '50',
   runbookUrl: 'https://example.com/runbook.md',
   logRetentionDays: '90',
+  logExpiryDays: '730',
+  objectLockDays: '365',
+  consoleTestEvents: 'true',
   schedulesPaused: 'false',
   scheduleTimeZone: 'Europe/Amsterdam',
   dryRunSchedule: 'cron(0 5 ? * TUE *)',
+  verifySchedule: 'cron(0 9 ? * TUE *)',
   executeSchedule: 'cron(0 7 1 * ? *)',
   executeLimitUsers: '300',
   executeLimitGrants: '5000',
   executeLimitUsd: '20000',
   executeLimitCorrectionsUsd: '100',
+  autoExecuteNewUsers: '5',
+  autoExecuteNewUsd: '500.5',
+  autoExecuteStopsOn: 'auto_top_up_risk,needs_review',
 }
 
 export type Resource = {
@@ -50,7 +73,10 @@ export type Resource = {
   readonly DeletionPolicy?: string
 }
 
-/** Where a synthesis goes to, and whether it makes the bundle. Without, it is for the template alone, and quick. */
+/**
+ * Where a synthesis goes to, and whether it makes the bundle. Without, it is for the template alone, and
+ * quick.
+ */
 type Synthesis = { readonly outdir: string; readonly bundle?: boolean }
 
 /** Takes more than a second in each process; findings.test.ts has it on. */
@@ -89,6 +115,13 @@ export function onlyOf(template: Template, type: string): Resource {
   if (!first || others.length > 0)
     throw new Error(`There are ${others.length + (first ? 1 : 0)} resources of type ${type}, not one.`)
   return first[1]
+}
+
+/** The properties of the only resource of a type whose logical id begins so. */
+export function propertiesOf(template: Template, type: string, idPrefix: string): Record<string, unknown> {
+  const found = resourcesOf(template, type).filter(([id]) => id.startsWith(idPrefix))
+  if (found.length !== 1) throw new Error(`${found.length} resources of type ${type} begin with ${idPrefix}.`)
+  return found[0]?.[1].Properties ?? {}
 }
 
 export type Statement = {

@@ -6,7 +6,7 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import { freshBucket, keys, readLines, type TestBucket } from '../support/bucket.ts'
 import { type InvocationOptions, invokeJob, type JobPlace } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { execute, type Job, lambdaError } from './workflow-run.ts'
+import { execute, lambdaError } from './workflow-run.ts'
 
 /** The synthesized state machine with the real handler, a real PostgreSQL and the S3 server. */
 
@@ -31,7 +31,7 @@ beforeEach(async () => {
 function realJob(
   options: (turn: number) => InvocationOptions = () => ({}),
   where: () => JobPlace = () => place,
-): Job {
+): (payload: unknown) => Promise<unknown> {
   let turn = 0
   return async (payload) => {
     try {
@@ -84,7 +84,7 @@ test('success over several turns of the loop: one run, and one notice with total
   for (const part of [
     card.runId,
     '5 processed',
-    'Expired: $30.00 of free credit',
+    'Expired: $30.00',
     card.logs.users,
     card.logs.mutations,
     `Next: ${JSON.stringify(card.next)}`,

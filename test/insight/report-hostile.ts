@@ -82,6 +82,6 @@ export function hostileCard(lines: readonly UserLogLine[]): ReportCard {
     next: { text, payload: { rollback: text } },
     rolledBackBy: [text],
     rollsBack: text,
-    sincePrevious: { runId: text, users: 1, grants: 1, expiredMicrodollars: 1, expired: text },
+    sincePrevious: { runId: text, users: 1, grants: 1, expiredMicrodollars: 1, expired: text, skipped: {} },
   })
 }

@@ -16,6 +16,7 @@ const NEW_SINCE = {
   grants: 17,
   expiredMicrodollars: 210_000_000,
   expired: '$210.00',
+  skipped: {},
 }
 
 describe('what a report keeps of the log', () => {

@@ -40,12 +40,13 @@ async function newcomer(id: string, dollars: number): Promise<void> {
   await grant(id, dollars)
 }
 
-const since = (runId: string, users: number, grants: number, dollars: number) => ({
+const since = (runId: string, users: number, grants: number, dollars: number, skipped = {}) => ({
   runId,
   users,
   grants,
   expiredMicrodollars: dollars * USD,
   expired: `$${dollars}.00`,
+  skipped,
 })
 
 test('the first dry run has nothing to compare with, and says nothing', async () => {
@@ -99,7 +100,7 @@ test('a plan that was rolled back does not count as executed: its grants show as
   expect((await invoke({})).sinceExecuted).toBeNull()
 })
 
-test('grants of a skipped user were in no plan', async () => {
+test('grants of a skipped user were in no plan, and users who are skipped since then are counted by the reason', async () => {
   await insertTransaction(team.sql, {
     kilo_user_id: 'user-3',
     amount_microdollars: -2 * USD,
@@ -108,8 +109,16 @@ test('grants of a skipped user were in no plan', async () => {
   })
   const first = await invoke({})
   expect(first.totals.outcomes).toMatchObject({ needs_review: 1, expired: 2 })
+  await insertTransaction(team.sql, {
+    kilo_user_id: 'user-2',
+    amount_microdollars: -2 * USD,
+    credit_category: 'manual_decrement',
+    created_at: PAST,
+  })
+  const second = await invoke({})
+  expect(second.sincePrevious).toEqual(since(first.runId, 0, 0, 0, { needs_review: 1 }))
   await team.sql`delete from credit_transactions where credit_category = 'manual_decrement'`
-  expect((await invoke({})).sincePrevious).toEqual(since(first.runId, 1, 1, 10))
+  expect((await invoke({})).sincePrevious).toEqual(since(second.runId, 2, 2, 20))
 })
 
 test('an earlier log that cannot be read does not keep a dry run from closing: a warning names the part', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { attemptId } from '../../lambda/archive/keys.ts'
+import { attemptName } from '../../lambda/archive/keys.ts'
 import { newRunId, rowId } from '../../lambda/run/ids.ts'
 
 /** RFC 9562, 5.5, step by step: the hash's first 16 bytes, with version and variant put in. */
@@ -17,7 +17,7 @@ function uuidV5(namespace: string, name: string): string {
 
 test('the id of a row is the UUID v5 of run, attempt and subject, whatever letters are in them', () => {
   for (let n = 0; n < 200; n++) {
-    const [run, attempt, subject] = [`run-${n}`, attemptId(n, 1, 1), `oauth/google:${n} ünï 🦜`]
+    const [run, attempt, subject] = [`run-${n}`, attemptName(n, 1, 1), `oauth/google:${n} ünï 🦜`]
     expect(rowId(run, attempt, subject)).toBe(
       uuidV5('5f0c6d1e-3b0e-4d3f-9a54-c1f3a8e2b7d6', `${run}/${attempt}/${subject}`),
     )
@@ -26,12 +26,12 @@ test('the id of a row is the UUID v5 of run, attempt and subject, whatever lette
 
 test('another run, attempt or subject has another id; the same ones always have the same', () => {
   const ids = ['a', 'b'].flatMap((run) =>
-    [attemptId(0, 1, 1), attemptId(0, 1, 2)].flatMap((attempt) =>
+    [attemptName(0, 1, 1), attemptName(0, 1, 2)].flatMap((attempt) =>
       ['x', 'y'].map((subject) => rowId(run, attempt, subject)),
     ),
   )
   expect(new Set(ids).size).toBe(8)
-  expect(rowId('a', attemptId(0, 1, 1), 'x')).toBe(ids[0])
+  expect(rowId('a', attemptName(0, 1, 1), 'x')).toBe(ids[0])
 })
 
 test('run ids sort by time', () => {

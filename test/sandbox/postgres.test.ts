@@ -6,9 +6,7 @@ import postgres from 'postgres'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startPostgres } from '../../bin/sandbox/postgres.ts'
 import type { PostgresServer } from '../../bin/sandbox/postgres.ts'
-import { stopLeftBehind } from '../../bin/sandbox/postgres-stop.ts'
-import { isAlive } from '../../bin/sandbox/processes.ts'
-import { runAndKill } from './killed.ts'
+import { isAlive, runAndKill } from './killed.ts'
 
 const POSTGRES_MODULE = new URL('../../bin/sandbox/postgres.ts', import.meta.url).href
 
@@ -20,7 +18,6 @@ beforeEach(async () => {
   dir = join(root, 'server')
 })
 afterEach(async () => {
-  await stopLeftBehind(dir)
   await rm(root, { recursive: true })
 })
 
@@ -31,10 +28,6 @@ async function query(server: PostgresServer, text: string): Promise<Record<strin
   } finally {
     await sql.end()
   }
-}
-
-async function serverPid(): Promise<number> {
-  return Number.parseInt(await readFile(join(dir, 'data', 'postmaster.pid'), 'utf8'), 10)
 }
 
 test('data outlives the server, and the server listens on the loopback interface only', async () => {
@@ -62,15 +55,24 @@ test('order and case of text do not depend on the machine', async () => {
   await server.stop()
 })
 
-test('a server that a killed command left behind is stopped, and what it had committed is there', async () => {
-  await runAndKill(`
+test('a server ends when its command is killed, and what it had committed is there', async () => {
+  const pid = await runAndKill(`
+    const { readFile } = await import('node:fs/promises')
     const { startPostgres } = await import(${JSON.stringify(POSTGRES_MODULE)})
-    const server = await startPostgres({ dir: ${JSON.stringify(dir)} })
-    console.log(server.port)`)
-  const leftBehind = await serverPid()
-  expect(isAlive(leftBehind)).toBe(true)
+    await startPostgres({ dir: ${JSON.stringify(dir)} })
+    console.log(parseInt(await readFile(${JSON.stringify(join(dir, 'data', 'postmaster.pid'))}, 'utf8')))`)
   const server = await startPostgres({ dir })
-  expect(await serverPid()).not.toBe(leftBehind)
+  expect(Number(pid)).toBeGreaterThan(0)
+  expect(isAlive(Number(pid))).toBe(false)
+  expect(await query(server, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+  await server.stop()
+})
+
+test('one command at a time uses a folder', async () => {
+  const server = await startPostgres({ dir, ephemeral: true })
+  await expect(startPostgres({ dir })).rejects.toThrow(
+    `Another command (process ${process.pid}) is using ${dir}. Nothing was done.`,
+  )
   expect(await query(server, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
   await server.stop()
 })
@@ -113,5 +115,5 @@ test('a data folder whose password is lost is refused with the folder to delete'
   const first = await startPostgres({ dir, ephemeral: true })
   await first.stop()
   await rm(join(dir, 'password'))
-  await expect(startPostgres({ dir })).rejects.toThrow(`delete that folder`)
+  await expect(startPostgres({ dir })).rejects.toThrow('Delete that folder')
 })

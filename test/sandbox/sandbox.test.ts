@@ -1,20 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { lockSandbox } from '../../bin/sandbox/lock.ts'
 import { resetSandbox } from '../../bin/sandbox/reset.ts'
 import { openSandbox } from '../../bin/sandbox/sandbox.ts'
 import type { Sandbox } from '../../bin/sandbox/sandbox.ts'
 import { clientFor, readText } from '../support/bucket.ts'
-import { runAndKill } from './killed.ts'
+import { isAlive, runAndKill } from './killed.ts'
 import { put } from './s3-requests.ts'
 
 const SANDBOX_MODULE = new URL('../../bin/sandbox/sandbox.ts', import.meta.url).href
+const UP = fileURLToPath(new URL('../../bin/sandbox/up.ts', import.meta.url))
 
 let root: string
 let opened: Sandbox[]
@@ -41,7 +42,7 @@ async function count(sandbox: Sandbox, table: string): Promise<number> {
   return row?.count ?? 0
 }
 
-test('the first start makes the sample ledger, later ones keep what has become of it', async () => {
+test('the first start creates the sample ledger, later ones keep its state', async () => {
   const first = await open()
   expect(first.firstStart).toBe(true)
   expect(first.env).toMatchObject({ DATABASE_URL: first.databaseUrl, LOG_BUCKET: first.bucket })
@@ -71,39 +72,57 @@ test('a database without a ledger, as a first start killed while seeding leaves 
   expect(await count(second, 'kilocode_users')).toBe(600)
 })
 
-test('a second command is refused with the number of the first, a killed one is taken over', async () => {
-  const code = `
-    const { openSandbox } = await import(${JSON.stringify(SANDBOX_MODULE)})
-    const sandbox = await openSandbox(${JSON.stringify(root)})
-    console.log(sandbox.firstStart)`
-  expect(await runAndKill(code)).toBe('true')
+const OPEN = (then: string) => `
+  const { readFile } = await import('node:fs/promises')
+  const { openSandbox } = await import(${JSON.stringify(SANDBOX_MODULE)})
+  const root = ${JSON.stringify(root)}
+  ${then}`
+const PID = `console.log(parseInt(await readFile(root + '/postgres/data/postmaster.pid', 'utf8')))`
+
+test('while one command uses the sandbox, another one is refused', async () => {
   const sandbox = await open()
-  expect(sandbox.firstStart).toBe(false)
-  await expect(openSandbox(root)).rejects.toThrow(`in use by process ${process.pid}`)
-  await expect(resetSandbox(root)).rejects.toThrow(`in use by process ${process.pid}`)
+  await expect(openSandbox(root)).rejects.toThrow(`(process ${process.pid}) is using`)
+  await expect(resetSandbox(root)).rejects.toThrow('Nothing was done. Wait for it to end, then retry.')
   expect(await count(sandbox, 'kilocode_users')).toBe(600)
 })
 
-test('reset stops what a killed command left behind, and removes everything', async () => {
-  const url = await runAndKill(`
-    const { openSandbox } = await import(${JSON.stringify(SANDBOX_MODULE)})
-    console.log((await openSandbox(${JSON.stringify(root)})).databaseUrl)`)
-  expect(await resetSandbox(root)).toContain('is removed')
+test('ten starts and kills in a row, half of them during the start, leave no process and a sandbox that works', async () => {
+  const pids: number[] = []
+  for (let kill = 0; kill < 10; kill += 1) {
+    const code =
+      kill % 2 === 0 ? `await openSandbox(root); ${PID}` : `console.log(0); await openSandbox(root)`
+    pids.push(Number(await runAndKill(OPEN(code))))
+  }
+  const sandbox = await open()
+  expect(await count(sandbox, 'kilocode_users')).toBe(600)
+  expect(pids.filter((pid) => pid > 0)).toHaveLength(5)
+  expect(pids.filter((pid) => pid > 0 && isAlive(pid))).toEqual([])
+})
+
+test('reset after a kill removes everything', async () => {
+  const pid = await runAndKill(OPEN(`await openSandbox(root); ${PID}`))
+  expect(await resetSandbox(root)).toContain('Removed the sandbox')
   expect(existsSync(root)).toBe(false)
-  const sql = postgres(url, { max: 1 })
-  await expect(sql`SELECT 1`).rejects.toThrow('ECONNREFUSED')
+  expect(isAlive(Number(pid))).toBe(false)
   expect(await resetSandbox(root)).toContain('There is no sandbox')
 })
 
-test('of many who take over from a dead holder one gets the lock', async () => {
-  const child = spawn(process.execPath, ['--version'])
-  await once(child, 'exit')
-  await (
-    await lockSandbox(root)
-  )()
-  await writeFile(join(root, 'lock'), String(child.pid))
-  const answers = await Promise.allSettled(Array.from({ length: 20 }, () => lockSandbox(root)))
-  const locks = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
-  expect(locks).toHaveLength(1)
-  await locks[0]?.()
+test('npm run sandbox keeps it up for psql and for other commands, until Ctrl-C', async () => {
+  const up = spawn(process.execPath, [UP], { cwd: join(root, '..'), stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(up, 'exit')
+  let said = ''
+  for await (const chunk of up.stdout.setEncoding('utf8')) {
+    said += String(chunk)
+    if (said.includes('uses this sandbox.')) break
+  }
+  const [, databaseUrl] = /psql '(\S+)'/.exec(said) ?? []
+  const [, endpoint] = /--endpoint-url (\S+) s3 ls/.exec(said) ?? []
+  const sandbox = await open()
+  expect(sandbox).toMatchObject({ databaseUrl, endpoint, firstStart: false })
+  expect(await count(sandbox, 'kilocode_users')).toBe(600)
+  await sandbox.stop()
+  expect(await count(sandbox, 'kilocode_users')).toBe(600)
+  up.kill('SIGINT')
+  expect(await ended).toEqual([0, null])
+  expect((await open()).databaseUrl).not.toBe(databaseUrl)
 })

@@ -120,13 +120,22 @@ const COLUMNS: Readonly<Record<string, readonly string[]>> = {
   update: ['expiry_date', 'expiration_baseline_microdollars_used'],
 }
 
+/** What the job sets of a row that it inserts; the other columns have their defaults, and are not logged. */
+const INSERTED_COLUMNS = [
+  'id',
+  'kilo_user_id',
+  'amount_microdollars',
+  'original_baseline_microdollars_used',
+  'is_free',
+  'description',
+  'credit_category',
+  'original_transaction_id',
+  'created_at',
+]
+
 function essential({ kind, user_id, row_id, before, after }: Audited): object {
-  const columns = COLUMNS[kind]
-  const chosen = (row: LogLine | null) => {
-    if (row === null) return null
-    const names = columns ?? Object.keys(row).toSorted()
-    return names.map((name) => [name, inUtc(name, row[name])])
-  }
+  const columns = COLUMNS[kind] ?? INSERTED_COLUMNS
+  const chosen = (row: LogLine | null) => row && columns.map((name) => [name, inUtc(name, row[name])])
   return { user_id, kind, row_id, before: chosen(before), after: chosen(after) }
 }
 

@@ -1,18 +1,28 @@
 import type { S3Request, S3Server } from '../../bin/sandbox/s3.ts'
 import type { TestBucket } from './bucket.ts'
 
-/** Whether a request stores an intent: the moment between a page's read and its apply. */
+/** Whether a request stores an intent: the moment between a page's read and its write. */
 export function isIntent({ method, key }: S3Request): boolean {
-  return method === 'PUT' && key.endsWith('-intent.jsonl')
+  return method === 'PUT' && key.startsWith('intents/')
+}
+
+/** Whether a request stores a page's part of the users log, of any epoch: the page is committed by then. */
+export function isUsersPart({ method, key }: S3Request): boolean {
+  return method === 'PUT' && key.startsWith('logs/users/')
+}
+
+/** Whether a request stores the cursor. */
+export function isCursorWrite({ method, key }: S3Request): boolean {
+  return method === 'PUT' && key.endsWith('/cursor.json')
 }
 
 /**
- * Runs `act` between read and apply: while the job waits for the answer to the PUT of an intent. `act` is told how
+ * Runs `act` between read and write: while the job waits for the answer to the PUT of an intent. `act` is told how
  * many there have been, from 1 on.
  */
-export function betweenReadAndApply(
+export function betweenReadAndWrite(
   s3: S3Server,
-  { bucket }: TestBucket,
+  { bucket }: Pick<TestBucket, 'bucket'>,
   act: (nth: number) => Promise<unknown>,
 ): void {
   let intents = 0
@@ -21,4 +31,24 @@ export function betweenReadAndApply(
       if (isIntent(request)) await act(++intents)
     },
   })
+}
+
+/** From the first such request on nothing of the invocation reaches S3: its process is as good as dead. */
+export function dieAt(
+  s3: S3Server,
+  { bucket }: Pick<TestBucket, 'bucket'>,
+  which: (request: S3Request) => boolean,
+): void {
+  let dead = false
+  s3.setHooks(bucket, {
+    before: (request) => {
+      dead ||= which(request)
+      return dead ? 'drop' : undefined
+    },
+  })
+}
+
+/** S3 answers everything again. */
+export function revive(s3: S3Server, { bucket }: Pick<TestBucket, 'bucket'>): void {
+  s3.setHooks(bucket, undefined)
 }

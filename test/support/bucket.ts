@@ -1,5 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { CreateBucketCommand, GetObjectCommand, S3Client, paginateListObjectsV2 } from '@aws-sdk/client-s3'
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  S3Client,
+  paginateListObjectsV2,
+} from '@aws-sdk/client-s3'
 import { inject } from 'vitest'
 
 /** A bucket on an S3 server of the tests, with a client for it. */
@@ -28,6 +35,16 @@ export async function freshBucket(endpoint: string = inject('s3Endpoint')): Prom
 export async function readText({ client, bucket }: TestBucket, key: string): Promise<string> {
   const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
   return (await Body?.transformToString()) ?? ''
+}
+
+/** Stores an object, or overwrites one, as a person could. */
+export async function putText({ client, bucket }: TestBucket, key: string, body: string): Promise<void> {
+  await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: Buffer.from(body) }))
+}
+
+/** Deletes an object. */
+export async function remove({ client, bucket }: TestBucket, key: string): Promise<void> {
+  await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }))
 }
 
 /** An object's JSON, for the test to look into. */

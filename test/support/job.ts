@@ -58,7 +58,18 @@ export async function invokeJob(
   return handler(event as never, lambdaContext(options))
 }
 
-function lambdaContext({ timeLeft = () => 900_000, requestId = randomUUID() }: InvocationOptions): Context {
+/** The error that an invocation ends with; fails the test when it ends with an answer. */
+export async function failureOf(invocation: Promise<unknown>): Promise<Error> {
+  const answer = await invocation.catch((error: unknown) => error)
+  if (answer instanceof Error) return answer
+  throw new Error(`The invocation did not fail: ${JSON.stringify(answer)}`)
+}
+
+/** The context that Lambda would give. */
+export function lambdaContext({
+  timeLeft = () => 900_000,
+  requestId = randomUUID(),
+}: InvocationOptions): Context {
   return {
     awsRequestId: requestId,
     functionName: 'credit-expiry',

@@ -1,43 +1,62 @@
+import { LOG_KINDS, partKey, runFileKey } from '../../lambda/archive/keys.ts'
+import type { Cursor } from '../../lambda/archive/cursor.ts'
 import { keys, readJson, readLines, type TestBucket } from './bucket.ts'
 
 /** A line of a log, for a test to look into. */
 export type LogLine = Record<string, unknown>
 
-/** The whole logs of a closed run. */
-export type WholeLogs = {
+/** The logs of a run: the lines of the parts that its cursor names, in the order of the pages. */
+export type RunLogs = {
   readonly users: LogLine[]
   readonly mutations: LogLine[]
   readonly errors: LogLine[]
 }
 
-/** Reads the three whole logs of a closed run. Throws NoSuchKey for one that is not closed. */
-export async function readLogs(bucket: TestBucket, runId: string): Promise<WholeLogs> {
+/** Reads the logs of a run, open or closed. */
+export async function readLogs(bucket: TestBucket, runId: string): Promise<RunLogs> {
+  const { pages } = await readStoredCursor(bucket, runId)
   const [users = [], mutations = [], errors = []] = await Promise.all(
-    ['users', 'mutations', 'errors'].map(
-      async (kind) => (await readLines(bucket, `logs/${kind}/${runId}.jsonl`)) as LogLine[],
-    ),
+    LOG_KINDS.map(async (kind) => {
+      const named = pages.filter((page) => page[kind] !== null)
+      const parts = await Promise.all(
+        named.map(async ({ page, epoch }) => readLines(bucket, partKey(runId, kind, page, epoch))),
+      )
+      return parts.flat() as LogLine[]
+    }),
   )
   return { users, mutations, errors }
 }
 
-/** The attempts of a run, in order: what each intent says of itself, and whom it was about. */
+/** The cursor of a run as it is stored. */
+export async function readStoredCursor(bucket: TestBucket, runId: string): Promise<Cursor> {
+  return (await readJson(bucket, runFileKey(runId, 'cursor.json'))) as Cursor
+}
+
+/** The attempts of a run, in order: the name of each, and the users that it was about. */
 export async function readIntents(
   bucket: TestBucket,
   runId: string,
-): Promise<{ key: string; userIds: unknown[] }[]> {
-  const intents = (await keys(bucket, `segments/${runId}/`)).filter((key) => key.endsWith('-intent.jsonl'))
+): Promise<{ attempt: string; userIds: unknown[] }[]> {
+  const folder = `intents/${runId}/`
   return Promise.all(
-    intents.map(async (key) => {
-      const lines = (await readLines(bucket, key)) as LogLine[]
+    (await keys(bucket, folder)).map(async (key) => {
+      const [, ...users] = (await readLines(bucket, key)) as LogLine[]
       return {
-        key: key.slice(`segments/${runId}/`.length),
-        userIds: lines.filter((line) => 'row_ids' in line).map((line) => line.user_id),
+        attempt: key.slice(folder.length, -'.jsonl'.length),
+        userIds: users.map((line) => line.user_id),
       }
     }),
   )
 }
 
-/** A JSON document of a run, for a test to look into. */
+/** A JSON document, for a test to look into. */
 export async function readDocument(bucket: TestBucket, key: string): Promise<LogLine> {
   return (await readJson(bucket, key)) as LogLine
+}
+
+/** The id of the open writing run. */
+export async function openRunId(bucket: TestBucket): Promise<string> {
+  const { runId } = await readDocument(bucket, 'control/writer.json')
+  if (typeof runId === 'string') return runId
+  throw new Error('No writing run is open.')
 }

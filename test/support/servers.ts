@@ -1,12 +1,10 @@
-import { chmod, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
 import { startPostgres } from '../../bin/sandbox/postgres.ts'
-import { stopLeftBehind } from '../../bin/sandbox/postgres-stop.ts'
-import { isAlive } from '../../bin/sandbox/processes.ts'
-import { startS3, temporaryRoot } from '../../bin/sandbox/s3.ts'
+import { startS3 } from '../../bin/sandbox/s3.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -21,12 +19,9 @@ declare module 'vitest' {
 
 const TEMPLATE_DATABASE = 'ledger_template'
 
-const FOLDER = /^credit-expiry-(?:test|s3)-(?<pid>\d+)-/
-
 /** Starts one PostgreSQL and one S3 server for a whole test run, and removes them and their files after it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  await removeLeftBehind()
-  const dir = await mkdtemp(join(tmpdir(), `credit-expiry-test-${process.pid}-`))
+  const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-test-'))
   const stops = [() => rm(dir, { recursive: true, force: true })]
   const teardown = async () => {
     for (const stop of stops.toReversed()) await stop()
@@ -56,18 +51,4 @@ async function makeTemplate(adminUrl: string, templateUrl: string): Promise<void
   const template = postgres(templateUrl, { max: 1 })
   await template.unsafe(await readFile(new URL('../../bin/sandbox/schema.sql', import.meta.url), 'utf8'))
   await template.end()
-}
-
-/** Removes what killed test runs of this user left behind: running servers and files. */
-async function removeLeftBehind(): Promise<void> {
-  for (const root of new Set([tmpdir(), temporaryRoot()])) {
-    for (const name of await readdir(root)) {
-      const pid = FOLDER.exec(name)?.groups?.['pid']
-      if (pid === undefined || isAlive(Number(pid))) continue
-      const dir = join(root, name)
-      if ((await stat(dir)).uid !== process.getuid?.()) continue
-      await stopLeftBehind(join(dir, 'postgres'))
-      await rm(dir, { recursive: true, force: true })
-    }
-  }
 }

@@ -7,7 +7,7 @@ import type {
   Share,
   UserLogLine,
 } from './input.ts'
-import { OUTCOMES, type Warning } from '../../run/lines/glossary.ts'
+import { SKIPPED_OUTCOMES, type Warning } from '../../run/lines/glossary.ts'
 import { shown } from './page/text.ts'
 import { reportUser } from './user.ts'
 
@@ -50,7 +50,7 @@ export async function collectReport(
     usersLogged += 1
     users.add(user)
     if (user.correctedMicrodollars > 0) corrected.add(user)
-    if (SKIPPED.has(user.outcome)) examplesOf(skipped, user.outcome).add(user)
+    if (SKIPPED_OUTCOMES.has(user.outcome)) examplesOf(skipped, user.outcome).add(user)
     if (user.movedMicrodollars === 0) continue
     addTo(byDomain, domainOf(byDomain, line.email), user.movedMicrodollars)
     addTo(byBalance, balanceClass(balanceWithGrants(user)), user.movedMicrodollars)
@@ -72,12 +72,6 @@ export async function collectReport(
 function explained(texts: readonly string[], known: readonly Warning[]): Warning[] {
   return texts.map((text) => known.find((warning) => warning.text === text) ?? { text, explanation: null })
 }
-
-const SKIPPED: ReadonlySet<string> = new Set(
-  Object.entries(OUTCOMES).flatMap(([outcome, { countedAs }]) =>
-    countedAs === 'usersSkipped' ? [outcome] : [],
-  ),
-)
 
 function examplesOf(skipped: Map<string, Largest>, outcome: string): Largest {
   const examples = skipped.get(outcome) ?? largest(MOST_EXAMPLES)

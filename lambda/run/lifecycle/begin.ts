@@ -3,13 +3,14 @@ import { ArchiveUnavailable } from '../../archive/errors.ts'
 import type { MarkKind } from '../../archive/keys.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import { RunRefused } from '../../errors.ts'
-import type { ExitCard } from '../../exit-card.ts'
+import { type ExitCard, isFinal } from '../../exit-card.ts'
 import { databaseClock } from '../../ledger/clock.ts'
 import type { Tools } from '../tools.ts'
 import { cancel } from './cancel.ts'
 import { freeWriter } from './close.ts'
 import { knownRun } from '../known-run.ts'
 import { hold } from './lease.ts'
+import { markRun } from './marks.ts'
 import { prepareRun } from './open.ts'
 import { resume } from './resume.ts'
 import {
@@ -164,6 +165,11 @@ async function join(
       `Run ${openId} is open, and it was opened with other limits: ${JSON.stringify(run.settings.limits)}. Limits of an ` +
         `open run do not change. Nothing was done. ${ways}`,
     )
+  }
+  // Its own marks first: a run whose key or plan belongs to another run closes as `stopped`, and is not this delivery's.
+  if ((await markRun(run, tools)) !== null) {
+    const card = await resume(run, tools)
+    return isFinal(card.status) ? begin(request, tools) : card
   }
   if (request.requestKey !== undefined) {
     const owner = await mark(tools.store, keyKind(request), request.requestKey, openId)

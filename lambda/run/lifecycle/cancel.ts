@@ -18,9 +18,9 @@ const RESERVE_MS = 15_000
  * Stops a run for good. An invocation that works on it looks before each page, and closes it; without one, this
  * invocation waits for the lease to expire as far as its time allows, settles what was begun, and closes the run.
  * Nothing is written to the ledger. A run that is closed or refused stays as it is: its card is returned.
- * @throws RunRefused when the run was never opened; as work
+ * @throws RunRefused when the run was never opened or its intents may have expired; as work
  */
-export async function cancel(run: Run, by: string, tools: Tools): Promise<ExitCard> {
+export async function cancel(run: Run, by: string, tools: Tools, intentsRestored = false): Promise<ExitCard> {
   const state = await stateOf(tools.store, run)
   if (state.is === 'closed' || state.is === 'refused') return endedCard(run, state, tools)
   if (state.is === 'never_opened') {
@@ -29,14 +29,14 @@ export async function cancel(run: Run, by: string, tools: Tools): Promise<ExitCa
     )
   }
   if (isWriting(run.mode)) {
-    refuseOldIntents(run, state.cursor.progressAt, tools)
+    if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'cancel', tools)
     await checkLedger(run, tools)
   }
   await requestCancellation(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
   for (;;) {
     const lease = await acquireLease(run, tools)
     if ('holder' in lease) return (await work(lease.holder, tools)).card
-    if ('closed' in lease) return cancel(run, by, tools)
+    if ('closed' in lease) return cancel(run, by, tools, intentsRestored)
     if (tools.timeLeft() < RESERVE_MS) {
       const until = lease.busy.lease?.expiresAt ?? 'an unknown time'
       const why =

@@ -1,6 +1,6 @@
 import { createManifest, createRunLine, type ManifestFile, storeCard } from '../../archive/cards.ts'
 import { readWriter, recordRollback, swapWriter } from '../../archive/control.ts'
-import { type Cursor, type FinalStatus, unnamedPages } from '../../archive/cursor.ts'
+import type { Cursor } from '../../archive/cursor.ts'
 import { ArchiveCorrupt } from '../../archive/errors.ts'
 import { LOG_KINDS, partKey, runFileKey } from '../../archive/keys.ts'
 import { checkPartSizes } from '../../archive/logs.ts'
@@ -58,18 +58,6 @@ function rollbackRecord(run: Run, runId: string, { totals }: Cursor) {
     at: run.instant,
     users: totals.usersProcessed,
   }
-}
-
-/**
- * Decides how a run ends, and which pages still get an outcome. Decided once: a run that is closing stays as it is.
- * @throws LeaseLost, ArchiveUnavailable
- */
-export async function beginClosing({ run, update }: Holder, finalStatus: FinalStatus): Promise<void> {
-  await update((cursor) => {
-    if (cursor.state === 'closing') return cursor
-    const begunPages = [...unnamedPages(cursor)].slice(0, run.settings.concurrency)
-    return { ...cursor, state: 'closing', finalStatus: cursor.finalStatus ?? finalStatus, begunPages }
-  })
 }
 
 /** The parts with the hashes that the cursor has from their writers, and the run's other files. */

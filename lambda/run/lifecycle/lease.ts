@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   type Cursor,
   readCursor,
@@ -31,7 +32,8 @@ export type Holder = {
 /** A new lease: until this invocation's deadline, and as long as a transaction can outlive its process. By the database's clock. */
 export function leaseFrom(databaseNow: string, epoch: number, tools: Tools): NonNullable<Cursor['lease']> {
   const expiresAt = new Date(Date.parse(databaseNow) + tools.timeLeft() + LONGEST_ORPHAN_MS).toISOString()
-  return { invocationId: tools.caller.requestId, epoch, expiresAt }
+  // A request that is delivered twice has one id: the rest tells the two invocations apart.
+  return { invocationId: `${tools.caller.requestId}/${randomUUID()}`, epoch, expiresAt }
 }
 
 /** Whether another invocation holds the lease of a run now. */
@@ -53,7 +55,17 @@ export async function acquireLease(
   const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader)
   if (isHeldAt(cursor, now)) return { busy: cursor }
   const epoch = cursor.epoch + 1
-  const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease: leaseFrom(now, epoch, tools) })
+  const lease = leaseFrom(now, epoch, tools)
+  const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease }).catch(
+    async (error: unknown) => {
+      // A write that took effect without a reply must not leave a lease that nobody uses. Two invocations can aim for the
+      // same epoch, so the invocation decides.
+      const there = await readCursor(tools.store, run.runId)
+      if (there.document.epoch === epoch && there.document.lease?.invocationId === lease.invocationId)
+        return there
+      throw error
+    },
+  )
   if (!taken) return { busy: (await readCursor(tools.store, run.runId)).document }
   return { holder: hold(run, taken, cursor.lease === null, tools) }
 }
@@ -61,12 +73,12 @@ export async function acquireLease(
 /**
  * Empties the parts that holders of lower epochs may have left on pages that the cursor does not name. A page is in
  * flight until the cursor that names it is acknowledged, so only the first `concurrency` of them can have been begun.
- * Whoever acquired the lease does this before anything else.
+ * Comes before anything else that a holder does.
  * @throws LeaseLost, ArchiveUnavailable
  */
 export async function emptyPredecessors(
   { run, epoch, cursor, update }: Holder,
-  { store }: Tools,
+  { store }: Pick<Tools, 'store'>,
 ): Promise<void> {
   const { emptiedBelowEpoch } = cursor()
   const epochs = Array.from({ length: epoch - emptiedBelowEpoch }, (_, index) => emptiedBelowEpoch + index)
@@ -77,18 +89,23 @@ export async function emptyPredecessors(
 }
 
 /** The holder of a run whose cursor, with this invocation's lease in it, has just been written. */
-export function hold(run: Run, taken: VersionedCursor, predecessorReleased: boolean, tools: Tools): Holder {
+export function hold(
+  run: Run,
+  taken: VersionedCursor,
+  predecessorReleased: boolean,
+  tools: Pick<Tools, 'store' | 'now'>,
+): Holder {
   const { lease } = taken.document
   if (!lease) throw new Error(`The cursor of ${run.runId} has no lease.`)
   let current = taken
-  let waiting: ((cursor: Cursor) => Cursor)[] = []
+  let next: { readonly changes: ((cursor: Cursor) => Cursor)[]; readonly written: Promise<void> } | null =
+    null
   let writing: Promise<void> = Promise.resolve()
 
-  // Changes that come while a write is under way are written together, with the next one.
-  const writeWaiting = async (): Promise<void> => {
-    const changes = waiting
-    waiting = []
-    if (changes.length > 0) current = await writeChanges(current, lease.epoch, changes, tools)
+  const writeNext = async (): Promise<void> => {
+    const changes = next?.changes ?? []
+    next = null
+    current = await writeChanges(current, lease.epoch, changes, tools)
   }
   return {
     run,
@@ -96,11 +113,15 @@ export function hold(run: Run, taken: VersionedCursor, predecessorReleased: bool
     leaseExpiresAt: lease.expiresAt,
     predecessorReleased,
     cursor: () => current.document,
-    update(change) {
-      waiting.push(change)
-      // A write that failed is repaired by the next one, which reads the cursor back, and is not inherited by it.
-      writing = writing.catch(() => {}).then(writeWaiting)
-      return writing
+    async update(change) {
+      // Changes that come while a write is under way are written together, with the next one: they share its success
+      // and its failure. A write that failed is repaired by the next one, which reads the cursor back.
+      if (!next) {
+        writing = writing.catch(() => {}).then(writeNext)
+        next = { changes: [], written: writing }
+      }
+      next.changes.push(change)
+      return next.written
     },
   }
 }
@@ -115,7 +136,7 @@ async function writeChanges(
   read: VersionedCursor,
   epoch: number,
   changes: readonly ((cursor: Cursor) => Cursor)[],
-  tools: Tools,
+  tools: Pick<Tools, 'store' | 'now'>,
 ): Promise<VersionedCursor> {
   let base = read
   for (let tries = 1; ; tries++) {
@@ -138,7 +159,7 @@ async function writeChanges(
 }
 
 /** To acquire or release a lease is no progress: a run that fails at every try must not look alive. */
-function progressAt(before: Cursor, after: Cursor, tools: Tools): string {
+function progressAt(before: Cursor, after: Cursor, tools: Pick<Tools, 'now'>): string {
   const isSame = before.pages.length === after.pages.length && before.state === after.state
   return isSame ? before.progressAt : tools.now().toISOString()
 }

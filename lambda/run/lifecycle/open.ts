@@ -11,7 +11,7 @@ import { withRetriedRead } from '../../ledger/transaction.ts'
 import { newRunId } from '../ids.ts'
 import { cardOf } from '../lines/card.ts'
 import { noTotals } from '../lines/totals.ts'
-import { freezeMatches, freezePlan, freezeRollback } from '../pages/freeze.ts'
+import { freezeMatches, freezePlan, freezeRollback, type PageSink, storedPages } from '../pages/freeze.ts'
 import type { Tools } from '../tools.ts'
 import { SOFTWARE_VERSION } from '../version.ts'
 import { refuseOtherLedger } from './identity.ts'
@@ -30,16 +30,34 @@ const FREEZE_PAUSE_MS = 250
 export type Prepared = { readonly run: Run; readonly cursor: VersionedCursor }
 
 /**
- * Prepares a new run: checks the ledger, freezes the users in pages, and fixes what the run works by. A writing run is
- * open only once writer.json names it; what is left of one that was prepared and never opened is unreferenced.
- * @throws InvalidEvent, RunRefused (a limit, outsiders, a plan or a run that cannot be used), LedgerUnavailable,
- *   ArchiveUnavailable
+ * Prepares a new run: drafts it, and stores its run.json and cursor beside its pages. A writing run is open only once
+ * writer.json names it; what is left of one that was prepared and never opened is unreferenced.
+ * @throws as draftRun; RunRefused for a writing run that exceeds a limit; ArchiveUnavailable
  */
 export async function prepareRun(
   request: OpeningRequest,
   selection: Selection,
   tools: Tools,
 ): Promise<Prepared> {
+  const run = await draftRun(request, selection, (runId) => storedPages(runId, tools.store), tools)
+  const sql = isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader
+  const cursor = firstCursor(run, await databaseClock(sql, tools), tools)
+  await refuse(run, cursor, tools)
+  await createRun(tools.store, run)
+  return { run, cursor: await createCursor(tools.store, cursor) }
+}
+
+/**
+ * Checks the ledger, freezes the users in pages, and fixes what a run works by. Nothing but its pages is stored.
+ * @throws InvalidEvent, RunRefused (outsiders, a plan or a run that cannot be used), LedgerUnavailable,
+ *   ArchiveUnavailable
+ */
+export async function draftRun(
+  request: OpeningRequest,
+  selection: Selection,
+  sinkFor: (runId: string) => PageSink,
+  tools: Tools,
+): Promise<Run> {
   const { mode } = request
   const sql = isWriting(mode) ? tools.ledger.writer : tools.ledger.reader
   const limits = limitsOf(request, tools.config)
@@ -53,19 +71,12 @@ export async function prepareRun(
   const base = {
     mode,
     instant,
-    selection: source
-      ? {
-          ...source.selection,
-          plan: selection.plan,
-          rollback: selection.rollback,
-          userIds: userIdsOf(selection, source),
-        }
-      : selection,
+    selection: inheritedSelection(selection, source),
     settings: { ...settingsOf(request, limits, checked.lockTimeoutMs, tools), ...rulesOf(source, tools) },
   }
-  const { runId, matched } = await freezeRetried(instant, base, source, tools)
+  const { runId, matched } = await freezeRetried(instant, base, source, sinkFor, tools)
   const foreignKeys = await withRetriedRead(sql, readForeignKeys, tools)
-  const run: Run = {
+  return {
     ...base,
     format: 2,
     runId,
@@ -80,15 +91,11 @@ export async function prepareRun(
     ledger,
     matched,
     warnings: [...checked.warnings, ...(mode === 'dry-run' ? rollbackWarnings(foreignKeys, tools) : [])],
-    refusals: [
-      ...(selection.rollback === null ? limitsExceeded(matched, limits) : []),
-      ...(selection.rollback === null ? [] : unreadableKeys(foreignKeys, tools.config.acceptedReferences)),
-    ],
+    refusals:
+      selection.rollback === null
+        ? limitsExceeded(matched, limits)
+        : unreadableKeys(foreignKeys, tools.config.acceptedReferences),
   }
-  const cursor = firstCursor(run, await databaseClock(sql, tools), tools)
-  await refuse(run, cursor, tools)
-  await createRun(tools.store, run)
-  return { run, cursor: await createCursor(tools.store, cursor) }
 }
 
 /** The database's clock counts; but one that differs much from this machine's is wrong itself, or this one is. */
@@ -107,20 +114,28 @@ async function sourceOf({ plan, rollback }: Selection, instant: string, tools: T
   return rollback === null ? null : rollbackTarget(rollback, tools)
 }
 
-/** A plan's named users stay named; a rollback can name some of its run's users. */
-function userIdsOf(selection: Selection, source: Run): string[] | null {
-  return selection.rollback === null ? source.selection.userIds : selection.userIds
+/** A plan inherits all of its dry run's selection; a rollback that of its run, and can name some of its users. */
+function inheritedSelection(selection: Selection, source: Run | null): Selection {
+  if (!source) return selection
+  const { plan, rollback, userIds } = selection
+  return { ...source.selection, plan, rollback, ...(rollback !== null && { userIds }) }
 }
 
 type Frozen = Pick<Run, 'runId' | 'matched'>
 type Base = Pick<Run, 'mode' | 'selection' | 'settings'>
 
 /** Users are frozen while they are read, so a read that fails begins again with another run id: a page is written once. */
-async function freezeRetried(instant: string, base: Base, source: Run | null, tools: Tools): Promise<Frozen> {
+async function freezeRetried(
+  instant: string,
+  base: Base,
+  source: Run | null,
+  sinkFor: (runId: string) => PageSink,
+  tools: Tools,
+): Promise<Frozen> {
   for (let tries = 1; ; tries++) {
     const runId = newRunId(instant, base.mode)
     try {
-      return { runId, matched: await freeze({ ...base, runId }, source, tools) }
+      return { runId, matched: await freeze(base, source, sinkFor(runId), tools) }
     } catch (error) {
       const failure = failureOf(error)
       if ((failure !== 'lost' && failure !== 'busy') || tries === FREEZE_TRIES) throw error
@@ -130,15 +145,16 @@ async function freezeRetried(instant: string, base: Base, source: Run | null, to
 }
 
 async function freeze(
-  run: Base & Pick<Run, 'runId'>,
+  base: Base,
   source: Run | null,
+  pages: PageSink,
   tools: Tools,
 ): Promise<Run['matched']> {
   const { store, ledger } = tools
-  const { plan, rollback, userIds } = run.selection
-  if (source && rollback !== null) return freezeRollback(run.runId, source, userIds, store)
-  if (source && plan !== null) return freezePlan(run.runId, source, store)
-  return freezeMatches(run.runId, run, isWriting(run.mode) ? ledger.writer : ledger.reader, store)
+  const { plan, rollback, userIds } = base.selection
+  if (source && rollback !== null) return freezeRollback(source, userIds, store, pages)
+  if (source && plan !== null) return freezePlan(source, store, pages)
+  return freezeMatches(base, isWriting(base.mode) ? ledger.writer : ledger.reader, pages)
 }
 
 function settingsOf(
@@ -191,7 +207,6 @@ function firstCursor(run: Run, databaseNow: string, tools: Tools): Omit<Cursor, 
     instant: run.instant,
     state: isWriting(run.mode) ? 'prepared' : 'open',
     finalStatus: null,
-    begunPages: [],
     epoch: 1,
     lease: leaseFrom(databaseNow, 1, tools),
     emptiedBelowEpoch: 1,

@@ -31,7 +31,7 @@ export async function resume(run: Run, tools: Tools, intentsRestored = false): P
     const held = run.asked.payload.underHold === true ? null : await heldBecause(tools)
     if (held !== null)
       return cardOf(run, state.cursor, { status: 'held', why: held }, placeOf(tools), tools.now())
-    if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, tools)
+    if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'resume', tools)
   }
   await checkLedger(run, tools)
   const lease = await acquireLease(run, tools)
@@ -55,12 +55,17 @@ export async function endedCard(
 }
 
 /** @throws RunRefused for a run so old that the lifecycle of the bucket may have removed its intents */
-export function refuseOldIntents(run: Run, lastProgressAt: string, tools: Tools): void {
+export function refuseOldIntents(
+  run: Run,
+  lastProgressAt: string,
+  asked: 'resume' | 'cancel',
+  tools: Tools,
+): void {
   const days = (tools.now().getTime() - Date.parse(lastProgressAt)) / 86_400_000
   if (days <= INTENTS_SAFE_DAYS) return
   throw new RunRefused(
     `Run ${run.runId} made its last progress ${Math.floor(days)} days ago, and intents expire after 90 days. Nothing was ` +
       `done. Restore the objects under intents/${run.runId}/ from their versions in S3 if any are missing, then send ` +
-      `{"resume": "${run.runId}", "intentsRestored": true}.`,
+      `{"${asked}": "${run.runId}", "intentsRestored": true}.`,
   )
 }

@@ -15,15 +15,15 @@ import { mutationSchema } from '../lines/logged-change.ts'
 import { addTotals } from '../lines/totals.ts'
 import { sameErrorAfter } from '../pages/gate.ts'
 import {
-  nameBegunPages,
   type PageLoop,
   type RecoveredPages,
   settlePages,
+  storeBegunPages,
   workThroughPages,
 } from '../pages/loop.ts'
 import type { PageOutcome } from '../pages/outcome.ts'
 import type { Tools } from '../tools.ts'
-import { beginClosing, closeRun } from './close.ts'
+import { closeRun } from './close.ts'
 import { heldBecause } from './hold.ts'
 import { emptyPredecessors, type Holder } from './lease.ts'
 import { markRun } from './marks.ts'
@@ -50,12 +50,34 @@ export async function work(holder: Holder, tools: Tools): Promise<Worked> {
     const decided = await finalStatusOf(holder, loop, recovered, otherRun)
     if ('incomplete' in decided)
       return { card: await leaveIncomplete(holder, 'incomplete', decided.incomplete, tools), otherRun }
-    await beginClosing(holder, decided)
-    await nameBegunPages(loop, recovered)
+    await beginClosing(holder, loop, recovered, decided)
     return { card: await closeRun(holder, tools), otherRun }
   } catch (error) {
     return { card: await handleFailure(holder, error, tools), otherRun: null }
   }
+}
+
+/**
+ * Decides how the run ends, once: a final status that is there already stays. The pages that were begun are named in the
+ * same write, so that whoever continues a closing that was cut off names no further ones.
+ */
+async function beginClosing(
+  holder: Holder,
+  loop: PageLoop,
+  recovered: RecoveredPages,
+  decided: FinalStatus,
+): Promise<void> {
+  if (holder.cursor().state === 'closing') return
+  const begun = isComplete(decided) ? [] : await storeBegunPages(loop, recovered)
+  await holder.update((cursor) => ({
+    ...begun.reduce((before, { named, outcome }) => withPage(before, named, outcome, null), cursor),
+    state: 'closing',
+    finalStatus: cursor.finalStatus ?? decided,
+  }))
+}
+
+function isComplete({ status }: FinalStatus): boolean {
+  return status === 'complete' || status === 'complete_with_errors'
 }
 
 async function pageLoopOf(holder: Holder, tools: Tools): Promise<PageLoop> {
@@ -63,12 +85,14 @@ async function pageLoopOf(holder: Holder, tools: Tools): Promise<PageLoop> {
   const needsKeys = run.selection.rollback !== null
   const sql = isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader
   const foreignKeys = needsKeys ? await withRetriedRead(sql, readForeignKeys, tools) : []
+  const watched = watchedKeys(foreignKeys, run.settings.acceptedReferences)
   return {
     run,
     epoch: holder.epoch,
     leaseExpiresAt: holder.leaseExpiresAt,
     predecessorReleased: holder.predecessorReleased,
-    foreignKeys: watchedKeys(foreignKeys, run.settings.acceptedReferences),
+    // A preview looks at the tables that it may read; its card warns of the others.
+    foreignKeys: isWriting(run.mode) ? watched : watched.filter(({ readable }) => readable),
     cursor: holder.cursor,
     async namePage(named, outcome, finalStatus) {
       await holder.update((cursor) => withPage(cursor, named, outcome, finalStatus))

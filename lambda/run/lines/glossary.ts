@@ -125,6 +125,13 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   },
 }
 
+/** The outcomes of users who are skipped. */
+export const SKIPPED_OUTCOMES: ReadonlySet<string> = new Set(
+  Object.entries(OUTCOMES).flatMap(([outcome, { countedAs }]) =>
+    countedAs === 'usersSkipped' ? [outcome] : [],
+  ),
+)
+
 /** The one definition of a flag: what it means, what to do, and the sentence on the exit card. */
 export const FLAGS: Readonly<
   Record<Flag, { meaning: string; todo: string; warning: (users: string, totals: Totals) => string }>

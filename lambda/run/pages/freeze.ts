@@ -4,7 +4,7 @@ import type { Run } from '../../archive/runs.ts'
 import type { Store } from '../../archive/store.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Sql } from '../../ledger/connect.ts'
-import { type MatchingUser, readMatchingUsers } from '../../ledger/matching.ts'
+import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers } from '../../ledger/matching.ts'
 import { isInternal } from '../../rules/internal.ts'
 import { readLoggedChanges } from './rollback.ts'
 
@@ -22,19 +22,17 @@ const NOTHING_MATCHED: Matched = { users: 0, grants: 0, faceValueMicrodollars: 0
  *   UnusableValue when a total could not be exact; LedgerUnavailable, ArchiveUnavailable
  */
 export async function freezeMatches(
-  runId: string,
   { selection, settings }: Pick<Run, 'selection' | 'settings'>,
   sql: Sql,
-  store: Store,
+  pages: PageSink,
 ): Promise<Matched> {
   const matched = { ...NOTHING_MATCHED }
-  const writer = pageWriter(runId, store)
   const outsiders: string[] = []
   const unmatched = new Set(selection.userIds)
   let page: { userIds: string[]; rows: number } = { userIds: [], rows: 0 }
 
   const turnPage = (): void => {
-    if (page.userIds.length > 0) writer.write({ page: matched.pages++, userIds: page.userIds, source: null })
+    if (page.userIds.length > 0) pages.write({ page: matched.pages++, userIds: page.userIds, source: null })
     page = { userIds: [], rows: 0 }
   }
   const take = (user: MatchingUser): void => {
@@ -46,12 +44,12 @@ export async function freezeMatches(
     matched.users += 1
     matched.grants += user.grants
     matched.rows += user.rows
-    matched.faceValueMicrodollars = exactSum(matched.faceValueMicrodollars, user.faceValueMicrodollars)
+    matched.faceValueMicrodollars = faceValueOf(matched.faceValueMicrodollars, user.faceValueMicrodollars)
   }
 
   await readMatchingUsers(sql, selection, { ...settings, categories: selection.categories }, take)
   turnPage()
-  await writer.done()
+  await pages.done()
   refuseOutsiders(outsiders)
   refuseUnmatched([...unmatched], selection.domains)
   return matched
@@ -61,19 +59,18 @@ export async function freezeMatches(
  * The pages of an approved dry run.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
-export async function freezePlan(runId: string, dryRun: Run, store: Store): Promise<Matched> {
-  const writer = pageWriter(runId, store)
-  const { pages } = (await readCursor(store, dryRun.runId)).document
-  for (const named of pages) {
+export async function freezePlan(dryRun: Run, store: Store, pages: PageSink): Promise<Matched> {
+  const shown = (await readCursor(store, dryRun.runId)).document.pages
+  for (const named of shown) {
     const { userIds } = await readPage(store, dryRun.runId, named.page)
-    writer.write({
+    pages.write({
       page: named.page,
       userIds,
       source: { page: named.page, epoch: named.epoch, ...named.users },
     })
   }
-  await writer.done()
-  return { ...dryRun.matched, pages: pages.length }
+  await pages.done()
+  return { ...dryRun.matched, pages: shown.length }
 }
 
 /**
@@ -81,12 +78,11 @@ export async function freezePlan(runId: string, dryRun: Run, store: Store): Prom
  * @throws RunRefused when a user who is asked for is not among them; ArchiveCorrupt, ArchiveUnavailable
  */
 export async function freezeRollback(
-  runId: string,
   target: Run,
   userIds: readonly string[] | null,
   store: Store,
+  pages: PageSink,
 ): Promise<Matched> {
-  const writer = pageWriter(runId, store)
   const matched = { ...NOTHING_MATCHED }
   const asked = userIds && new Set(userIds)
   const unmatched = new Set(userIds)
@@ -101,10 +97,10 @@ export async function freezeRollback(
       const change = changes.get(userId)
       matched.rows += (change?.grants.length ?? 0) + (change?.inserted.length ?? 0)
     }
-    writer.write({ page: matched.pages++, userIds: chosen, source })
+    pages.write({ page: matched.pages++, userIds: chosen, source })
     matched.users += chosen.length
   }
-  await writer.done()
+  await pages.done()
   if (unmatched.size === 0) return matched
   throw new RunRefused(
     `field "userIds": run ${target.runId} wrote nothing for ${unmatched.size} of these users: ` +
@@ -112,8 +108,11 @@ export async function freezeRollback(
   )
 }
 
-/** Writes pages while more of them arrive, a few at a time. */
-function pageWriter(runId: string, store: Store) {
+/** Takes pages as they arrive. `done` waits until all are stored. @throws ArchiveUnavailable, ArchiveCorrupt */
+export type PageSink = { readonly write: (page: Page) => void; readonly done: () => Promise<void> }
+
+/** Stores pages while more of them arrive, a few at a time. */
+export function storedPages(runId: string, store: Store): PageSink {
   const waiting: Page[] = []
   const atWork = new Set<Promise<void>>()
   let failed: { readonly cause: unknown } | null = null
@@ -140,6 +139,11 @@ function pageWriter(runId: string, store: Store) {
 }
 
 /** Totals are exact or refused. @throws RunRefused */
+/** A user with an amount that cannot be worked with exceeds every limit, and fails alone when it is planned. */
+function faceValueOf(soFar: number, ofUser: number): number {
+  return Math.max(soFar, ofUser) >= MOST_MICRODOLLARS ? MOST_MICRODOLLARS : exactSum(soFar, ofUser)
+}
+
 function exactSum(a: number, b: number): number {
   if (Number.isSafeInteger(a + b)) return a + b
   throw new RunRefused(

@@ -8,7 +8,7 @@ import type { ForeignKey } from '../../ledger/references.ts'
 import { attemptName } from '../../archive/keys.ts'
 import { AttemptOpen, OutOfTime } from '../errors.ts'
 import type { Tools } from '../tools.ts'
-import { dryRunPage, rollbackDryRunPage } from './dry-run.ts'
+import { previewPage } from './dry-run.ts'
 import { executeMode, readPlanShown } from './execute.ts'
 import { errorThresholdExceeded, type Gate, openGate } from './gate.ts'
 import type { PageMode } from './mode.ts'
@@ -60,7 +60,7 @@ export type RecoveredPages = ReadonlyMap<number, Recovered>
 export async function settlePages(loop: PageLoop): Promise<RecoveredPages> {
   const { run, predecessorReleased, tools } = loop
   const recovered = new Map<number, Recovered>()
-  for (const number of firstUnnamed(loop)) {
+  for (const number of begunPages(loop)) {
     const modeOf = async (): Promise<PageMode> =>
       modeOfPage(loop, await readPage(tools.store, run.runId, number))
     recovered.set(number, await settlePage(run.runId, number, predecessorReleased, modeOf, tools))
@@ -69,7 +69,7 @@ export async function settlePages(loop: PageLoop): Promise<RecoveredPages> {
 }
 
 /** The pages that may have been begun and are not named. */
-function firstUnnamed({ run, cursor }: PageLoop): number[] {
+function begunPages({ run, cursor }: PageLoop): number[] {
   return [...unnamedPages(cursor())].slice(0, run.settings.concurrency)
 }
 
@@ -178,37 +178,44 @@ async function nameOutcome(
   await namePage(named, outcome, finalStatus)
 }
 
+/** A page whose parts are stored, to be named by the cursor. */
+export type StoredPage = { readonly named: NamedPage; readonly outcome: PageOutcome }
+
 /**
  * Gives an outcome to the pages that may have been begun and will not be continued: what was committed of them, and
- * `not_reached` for everybody else. For a run that closes before its end.
+ * `not_reached` for everybody else. For a run that closes before its end. The cursor has to name them yet.
  * @throws LeaseLost, ArchiveUnavailable, ArchiveCorrupt
  */
-export async function nameBegunPages(loop: PageLoop, recovered: RecoveredPages): Promise<void> {
+export async function storeBegunPages(loop: PageLoop, recovered: RecoveredPages): Promise<StoredPage[]> {
   const { run, epoch, tools } = loop
-  const { begunPages, pages } = loop.cursor()
-  for (const number of begunPages.filter((page) => !pages.some((named) => named.page === page))) {
+  const stored: StoredPage[] = []
+  for (const number of begunPages(loop)) {
     const page = await readPage(tools.store, run.runId, number)
     const context = contextOf(run, attemptName(number, epoch, 0))
     const known = recovered.get(number)
     const results = new Map(
       page.userIds.map((id) => [id, known?.get(id) ?? bareResult(context, id, null, 'not_reached')]),
     )
-    await nameOutcome(loop, pageOutcome(context, page, results, tools.now()), null)
+    const outcome = pageOutcome(context, page, results, tools.now())
+    stored.push({ named: await createParts(tools.store, run.runId, number, epoch, outcome.bytes), outcome })
   }
+  return stored
 }
 
-async function modeOfPage({ run, foreignKeys, tools }: PageLoop, page: Page): Promise<PageMode> {
+/** What the run does to the users of a page. @throws ArchiveCorrupt, ArchiveUnavailable */
+export async function modeOfPage(
+  { run, foreignKeys, tools }: Pick<PageLoop, 'run' | 'foreignKeys' | 'tools'>,
+  page: Page,
+): Promise<PageMode> {
   const { plan, rollback } = run.selection
   if (rollback !== null)
     return rollbackMode(run, await readLoggedChanges(tools.store, rollback, sourceOf(page)), foreignKeys)
   return executeMode(run, plan === null ? null : await readPlanShown(tools.store, plan, sourceOf(page)))
 }
 
-async function showPage({ run, epoch, foreignKeys, tools }: PageLoop, page: Page): Promise<PageOutcome> {
-  const { rollback } = run.selection
-  if (rollback === null) return dryRunPage(run, page, epoch, tools)
-  const changes = await readLoggedChanges(tools.store, rollback, sourceOf(page))
-  return rollbackDryRunPage(run, page, epoch, changes, foreignKeys, tools)
+async function showPage(loop: PageLoop, page: Page): Promise<PageOutcome> {
+  const { run, epoch, tools } = loop
+  return previewPage(run, page, epoch, await modeOfPage(loop, page), tools.ledger.reader, tools)
 }
 
 function sourceOf({ page, source }: Page): NonNullable<Page['source']> {

@@ -1,4 +1,5 @@
 import { ArchiveCorrupt } from '../../archive/errors.ts'
+import { compareAttempts } from '../../archive/keys.ts'
 import { readPart } from '../../archive/logs.ts'
 import type { PageSource } from '../../archive/pages.ts'
 import type { Run } from '../../archive/runs.ts'
@@ -6,7 +7,7 @@ import type { Store } from '../../archive/store.ts'
 import { readUsers } from '../../ledger/read.ts'
 import type { ForeignKey } from '../../ledger/references.ts'
 import { lockInserted, readInserted, writeRollbacks } from '../../ledger/rollback.ts'
-import { findTransactions } from '../../ledger/rows.ts'
+import { findExpiryDates, findTransactions, findUsers } from '../../ledger/rows.ts'
 import { UnusableValue } from '../../rules/amounts.ts'
 import { packInputs, unpackInputs } from '../../rules/inputs.ts'
 import {
@@ -60,16 +61,26 @@ export function rollbackMode(run: Run, changes: LoggedChanges, foreignKeys: read
         attempts.flatMap(({ candidate }) => candidate.rowIds),
       )
       const absent = attempts.filter(({ candidate }) => !candidate.rowIds.some((id) => present.has(id)))
-      const readings = await readUsers(
-        tx,
-        absent.map(({ candidate }) => candidate.userId),
-      )
+      const grants = absent.flatMap(({ candidate }) => changeOf(candidate.userId).grants)
+      const userIds = absent.map(({ candidate }) => candidate.userId)
+      const [dates, users] = await Promise.all([
+        findExpiryDates(
+          tx,
+          grants.map(({ id }) => id),
+        ),
+        findUsers(tx, userIds),
+      ])
       const done = absent.filter(({ candidate: { userId } }) => {
-        const reading = readings.get(userId)
-        return reading && 'rows' in reading && isRolledBack(changeOf(userId), reading.rows)
+        const change = changeOf(userId)
+        const rows = change.grants.flatMap(({ id }) => {
+          const expiryDate = dates.get(id)
+          return expiryDate === undefined ? [] : [{ id, expiryDate }]
+        })
+        // Of a user who is gone with all rows nothing tells; one who is gone without them was rolled back before.
+        return (users.has(userId) || rows.length > 0) && isRolledBack(change, rows)
       })
       // Several attempts delete the same rows: the latest one did it.
-      const byAttempt = done.toSorted((a, b) => (a.attempt < b.attempt ? -1 : 1))
+      const byAttempt = done.toSorted((a, b) => compareAttempts(a.attempt, b.attempt))
       return new Map(byAttempt.map(({ attempt, candidate }) => [candidate.userId, attempt]))
     },
   }

@@ -1,0 +1,168 @@
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda'
+import { styleText } from 'node:util'
+import * as z from 'zod'
+import { LIVE } from '../lambda/constants.ts'
+
+/** One line of the screen: what was looked at, whether it is in place, what was found, and how to fix it. */
+export type Line = {
+  readonly name: string
+  readonly passed: boolean
+  readonly found: string
+  readonly fix: string | null
+}
+
+const USAGE = `npm run check -- <stack name>
+
+Checks a deployment: reads the stack's outputs, sends {"check": true} and {} to its preview function.
+Nothing is written to the ledger. Example: npm run check -- CreditExpiry-prod`
+
+/** What {"check": true} answers: 3-contract, "Event". */
+const answerSchema = z.object({
+  answer: z.literal('check'),
+  result: z.object({
+    passed: z.boolean(),
+    checks: z.array(
+      z.object({ name: z.string(), passed: z.boolean(), found: z.string(), fix: z.string().nullable() }),
+    ),
+  }),
+})
+
+const cardSchema = z.object({
+  runId: z.string(),
+  status: z.string(),
+  why: z.string(),
+  totals: z.object({ usersMatched: z.number(), expired: z.string() }),
+})
+
+const errorSchema = z.object({ errorType: z.string(), errorMessage: z.string() })
+
+/** What to do about an error of the function. Its message says more. */
+const FIXES: Readonly<Record<string, string>> = {
+  InvalidConfiguration:
+    'Correct the setting or the secret that the message names. In a VPC, Secrets Manager needs an ' +
+    'interface endpoint or NAT.',
+  LedgerUnavailable:
+    "Let the function's security group into the database's; check host, user and password in the secret; " +
+    'run docs/roles.sql.',
+  ArchiveUnavailable: "Check the bucket's policy and KMS key. In a VPC, S3 needs a gateway endpoint or NAT.",
+  InvalidEvent: 'The deployed code is older than this checkout: deploy again.',
+  'Sandbox.Timedout': 'In a VPC, check the routes to the database, S3 and Secrets Manager.',
+}
+
+/**
+ * Checks a deployment, from outside and then from inside.
+ * @returns a line for each thing looked at, failed ones with a fix; the rest is not looked at where it
+ * depends on them
+ */
+export async function checkStack(stackName: string): Promise<Line[]> {
+  const outputs = await readOutputs(stackName)
+  if (!(outputs instanceof Map)) return [outputs]
+  const functionName = outputs.get('PreviewFunctionName')
+  const stack = passed('stack', `${stackName} is deployed`)
+  if (functionName === undefined) {
+    return [
+      failed('stack', `${stackName} has no output PreviewFunctionName`, 'Deploy this version of the stack.'),
+    ]
+  }
+  const checked = await invoke(functionName, { check: true })
+  if ('line' in checked) return [stack, { ...checked.line, name: 'check' }]
+  const dryRun = await invoke(functionName, {})
+  return [stack, ...checkLines(checked.answer), 'line' in dryRun ? dryRun.line : dryRunLine(dryRun.answer)]
+}
+
+async function readOutputs(stackName: string): Promise<Map<string, string> | Line> {
+  const client = new CloudFormationClient({})
+  try {
+    const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName }))
+    const [{ Outputs = [], StackStatus = 'unknown' } = {}] = Stacks
+    if (!/^(CREATE|UPDATE|IMPORT)_COMPLETE$|^UPDATE_ROLLBACK_COMPLETE$/.test(StackStatus)) {
+      const fix = 'Open the events of the stack in CloudFormation, fix the first failure, deploy again.'
+      return failed('stack', `${stackName} is ${StackStatus}`, fix)
+    }
+    return new Map(Outputs.map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]))
+  } catch (error) {
+    const message = messageOf(error)
+    const fix = message.includes('does not exist')
+      ? 'Check the name, the account and AWS_REGION. aws cloudformation list-stacks shows all names.'
+      : 'Check the AWS credentials and AWS_REGION; they need cloudformation:DescribeStacks.'
+    return failed('stack', message, fix)
+  } finally {
+    client.destroy()
+  }
+}
+
+async function invoke(functionName: string, payload: object): Promise<{ answer: unknown } | { line: Line }> {
+  const name = 'check' in payload ? 'check' : 'dry run'
+  // A dry run can take the 15 minutes of an invocation. A silent resend would start another one.
+  const client = new LambdaClient({ maxAttempts: 1, requestHandler: { requestTimeout: 905_000 } })
+  try {
+    const { Payload, FunctionError } = await client.send(
+      new InvokeCommand({ FunctionName: functionName, Qualifier: LIVE, Payload: JSON.stringify(payload) }),
+    )
+    const answer: unknown = JSON.parse(Payload?.transformToString() ?? 'null')
+    if (FunctionError === undefined) return { answer }
+    const { errorType, errorMessage } = errorSchema.parse(answer)
+    const fix = FIXES[errorType] ?? 'docs/runbook.md, "Alarm: function errors", says what this error means.'
+    return { line: failed(name, `${errorType}: ${errorMessage}`, fix) }
+  } catch (error) {
+    const fix = 'Attach the policy in the output PreviewPolicyArn to the user or role that runs this command.'
+    return { line: failed(name, messageOf(error), fix) }
+  } finally {
+    client.destroy()
+  }
+}
+
+function checkLines(answer: unknown): Line[] {
+  const parsed = answerSchema.safeParse(answer)
+  if (parsed.success) return parsed.data.result.checks
+  return [failed('check', 'the answer is not one of this version', 'Deploy this version of the stack.')]
+}
+
+function dryRunLine(answer: unknown): Line {
+  const parsed = cardSchema.safeParse(answer)
+  if (!parsed.success)
+    return failed('dry run', 'the answer is no exit card', 'Deploy this version of the stack.')
+  const { runId, status, why, totals } = parsed.data
+  const found = `${runId} is ${status}: ${totals.usersMatched} users matched, ${totals.expired} would expire`
+  if (status === 'complete' || status === 'incomplete') return passed('dry run', found)
+  return failed('dry run', `${found}. ${why}`, 'Read the errors log of this run, fix the cause, check again.')
+}
+
+function passed(name: string, found: string): Line {
+  return { name, passed: true, found, fix: null }
+}
+
+function failed(name: string, found: string, fix: string): Line {
+  return { name, passed: false, found, fix }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}
+
+/** The screen: a line for each thing, its fix below, and what it comes to. */
+export function screen(lines: readonly Line[]): string {
+  const width = Math.max(...lines.map(({ name }) => name.length))
+  const rows = lines.flatMap(({ name, passed: isPassed, found, fix }) => {
+    const state = isPassed ? styleText('green', 'ok    ') : styleText('red', 'FAILED')
+    const row = `${state}  ${name.padEnd(width)}  ${found}`
+    return fix === null ? [row] : [row, `${' '.repeat(width + 10)}Fix: ${fix}`]
+  })
+  const wrong = lines.filter((line) => !line.passed).length
+  const end =
+    wrong === 0 ? 'Everything is in place.' : `${wrong} of ${lines.length} not in place. Nothing was written.`
+  return [...rows, '', end].join('\n')
+}
+
+if (import.meta.main) {
+  const [stackName, ...others] = process.argv.slice(2)
+  if (stackName === undefined || stackName.startsWith('-') || others.length > 0) {
+    console.error(USAGE)
+    process.exitCode = 1
+  } else {
+    const lines = await checkStack(stackName)
+    console.log(screen(lines))
+    if (lines.some((line) => !line.passed)) process.exitCode = 1
+  }
+}

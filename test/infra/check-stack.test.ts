@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process'
+import { afterEach, expect, test } from 'vitest'
+import { type AwsEndpoints, type LambdaAnswer, startAwsEndpoints } from './aws-endpoints.ts'
+import { cardWith } from './workflow-run.ts'
+
+/** `npm run check`, as a person runs it, against CloudFormation and Lambda on this machine. */
+
+const STACK = {
+  name: 'CreditExpiry-prod',
+  status: 'UPDATE_COMPLETE',
+  outputs: { PreviewFunctionName: 'preview-function' },
+}
+const DRY_RUN = cardWith({ mode: 'dry-run', runId: '2026-11-22T06-12-30-123Z-dry-run-k3j9' })
+const SECRET = { name: 'secret', passed: true, found: 'the secret can be read', fix: null }
+const COLUMNS = {
+  name: 'columns',
+  passed: false,
+  found: 'credit_transactions has no column expiry_date',
+  fix: 'Check that the search_path of the user leads to the schema of the ledger.',
+}
+
+let aws: AwsEndpoints | null = null
+afterEach(async () => aws?.stop())
+
+type Screen = { readonly status: number; readonly stdout: string; readonly stderr: string }
+
+/** Runs the command to its end, with these answers of the preview function. */
+async function check(
+  answer: (payload: unknown) => LambdaAnswer,
+  stack: typeof STACK = STACK,
+  given: string[] = [STACK.name],
+): Promise<Screen> {
+  aws = await startAwsEndpoints(stack, answer)
+  const env = { PATH: process.env['PATH'] ?? '', ...aws.env }
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['bin/check-stack.ts', ...given], { env }, (error, stdout, stderr) =>
+      resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
+    )
+  })
+}
+
+const checks = (...lines: object[]): LambdaAnswer => ({
+  payload: { answer: 'check', result: { passed: true, checks: lines }, next: null },
+})
+const answering = (checked: LambdaAnswer) => (payload: unknown) =>
+  'check' in (payload as object) ? checked : { payload: DRY_RUN }
+
+test('everything in place: a line each, and exit status 0', async () => {
+  const { status, stdout } = await check(answering(checks(SECRET)))
+  expect(stdout.split('\n')).toEqual([
+    'ok      stack    CreditExpiry-prod is deployed',
+    'ok      secret   the secret can be read',
+    'ok      dry run  2026-11-22T06-12-30-123Z-dry-run-k3j9 is complete: 1 users matched, $0.00 would expire',
+    '',
+    'Everything is in place.',
+    '',
+  ])
+  expect(status).toBe(0)
+  expect(aws?.invoked).toEqual([
+    { path: '/2015-03-31/functions/preview-function/invocations?Qualifier=live', payload: { check: true } },
+    { path: '/2015-03-31/functions/preview-function/invocations?Qualifier=live', payload: {} },
+  ])
+})
+
+test('something not in place: its fix below it, and exit status 1', async () => {
+  const { status, stdout } = await check(answering(checks(SECRET, COLUMNS)))
+  expect(stdout).toContain(`FAILED  columns  ${COLUMNS.found}\n`)
+  expect(stdout).toContain(`Fix: ${COLUMNS.fix}\n`)
+  expect(stdout).toContain('1 of 4 not in place')
+  expect(status).toBe(1)
+})
+
+const unavailable = (errorType: string): LambdaAnswer => ({
+  failed: true,
+  payload: { errorType, errorMessage: 'No connection within 5 s. Nothing was done.', trace: [] },
+})
+
+test.for([
+  ['LedgerUnavailable', 'docs/roles.sql'],
+  ['ArchiveUnavailable', 'gateway endpoint'],
+  ['InvalidConfiguration', 'interface endpoint'],
+  ['SomethingNew', 'docs/runbook.md'],
+] as const)('%s: said with its fix, and no dry run is made', async ([name, fix]) => {
+  const { status, stdout } = await check(answering(unavailable(name)))
+  expect(stdout).toContain(`FAILED  check  ${name}: No connection within 5 s.`)
+  expect(stdout).toMatch(new RegExp(`Fix: .*${fix}`))
+  expect(aws?.invoked).toHaveLength(1)
+  expect(status).toBe(1)
+})
+
+test('no right to invoke: names the policy that gives it', async () => {
+  const denied = { status: 403, payload: { Message: 'not authorized to perform: lambda:InvokeFunction' } }
+  const { stdout } = await check(() => denied)
+  expect(stdout).toContain('not authorized to perform: lambda:InvokeFunction')
+  expect(stdout).toContain('PreviewPolicyArn')
+})
+
+test('a dry run with failed users: not in place', async () => {
+  const card = { ...DRY_RUN, status: 'complete_with_errors', why: '2 users failed' }
+  const { stdout } = await check((payload) =>
+    'check' in (payload as object) ? checks(SECRET) : { payload: card },
+  )
+  expect(stdout).toContain('FAILED  dry run')
+  expect(stdout).toContain('2 users failed')
+})
+
+test.for([
+  ['no such stack', { ...STACK, name: 'Another' }, 'does not exist', 'AWS_REGION'],
+  ['a failed deployment', { ...STACK, status: 'ROLLBACK_COMPLETE' }, 'ROLLBACK_COMPLETE', 'deploy again'],
+  ['an older stack', { ...STACK, outputs: {} }, 'no output PreviewFunctionName', 'Deploy this version'],
+] as [string, typeof STACK, string, string][])('%s: said with a fix', async ([, stack, found, fix]) => {
+  const { status, stdout } = await check(answering(checks(SECRET)), stack)
+  expect(stdout).toContain(found)
+  expect(stdout).toContain(fix)
+  expect(status).toBe(1)
+})
+
+test('without a stack name: the usage', async () => {
+  const { status, stderr } = await check(answering(checks(SECRET)), STACK, [])
+  expect(stderr).toContain('npm run check -- <stack name>')
+  expect(status).toBe(1)
+})

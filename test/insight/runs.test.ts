@@ -1,0 +1,136 @@
+import { Logger } from '@aws-lambda-powertools/logger'
+import { Metrics } from '@aws-lambda-powertools/metrics'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { listRuns } from '../../lambda/insight/runs.ts'
+import { lambdaHost, withTools } from '../../lambda/host.ts'
+import { keys, putText, remove } from '../support/bucket.ts'
+import { setClock } from '../support/clock.ts'
+import { invokeJob, lambdaContext, TEST_CALLER } from '../support/job.ts'
+import { timeForPages } from '../support/stops.ts'
+import { freshTeam, type Team } from '../support/team.ts'
+
+let team: Team
+
+beforeEach(async () => {
+  team = await freshTeam(4)
+})
+afterEach(() => team.drop())
+
+const ENV = { MIN_GRANT_AGE_SECONDS: '0' }
+const invoke = (event: object, options: Parameters<typeof invokeJob>[2] = {}) =>
+  invokeJob({ databaseUrl: team.url, bucket: team.bucket, env: ENV }, event, options)
+
+/** The list, read as the command reads it. */
+async function list() {
+  const logger = new Logger({ logLevel: 'SILENT' })
+  const metrics = new Metrics({ namespace: 'Test', serviceName: 'test', logger })
+  const host = {
+    ...lambdaHost(logger, metrics),
+    env: {
+      ...ENV,
+      DATABASE_URL: team.url,
+      LOG_BUCKET: team.bucket.bucket,
+      AWS_ENDPOINT_URL_S3: team.bucket.endpoint,
+    },
+    callerOf: () => ({ ...TEST_CALLER, requestId: 'list' }),
+  }
+  return withTools(host, lambdaContext({}), listRuns)
+}
+
+test('an empty bucket has no runs', async () => {
+  await invoke({ status: 'latest' })
+  expect(await list()).toEqual([])
+})
+
+test('the newest first: what each did, its status, who asked and why; nothing is written', async () => {
+  let hour = 6
+  const tick = () => setClock(team.sql, `2026-11-22T${String(hour++).padStart(2, '0')}:00:00Z`)
+  const run = async (event: object, options: object = {}) => {
+    await tick()
+    return invoke(event, options).then(
+      ({ runId }) => runId,
+      () => 'refused',
+    )
+  }
+  const dry = await run({ reason: 'a look' })
+  await run({ execute: true, limits: { users: 1 } })
+  const execute = await run({ execute: true, userIds: ['user-1', 'user-2'] })
+  const rollback = await run({ rollback: execute, execute: true, reason: 'a mistake' })
+  const open = await run({ execute: true, batchSize: 1, concurrency: 1 }, timeForPages(3))
+  const before = await keys(team.bucket)
+  const runs = await list()
+  expect(runs).toMatchObject([
+    {
+      runId: open,
+      mode: 'execute',
+      status: 'incomplete',
+      usersProcessed: 3,
+      usersMatched: 4,
+      expired: '$30.00',
+      reason: null,
+    },
+    {
+      runId: rollback,
+      mode: 'rollback',
+      status: 'complete',
+      usersProcessed: 2,
+      expired: '-$20.00',
+      reason: 'a mistake',
+    },
+    {
+      runId: execute,
+      mode: 'execute',
+      status: 'complete',
+      rolledBackBy: [rollback],
+      usersProcessed: 2,
+      expired: '$20.00',
+      expiredMicrodollars: 20_000_000,
+    },
+    {
+      mode: 'execute',
+      status: 'refused',
+      usersProcessed: 0,
+      usersMatched: 4,
+      expired: '$0.00',
+    },
+    {
+      runId: dry,
+      mode: 'dry-run',
+      status: 'complete',
+      usersProcessed: 4,
+      expired: '$40.00',
+      via: 'test',
+      by: 'a test',
+      reason: 'a look',
+      instant: '2026-11-22T06:00:00.000Z',
+    },
+  ])
+  expect(await keys(team.bucket)).toEqual(before)
+})
+
+test('no more than a few reads at a time, however many runs there are', async () => {
+  for (let n = 0; n < 15; n++) await invoke({ userIds: ['user-1'] })
+  let [now, most] = [0, 0]
+  team.s3.setHooks(team.bucket.bucket, {
+    before: async () => {
+      most = Math.max(most, ++now)
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    },
+    after: () => void now--,
+  })
+  expect(await list()).toHaveLength(15)
+  expect(most).toBeLessThanOrEqual(8)
+})
+
+test('a run whose run.json is missing or damaged has a line that says so, among the others', async () => {
+  const lost = await invoke({})
+  const damaged = await invoke({})
+  const fine = await invoke({})
+  await remove(team.bucket, `runs/${lost.runId}/run.json`)
+  await putText(team.bucket, `runs/${damaged.runId}/run.json`, '{}')
+  expect(await list()).toMatchObject([
+    { runId: fine.runId, status: 'complete' },
+    { runId: damaged.runId, problem: expect.stringContaining('is damaged') },
+    { runId: lost.runId, problem: expect.stringContaining('run.json is missing') },
+  ])
+})

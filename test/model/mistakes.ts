@@ -1,0 +1,28 @@
+/** Mistakes that can be seeded into the protocol. A test shows that the model catches each. */
+export const MISTAKES = [
+  'no clock check before COMMIT',
+  'settling without a lock',
+  'lock and look-up in one statement',
+  'page named in the cursor before its parts are written',
+  'predecessors not emptied',
+  'errors parts of predecessors not emptied',
+  'keys without an epoch',
+  'rollback settled by grant values',
+  'a lost writer swap believed',
+  'a refused writer swap taken as won',
+  'an uncertain commit taken as not done',
+  'not settled before planning afresh',
+  'attempt numbers repeated',
+  'totals added again when a page is named twice',
+  'lease taken over before it expired',
+  'an epoch read back believed at acquisition',
+  'cancelled without the outcome of unnamed pages',
+  'unnamed pages of a closing run chosen again by each holder',
+  'joined without a mark',
+  'a card answered without a mark',
+  'marked after the first intent',
+  'marked only by the opener',
+  'a final card overwritten',
+  'writer freed before the run is closed',
+] as const
+export type Mistake = (typeof MISTAKES)[number]

@@ -1,0 +1,125 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { auditRun } from '../../support/audit-run.ts'
+import { betweenReadAndWrite, dieAt, isIntent, isUsersPart, revive } from '../../support/between.ts'
+import { keys } from '../../support/bucket.ts'
+import { setClock } from '../../support/clock.ts'
+import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { dump } from '../../support/ledger.ts'
+import { openRunId, readDocument } from '../../support/logs.ts'
+import { timeForPages } from '../../support/stops.ts'
+import { freshTeam, LATER, type Team } from '../../support/team.ts'
+
+const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+
+let team: Team
+let sql: Team['sql']
+let bucket: Team['bucket']
+let place: JobPlace
+
+/** Six users on three pages; the database's clock stands still. */
+beforeEach(async () => {
+  team = await freshTeam(6)
+  ;({ sql, bucket } = team)
+  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
+})
+afterEach(() => team.drop())
+
+const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
+const expiredUsers = async () =>
+  (await dump(sql)).users.filter((user) => user.total_microdollars_acquired === '0').length
+
+test('an open run without a holder is closed, with what was done and what was not; again returns the card', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  const card = await invoke({ cancel: open.runId, by: 'Ada' })
+  expect(card).toMatchObject({
+    runId: open.runId,
+    status: 'cancelled',
+    why: expect.stringMatching(/^cancelled by Ada at /),
+    totals: { usersProcessed: 2, usersNotReached: 4 },
+    next: { payload: { rollback: open.runId } },
+  })
+  expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
+  const { users } = await auditRun(bucket, open.runId, sql)
+  expect(users.map(({ user_id, outcome }) => [user_id, outcome])).toEqual([
+    ['user-1', 'expired'],
+    ['user-2', 'expired'],
+    ['user-3', 'not_reached'],
+    ['user-4', 'not_reached'],
+  ])
+  expect(await expiredUsers()).toBe(2)
+  for (const event of [{ cancel: open.runId }, { resume: open.runId }, { status: open.runId }])
+    expect(await invoke(event)).toEqual(card)
+})
+
+test('a live holder stops after the pages in flight and closes; the cancelling invocation gets its card', async () => {
+  const cancelled: Promise<ExitCard>[] = []
+  betweenReadAndWrite(team.s3, bucket, async (nth) => {
+    if (nth !== 2) return
+    const runId = await openRunId(bucket)
+    cancelled.push(invoke({ cancel: runId }))
+    // The request is stored before the page continues.
+    while ((await keys(bucket, `runs/${runId}/cancel.json`)).length === 0)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+  })
+  const held = await invoke(EVENT)
+  expect(held).toMatchObject({ status: 'cancelled', totals: { usersProcessed: 4, usersNotReached: 2 } })
+  expect(await Promise.all(cancelled)).toEqual([held])
+  expect(await expiredUsers()).toBe(4)
+  await auditRun(bucket, held.runId, sql)
+})
+
+test.each([
+  ['before the intent of its second page was stored', 2, isIntent],
+  ['after its second page was committed', 4, isUsersPart],
+])(
+  'a holder that died %s: not before its lease expires; what it committed is in the log',
+  async (_when, processed, which) => {
+    let seen = 0
+    dieAt(team.s3, bucket, (request) => which(request) && ++seen === 2)
+    await failureOf(invoke(EVENT))
+    revive(team.s3, bucket)
+    const runId = await openRunId(bucket)
+    const busy = await invoke({ cancel: runId }, { timeLeft: () => 14_000 })
+    expect(busy).toMatchObject({
+      status: 'busy',
+      why: expect.stringContaining('lease expires at 2026-11-22T06:15'),
+      next: { payload: { cancel: runId } },
+    })
+    await setClock(sql, LATER)
+    const card = await invoke({ cancel: runId })
+    expect(card).toMatchObject({
+      status: 'cancelled',
+      totals: { usersProcessed: processed, usersNotReached: 6 - processed },
+    })
+    expect(await expiredUsers()).toBe(processed)
+    const { users, mutations } = await auditRun(bucket, card.runId, sql)
+    expect(users.filter(({ recovered }) => recovered === true)).toHaveLength(processed - 2)
+    expect(new Set(mutations.map(({ user_id }) => user_id)).size).toBe(processed)
+  },
+)
+
+test('a dry run too, which then is no plan', async () => {
+  const open = await invoke({ batchSize: 2, concurrency: 1 }, timeForPages(1))
+  expect(await invoke({ cancel: open.runId })).toMatchObject({
+    mode: 'dry-run',
+    status: 'cancelled',
+    totals: { usersProcessed: 2, usersNotReached: 4 },
+  })
+  await auditRun(bucket, open.runId)
+  expect(await failureOf(invoke({ execute: true, plan: open.runId }))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining('it is cancelled'),
+  })
+})
+
+test('an unknown run is refused with the nearest ids', async () => {
+  const { runId } = await invoke({})
+  const near = runId.slice(0, -1) + (runId.endsWith('x') ? 'y' : 'x')
+  for (const event of [{ cancel: near }, { resume: near }]) {
+    expect(await failureOf(invoke(event))).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`Did you mean ${runId}?`),
+    })
+  }
+})

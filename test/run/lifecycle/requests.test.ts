@@ -1,0 +1,289 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { S3Request } from '../../../bin/sandbox/s3.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { auditRun } from '../../support/audit-run.ts'
+import { dieAt, isUsersPart, revive } from '../../support/between.ts'
+import { keys, remove } from '../../support/bucket.ts'
+import { setClock } from '../../support/clock.ts'
+import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { dump, insertTransaction } from '../../support/ledger.ts'
+import { openRunId, readDocument } from '../../support/logs.ts'
+import { timeForPages } from '../../support/stops.ts'
+import { freshTeam, LATER, type Team } from '../../support/team.ts'
+
+const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+const KEY = 'arn:aws:scheduler:k-1'
+
+let team: Team
+let bucket: Team['bucket']
+let place: JobPlace
+
+/** Six users on three pages. */
+beforeEach(async () => {
+  team = await freshTeam(6)
+  bucket = team.bucket
+  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
+})
+afterEach(() => team.drop())
+
+const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
+const failed = async (event: object): Promise<Error> => failureOf(invoke(event))
+const isPut = ({ method, key }: S3Request, end: string) => method === 'PUT' && key.endsWith(end)
+const runs = async () => (await keys(bucket, 'logs/runs/')).length
+const state = () => dump(team.sql, { updatedAt: false })
+/** A grant in between, for a second run to find. */
+async function grantAgain(): Promise<void> {
+  await insertTransaction(team.sql, { kilo_user_id: 'user-1', created_at: '2026-02-01' })
+  await team.sql`UPDATE kilocode_users SET total_microdollars_acquired = total_microdollars_acquired + 10000000 WHERE id = 'user-1'`
+}
+describe('requestKey', () => {
+  test.each([{}, { execute: true }])(
+    '%j: a duplicate gets the card, and changes nothing, however late and whatever came since',
+    async (mode) => {
+      const event = { ...EVENT, execute: undefined, ...mode, requestKey: KEY }
+      const card = await invoke(event)
+      expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
+      const folder = card.mode === 'execute' ? 'requests' : 'requests/dry-run'
+      expect(await readDocument(bucket, `control/${folder}/${KEY}.json`)).toEqual({ runId: card.runId })
+      await setClock(team.sql, '2027-06-01T00:00:00Z')
+      if (card.mode === 'execute') await invoke({ rollback: card.runId, execute: true })
+      await grantAgain()
+      const before = await state()
+      const ended = await invoke({ status: card.runId })
+      expect(ended).toMatchObject({ runId: card.runId, status: 'complete', totals: card.totals })
+      expect(await invoke(event)).toEqual(ended)
+      expect(await invoke({ ...event, reason: 'other fields do not count', batchSize: 9 })).toEqual(ended)
+      expect(await state()).toEqual(before)
+    },
+  )
+
+  test('after 90 days, when the intents have expired: the card, and the rollback still works', async () => {
+    const before = await state()
+    const card = await invoke({ ...EVENT, requestKey: KEY })
+    for (const key of await keys(bucket, 'intents/')) await remove(bucket, key)
+    for (const event of [
+      { ...EVENT, requestKey: KEY },
+      { resume: card.runId },
+      { status: card.runId },
+      { status: 'latest' },
+      { cancel: card.runId },
+    ]) {
+      expect(await invoke(event)).toEqual(card)
+    }
+    for (const execute of [false, true]) {
+      expect(await invoke({ rollback: card.runId, execute })).toMatchObject({
+        status: 'complete',
+        totals: { usersProcessed: 6 },
+      })
+    }
+    expect(await state()).toEqual(before)
+  })
+
+  test('the same key with another payload is refused, with the run that has it', async () => {
+    const { runId } = await invoke({ ...EVENT, requestKey: KEY })
+    for (const other of [
+      { execute: true, userIds: ['user-1'] },
+      { execute: true, domains: ['kilo.ai'] },
+      { rollback: runId, execute: true },
+    ]) {
+      expect(await failed({ ...other, requestKey: KEY })).toMatchObject({
+        name: 'RunRefused',
+        message: expect.stringContaining(`run ${runId} was opened with this key and another payload`),
+      })
+    }
+  })
+
+  test.each(['kilo.ai', 'kilo.ai,kilocode.ai,example.com'])(
+    'the same payload is the same payload, also after the configured domains became %s',
+    async (domains) => {
+      const event = { ...EVENT, domains: ['kilocode.ai', 'kilo.ai'], requestKey: KEY }
+      const card = await invoke(event)
+      const bare = await invoke({ ...EVENT, requestKey: 'bare' })
+      place = { ...place, env: { ...place.env, INTERNAL_DOMAINS: domains } }
+      expect(await invoke(event)).toEqual(card)
+      expect(await invoke({ ...EVENT, requestKey: 'bare' })).toEqual(bare)
+    },
+  )
+
+  test.each([{}, { execute: true }])('%j: two deliveries at once are one run', async (mode) => {
+    const event = { ...EVENT, execute: undefined, ...mode, requestKey: KEY }
+    const cards = await Promise.all([invoke(event), invoke(event), invoke(event)])
+    expect(new Set(cards.map(({ runId }) => runId)).size).toBe(1)
+    expect(await runs()).toBe(1)
+  })
+
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    'a delivery that is overtaken by a whole run before its %i. request finds that run',
+    async (request) => {
+      await setClock(team.sql, LATER)
+      const overtaking: ExitCard[] = []
+      let before: unknown
+      team.s3.setHooks(bucket.bucket, {
+        before: async ({ number }) => {
+          if (number !== request || overtaking.length > 0) return
+          revive(team.s3, bucket)
+          overtaking.push(await invoke({ ...EVENT, requestKey: KEY }))
+          await grantAgain()
+          before = await state()
+        },
+      })
+      const card = await invoke({ ...EVENT, requestKey: KEY })
+      expect([card]).toEqual(overtaking)
+      expect(await state()).toEqual(before)
+      expect(await runs()).toBe(1)
+    },
+  )
+
+  test('a run that was cut off between its opening and its mark still gets the mark, whatever continues it', async () => {
+    for (const [key, next] of [
+      ['a', 'same'],
+      ['b', 'resume'],
+      ['c', 'cancel'],
+    ] as const) {
+      dieAt(team.s3, bucket, (request) => isPut(request, `requests/${key}.json`))
+      expect(await failed({ ...EVENT, requestKey: key })).toMatchObject({ name: 'ArchiveUnavailable' })
+      revive(team.s3, bucket)
+      const { runId } = await readDocument(bucket, 'control/writer.json')
+      expect((await keys(bucket, 'control/requests/')).some((mark) => mark.endsWith(`${key}.json`))).toBe(
+        false,
+      )
+      await setClock(team.sql, new Date(Date.parse(LATER) + key.charCodeAt(0) * 3_600_000).toISOString())
+      const card = await invoke(next === 'same' ? { ...EVENT, requestKey: key } : { [next]: runId })
+      expect(card).toMatchObject({ runId, status: next === 'cancel' ? 'cancelled' : 'complete' })
+      await grantAgain()
+      expect(await invoke({ ...EVENT, requestKey: key })).toEqual(card)
+    }
+  })
+})
+
+describe('restart', () => {
+  test('closes the named run, opens anew; a duplicate does not close the new one', async () => {
+    const old = await invoke(EVENT, timeForPages(1))
+    const event = { ...EVENT, restart: old.runId }
+    const anew = await invoke(event, timeForPages(1))
+    expect(anew).toMatchObject({ status: 'incomplete', totals: { usersMatched: 6 } })
+    expect(anew.runId).not.toBe(old.runId)
+    expect(await invoke({ status: old.runId })).toMatchObject({
+      status: 'cancelled',
+      totals: { usersProcessed: 2, usersNotReached: 4 },
+    })
+    const duplicate = await invoke(event)
+    expect(duplicate).toMatchObject({ runId: anew.runId, status: 'complete', totals: { usersProcessed: 4 } })
+    expect(await runs()).toBe(2)
+  })
+
+  test('with another payload than the open run had; and where yet another run is open, it is refused', async () => {
+    const old = await invoke(EVENT, timeForPages(1))
+    const anew = await invoke(
+      { ...EVENT, batchSize: 1, userIds: ['user-5', 'user-6'], restart: old.runId },
+      timeForPages(1),
+    )
+    const refused = await failed({ execute: true, userIds: ['user-1'], restart: old.runId })
+    expect(refused).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`Run ${anew.runId} is open`),
+    })
+    expect(await invoke({ status: anew.runId })).toMatchObject({ status: 'incomplete' })
+  })
+
+  test.each([{}, { userIds: ['user-6'] }])(
+    'where the old run cannot be closed in time, nothing is begun, and the same payload continues (%j)',
+    async (fields) => {
+      dieAt(team.s3, bucket, isUsersPart)
+      await failed(EVENT)
+      revive(team.s3, bucket)
+      const runId = await openRunId(bucket)
+      const event = { ...EVENT, ...fields, restart: runId }
+      const card = await invoke(event, { timeLeft: () => 14_000 })
+      expect(card).toMatchObject({ runId, status: 'busy', next: { payload: event } })
+      await setClock(team.sql, LATER)
+      const done = await invoke(card.next?.payload ?? {})
+      expect(done).toMatchObject({
+        status: 'complete',
+        totals: { usersProcessed: 'userIds' in fields ? 1 : 4 },
+      })
+      expect(done.runId).not.toBe(runId)
+      await auditRun(bucket, runId, team.sql)
+      await auditRun(bucket, done.runId, team.sql)
+    },
+  )
+
+  test.each<[string, object]>([
+    ['a domain that is not configured', { domains: ['unknown.com'] }],
+    ['a limit above the configured one', { limits: { users: 1_000_000 } }],
+    ['a plan that nobody knows', { plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' }],
+  ])('a request that cannot be granted closes nothing: %s', async (_, fields) => {
+    const open = await invoke(EVENT, timeForPages(1))
+    expect(await failed({ execute: true, ...fields, restart: open.runId })).toBeInstanceOf(Error)
+    expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
+  })
+
+  test('what only the ledger can refuse is said together with what was closed', async () => {
+    const open = await invoke(EVENT, timeForPages(1))
+    const refused = await failed({ execute: true, limits: { users: 0 }, restart: open.runId })
+    expect(refused).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`run ${open.runId} was closed, as "restart" asked`),
+    })
+  })
+
+  test('a dry run is not restarted, which a slip for "plan" would ask for', async () => {
+    const { runId } = await invoke({})
+    const before = await state()
+    expect(await failed({ execute: true, restart: runId })).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining('"plan"'),
+    })
+    expect(await state()).toEqual(before)
+  })
+
+  test('a run that executes a plan cannot be restarted with that plan, and is not closed for it', async () => {
+    const plan = await invoke({ batchSize: 2, concurrency: 1 })
+    const bound = { execute: true, plan: plan.runId, concurrency: 1 }
+    const open = await invoke(bound, timeForPages(1))
+    expect(await failed({ ...bound, restart: open.runId })).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining('a plan is executed once'),
+    })
+    expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
+  })
+})
+
+test('resume continues a run of every mode, and returns the card of a closed one', async () => {
+  const before = await state()
+  const runIds: string[] = []
+  const pagewise = async (event: object): Promise<ExitCard> => {
+    let card = await invoke({ ...event, concurrency: 1 }, timeForPages(1))
+    for (let pages = 2; card.status === 'incomplete'; pages++) {
+      expect(card).toMatchObject({
+        progress: { usersDone: (pages - 1) * 2 },
+        next: { payload: { resume: card.runId } },
+      })
+      card = await invoke({ resume: card.runId }, pages < 3 ? timeForPages(1) : undefined)
+    }
+    expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 6, usersMatched: 6 } })
+    expect(await invoke({ resume: card.runId })).toEqual(card)
+    runIds.push(card.runId)
+    return card
+  }
+  await pagewise({ batchSize: 2 })
+  const { runId } = await pagewise({ execute: true, batchSize: 2 })
+  await pagewise({ rollback: runId })
+  await pagewise({ rollback: runId, execute: true })
+  expect(await state()).toEqual(before)
+  expect(new Set(runIds).size).toBe(4)
+})
+
+test('the payload that each card names next is taken: from the dry run over the plan to its rollback', async () => {
+  const before = await state()
+  const cards: ExitCard[] = [await invoke({ userIds: ['user-1', 'user-2', 'user-3'] })]
+  for (let next = cards[0]?.next; next; next = cards.at(-1)?.next) cards.push(await invoke(next.payload))
+  expect(cards.map(({ mode, status }) => `${mode} ${status}`)).toEqual([
+    'dry-run complete',
+    'execute complete',
+    'rollback-dry-run complete',
+    'rollback complete',
+  ])
+  expect(cards.map(({ totals }) => totals.usersProcessed)).toEqual([3, 3, 3, 3])
+  expect(await state()).toEqual(before)
+})

@@ -1,0 +1,263 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { seedSampleLedger } from '../../../bin/sandbox/sample-ledger.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { auditRun } from '../../support/audit-run.ts'
+import { freshBucket, keys, putText, readText, type TestBucket } from '../../support/bucket.ts'
+import { failureOf, invokeJob, type JobPlace } from '../../support/job.ts'
+import { dump, freshDatabase, insertTransaction, insertUser } from '../../support/ledger.ts'
+
+const USD = 1_000_000
+type Changed = { table: string; row: string; column: string; expected: unknown; found: unknown }
+type UserLine = { user_id: string; outcome: string; changed?: Changed[] }
+
+let database: Awaited<ReturnType<typeof freshDatabase>>
+let bucket: TestBucket
+let place: JobPlace
+
+beforeEach(async () => {
+  database = await freshDatabase()
+  bucket = await freshBucket()
+  // Runs follow each other at once here, and a run's own closing rows are young personal rows too.
+  place = { databaseUrl: database.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0' } }
+})
+afterEach(async () => database.drop())
+
+const state = () => dump(database.sql, { updatedAt: false })
+const execute = () => invokeJob(place, { execute: true })
+const rollBack = (runId: string) => invokeJob(place, { rollback: runId, execute: true })
+const total = (dumped: Awaited<ReturnType<typeof state>>) =>
+  Number(dumped.users[0]?.total_microdollars_acquired)
+const linesOf = async (card: ExitCard) =>
+  (await auditRun(bucket, card.runId, database.sql)).users as UserLine[]
+
+/** One user with a free grant of 10 USD, of which 3 are spent. */
+async function oneUser(id = 'ada'): Promise<string> {
+  await insertUser(database.sql, { id, microdollars_used: 3 * USD, total_microdollars_acquired: 10 * USD })
+  return (await insertTransaction(database.sql, { kilo_user_id: id })).id
+}
+
+test('execute and rollback leave both tables byte for byte as they were, updated_at apart', async () => {
+  await seedSampleLedger(database.sql, { now: new Date() })
+  const before = await state()
+  const run = await execute()
+  const after = await state()
+  expect(after).not.toEqual(before)
+
+  const shown = await invokeJob(place, { rollback: run.runId })
+  expect(shown).toMatchObject({
+    mode: 'rollback-dry-run',
+    status: 'complete',
+    totals: { usersProcessed: run.totals.usersProcessed },
+  })
+  expect(await state()).toEqual(after)
+  expect(shown.next?.payload).toEqual({ rollback: run.runId, execute: true })
+
+  const undone = await rollBack(run.runId)
+  expect(undone).toMatchObject({ mode: 'rollback', status: 'complete' })
+  expect(undone.totals.expiredMicrodollars).toBe(-run.totals.expiredMicrodollars)
+  expect(undone.totals.correctedMicrodollars).toBe(-run.totals.correctedMicrodollars)
+  expect(await state()).toEqual(before)
+
+  const twice = await rollBack(run.runId)
+  expect(twice.totals).toMatchObject({ usersProcessed: 0, usersSkipped: run.totals.usersProcessed })
+  expect(twice.totals.outcomes).toEqual({ already_rolled_back: run.totals.usersProcessed })
+  expect(await state()).toEqual(before)
+})
+
+test('two runs are rolled back in reverse order; in the other order the user is skipped with the reason', async () => {
+  await oneUser()
+  const before = await state()
+  const first = await execute()
+  const between = await state()
+  await insertTransaction(database.sql, { kilo_user_id: 'ada', amount_microdollars: 5 * USD })
+  await database.sql`update kilocode_users set total_microdollars_acquired = total_microdollars_acquired + 5000000 where id = 'ada'`
+  const second = await execute()
+
+  const [line] = await linesOf(await rollBack(first.runId))
+  expect(line).toMatchObject({ outcome: 'changed_since' })
+  expect(line?.changed).toContainEqual({
+    table: 'credit_transactions',
+    row: 'ada',
+    column: 'closings',
+    expected: 0,
+    found: 1,
+  })
+
+  await rollBack(second.runId)
+  await rollBack(first.runId)
+  await database.sql`delete from credit_transactions where amount_microdollars = 5000000`
+  await database.sql`update kilocode_users set total_microdollars_acquired = total_microdollars_acquired - 5000000`
+  expect(await state()).toEqual(before)
+  expect(between).not.toEqual(before)
+})
+
+/** Another table with a row that points at the closing row of ada's grant. */
+const pointing = (action: string) =>
+  database.sql.unsafe(`
+    create table receipts (credit_id uuid constraint receipts_credit references credit_transactions (id) ${action});
+    insert into receipts select id from credit_transactions where kilo_user_id = 'ada' and credit_category = 'credits_expired';
+  `)
+
+describe('what happened in between', () => {
+  const rolledBack = async (happening: () => PromiseLike<unknown>) => {
+    const grant = await oneUser()
+    const run = await execute()
+    await happening()
+    const before = await state()
+    const card = await rollBack(run.runId)
+    const [line] = await linesOf(card)
+    return { grant, line, before, after: await state() }
+  }
+
+  test('spending: the run is undone, and what was spent stays spent', async () => {
+    const { line, after } = await rolledBack(
+      () => database.sql`update kilocode_users set microdollars_used = microdollars_used + 1000000`,
+    )
+    expect(line?.outcome).toBe('rolled_back')
+    expect(after.users[0]).toMatchObject({
+      microdollars_used: String(4 * USD),
+      total_microdollars_acquired: String(10 * USD),
+    })
+  })
+
+  test('a top-up and a clawback: the total moves back by what the run took, relative to what it is now', async () => {
+    for (const amount of [20 * USD, -2 * USD]) {
+      const { line, before, after } = await rolledBack(async () => {
+        await insertTransaction(database.sql, {
+          kilo_user_id: 'ada',
+          is_free: false,
+          amount_microdollars: amount,
+          credit_category: null,
+        })
+        await database.sql`update kilocode_users set total_microdollars_acquired = total_microdollars_acquired + ${amount}`
+      })
+      expect(line?.outcome).toBe('rolled_back')
+      expect(total(after) - total(before)).toBe(7 * USD)
+      await database.sql`delete from credit_transactions`
+      await database.sql`delete from kilocode_users`
+    }
+  })
+
+  test('a dated grant: its date stays the next one to expire', async () => {
+    const { line, after } = await rolledBack(async () => {
+      await insertTransaction(database.sql, {
+        kilo_user_id: 'ada',
+        expiry_date: '2999-01-01T00:00:00.000001Z',
+      })
+      await database.sql`
+        update kilocode_users
+        set total_microdollars_acquired = total_microdollars_acquired + 10000000, next_credit_expiration_at = '2999-01-01T00:00:00.000001Z'`
+    })
+    expect(line?.outcome).toBe('rolled_back')
+    expect(after.users[0]?.next_credit_expiration_at).toBe('2999-01-01 00:00:00.000001+00')
+  })
+
+  test.each([
+    [
+      'an inserted row was changed',
+      (sql: typeof database.sql) =>
+        sql`update credit_transactions set description = 'other' where credit_category = 'credits_expired'`,
+      { column: 'description', found: 'other' },
+    ],
+    [
+      'an inserted row was deleted',
+      (sql: typeof database.sql) =>
+        sql`delete from credit_transactions where credit_category = 'credits_expired'`,
+      { column: 'id', found: null },
+    ],
+    [
+      'a grant has another date',
+      (sql: typeof database.sql) =>
+        sql`update credit_transactions set expiry_date = '2030-01-01' where amount_microdollars > 0`,
+      { column: 'expiry_date', found: '2030-01-01T00:00:00.000000Z' },
+    ],
+    [
+      'a row links to an inserted row',
+      (sql: typeof database.sql) =>
+        sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, original_transaction_id) select 'bob', -1, true, id from credit_transactions where credit_category = 'credits_expired'`,
+      { table: 'credit_transactions', column: 'original_transaction_id' },
+    ],
+    [
+      'the production pass closed something',
+      (sql: typeof database.sql) =>
+        sql`insert into credit_transactions (kilo_user_id, amount_microdollars, is_free, credit_category) values ('ada', 0, true, 'credits_expired')`,
+      { column: 'closings', expected: 0, found: 1 },
+    ],
+  ])('%s: the user is skipped, and the line says what changed', async (_, happening, what) => {
+    const { line, before, after } = await rolledBack(() => happening(database.sql))
+    expect(line?.outcome).toBe('changed_since')
+    expect(line?.changed).toContainEqual(expect.objectContaining(what))
+    expect(after).toEqual(before)
+  })
+})
+
+describe('a row of another table that refers to an inserted row', () => {
+  test.each(['on delete restrict', 'on delete no action', 'on delete set null', 'on delete cascade'])(
+    '%s: only that user is skipped, with table and row; accepted by name, the user is rolled back or refused by the key',
+    async (action) => {
+      await oneUser('ada')
+      await oneUser('bob')
+      const run = await execute()
+      await pointing(action)
+      const card = await rollBack(run.runId)
+      expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 1, usersSkipped: 1 } })
+      const lines = await linesOf(card)
+      expect(lines.find(({ user_id }) => user_id === 'ada')).toMatchObject({
+        outcome: 'changed_since',
+        changed: [
+          { table: 'receipts', column: 'credit_id', row: expect.any(String), found: expect.any(String) },
+        ],
+      })
+      const accepted = await invokeJob(
+        { ...place, env: { ...place.env, ACCEPTED_REFERENCES: 'receipts_credit' } },
+        { rollback: run.runId, execute: true },
+      )
+      const isDeletable = action.endsWith('cascade') || action.endsWith('null')
+      expect(accepted.totals).toMatchObject(
+        isDeletable ? { usersProcessed: 1, usersFailed: 0 } : { usersProcessed: 0, usersFailed: 1 },
+      )
+    },
+  )
+
+  test('only the users named are rolled back, the others afterwards; another name is refused', async () => {
+    for (const id of ['ada', 'bob', 'eve']) await oneUser(id)
+    const before = await state()
+    const run = await execute()
+    const some = await invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob'] })
+    expect(some).toMatchObject({ status: 'complete', totals: { usersMatched: 1, usersProcessed: 1 } })
+    expect((await linesOf(some)).map(({ user_id }) => user_id)).toEqual(['bob'])
+    await expect(
+      invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob', 'nobody'] }),
+    ).rejects.toThrow(/wrote nothing for 1 of these users: nobody/)
+    const rest = await rollBack(run.runId)
+    expect(rest.totals.outcomes).toEqual({ rolled_back: 2, already_rolled_back: 1 })
+    expect(await state()).toEqual(before)
+    expect(await invokeJob(place, { status: run.runId })).toMatchObject({
+      rolledBackBy: [some.runId, rest.runId],
+    })
+  })
+})
+
+test('an edited mutation log refuses the rollback, naming the part; nothing is written', async () => {
+  await oneUser()
+  const run = await execute()
+  const [key = ''] = await keys(bucket, `logs/mutations/${run.runId}/`)
+  const good = await readText(bucket, key)
+  await putText(
+    bucket,
+    key,
+    good.replace('"expiry_date":null', '"expiry_date":"2020-01-01T00:00:00.000000Z"'),
+  )
+  const before = await state()
+  const refused = await failureOf(rollBack(run.runId))
+  expect(refused.name).toBe('ArchiveCorrupt')
+  expect(refused.message).toContain(key)
+  expect(await state()).toEqual(before)
+})
+
+test('only a closed execute run can be rolled back', async () => {
+  await oneUser()
+  const dry = await invokeJob(place, {})
+  await expect(rollBack(dry.runId)).rejects.toThrow(/only an execute changes the ledger/)
+  await expect(rollBack('2026-01-01T00-00-00-000Z-execute-aaaa')).rejects.toThrow(/No run 2026-01-01/)
+})
