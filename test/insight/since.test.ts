@@ -40,6 +40,8 @@ async function newcomer(id: string, dollars: number): Promise<void> {
   await grant(id, dollars)
 }
 
+const NO_TIME = expect.stringMatching(/: the time of this invocation ended$/)
+
 const since = (runId: string, users: number, grants: number, dollars: number, skipped = {}) => ({
   runId,
   users,
@@ -164,5 +166,5 @@ test('a closing that is repeated returns the card that was stored, although ther
   team.s3.setHooks(team.bucket.bucket, undefined)
   const card = await invoke({ resume: 'latest' })
   expect(card).toEqual(await readJson(team.bucket, `runs/${card.runId}/summary.json`))
-  expect(card).toMatchObject({ sincePrevious: null, warnings: [expect.stringContaining('the time of')] })
+  expect(card).toMatchObject({ sincePrevious: null, warnings: [NO_TIME, NO_TIME] })
 })
