@@ -22,7 +22,7 @@ describe.skipIf(!hasPostgres15)('on PostgreSQL 15', () => {
   })
   afterAll(() => ledger.stop())
 
-  test('a dry run, an execute and its rollback do what they do on every other version', async () => {
+  test('a dry run, an execute of its plan, and the rollback do what they do on every other version', async () => {
     expect(await ledger.sql`SHOW server_version_num`).toMatchObject([
       { server_version_num: expect.stringMatching(/^15/) },
     ])
@@ -37,7 +37,7 @@ describe.skipIf(!hasPostgres15)('on PostgreSQL 15', () => {
     })
     expect(await dump(ledger.sql, { updatedAt: false })).toEqual(before)
 
-    const card = await invokeJob(place, { execute: true, batchSize: 4 })
+    const card = await invokeJob(place, { execute: true, plan: dry.runId })
     expect(card).toMatchObject({ status: 'complete_with_errors', totals })
     const { database, logs } = await auditAndLogs(ledger.sql, bucket, [card.runId])
     expect(logs).toEqual(database)
