@@ -52,7 +52,6 @@ test.each<[string, unknown]>([
   ['null', null],
   ['undefined', undefined],
   ['an empty text', ''],
-  ['blanks', '  '],
   ['an empty object', {}],
   ['execute: false', { execute: false }],
   ['an envelope with an object', { ...ENVELOPE, detail: {} }],

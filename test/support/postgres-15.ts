@@ -20,7 +20,7 @@ export type Ledger15 = { readonly url: string; readonly sql: Sql; stop(): Promis
 /** Starts the oldest PostgreSQL that the job supports, with the ledger's empty tables. */
 export async function startLedger15(): Promise<Ledger15> {
   const dir = await mkdtemp(join(tmpdir(), `credit-expiry-test-${process.pid}-`))
-  const owner = process.getuid?.() === 0 ? await postgresUser() : undefined
+  const owner = process.getuid?.() === 0 ? await postgresUser() : null
   if (owner) await chown(dir, owner.uid, owner.gid)
   await chmod(dir, 0o700)
   const data = join(dir, 'data')
