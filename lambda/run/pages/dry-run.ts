@@ -6,10 +6,11 @@ import type { ForeignKey } from '../../ledger/references.ts'
 import { readInserted } from '../../ledger/rollback.ts'
 import { findTakenLinks } from '../../ledger/rows.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
+import { contextOf } from '../lines/run-rules.ts'
 import type { Tools } from '../tools.ts'
 import { candidateOf } from './execute.ts'
 import { type PageOutcome, pageOutcome, type UserResult } from './outcome.ts'
-import { contextOf, planReading } from './planning.ts'
+import { planReading } from './planning.ts'
 import { type LoggedChanges, planOne } from './rollback.ts'
 
 /**
