@@ -3,13 +3,14 @@ import { RUN_ID } from './archive/keys.ts'
 import { RunRefused } from './errors.ts'
 import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
+import { history, type HistoryAnswer } from './insight/history/history.ts'
 import { status } from './insight/status.ts'
 import { invoke } from './run/invoke.ts'
 import type { HoldAnswer } from './run/lifecycle/hold.ts'
 import type { Tools } from './run/tools.ts'
 
 /** What an invocation returns: the exit card of a run, or an answer that is never stored. */
-export type Answer = ExitCard | HoldAnswer
+export type Answer = ExitCard | HoldAnswer | HistoryAnswer
 
 /** Whether an answer is about a run. */
 export function isCard(given: Answer): given is ExitCard {
@@ -26,6 +27,7 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
     case 'status':
       return status(payload.runId, tools)
     case 'history':
+      return history(payload, tools)
     case 'verify':
     case 'diff':
     case 'report':
