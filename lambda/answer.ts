@@ -5,16 +5,17 @@ import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 import { history, type HistoryAnswer } from './insight/history/history.ts'
 import { status } from './insight/status.ts'
+import { verify, type VerifyAnswer } from './insight/verify/verify.ts'
 import { invoke } from './run/invoke.ts'
 import type { HoldAnswer } from './run/lifecycle/hold.ts'
 import type { Tools } from './run/tools.ts'
 
 /** What an invocation returns: the exit card of a run, or an answer that is never stored. */
-export type Answer = ExitCard | HoldAnswer | HistoryAnswer
+export type Answer = ExitCard | HoldAnswer | HistoryAnswer | VerifyAnswer
 
 /** Whether an answer is about a run. */
 export function isCard(given: Answer): given is ExitCard {
-  return 'runId' in given
+  return !('answer' in given)
 }
 
 /**
@@ -29,6 +30,7 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
     case 'history':
       return history(payload, tools)
     case 'verify':
+      return verify(payload.runId, tools)
     case 'diff':
     case 'report':
     case 'check':
