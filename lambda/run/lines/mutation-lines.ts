@@ -91,13 +91,16 @@ function insertedRow(id: string, userId: string, row: NewRow): object {
   }
 }
 
-/** Count and hash of a user's closing rows and corrections: how a rollback notices what was built on top. */
+/**
+ * Count and hash of a user's personal closing rows and corrections: how a rollback notices what was built on top.
+ * Organization rows do not count: packed inputs omit most of them, and settling makes the same lines from those.
+ */
 export function closingsOf(
   rows: readonly Transaction[],
   settings: RuleSettings,
 ): { closings_count: number; closings_sha256: string } {
   const ids = rows
-    .filter((row) => isClosingRow(row) || isCorrection(row, settings))
+    .filter((row) => row.organizationId === null && (isClosingRow(row) || isCorrection(row, settings)))
     .map((row) => `${row.id}:${row.amountMicrodollars}`)
   const sha256 = createHash('sha256').update(ids.toSorted().join('\n')).digest('hex')
   return { closings_count: ids.length, closings_sha256: sha256 }
