@@ -51,7 +51,7 @@ export async function writeCsv(kind: CsvKind, runId: string, store: Store, out: 
 const FORMULA = /^[=+\-@\t\r]/
 
 /** An apostrophe makes a spreadsheet show the text as it is. */
-function withoutFormula(text: string, { header }: { header: boolean }): string {
+export function withoutFormula(text: string, { header }: { header: boolean }): string {
   return !header && FORMULA.test(text) ? `'${text}` : text
 }
 

@@ -1,6 +1,6 @@
-/** A table over whole logs of one kind: one JSON object a line. Types are Athena's. */
+/** A table over the lines of one folder of the logs: one JSON object a line. Types are Athena's. */
 export type LogTable = {
-  readonly folder: 'users' | 'mutations' | 'errors'
+  readonly folder: 'users' | 'mutations' | 'errors' | 'runs'
   readonly comment: string
   readonly columns: Readonly<Record<string, string>>
 }
@@ -8,6 +8,8 @@ export type LogTable = {
 const CREDIT = {
   id: 'string',
   credit_category: 'string',
+  description: 'string',
+  created_at: 'string',
   is_free: 'boolean',
   targeted: 'boolean',
   amount_microdollars: 'bigint',
@@ -16,15 +18,20 @@ const CREDIT = {
   expired_microdollars: 'bigint',
 }
 
-/** 3-contract, "The bucket". Times stay texts: a timestamp of Athena's holds no microseconds, and ISO texts sort. */
+/** What every line of every log carries. `at` is the run's instant. */
+const EVERY_LINE = { run_id: 'string', mode: 'string', at: 'string', attempt: 'string' }
+
+/**
+ * 3-contract, "The bucket". Times stay texts: a timestamp of Athena's holds no microseconds, and ISO texts
+ * sort. Objects whose keys vary are JSON, as texts.
+ */
 export const LOG_TABLES: readonly LogTable[] = [
   {
     folder: 'users',
     comment:
-      'One line for each user of a run: how they ended, with balances and grants. Amounts in microdollars.',
+      'One line for each user of a run: the outcome, with balances and grants. Amounts in microdollars.',
     columns: {
-      run_id: 'string',
-      mode: 'string',
+      ...EVERY_LINE,
       user_id: 'string',
       email: 'string',
       outcome: 'string',
@@ -43,6 +50,9 @@ export const LOG_TABLES: readonly LogTable[] = [
         .join(',')}>>`,
       recovered: 'boolean',
       changed: 'array<string>',
+      exceeds: 'string',
+      review: 'string',
+      inputs: 'string',
     },
   },
   {
@@ -50,9 +60,7 @@ export const LOG_TABLES: readonly LogTable[] = [
     comment:
       'One line for each row that a run changed, inserted or deleted. before and after are JSON, as texts.',
     columns: {
-      run_id: 'string',
-      mode: 'string',
-      attempt: 'string',
+      ...EVERY_LINE,
       user_id: 'string',
       type: 'string',
       row_id: 'string',
@@ -64,7 +72,7 @@ export const LOG_TABLES: readonly LogTable[] = [
     folder: 'errors',
     comment: 'One line for each user who failed: where, why, after how many attempts.',
     columns: {
-      run_id: 'string',
+      ...EVERY_LINE,
       user_id: 'string',
       page: 'int',
       stage: 'string',
@@ -72,7 +80,35 @@ export const LOG_TABLES: readonly LogTable[] = [
       sqlstate: 'string',
       message: 'string',
       attempts: 'int',
+    },
+  },
+  {
+    folder: 'runs',
+    comment:
+      'One line for each closed run: what was asked, by which person or schedule, and what it came to.',
+    columns: {
+      run_id: 'string',
+      mode: 'string',
       at: 'string',
+      closed_at: 'string',
+      status: 'string',
+      why: 'string',
+      asked_by: 'string',
+      asked_via: 'string',
+      reason: 'string',
+      plan: 'string',
+      rolls_back: 'string',
+      domains: 'array<string>',
+      software_version: 'string',
+      users_matched: 'bigint',
+      users_processed: 'bigint',
+      users_skipped: 'bigint',
+      users_failed: 'bigint',
+      grants_targeted: 'bigint',
+      expired_microdollars: 'bigint',
+      due_paid_microdollars: 'bigint',
+      users_corrected: 'bigint',
+      corrected_microdollars: 'bigint',
     },
   },
 ]

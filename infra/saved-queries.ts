@@ -1,14 +1,17 @@
-/** A query that stands ready in the Athena console; the console asks for the value of each `?`. */
+/** A query that is ready in the Athena console; the console asks for the value of each `?`. */
 export type SavedQuery = { readonly name: string; readonly description: string; readonly sql: string }
 
-/** Written in what Athena and DuckDB share, so that the tests, and whoever has downloaded the logs, run the same text. */
-export const SAVED_QUERIES: readonly SavedQuery[] = [
-  {
-    name: 'what happened to one user',
-    description: 'Over all runs, newest first. The value: a user id (in Athena in single quotes).',
-    sql: `
+const USER = 'The value: a user id (in Athena in single quotes).'
+const RUN = 'The value: a run id (in Athena in single quotes).'
+
+/** Dry runs wrote nothing: a query about what happened leaves them out. */
+const WRITING = "mode IN ('execute', 'rollback')"
+
+const userHistory = (filter: string) => `
 SELECT
   run_id,
+  mode,
+  "at",
   outcome,
   balance_before_microdollars / 1e6 AS balance_before_usd,
   expired_microdollars / 1e6 AS expired_usd,
@@ -17,25 +20,68 @@ SELECT
   final_balance_microdollars / 1e6 AS final_balance_usd,
   flags
 FROM users
-WHERE user_id = ?
-ORDER BY run_id DESC`,
+WHERE user_id = ?${filter}
+ORDER BY run_id DESC`
+
+/**
+ * Written in what Athena and DuckDB share (DuckDB takes a bare `at` for a keyword), so that the tests, and
+ * people with downloaded logs, run the same text.
+ */
+export const SAVED_QUERIES: readonly SavedQuery[] = [
+  {
+    name: 'all runs',
+    description:
+      'Every closed run but dry runs, newest first: who, why, what it came to, and what rolled it back.',
+    sql: `
+SELECT
+  run.run_id,
+  run.mode,
+  run."at",
+  run.status,
+  run.asked_by,
+  run.reason,
+  run.plan,
+  run.users_processed,
+  run.users_failed,
+  run.expired_microdollars / 1e6 AS expired_usd,
+  run.corrected_microdollars / 1e6 AS corrected_usd,
+  run.rolls_back,
+  max(rollback.run_id) AS rolled_back_by
+FROM runs AS run
+LEFT JOIN runs AS rollback ON rollback.rolls_back = run.run_id AND rollback.mode = 'rollback'
+WHERE run.mode IN ('execute', 'rollback')
+GROUP BY
+  run.run_id, run.mode, run."at", run.status, run.asked_by, run.reason, run.plan,
+  run.users_processed, run.users_failed, run.expired_microdollars, run.corrected_microdollars, run.rolls_back
+ORDER BY run.run_id DESC`,
+  },
+  {
+    name: 'what happened to one user',
+    description: `Over all runs but dry runs, newest first. ${USER}`,
+    sql: userHistory(`\n  AND ${WRITING}`),
+  },
+  {
+    name: 'what happened to one user, dry runs too',
+    description: `Over all runs, newest first. ${USER}`,
+    sql: userHistory(''),
   },
   {
     name: 'every row changed for one user',
-    description:
-      'Over all runs, newest first, with the values before and after. The value: a user id (in Athena in single quotes).',
+    description: `Over all runs but dry runs, newest first, with the values before and after. ${USER}`,
     sql: `
-SELECT run_id, type, row_id, before, after
+SELECT run_id, mode, "at", type, row_id, before, after
 FROM mutations
 WHERE user_id = ?
+  AND ${WRITING}
 ORDER BY run_id DESC, type, row_id`,
   },
   {
-    name: 'users who lost most',
-    description:
-      'The hundred users of one run of whom most expired. The value: a run id (in Athena in single quotes).',
+    name: 'users with most expired credit',
+    description: `The hundred users of one run with the most expired credit. ${RUN}`,
     sql: `
 SELECT
+  mode,
+  "at",
   user_id,
   email,
   grants_targeted,
@@ -49,40 +95,46 @@ LIMIT 100`,
   },
   {
     name: 'all corrections',
-    description: 'Negative balances that runs brought to zero, newest first; taken back ones are negative.',
+    description:
+      'Negative balances that runs brought to zero, newest first; corrections rolled back are ' +
+      'negative. No dry runs.',
     sql: `
 SELECT
   run_id,
+  mode,
+  "at",
   user_id,
   email,
   correction_microdollars / 1e6 AS correction_usd,
   balance_before_microdollars / 1e6 AS balance_before_usd,
   flags
 FROM users
-WHERE mode IN ('execute', 'rollback') AND correction_microdollars <> 0
+WHERE ${WRITING} AND correction_microdollars <> 0
 ORDER BY run_id DESC, correction_microdollars DESC, user_id`,
   },
   {
     name: 'runs in dollars',
-    description: 'What each run came to, newest first; what a rollback gave back is negative.',
+    description: 'What each run but dry runs came to, newest first; what a rollback gave back is negative.',
     sql: `
 SELECT
   run_id,
+  mode,
+  max("at") AS "at",
   count(*) AS users,
   sum(expired_microdollars) / 1e6 AS expired_usd,
   sum(due_paid_microdollars) / 1e6 AS due_paid_usd,
   sum(correction_microdollars) / 1e6 AS corrected_usd,
   sum(CASE WHEN outcome = 'failed' THEN 1 ELSE 0 END) AS failed
 FROM users
-GROUP BY run_id
+WHERE ${WRITING}
+GROUP BY run_id, mode
 ORDER BY run_id DESC`,
   },
   {
     name: 'why users failed',
-    description:
-      'Errors of one run, the most frequent first. The value: a run id (in Athena in single quotes).',
+    description: `Errors of one run, the most frequent first. ${RUN}`,
     sql: `
-SELECT error, sqlstate, stage, message, count(*) AS users, min(user_id) AS one_of_them
+SELECT error, sqlstate, stage, message, count(*) AS users, min(user_id) AS example
 FROM errors
 WHERE run_id = ?
 GROUP BY error, sqlstate, stage, message

@@ -32,7 +32,7 @@ export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> 
   const card = cardOf(run, cursor, finalStatus, place, tools.now())
   const summary = await storeCard(tools.store, card)
   const manifest = await storeManifest(run, cursor, summary, tools)
-  await createRunLine(tools.store, run.runId, runLine(run, card))
+  await createRunLine(tools.store, run.runId, runLine(run, card, tools.now()))
   if (run.selection.rollback !== null && run.mode === 'rollback' && cursor.totals.usersProcessed > 0)
     await recordRollback(tools.store, rollbackRecord(run, run.selection.rollback, cursor))
   await holder.update((before) => ({ ...before, state: 'closed', lease: null }))
