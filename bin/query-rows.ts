@@ -67,9 +67,11 @@ function blockOf(row: Row): string {
 function textOf(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (Array.isArray(value)) return value.map(textOf).join(', ')
-  if (!isNested(value)) return String(value)
-  return Object.entries(value)
-    .filter(([, inner]) => inner !== null)
-    .map(([key, inner]) => `${key}: ${textOf(inner)}`)
-    .join(', ')
+  if (isNested(value)) {
+    return Object.entries(value)
+      .filter(([, inner]) => inner !== null)
+      .map(([key, inner]) => `${key}: ${textOf(inner)}`)
+      .join(', ')
+  }
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }

@@ -87,7 +87,6 @@ export type Answered = { readonly out: string; readonly error: string; readonly 
 
 /** Answers a command line of `npm run query`. */
 export async function answerQuery(args: readonly string[]): Promise<Answered> {
-  const failed = (error: string): Answered => ({ out: '', error, exitCode: 1 })
   try {
     const options = { csv: { type: 'boolean' }, json: { type: 'boolean' } } as const
     const { values: given, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
@@ -106,6 +105,10 @@ export async function answerQuery(args: readonly string[]): Promise<Answered> {
   } catch (error) {
     return failed(error instanceof Error ? error.message : 'an unknown error')
   }
+}
+
+function failed(error: string): Answered {
+  return { out: '', error, exitCode: 1 }
 }
 
 /** A downloaded bucket has its logs one folder below. */
