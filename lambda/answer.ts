@@ -5,14 +5,23 @@ import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 import { check, type CheckAnswer } from './insight/check.ts'
 import { diff, type DiffAnswer } from './insight/diff.ts'
+import { history, type HistoryAnswer } from './insight/history/history.ts'
 import { report, type ReportAnswer, reportAfterClosing } from './insight/report-run.ts'
 import { status } from './insight/status.ts'
+import { verify, type VerifyAnswer } from './insight/verify/verify.ts'
 import { invoke, type RunPayload } from './run/invoke.ts'
 import type { HoldAnswer } from './run/lifecycle/hold.ts'
 import type { Tools } from './run/tools.ts'
 
 /** What an invocation returns: the exit card of a run, or an answer that is never stored. */
-export type Answer = ExitCard | HoldAnswer | ReportAnswer | DiffAnswer | CheckAnswer
+export type Answer =
+  | ExitCard
+  | HoldAnswer
+  | ReportAnswer
+  | DiffAnswer
+  | CheckAnswer
+  | HistoryAnswer
+  | VerifyAnswer
 
 /** Whether an answer is about a run. */
 export function isCard(given: Answer): given is ExitCard {
@@ -35,8 +44,9 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
     case 'check':
       return check(tools)
     case 'history':
+      return history(payload, tools)
     case 'verify':
-      throw new RunRefused(`"${payload.kind}" is not available yet. Nothing was done.`)
+      return verify(payload.runId, tools)
     case 'run':
     case 'rollback':
     case 'resume':

@@ -37,7 +37,7 @@ export async function lastCard(store: Store, runId: string): Promise<ExitCard | 
 }
 
 const fileSchema = z.object({ key: z.string(), bytes: z.int(), sha256: z.string() })
-const manifestSchema = z.object({
+export const manifestSchema = z.object({
   runId: z.string(),
   softwareVersion: z.string(),
   files: z.array(fileSchema),
