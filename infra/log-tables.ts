@@ -90,7 +90,6 @@ export const LOG_TABLES: readonly LogTable[] = [
       run_id: 'string',
       mode: 'string',
       at: 'string',
-      closed_at: 'string',
       status: 'string',
       why: 'string',
       asked_by: 'string',

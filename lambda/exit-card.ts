@@ -33,6 +33,8 @@ const newSince = z.object({
   grants: z.int(),
   expiredMicrodollars: z.int(),
   expired: z.string(),
+  /** Users skipped for a reason for which the earlier run did not skip them, by that outcome. */
+  skipped: counts,
 })
 
 /** What every invocation on a run returns, logs once and stores as summary.json: 3-contract, "Exit card". */

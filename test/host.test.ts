@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Host, withTools } from '../lambda/host.ts'
 import { readServer } from '../lambda/ledger/server.ts'
+import { lambdaContext, TEST_CALLER } from './support/job.ts'
 import { freshDatabase } from './support/ledger.ts'
 import { type Behaviour, type MisbehavingS3, startMisbehavingS3 } from './support/misbehaving-s3.ts'
 
@@ -50,7 +51,7 @@ async function databaseOfSecret(waits: Host['waits'] = {}): Promise<string> {
   const nothing = () => {}
   const host: Host = {
     env: { LOG_BUCKET: 'none-needed', DATABASE_SECRET_ARN: ARN },
-    source: 'test',
+    callerOf: () => ({ ...TEST_CALLER, requestId: 'test' }),
     now: () => new Date(),
     log: nothing,
     onProgress: nothing,
@@ -59,7 +60,7 @@ async function databaseOfSecret(waits: Host['waits'] = {}): Promise<string> {
     onIdle: nothing,
     waits: { aws: { requestMs: 1_500, silenceMs: 1_500, tries: 2, pauseMs: 1 }, ...waits },
   }
-  return withTools(host, { id: 'test', timeLeft: () => 60_000 }, async ({ ledger }) => {
+  return withTools(host, lambdaContext({ timeLeft: () => 60_000 }), async ({ ledger }) => {
     return (await readServer(ledger.writer)).database
   })
 }

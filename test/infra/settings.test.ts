@@ -148,7 +148,7 @@ test('what is configured arrives in the job function, under the names and in the
   expect(environment).toMatchObject({
     STAGE: 'staging',
     DATABASE_AUTH: 'iam',
-    DATABASE_HOST: EVERYTHING.databaseHost,
+    DATABASE_HOST: `${EVERYTHING.databaseHost}:${EVERYTHING.databasePort}`,
     DATABASE_NAME: 'app',
     REVIEW_CATEGORIES: 'manual_decrement,kilo-pass-store-refund:*',
     EXCLUDED_CATEGORIES: 'promo-*',

@@ -9,8 +9,9 @@ export function runLine(run: Run, { status, why, totals }: ExitCard): object {
     at: run.instant,
     status,
     why,
-    by: run.asked.by,
-    via: run.asked.via,
+    // `by` is a reserved word in SQL.
+    asked_by: run.asked.by,
+    asked_via: run.asked.via,
     reason: run.asked.reason,
     plan: run.selection.plan,
     rolls_back: run.selection.rollback,
@@ -23,6 +24,7 @@ export function runLine(run: Run, { status, why, totals }: ExitCard): object {
     grants_targeted: totals.grantsTargeted,
     expired_microdollars: totals.expiredMicrodollars,
     due_paid_microdollars: totals.duePaidMicrodollars,
+    users_corrected: totals.usersCorrected,
     corrected_microdollars: totals.correctedMicrodollars,
   }
 }
