@@ -101,7 +101,12 @@ export class DatabaseAccess extends Construct {
 }
 
 /** The same for both functions. A file with Amazon's certificate authorities is part of Lambda's runtime. */
-function common({ databaseAuth, databaseHost, databasePort, databaseName }: Settings): Record<string, string> {
+function common({
+  databaseAuth,
+  databaseHost,
+  databasePort,
+  databaseName,
+}: Settings): Record<string, string> {
   return {
     ...(databaseAuth === 'iam' && { DATABASE_AUTH: 'iam' }),
     ...(databaseHost !== undefined && { DATABASE_HOST: `${databaseHost}:${databasePort}` }),

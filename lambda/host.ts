@@ -47,7 +47,12 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
 /** What an invocation may say of its caller: the workflow names its execution, a person's tool may name the person. */
 const customSchema = z.object({
   by: z.string().trim().min(1).max(200).optional().catch(undefined),
-  workflowExecution: z.string().regex(/^arn:[\w-]+:states:.*:execution:.+/).max(512).optional().catch(undefined),
+  workflowExecution: z
+    .string()
+    .regex(/^arn:[\w-]+:states:.*:execution:.+/)
+    .max(512)
+    .optional()
+    .catch(undefined),
 })
 
 /**

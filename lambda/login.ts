@@ -51,7 +51,11 @@ function addressOfUrl(url: string, subject: string, { databaseAuth, region }: Lo
         'Nothing was done.',
     )
   }
-  const server = { host, port: port === '' ? DEFAULT_PORT : Number(port), username: decodeURIComponent(username) }
+  const server = {
+    host,
+    port: port === '' ? DEFAULT_PORT : Number(port),
+    username: decodeURIComponent(username),
+  }
   return { url, password: iamToken(server, region) }
 }
 
@@ -67,7 +71,10 @@ function serverOf(
   const server = host ?? configuredHost
   const database = dbname ?? databaseName
   if (server === undefined || database === null) {
-    const lacking = [server === undefined && 'host (DATABASE_HOST)', database === null && 'dbname (DATABASE_NAME)']
+    const lacking = [
+      server === undefined && 'host (DATABASE_HOST)',
+      database === null && 'dbname (DATABASE_NAME)',
+    ]
     throw new InvalidConfiguration(
       `The secret ${arn} lacks ${lacking.filter(Boolean).join(' and ')}. Nothing was done. ` +
         'Set the environment variable: a secret that RDS manages holds only user and password.',

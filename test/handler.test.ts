@@ -52,7 +52,6 @@ test.each<[string, unknown]>([
   ['null', null],
   ['undefined', undefined],
   ['an empty text', ''],
-  ['blanks', '  '],
   ['an empty object', {}],
   ['execute: false', { execute: false }],
   ['an envelope with an object', { ...ENVELOPE, detail: {} }],
@@ -96,9 +95,7 @@ test('the exit card has the shape of the contract, and is what is stored', async
       expired: '$1,300.00',
       usersNotReached: 0,
     }),
-    byCategory: [
-      expect.objectContaining({ category: 'automatic-welcome-credits', expired: '$1,300.00' }),
-    ],
+    byCategory: [expect.objectContaining({ category: 'automatic-welcome-credits', expired: '$1,300.00' })],
     sincePrevious: null,
     sinceExecuted: null,
     rolledBackBy: [],
