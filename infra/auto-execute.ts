@@ -11,6 +11,7 @@ const MICRODOLLARS = 1_000_000
 export const COMPARABLE = Condition.and(
   Condition.isPresent(`${SINCE}.users`),
   Condition.isPresent(`${SINCE}.expiredMicrodollars`),
+  Condition.isPresent(`${SINCE}.skipped`),
 )
 
 /**

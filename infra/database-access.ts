@@ -101,10 +101,15 @@ export class DatabaseAccess extends Construct {
 }
 
 /** The same for both functions. A file with Amazon's certificate authorities is part of Lambda's runtime. */
-function common({ databaseAuth, databaseHost, databaseName }: Settings): Record<string, string> {
+function common({
+  databaseAuth,
+  databaseHost,
+  databasePort,
+  databaseName,
+}: Settings): Record<string, string> {
   return {
     ...(databaseAuth === 'iam' && { DATABASE_AUTH: 'iam' }),
-    ...(databaseHost !== undefined && { DATABASE_HOST: databaseHost }),
+    ...(databaseHost !== undefined && { DATABASE_HOST: `${databaseHost}:${databasePort}` }),
     ...(databaseName !== undefined && { DATABASE_NAME: databaseName }),
     // These authorities sign the certificates of RDS; Node 24 on Lambda does not trust them by itself.
     NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',

@@ -18,12 +18,12 @@ const CREDIT = {
   expired_microdollars: 'bigint',
 }
 
-/** What every line of every log carries. `at` is the run's instant. */
-const EVERY_LINE = { run_id: 'string', mode: 'string', at: 'string', attempt: 'string' }
+/** What every line about a user carries. `at` is the run's instant. */
+const EVERY_LINE = { run_id: 'string', at: 'string', attempt: 'string' }
 
 /**
  * 3-contract, "The bucket". Times stay texts: a timestamp of Athena's holds no microseconds, and ISO texts
- * sort. Objects whose keys vary are JSON, as texts.
+ * sort. Objects whose keys vary, and lists of them, are JSON, as texts.
  */
 export const LOG_TABLES: readonly LogTable[] = [
   {
@@ -32,6 +32,7 @@ export const LOG_TABLES: readonly LogTable[] = [
       'One line for each user of a run: the outcome, with balances and grants. Amounts in microdollars.',
     columns: {
       ...EVERY_LINE,
+      mode: 'string',
       user_id: 'string',
       email: 'string',
       outcome: 'string',
@@ -45,13 +46,15 @@ export const LOG_TABLES: readonly LogTable[] = [
       final_balance_microdollars: 'bigint',
       next_credit_expiration_at: 'string',
       flags: 'array<string>',
+      flag_details: 'string',
       credits: `array<struct<${Object.entries(CREDIT)
         .map(([name, type]) => `${name}:${type}`)
         .join(',')}>>`,
       recovered: 'boolean',
-      changed: 'array<string>',
+      changed: 'string',
       exceeds: 'string',
       review: 'string',
+      excluded: 'string',
       inputs: 'string',
     },
   },
@@ -61,6 +64,7 @@ export const LOG_TABLES: readonly LogTable[] = [
       'One line for each row that a run changed, inserted or deleted. before and after are JSON, as texts.',
     columns: {
       ...EVERY_LINE,
+      mode: 'string',
       user_id: 'string',
       type: 'string',
       row_id: 'string',
@@ -80,6 +84,7 @@ export const LOG_TABLES: readonly LogTable[] = [
       sqlstate: 'string',
       message: 'string',
       attempts: 'int',
+      failed_at: 'string',
     },
   },
   {
@@ -90,7 +95,6 @@ export const LOG_TABLES: readonly LogTable[] = [
       run_id: 'string',
       mode: 'string',
       at: 'string',
-      closed_at: 'string',
       status: 'string',
       why: 'string',
       asked_by: 'string',

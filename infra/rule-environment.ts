@@ -1,9 +1,10 @@
-import { type ENVIRONMENT, STAGE } from '../lambda/constants.ts'
+import type { EnvironmentName } from '../lambda/config.ts'
+import { STAGE } from '../lambda/constants.ts'
 import type { Settings } from './settings.ts'
 
 /** What both functions are told: only what is configured, since the defaults are the function's own. */
 export function ruleEnvironment(settings: Settings): Record<string, string> {
-  const values: Partial<Record<(typeof ENVIRONMENT)[number], string | undefined>> = {
+  const values: Partial<Record<EnvironmentName, string | undefined>> = {
     [STAGE.variable]: settings.stage,
     INTERNAL_DOMAINS: settings.internalDomains?.join(','),
     LIMIT_USERS: settings.limitUsers?.toString(),

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { STAGE } from './constants.ts'
 import { isCategoryPattern } from './rules/categories.ts'
 import { foldAscii, isDomainName } from './rules/internal.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from './rules/review.ts'
@@ -120,16 +121,18 @@ const URL_PARAMETERS: readonly string[] = [
   'target_session_attrs',
 ]
 
+const NO_URL =
+  'must be a postgres:// URL with user, password, host, port and database, ' +
+  'special characters in them percent-encoded'
+
 /**
  * What is wrong with a database URL, as the end of a sentence that names where it comes from; null where
  * nothing is.
  */
 export function problemOfDatabaseUrl(url: string): string | null {
-  if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url))
-    return (
-      'must be a postgres:// URL with user, password, host, port and database, ' +
-      'special characters in them percent-encoded'
-    )
+  if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url)) return NO_URL
+  // A question mark in a password that is not encoded would begin the parameters: they must not be quoted then.
+  if (new URL(url).search.includes('@')) return NO_URL
   const parameters = [...new Set(new URL(url).searchParams.keys())]
   const unknown = parameters.filter((name) => !URL_PARAMETERS.includes(name))
   return unknown.length === 0
@@ -142,9 +145,10 @@ const databaseUrl = z.string().transform((url, context) => {
   return problem === null ? url : refuse(context, problem)
 })
 
+const HOST = /^[\w.-]+(:\d+)?$/
 const BUCKET_NEEDED = 'is required: the name of the S3 bucket for state and logs'
 
-/** Every variable that the function reads. lambda/constants.ts lists the names for the deployment. */
+/** Every variable that the function reads; the deployment sets no other. */
 export const environment = z.object({
   LOG_BUCKET: z.string({ error: BUCKET_NEEDED }).min(3, BUCKET_NEEDED),
   DATABASE_SECRET_ARN: databaseSecret,
@@ -173,10 +177,15 @@ export const environment = z.object({
     .default('true')
     .transform((word) => word === 'true'),
   DATABASE_AUTH: z.enum(['password', 'iam'], 'must be password or iam').default('password'),
-  DATABASE_HOST: z.string().min(1, 'must be the host of the database, or absent').optional(),
+  DATABASE_HOST: z
+    .string()
+    .regex(HOST, 'must be a host such as db.example.com or db.example.com:5433')
+    .optional(),
   DATABASE_NAME: z.string().min(1, 'must be the name of the database, or absent').optional(),
   SIGNING_KEY_ARN: arn('an asymmetric key in KMS').optional(),
+  [STAGE.variable]: z.string().min(1, 'must be the name of a stage, or absent').default(STAGE.fallback),
 })
+export type EnvironmentName = keyof z.input<typeof environment>
 
 /**
  * Reads the environment once.

@@ -72,33 +72,3 @@ export const PREFIXES = {
   intents: 'intents/',
   logs: 'logs/',
 } as const
-
-/** Environment variables of the function: 3-contract, "Environment of the function". */
-export const ENVIRONMENT = [
-  'LOG_BUCKET',
-  'DATABASE_SECRET_ARN',
-  'DATABASE_URL',
-  'READONLY_DATABASE_SECRET_ARN',
-  'READONLY_DATABASE_URL',
-  'DATABASE_AUTH',
-  'DATABASE_HOST',
-  'DATABASE_NAME',
-  'INTERNAL_DOMAINS',
-  'LIMIT_USERS',
-  'LIMIT_GRANTS',
-  'LIMIT_USD',
-  'LIMIT_CORRECTIONS_USD',
-  'MAX_FAILED_USERS',
-  'MAX_FAILED_PERCENT',
-  'MIN_GRANT_AGE_SECONDS',
-  'PLAN_MAX_AGE_HOURS',
-  'CORRECTION_DESCRIPTIONS',
-  'REVIEW_CATEGORIES',
-  'EXCLUDED_CATEGORIES',
-  'EXCLUDED_USER_IDS',
-  'LEDGER_FORMERLY',
-  'ACCEPTED_REFERENCES',
-  'SIGNING_KEY_ARN',
-  'ALLOW_WRITES',
-  'STAGE',
-] as const

@@ -2,15 +2,16 @@ import type { Logger } from '@aws-lambda-powertools/logger'
 import type { Metrics } from '@aws-lambda-powertools/metrics'
 import { S3Client } from '@aws-sdk/client-s3'
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
+import type { Context } from 'aws-lambda'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as z from 'zod'
 import { attempt, type Waits as ArchiveWaits, statusOf, WAITS as ARCHIVE_WAITS } from './archive/attempts.ts'
 import { isPassing } from './archive/reasons.ts'
-import type { DatabaseSource } from './config.ts'
 import { InvalidConfiguration, readConfig } from './config.ts'
-import { type Address, connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'
+import type { DatabaseSource } from './config.ts'
+import { connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'
 import { LedgerUnavailable } from './ledger/errors.ts'
-import type { Context } from 'aws-lambda'
+import { databaseAddress, type Login } from './login.ts'
 import { recordCheck, recordClosed, recordIdle, recordPage } from './observability.ts'
 import type { Tools } from './run/tools.ts'
 
@@ -46,14 +47,31 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
   }
 }
 
-/** In Lambda, the client context of the invocation says who called, if anything does. */
+/** What an invocation may say of its caller: the workflow names its execution, a person's tool may name the person. */
+const customSchema = z.object({
+  by: z.string().trim().min(1).max(200).optional().catch(undefined),
+  workflowExecution: z
+    .string()
+    .regex(/^arn:[\w-]+:states:.*:execution:.+/)
+    .max(512)
+    .optional()
+    .catch(undefined),
+})
+
+/**
+ * In Lambda, the client context of the invocation says who called, if anything does. Whoever may invoke the function
+ * can write anything there: it is a label for the records, and the request id leads to CloudTrail.
+ */
 function lambdaCaller({ awsRequestId, invokedFunctionArn, clientContext }: Context): Tools['caller'] {
   const custom: unknown = clientContext?.custom
-  const by = z.object({ by: z.string() }).safeParse(custom)
+  const { by, workflowExecution } = customSchema.catch({}).parse(custom ?? {})
+  const evidence = { functionArn: invokedFunctionArn, clientContext: JSON.stringify(custom ?? null) }
+  if (workflowExecution === undefined)
+    return { by: by ?? 'unknown (direct invocation)', via: 'lambda', evidence, requestId: awsRequestId }
   return {
-    by: by.success ? by.data.by : 'unknown (direct invocation)',
-    via: 'lambda',
-    evidence: { functionArn: invokedFunctionArn, clientContext: JSON.stringify(custom ?? null) },
+    by: by ?? 'unknown (workflow)',
+    via: `workflow ${workflowExecution.slice(workflowExecution.lastIndexOf(':') + 1)}`,
+    evidence: { ...evidence, workflowExecution },
     requestId: awsRequestId,
   }
 }
@@ -82,11 +100,13 @@ export async function withTools<T>(
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
     ...clientOptions(aws.waits),
   })
-  const writer = await poolOf(config.database, aws, host.waits?.ledger)
+  const region = host.env.AWS_REGION ?? 'us-east-1'
+  const login = { ...config, region, readSecret: async (arn: string) => readSecret(arn, aws) }
+  const writer = await poolOf(config.database, login, host.waits?.ledger)
   const reader =
     config.readonlyDatabase === config.database
       ? writer
-      : await poolOf(config.readonlyDatabase, aws, host.waits?.ledger)
+      : await poolOf(config.readonlyDatabase, login, host.waits?.ledger)
   try {
     return await work({
       config,
@@ -96,7 +116,7 @@ export async function withTools<T>(
       timeLeft,
       now: host.now,
       pause: async (milliseconds) => pause(milliseconds),
-      region: host.env.AWS_REGION ?? 'us-east-1',
+      region,
       caller: host.callerOf(context),
       log: host.log,
       onProgress: host.onProgress,
@@ -112,9 +132,9 @@ export async function withTools<T>(
 }
 
 /** Without an address it fails at its first use: what needs no database works, and a check can say what is wrong. */
-async function poolOf(source: DatabaseSource, aws: Aws, waits?: Partial<LedgerWaits>): Promise<Sql> {
+async function poolOf(source: DatabaseSource, login: Login, waits?: Partial<LedgerWaits>): Promise<Sql> {
   try {
-    return connect(await addressOf(source, aws), CONNECTIONS, waits)
+    return connect(await databaseAddress(source, login), CONNECTIONS, waits)
   } catch (error) {
     return unreachable(error)
   }
@@ -131,38 +151,6 @@ function clientOptions({ silenceMs }: ArchiveWaits) {
   return {
     maxAttempts: 1,
     requestHandler: { connectionTimeout: CONNECTION_TIMEOUT_MS, socketTimeout: silenceMs },
-  }
-}
-
-const secretSchema = z.object({
-  host: z.string(),
-  port: z.coerce.number(),
-  username: z.string(),
-  password: z.string(),
-  dbname: z.string(),
-})
-
-/**
- * The RDS form's password is read again for each new connection, so that a rotation during a run does no
- * harm.
- */
-async function addressOf(source: DatabaseSource, aws: Aws): Promise<Address> {
-  if ('url' in source) return source
-  const text = await readSecret(source.secretArn, aws)
-  if (/^postgres(ql)?:\/\//.test(text)) return { url: text }
-  const { host, port, username, dbname } = parseSecret(source.secretArn, text)
-  const password = async () => parseSecret(source.secretArn, await readSecret(source.secretArn, aws)).password
-  return { host, port, username, database: dbname, password }
-}
-
-function parseSecret(arn: string, text: string): z.infer<typeof secretSchema> {
-  try {
-    return secretSchema.parse(JSON.parse(text))
-  } catch {
-    // No cause: a JSON error quotes the text, and the text is the secret.
-    throw new InvalidConfiguration(
-      `The secret ${arn} is neither a postgres:// URL nor JSON with host, port, username, password and dbname.`,
-    )
   }
 }
 

@@ -80,9 +80,12 @@ function modeOf(payload: { kind: string; mode?: string; runId?: string }, writes
   return NO_RUN.status
 }
 
-/** The exit card in the log, once. */
+/** The exit card in the log, once, without the e-mails that its reason, payload and caller may hold. */
 export function logCard(logger: Logger, card: ExitCard): void {
-  logger.info('exit card', { card: { ...card, why: redact(card.why) } })
+  const redacted: unknown = JSON.parse(JSON.stringify(card), (_key, value: unknown) =>
+    typeof value === 'string' ? redact(value) : value,
+  )
+  logger.info('exit card', { card: redacted })
 }
 
 /** What the alarms and the dashboard need of a run, once, when it is closed. */

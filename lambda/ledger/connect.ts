@@ -42,10 +42,10 @@ export const WAITS: Waits = {
 
 /**
  * How a database is reached. `password` is called for each new connection, so that a rotated secret is read
- * again.
+ * again; beside a URL it takes the place of the URL's password.
  */
 export type Address =
-  | { readonly url: string }
+  | { readonly url: string; readonly password?: () => Promise<string> }
   | {
       readonly host: string
       readonly port: number
@@ -88,7 +88,7 @@ export type Sql = {
 
 /**
  * A pool that works behind a transaction pooler or RDS Proxy: nothing is prepared and nothing is
- * session-level. TLS is verified, except where the URL itself says `sslmode=disable` or points at this
+ * session-level. TLS is verified, except where the URL itself says `sslmode=disable` or the host is this
  * machine. Nothing is opened yet.
  */
 export function connect(address: Address, connections: number, given: Partial<Waits> = {}): Sql {
@@ -185,8 +185,17 @@ async function openLine(address: Address, waits: Waits, onLost: () => void): Pro
   }
   const sql =
     'url' in address
-      ? postgres(address.url, { ...options, ssl: tlsFor(new URL(address.url)) })
-      : postgres({ ...options, ...address, password: await address.password(), ssl: 'verify-full' })
+      ? postgres(address.url, {
+          ...options,
+          ...(address.password && { password: await address.password() }),
+          ssl: tlsOf(new URL(address.url)),
+        })
+      : postgres({
+          ...options,
+          ...address,
+          password: await address.password(),
+          ssl: tlsFor(address.host, null),
+        })
   return {
     sql,
     lost,
@@ -229,9 +238,12 @@ function lossOf(code: string, message: string): Error {
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-function tlsFor(url: URL): 'verify-full' | false {
-  const mode = url.searchParams.get('sslmode')
-  if (mode === 'disable' || (mode === null && LOOPBACK.has(url.hostname))) return false
+function tlsOf(url: URL): 'verify-full' | false {
+  return tlsFor(url.hostname, url.searchParams.get('sslmode'))
+}
+
+function tlsFor(host: string, mode: string | null): 'verify-full' | false {
+  if (mode === 'disable' || (mode === null && LOOPBACK.has(host))) return false
   return 'verify-full'
 }
 

@@ -94,7 +94,7 @@ test("a dry run and then an execute, with the database's address from Secrets Ma
     status: 'complete',
     totals: { expired: '$12.00', usersProcessed: 2 },
   })
-  expect(await readLines(bucket, `logs/users/${done.runId}.jsonl`)).toHaveLength(2)
+  expect(await readLines(bucket, `logs/users/${done.runId}/00000-0001.jsonl`)).toHaveLength(2)
   const rows = await sql`SELECT FROM kilocode_users WHERE total_microdollars_acquired <> microdollars_used`
   expect(rows).toHaveLength(0)
 })

@@ -10,7 +10,7 @@ import {
   recordPage,
   recordVerified,
 } from '../../lambda/observability.ts'
-import { RunRefused } from '../../lambda/run/errors.ts'
+import { RunRefused } from '../../lambda/errors.ts'
 import { type Emitted, emittedIn, metricsNamedIn } from './metric-names.ts'
 import { EVERYTHING, resourcesOf, templateWith } from './synthesized.ts'
 import { cardWith } from './workflow-run.ts'

@@ -17,7 +17,15 @@ type Card = Partial<Omit<ExitCard, 'totals' | 'sinceExecuted'>> & {
   readonly sinceExecuted?: object | null
 }
 
-const LITTLE_NEW = { runId: 'r', users: 5, grants: 7, expired: '$500.50', expiredMicrodollars: 500_500_000 }
+const LITTLE_NEW = {
+  runId: 'r',
+  users: 5,
+  grants: 7,
+  expired: '$500.50',
+  expiredMicrodollars: 500_500_000,
+  skipped: {},
+}
+const { skipped: _skipped, ...WITHOUT_SKIPPED } = LITTLE_NEW
 
 /** Runs a scheduled execute whose dry run gives this card; an execute gives a complete one. */
 async function schedule({ totals, ...card }: Card): Promise<Ended> {
@@ -83,6 +91,11 @@ describe('needs approval, with nothing written', () => {
     ['no plan has been executed yet', { sinceExecuted: null }, 'No executed plan to compare it with'],
     ['the card does not compare', {}, 'No executed plan to compare it with'],
     ['the comparison is incomplete', { sinceExecuted: { users: 0 } }, 'No executed plan to compare it with'],
+    [
+      'the comparison does not count who is skipped',
+      { sinceExecuted: WITHOUT_SKIPPED },
+      'No executed plan to compare it with',
+    ],
     ['a flag stops it', flags({ auto_top_up_risk: 1 }), '"auto_top_up_risk":1'],
     [
       'more users need a review than the executed plan showed',

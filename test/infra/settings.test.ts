@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { ENVIRONMENT } from '../../lambda/constants.ts'
-import { readConfig } from '../../lambda/config.ts'
+import { environment as schema, readConfig } from '../../lambda/config.ts'
 import { InvalidSettings, readSettings } from '../../infra/settings.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
@@ -131,7 +130,7 @@ test("the toolkit's own context and feature flags are no settings", () => {
 
 test('what is configured arrives in the job function, under the names and in the form that it reads', () => {
   const environment = environmentWith(EVERYTHING)
-  const known = new Set<string>([...ENVIRONMENT, 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'])
+  const known = new Set<string>([...schema.keyof().options, 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'])
   expect(Object.keys(environment).filter((name) => !known.has(name))).toEqual([])
   expect(readConfig(environment)).toMatchObject({
     bucket: 'a-bucket',
@@ -148,7 +147,7 @@ test('what is configured arrives in the job function, under the names and in the
   expect(environment).toMatchObject({
     STAGE: 'staging',
     DATABASE_AUTH: 'iam',
-    DATABASE_HOST: EVERYTHING.databaseHost,
+    DATABASE_HOST: `${EVERYTHING.databaseHost}:${EVERYTHING.databasePort}`,
     DATABASE_NAME: 'app',
     REVIEW_CATEGORIES: 'manual_decrement,kilo-pass-store-refund:*',
     EXCLUDED_CATEGORIES: 'promo-*',

@@ -146,7 +146,7 @@ test('busy: waits until the other invocation is done, and publishes the card of 
   place = { databaseUrl: url, bucket }
   const released = Promise.withResolvers<void>()
   s3.setHooks(bucket.bucket, {
-    before: ({ key }) => (key.endsWith('-intent.jsonl') ? released.promise : undefined),
+    before: ({ key }) => (key.startsWith('intents/') ? released.promise : undefined),
   })
   const direct = invokeJob(place, { execute: true })
   while ((await keys(bucket, 'control/writer.json')).length === 0) await pause(20)
@@ -205,7 +205,7 @@ test('cancelled: the open run is closed, and the execution ends well, since that
   expect(new Set(Object.values(await balances(sql)))).toEqual(new Set([0, 6_000_000]))
 })
 
-test('stopped by a brake: ends as a failure with the reason, and the logs hold what was done', async () => {
+test('stopped by the error threshold: ends as a failure with the reason, and the logs hold what was done', async () => {
   await poison('ada')
   const strict = () => ({ ...place, env: { MAX_FAILED_USERS: '0', MAX_FAILED_PERCENT: '0' } })
   const ended = await execute(
@@ -223,5 +223,5 @@ test('stopped by a brake: ends as a failure with the reason, and the logs hold w
     },
   ])
   const [run = ''] = [...(await runsIn())]
-  expect(await readLines(bucket, `logs/errors/${run}.jsonl`)).toHaveLength(1)
+  expect(await readLines(bucket, `logs/errors/${run}/00000-0001.jsonl`)).toHaveLength(1)
 })

@@ -10,6 +10,7 @@ export function runLine(run: Run, { status, why, totals }: ExitCard, now: Date):
     closed_at: now.toISOString(),
     status,
     why,
+    // `by` is a reserved word in SQL.
     asked_by: run.asked.by,
     asked_via: run.asked.via,
     reason: run.asked.reason,
