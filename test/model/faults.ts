@@ -1,4 +1,4 @@
-import type { Random } from '../../bin/sandbox/sample-random.ts'
+import type { Random } from './random.ts'
 
 /** How a network and processes misbehave. */
 
