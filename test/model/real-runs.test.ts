@@ -79,7 +79,7 @@ test('a run that is cancelled, and one that is restarted', async () => {
   const second = await invoke(PAGES, timeForPages(1))
   const restarted = await invoke({ ...PAGES, restart: second.card.runId })
   expect(restarted.card.status).toBe('complete')
-  expect([first, cancelled, second, restarted].map(commits)).toEqual([1, 0, 1, 1])
+  expect([first, cancelled, second, restarted].map(commits)).toEqual([1, 0, 0, 2])
 })
 
 test('a rollback', async () => {
