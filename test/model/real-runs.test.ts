@@ -128,9 +128,9 @@ describe('a run whose process died is taken over', () => {
 
   test('and cancelled', async () => {
     await dies(isUsersPart)
-    const writer = await invoke({ cancel: 'latest' })
-    expect(writer.card).toMatchObject({ status: 'cancelled', totals: { usersProcessed: 2 } })
-    expect(commits(writer)).toBe(0)
+    const cancelled = await invoke({ cancel: 'latest' })
+    expect(cancelled.card).toMatchObject({ status: 'cancelled', totals: { usersProcessed: 2 } })
+    expect(commits(cancelled)).toBe(0)
   })
 
   /** Nothing of an invocation reaches S3 any more from a request on; its lease has expired when this returns. */
