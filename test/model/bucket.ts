@@ -46,9 +46,8 @@ export type Cursor = Body & {
   readonly totals: Totals
   /** Of lower epochs than this, what predecessors may have left is emptied. */
   readonly emptiedBelow: number
-  /** Decided when the state becomes `closing`: the final status, and the pages that get an outcome before the manifest. */
+  /** Decided when the state becomes `closing`. */
   readonly status: FinalStatus | null
-  readonly toFinish: readonly number[]
 }
 export type Run = Body & {
   readonly runId: string
@@ -85,7 +84,7 @@ export const cardKey = (runId: string) => `runs/${runId}/summary.json`
 export const manifestKey = (runId: string) => `runs/${runId}/manifest.json`
 export const closedRunKey = (runId: string) => `logs/runs/${runId}.jsonl`
 export const markKey = (requestKey: string) => `control/requests/${requestKey}.json`
-export const intentsPrefix = (runId: string) => `intents/${runId}/`
+export const intentsPrefix = (runId: string, page: number) => `intents/${runId}/${pad(page, 5)}-`
 export const intentKey = (runId: string, attempt: string) => `intents/${runId}/${attempt}.jsonl`
 export const logPrefix = (kind: Kind, runId: string) => `logs/${kind}/${runId}/`
 export const partKey = (kind: Kind, runId: string, page: number, epoch: number) =>

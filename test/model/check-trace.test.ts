@@ -13,7 +13,6 @@ const OPEN: CursorView = {
   epoch: 1,
   named: [],
   emptiedBelow: 1,
-  toFinish: [],
 }
 
 function put(key: string, body: unknown, content = JSON.stringify(body), create = true): TraceEvent {
@@ -31,7 +30,6 @@ function cursor(changes: Partial<CursorView>): TraceEvent {
     epoch: 1,
     named: [],
     emptiedBelow: 1,
-    toFinish: [],
     ...changes,
   }
   return put('runs/R/cursor.json', body, JSON.stringify(body), changes.state === 'prepared')
@@ -56,8 +54,8 @@ const GOOD = {
   mutations: put('logs/mutations/R/00000-0001.jsonl', undefined, 'lines'),
   named: cursor({ state: 'open', named }),
   closing: cursor({ state: 'closing', named }),
-  manifest: put('runs/R/manifest.json', {}),
   card: put('runs/R/summary.json', { status: 'complete' }),
+  manifest: put('runs/R/manifest.json', {}),
   closedRun: put('logs/runs/R.jsonl', undefined, 'line'),
   closed: cursor({ state: 'closed', lease: null, named }),
   freed: put('control/writer.json', { runId: null }, 'free', false),
@@ -84,10 +82,10 @@ describe('a step that is left out breaks the rule of the next one that needs it'
     ['checkLease', 'COMMIT is sent only after the reply'],
     ['users', 'the parts of a page are stored before the cursor names it'],
     ['mutations', 'the parts of a page are stored before the cursor names it'],
-    ['closing', 'the manifest follows the cursor `closing`'],
-    ['manifest', 'the final card and the line of the closed run follow the manifest'],
-    ['card', 'the cursor is closed after manifest, card'],
-    ['closedRun', 'the cursor is closed after manifest, card'],
+    ['closing', 'the final card follows the cursor `closing`'],
+    ['card', 'the manifest and the line of the closed run follow the final card'],
+    ['manifest', 'the cursor is closed after card, manifest'],
+    ['closedRun', 'the cursor is closed after card, manifest'],
     ['closed', 'writer.json is freed only after the run is closed'],
   ])('%s', (step, rule) => {
     expect(checkTrace(without(step)).join('\n')).toContain(rule)
@@ -106,7 +104,7 @@ describe('a second holder', () => {
   )
   const listed: TraceEvent = {
     kind: 'list',
-    prefix: 'intents/R/',
+    prefix: 'intents/R/00000-',
     result: 'found',
     keys: [`intents/R/${ATTEMPT}.jsonl`],
   }
@@ -127,6 +125,11 @@ describe('a second holder', () => {
     expect(checkTrace(trace).join('\n')).toContain('predecessors are emptied before the first part')
   })
 
+  test('may not plan before it has looked for intents', () => {
+    const trace = [...found, acquired, ...emptied, sql('read')]
+    expect(checkTrace(trace).join('\n')).toContain('predecessors are settled before a page is planned')
+  })
+
   test('may not plan before it has read every intent', () => {
     const trace = [...found, acquired, ...emptied, listed, sql('read')]
     expect(checkTrace(trace).join('\n')).toContain('predecessors are settled before a page is planned')
@@ -135,6 +138,14 @@ describe('a second holder', () => {
   test('may not write before it has the lease', () => {
     expect(checkTrace([...found, part]).join('\n')).toContain('the lease is acquired before')
   })
+})
+
+test('a run that is cancelled names the page that was begun when it begins to close', () => {
+  const events = without('named').map((event) =>
+    event === GOOD.closing ? cursor({ state: 'closing' }) : event,
+  )
+  expect(checkTrace(events).join('\n')).toContain('names every page that may have been begun')
+  expect(checkTrace(without('named'))).toEqual([])
 })
 
 test('a reply that was lost is known again when the object is read back', () => {

@@ -1,5 +1,5 @@
 import { nameOf, nothingSeen, observe, type Seen } from './seen.ts'
-import type { TraceEvent, WriterView } from './trace.ts'
+import { runOfPrefix, type TraceEvent, type WriterView } from './trace.ts'
 import { allowedNext } from './transitions.ts'
 
 /**
@@ -32,7 +32,7 @@ function runOf(
   event: TraceEvent,
   place: { readonly writer: string | null; readonly working: string },
 ): string {
-  if (event.kind === 'list') return event.prefix.split('/').findLast((part) => part !== '') ?? ''
+  if (event.kind === 'list') return runOfPrefix(event.prefix) ?? place.working
   const name = nameOf(event)
   if ('runId' in name) return name.runId
   if (event.kind === 'put' && name.object === 'writer')

@@ -4,8 +4,8 @@ import {
   EMPTY,
   type FinalStatus,
   firstUnnamed,
-  isNamed,
   KINDS,
+  type Line,
   logPrefix,
   manifestKey,
   manifestOf,
@@ -16,7 +16,7 @@ import {
   WRITER_KEY,
 } from './bucket.ts'
 import { type Holder, mark, newNonce, type Place, storeCard, updateCursor } from './holder.ts'
-import { finishPage } from './page.ts'
+import { withPage, writeParts } from './page.ts'
 import { bareLine } from './plan.ts'
 import { type Body, create, get, list, put, swap } from './toy-s3.ts'
 import { count, type Steps } from './world.ts'
@@ -54,22 +54,16 @@ function* empty({ place }: Holder, key: string): Steps<void> {
   }
 }
 
-/** Cursor `closing`, outcomes of unnamed pages, manifest, card, cursor `closed`, marks, writer. */
+/** Cursor `closing`, card, manifest, line of the closed run, cursor `closed`, marks, writer. */
 export function* close(holder: Holder, status: FinalStatus): Steps<void> {
   const { place, run } = holder
   const { mistake } = place
-  yield* updateCursor(holder, (cursor) => {
-    if (cursor.state === 'closing') return null
-    const toFinish =
-      mistake === 'cancelled without the outcome of unnamed pages' ? [] : firstUnnamed(run, cursor)
-    return { ...cursor, state: 'closing', status, toFinish }
-  })
+  yield* beginClosing(holder, status)
   const decided = holder.cursor.status ?? status
-  yield* finishUnnamed(holder)
   yield* compareParts(holder)
+  yield* storeCard(holder, decided)
   const manifest = manifestOf(holder.cursor)
   if (!(yield* create(place.s3, manifestKey(run.runId), manifest))) throw archiveCorrupt
-  yield* storeCard(holder, decided)
   const line: Body = { etag: `${decided} ${manifest.etag}` }
   if (!(yield* create(place.s3, closedRunKey(run.runId), line))) throw archiveCorrupt
   if (mistake === 'writer freed before the run is closed') yield* freeWriter(place, run)
@@ -78,26 +72,38 @@ export function* close(holder: Holder, status: FinalStatus): Steps<void> {
 }
 
 /**
- * Pages that may have been begun get their outcome: what was committed, and `not_reached` for all other users. Which
- * pages these are is decided once: after some of them are named, other pages are the first unnamed ones.
+ * Decides the final status, once. Pages that may have been begun get their outcome: what was committed, and
+ * `not_reached` for all other users. They are named in the same write: after some of them are named, other pages would
+ * be the first unnamed ones.
  */
-function* finishUnnamed(holder: Holder): Steps<void> {
-  const { place, run, recovered, cursor } = holder
-  const again = place.mistake === 'unnamed pages of a closing run chosen again by each holder'
-  for (const page of again ? firstUnnamed(run, cursor) : cursor.toFinish) {
-    if (isNamed(cursor, page)) continue
-    const known = recovered.get(page)
+function* beginClosing(holder: Holder, status: FinalStatus): Steps<void> {
+  const { place, run } = holder
+  const { mistake } = place
+  const closing = (cursor: Cursor): Cursor => ({
+    ...cursor,
+    state: 'closing',
+    status: cursor.status ?? status,
+  })
+  if (mistake === 'unnamed pages of a closing run named after it is closing')
+    yield* updateCursor(holder, (cursor) => (cursor.state === 'closing' ? null : closing(cursor)))
+  else if (holder.cursor.state === 'closing') return
+  const begun =
+    mistake === 'cancelled without the outcome of unnamed pages' ? [] : firstUnnamed(run, holder.cursor)
+  const outcomes: (readonly [number, readonly Line[]])[] = []
+  for (const page of begun) {
+    const known = holder.recovered.get(page)
     count(
       place.world,
       known?.size ? 'cancelled with a committed unnamed page' : 'cancelled with an unnamed page',
     )
     const users = run.pages[page] ?? []
-    yield* finishPage(
-      holder,
-      page,
-      users.map(({ user }) => known?.get(user) ?? bareLine(user, 'not_reached')),
-    )
+    const lines = users.map(({ user }) => known?.get(user) ?? bareLine(user, 'not_reached'))
+    yield* writeParts(holder, page, lines)
+    outcomes.push([page, lines])
   }
+  yield* updateCursor(holder, (cursor) =>
+    outcomes.reduce((before, [page, lines]) => withPage(holder, before, page, lines), closing(cursor)),
+  )
 }
 
 /** Compares what S3 lists with what the cursor recorded from the writers. */

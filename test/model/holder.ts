@@ -7,7 +7,9 @@ import {
   cardKey,
   cursorKey,
   type FinalStatus,
+  firstUnnamed,
   type Intent,
+  intentsPrefix,
   type Line,
   type Mark,
   markKey,
@@ -179,16 +181,13 @@ export function* storeCard(holder: Holder, status: FinalStatus | 'incomplete'): 
   }
 }
 
-/** The intents of all pages that the cursor does not name. */
-export function* openIntents(holder: Holder): Steps<readonly Intent[]> {
-  const { place, run, cursor } = holder
-  const keys = yield* list(place.s3, `intents/${run.runId}/`)
+/** The intents of the pages that may have been begun and are not named. */
+export function* openIntents({ place, run, cursor }: Holder): Steps<readonly Intent[]> {
   const intents: Intent[] = []
-  for (const key of keys) {
-    const page = Number(/\/(\d+)-\d+-\d+\.jsonl$/.exec(key)?.[1])
-    if (cursor.named.some((named) => named.page === page)) continue
-    const intent = yield* get<Intent>(place.s3, key)
-    if (intent) intents.push(intent)
-  }
+  for (const page of firstUnnamed(run, cursor))
+    for (const key of yield* list(place.s3, intentsPrefix(run.runId, page))) {
+      const intent = yield* get<Intent>(place.s3, key)
+      if (intent) intents.push(intent)
+    }
   return intents
 }

@@ -94,7 +94,6 @@ function* open(place: Place, name: string, request: Opening, writer: Writer | nu
     totals: NO_TOTALS,
     emptiedBelow: 1,
     status: null,
-    toFinish: [],
   }
   yield* create(s3, runKey(runId), run)
   yield* create(s3, cursorKey(runId), cursor)

@@ -17,7 +17,7 @@ export const MISTAKES = [
   'lease taken over before it expired',
   'an epoch read back believed at acquisition',
   'cancelled without the outcome of unnamed pages',
-  'unnamed pages of a closing run chosen again by each holder',
+  'unnamed pages of a closing run named after it is closing',
   'joined without a mark',
   'a card answered without a mark',
   'marked after the first intent',

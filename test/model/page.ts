@@ -1,6 +1,7 @@
 import {
   addTotals,
   attemptId,
+  type Cursor,
   type Intent,
   intentKey,
   isNamed,
@@ -52,7 +53,7 @@ export function* workPage(holder: Holder, page: number): Steps<void> {
 }
 
 /** Writes the page's parts, then names them in the cursor. Never the other way round. */
-export function* finishPage(holder: Holder, page: number, lines: readonly Line[]): Steps<void> {
+function* finishPage(holder: Holder, page: number, lines: readonly Line[]): Steps<void> {
   if (holder.place.mistake === 'page named in the cursor before its parts are written') {
     yield* nameInCursor(holder, page, lines)
     yield* writeParts(holder, page, lines)
@@ -169,7 +170,7 @@ function isDamaged({ place, epoch }: Holder, user: number): boolean {
 }
 
 /** Creates the parts of this holder's epoch. Other bytes under the key mean that the lease is lost. */
-function* writeParts(holder: Holder, page: number, lines: readonly Line[]): Steps<void> {
+export function* writeParts(holder: Holder, page: number, lines: readonly Line[]): Steps<void> {
   const { place, run, epoch } = holder
   for (const kind of KINDS) {
     const part = partOf(linesOf(kind, lines))
@@ -188,19 +189,29 @@ function* overwrite({ place }: Holder, key: string, body: Body): Steps<void> {
   }
 }
 
-/** Names the page and adds its totals. Naming a page already named changes nothing, totals included. */
 function* nameInCursor(holder: Holder, page: number, lines: readonly Line[]): Steps<void> {
-  const { place, epoch } = holder
+  yield* updateCursor(holder, (cursor) => {
+    const named = withPage(holder, cursor, page, lines)
+    return named === cursor ? null : named
+  })
+}
+
+/** Names the page and adds its totals. Naming a page already named changes nothing, totals included. */
+export function withPage(
+  { place: { mistake }, epoch }: Holder,
+  cursor: Cursor,
+  page: number,
+  lines: readonly Line[],
+): Cursor {
+  const totals = addTotals(cursor.totals, totalsOf(lines))
+  if (isNamed(cursor, page))
+    return mistake === 'totals added again when a page is named twice' ? { ...cursor, totals } : cursor
   const named: NamedPage = {
     page,
-    epoch: place.mistake === 'keys without an epoch' ? 0 : epoch,
+    epoch: mistake === 'keys without an epoch' ? 0 : epoch,
     parts: hashes(lines),
   }
-  yield* updateCursor(holder, (cursor) => {
-    const totals = addTotals(cursor.totals, totalsOf(lines))
-    if (!isNamed(cursor, page)) return { ...cursor, named: [...cursor.named, named], totals }
-    return place.mistake === 'totals added again when a page is named twice' ? { ...cursor, totals } : null
-  })
+  return { ...cursor, named: [...cursor.named, named], totals }
 }
 
 function hashes(lines: readonly Line[]): Readonly<Record<Kind, string | null>> {

@@ -3,6 +3,7 @@ import {
   type CursorView,
   type MarkView,
   type ObjectName,
+  pageOfPrefix,
   parseKey,
   type RunView,
   type TraceEvent,
@@ -25,7 +26,9 @@ export type Seen = {
   readonly parts: Set<string>
   readonly intents: Set<string>
   readonly lastAttempt: Map<number, string>
-  unreadIntents: Set<string> | null
+  /** Pages that predecessors may have begun: those whose intents were not listed yet, and the intents not read yet. */
+  readonly unlistedPages: Set<number>
+  readonly unreadIntents: Set<string>
   readonly leaseChecked: Set<string>
   readonly uncertain: Set<string>
   readonly marks: Map<string, string>
@@ -48,7 +51,8 @@ export function nothingSeen(): Seen {
     parts: new Set(),
     intents: new Set(),
     lastAttempt: new Map(),
-    unreadIntents: null,
+    unlistedPages: new Set(),
+    unreadIntents: new Set(),
     leaseChecked: new Set(),
     uncertain: new Set(),
     marks: new Map(),
@@ -92,14 +96,10 @@ function observeStatement(seen: Seen, event: Extract<TraceEvent, { kind: 'sql' }
 }
 
 function observeList(seen: Seen, event: Extract<TraceEvent, { kind: 'list' }>): void {
-  if (!event.prefix.startsWith('intents/') || event.result !== 'found') return
-  const unread = seen.unreadIntents ?? new Set<string>()
-  const named = new Set(seen.cursor?.named.map(({ page }) => page))
-  for (const key of event.keys) {
-    const name = nameOf({ kind: 'get', key, result: 'found' })
-    if (name.object === 'intent' && !named.has(name.page) && !seen.readIntents.has(key)) unread.add(key)
-  }
-  seen.unreadIntents = unread
+  const page = pageOfPrefix(event.prefix)
+  if (page === null || event.result !== 'found') return
+  seen.unlistedPages.delete(page)
+  for (const key of event.keys) if (!seen.readIntents.has(key)) seen.unreadIntents.add(key)
 }
 
 type Stored = Extract<TraceEvent, { kind: 'put' | 'get' }>
@@ -147,7 +147,7 @@ function observeFound(seen: Seen, event: Stored): void {
       return
     case 'intent':
       seen.readIntents.add(event.key)
-      seen.unreadIntents?.delete(event.key)
+      seen.unreadIntents.delete(event.key)
       return
     case 'part':
       if (event.content === '') observeStored(seen, event)
@@ -169,7 +169,9 @@ function hold(seen: Seen, cursor: CursorView): void {
     seen.successor = null
     seen.begunBefore = firstUnnamedPages({ ...seen, cursor })
     seen.emptiedBelow = cursor.emptiedBelow
-    seen.unreadIntents = null
+    seen.unlistedPages.clear()
+    for (const page of seen.begunBefore) seen.unlistedPages.add(page)
+    seen.unreadIntents.clear()
     seen.readIntents.clear()
   }
   seen.cursor = cursor

@@ -54,7 +54,6 @@ export type CursorView = {
   readonly epoch: number
   readonly named: readonly { readonly page: number; readonly epoch: number }[]
   readonly emptiedBelow: number
-  readonly toFinish: readonly number[]
 }
 export type WriterView = { readonly runId: string | null }
 export type MarkView = { readonly runId: string }
@@ -137,4 +136,15 @@ export function parseKey(key: string): ObjectName {
   if (!part) return { object: 'other' }
   const [, kind = '', of = '', page, epoch] = part
   return { object: 'part', runId: of, page: Number(page), epoch: Number(epoch), kind }
+}
+
+/** The page whose intents begin with a prefix, or null. */
+export function pageOfPrefix(prefix: string): number | null {
+  const page = /^intents\/[^/]+\/(\d+)-$/.exec(prefix)?.[1]
+  return page === undefined ? null : Number(page)
+}
+
+/** The run whose objects begin with a prefix, or null. */
+export function runOfPrefix(prefix: string): string | null {
+  return /^(?:intents|runs|logs\/[a-z]+)\/([^/]+)\//.exec(prefix)?.[1] ?? null
 }

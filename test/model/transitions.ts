@@ -28,8 +28,7 @@ export const RULES: readonly Rule[] = [
   {
     rule: 'a dry run stores no intent and writes nothing to the ledger',
     breaks: (seen, event, name) =>
-      (seen.run?.mode.endsWith('dry-run') ?? false) &&
-      (isPut(event, name, 'intent') || isSql(event, 'write', 'commit')),
+      isDryRun(seen) && (isPut(event, name, 'intent') || isSql(event, 'write', 'commit')),
   },
   {
     rule: 'an intent is stored only while the cursor is open',
@@ -49,8 +48,9 @@ export const RULES: readonly Rule[] = [
     breaks: (seen, event, name) =>
       seen.held &&
       (seen.cursor?.epoch ?? 0) > 1 &&
+      !isDryRun(seen) &&
       (isSql(event, 'read') || isPut(event, name, 'intent') || isOwnPart(seen, event, name)) &&
-      (seen.unreadIntents === null || seen.unreadIntents.size > 0),
+      (seen.unlistedPages.size > 0 || seen.unreadIntents.size > 0),
   },
   {
     rule: 'pages are begun in order, at most `concurrency` at once, and never after they are named',
@@ -118,18 +118,24 @@ export const RULES: readonly Rule[] = [
     },
   },
   {
-    rule: 'the manifest follows the cursor `closing` and the outcome of every page that is to be finished',
-    breaks: (seen, event, name) =>
-      isPut(event, name, 'manifest') &&
-      !(seen.cursor?.state === 'closing' && seen.cursor.toFinish.every((page) => isNamed(seen.cursor, page))),
+    rule: 'a cursor that becomes `closing` names every page that may have been begun',
+    breaks: (seen, event, name) => {
+      const next = cursorPut(event, name)
+      const before = next && cursorBefore(seen, next)
+      if (next?.state !== 'closing' || !before || before.state === 'closing') return false
+      return firstUnnamedPages({ ...seen, cursor: before }).some((page) => !isNamed(next, page))
+    },
   },
   {
-    rule: 'the final card and the line of the closed run follow the manifest',
-    breaks: (seen, event, name) =>
-      !seen.written.has('manifest') && (isFinalCard(event, name) || isPut(event, name, 'closed run')),
+    rule: 'the final card follows the cursor `closing`',
+    breaks: (seen, event, name) => isFinalCard(event, name) && seen.cursor?.state !== 'closing',
   },
   {
-    rule: 'the cursor is closed after manifest, card and the line of the closed run',
+    rule: 'the manifest and the line of the closed run follow the final card, which the manifest names',
+    breaks: (seen, event, name) => !seen.written.has('card') && isPut(event, name, 'manifest', 'closed run'),
+  },
+  {
+    rule: 'the cursor is closed after card, manifest and the line of the closed run',
     breaks: (seen, event, name) => cursorPut(event, name)?.state === 'closed' && seen.written.size < 3,
   },
   {
@@ -161,6 +167,10 @@ export function allowedNext(seen: Seen, event: TraceEvent): readonly string[] {
 /** Whether a run without a key, or with its key marked to it, may be opened and freed. */
 export function isMarked({ run, marks }: Seen, runId: string): boolean {
   return run !== null && (run.requestKey === null || marks.get(run.requestKey) === runId)
+}
+
+function isDryRun({ run }: Seen): boolean {
+  return run?.mode.endsWith('dry-run') ?? false
 }
 
 function allEmptied({ cursor, begunBefore, emptiedBelow, emptied }: Seen): boolean {

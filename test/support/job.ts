@@ -4,7 +4,7 @@ import { Metrics } from '@aws-lambda-powertools/metrics'
 import type { Context } from 'aws-lambda'
 import { createHandler } from '../../lambda/handler.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Host } from '../../lambda/host.ts'
+import { type Host, lambdaHost } from '../../lambda/host.ts'
 import type { TestBucket } from './bucket.ts'
 import { hostNow } from './clock.ts'
 
@@ -30,13 +30,12 @@ export async function invokeJob(
   event: unknown,
   options: InvocationOptions = {},
 ): Promise<ExitCard> {
-  const env = {
-    DATABASE_URL: place.databaseUrl,
-    LOG_BUCKET: place.bucket.bucket,
-    AWS_ENDPOINT_URL_S3: place.bucket.endpoint,
-    ...place.env,
-  }
-  // The S3 client reads its endpoint and credentials from the process, as in Lambda.
+  const { host, logger, metrics } = hostIn(place, options)
+  return createHandler(host, logger, metrics)(event as never, lambdaContext(options))
+}
+
+/** The host of an invocation in this process, silent. The S3 client reads its endpoint from the process, as in Lambda. */
+export function hostIn(place: JobPlace, { host: given }: InvocationOptions = {}) {
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'test',
@@ -45,17 +44,16 @@ export async function invokeJob(
     POWERTOOLS_METRICS_DISABLED: 'true',
   })
   const logger = new Logger({ logLevel: 'SILENT' })
-  const handler = createHandler(
-    {
-      env,
-      callerOf: ({ awsRequestId }) => ({ ...TEST_CALLER, requestId: awsRequestId }),
-      now: hostNow,
-      ...options.host,
-    },
-    logger,
-    new Metrics({ namespace: 'Test', serviceName: 'test', logger }),
-  )
-  return handler(event as never, lambdaContext(options))
+  const metrics = new Metrics({ namespace: 'Test', serviceName: 'test', logger })
+  const env = {
+    DATABASE_URL: place.databaseUrl,
+    LOG_BUCKET: place.bucket.bucket,
+    AWS_ENDPOINT_URL_S3: place.bucket.endpoint,
+    ...place.env,
+  }
+  const callerOf: Host['callerOf'] = ({ awsRequestId }) => ({ ...TEST_CALLER, requestId: awsRequestId })
+  const host: Host = { ...lambdaHost(logger, metrics), env, callerOf, now: hostNow, ...given }
+  return { host, logger, metrics }
 }
 
 /** The error that an invocation ends with; fails the test when it ends with an answer. */
