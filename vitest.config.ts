@@ -6,7 +6,7 @@ export default defineConfig({
     globalSetup: ['test/support/servers.ts'],
     // Most tests wait for servers and child processes; one worker a core leaves the cores idle.
     maxWorkers: 4,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 })
