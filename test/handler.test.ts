@@ -121,7 +121,7 @@ describe('what Lambda would log', () => {
       { excute: 'ada@kilo.ai', 'eve@kilo.ai': 1 },
     ])
     await database.sql`DROP FUNCTION refuse CASCADE`
-  }, 60_000)
+  })
 
   test('the invocations ended as they should', () => {
     expect(invoked.answers.map(({ card, error }) => card?.status ?? error?.name)).toEqual([

@@ -48,7 +48,7 @@ test('a user who stays locked does not block the page, and is in the error log w
   expect(await execute()).toMatchObject({ status: 'complete', totals: { usersProcessed: 1 } })
 })
 
-test('when the time is up, locked users are not tried one by one; the next invocation resumes the page', async () => {
+test('out of time, locked users are not tried one by one; the next invocation resumes the page', async () => {
   await addUsers('locked', 20)
   let attempts = 0
   s3.setHooks(bucket.bucket, { before: (request) => void (attempts += isIntent(request) ? 1 : 0) })
@@ -96,7 +96,7 @@ test('a user whose rows are refused is alone in the error log; the other users a
   }
 })
 
-test("a grant linked by another user's row is flagged and not expired; the user's other grant is", async () => {
+test("a grant that another user's row links to is flagged, and only the other grant expires", async () => {
   const { transactions } = await dump(sql)
   const grant = transactions.find((row) => row.kilo_user_id === 'ada' && row.expiry_date === null)
   await insertTransaction(sql, {

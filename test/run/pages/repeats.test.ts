@@ -125,7 +125,7 @@ test('resuming a closed run returns its card, and changes nothing', async () => 
   expect({ ledger: await dump(place.database.sql), keys: await keys(place.bucket) }).toEqual(before)
 })
 
-test('while a run is open, another payload is refused with the payload that resumes; a dry run is not', async () => {
+test('while a run is open, another payload is refused with the one that resumes; a dry run is not', async () => {
   const place = await freshPlace()
   const open = await invoke(place, EVENT, timeForPages(1))
   expect(open.status).toBe('incomplete')
@@ -146,5 +146,10 @@ test('while a run is open, another payload is refused with the payload that resu
     domains: ['kilocode.ai', 'kilo.ai'],
   })
   expect(rest).toMatchObject({ runId: open.runId, status: 'complete' })
-  expect(await essenceOf(place.database.sql, place.bucket, open.runId)).toEqual(single)
+  const { users, transactions, totals } = await essenceOf(place.database.sql, place.bucket, open.runId)
+  expect({ users, transactions, totals }).toEqual({
+    users: single.users,
+    transactions: single.transactions,
+    totals: single.totals,
+  })
 })
