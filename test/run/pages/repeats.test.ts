@@ -136,6 +136,7 @@ test('while a run is open, another payload is refused with the one that resumes;
       message: expect.stringContaining(`{"resume": "${open.runId}"}`),
     })
   expect(await keys(place.bucket)).toEqual(before)
+  await setClock(place.database.sql, '2026-11-22T06:12:31.123Z')
   expect(await invoke(place, {})).toMatchObject({ status: 'complete', mode: 'dry-run' })
   // Other fields do not make it another payload.
   const rest = await invoke(place, {
