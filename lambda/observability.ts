@@ -80,9 +80,14 @@ function modeOf(payload: { kind: string; mode?: string; runId?: string }, writes
   return NO_RUN.status
 }
 
-/** The exit card in the log, once. */
+/** The exit card in the log, once. Only who asked for the run may be an e-mail address there: `reason` is free text. */
 export function logCard(logger: Logger, card: ExitCard): void {
-  logger.info('exit card', { card: { ...card, why: redact(card.why) } })
+  const redacted: unknown = JSON.parse(
+    JSON.stringify(card, (key, value: unknown) =>
+      typeof value === 'string' && key !== 'by' ? redact(value) : value,
+    ),
+  )
+  logger.info('exit card', { card: redacted as ExitCard })
 }
 
 /** What the alarms and the dashboard need of a run, once, when it is closed. */
