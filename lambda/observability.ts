@@ -80,10 +80,12 @@ function modeOf(payload: { kind: string; mode?: string; runId?: string }, writes
   return NO_RUN.status
 }
 
-/** The exit card in the log, once, without the e-mails that its reason, payload and caller may hold. */
+/** The exit card in the log, once. Only `asked.by` may be an e-mail address there: a reason and a payload are free text. */
 export function logCard(logger: Logger, card: ExitCard): void {
-  const redacted: unknown = JSON.parse(JSON.stringify(card), (_key, value: unknown) =>
-    typeof value === 'string' ? redact(value) : value,
+  const redacted: unknown = JSON.parse(
+    JSON.stringify(card, (key, value: unknown) =>
+      typeof value === 'string' && key !== 'by' ? redact(value) : value,
+    ),
   )
   logger.info('exit card', { card: redacted })
 }

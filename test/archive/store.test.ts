@@ -266,7 +266,7 @@ describe('S3 that falls silent', () => {
   })
 
   test.each(['half, then silent', 'half, then cut'] as const)(
-    'in the middle of a stream (%s): it goes on where it stopped',
+    'in the middle of a stream (%s): reading resumes where it stopped',
     async (behaviour) => {
       await create(store, 'a', TEXT, JSON_TYPE)
       first(behaviour)

@@ -162,7 +162,10 @@ async function lockFor(sql: Sql, id: string, milliseconds: number): Promise<void
   })
 }
 
-/** Production and the job may want to close the same grant: the later one is refused; so is a closing row of the user whom a trigger refuses. */
+/**
+ * Production and the job may close the same grant: the later one is refused. So is a closing row of the user whose rows
+ * a trigger refuses.
+ */
 function ignoreConflict(error: unknown): void {
   if (!(error instanceof postgres.PostgresError && ['23505', 'P0001'].includes(error.code))) throw error
 }

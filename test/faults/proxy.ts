@@ -21,7 +21,7 @@ const READY = 'Z'
 /** What ends a reply to Flush after Describe: a row description, or that there are no rows, or an error. */
 const DESCRIBED = new Set(['T', 'n', 'E', READY])
 
-/** Parse, Bind, Describe, Execute, Close: the client goes on without waiting. */
+/** Parse, Bind, Describe, Execute, Close: the client does not wait for an answer. */
 const QUEUED = new Set(['P', 'B', 'D', 'E', 'C'])
 
 type Decide = (trip: RoundTrip) => Fate | Promise<Fate>

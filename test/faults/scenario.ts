@@ -4,7 +4,7 @@ import type { Sql } from 'postgres'
 
 /** The user who spends while the job is between reading and writing. */
 export const BUSY_USER = 'user-07'
-/** The user whom a trigger refuses. */
+/** The user whose rows a trigger refuses. */
 export const POISON_USER = 'user-05'
 /** Users a page, so that the scenario has several pages in flight. */
 export const BATCH_SIZE = 4
@@ -13,8 +13,8 @@ const USD = 1_000_000
 
 /**
  * Twelve internal users on three pages: a partly and a fully spent grant, an undated and a dated one, a due paid
- * credit, a user to correct, one to leave alone, one without grants, a busy one and one whom a trigger refuses.
- * The database gets a clock that a test can set forward, so that a lease lapses without anybody waiting for it.
+ * credit, a user to correct, one to skip, one without grants, a busy one and one whose rows a trigger refuses.
+ * The database gets a clock that a test can set forward, so that a lease expires without waiting.
  */
 export async function buildScenario(sql: Sql): Promise<void> {
   await sql.unsafe(`
@@ -72,7 +72,7 @@ export async function buildScenario(sql: Sql): Promise<void> {
     description: 'Voided',
   })
   await user(12)
-  // Somebody else's row links to a grant of user 11: the database alone knows.
+  // A row of another user links to a grant of user 11: the database alone knows.
   const taken = await grant(11)
   await insertTransaction(sql, {
     kilo_user_id: `outsider-${randomUUID()}`,

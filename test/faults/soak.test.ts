@@ -9,7 +9,7 @@ import { freshDatabase } from '../support/ledger.ts'
 import { productionPass } from '../support/production.ts'
 
 /**
- * Everybody at once on 2,000 users, for a bounded number of rounds: usage, new grants, top-ups, clawbacks, production's
+ * Every kind of writer at once on 2,000 users, for a bounded number of rounds: usage, new grants, top-ups, clawbacks, production's
  * own pass, and two executes at a time. SOAK=full takes a minute and more; SOAK_SEED=… makes the same choices again
  * (in what order they meet is up to the machine).
  */
@@ -150,7 +150,7 @@ const production: Happening = (userId) =>
     if (!(error instanceof postgres.PostgresError && error.code === '23505')) throw error
   })
 
-/** Goes on until the round is over, with `pauseMs` at most between two. Returns how many there were. */
+/** Repeats until the round is over, with `pauseMs` at most between two. Returns how many there were. */
 async function keepHappening(
   happening: Happening,
   seed: number,
@@ -186,7 +186,7 @@ async function executeTwice(minimumAge: number, until: number): Promise<ExitCard
 }
 
 test(
-  'everybody at once: the money adds up, nobody is closed twice, nobody is processed below zero, and the logs are true',
+  'all writers at once: the money adds up, no grant is closed twice, no balance ends negative, and the logs are true',
   { timeout: 300_000 },
   async () => {
     const closed = new Set<string>()

@@ -8,7 +8,7 @@ import { freshDatabase } from '../support/ledger.ts'
 import { PATIENT_WAITS } from './waits.ts'
 import { type Fate, type PostgresProxy, type RoundTrip, startProxy } from './proxy.ts'
 
-/** A place where somebody waits until a test lets them go on; only the first who comes is held. */
+/** A point at which the first caller waits until the test opens it; later callers pass. */
 export type Gate = { readonly reached: Promise<void>; hold(): Promise<void>; open(): void }
 
 export function gate(): Gate {
@@ -110,7 +110,7 @@ function answerOf(error: unknown): Answer {
 }
 
 /** Continues the open run, each time with every lease expired, until it is closed. */
-export async function goOnUntilClosed(place: Place, tries = 6): Promise<ExitCard> {
+export async function resumeUntilClosed(place: Place, tries = 6): Promise<ExitCard> {
   const runId = await openRun(place)
   for (let nth = 1; nth <= tries; nth++) {
     await place.later()

@@ -18,7 +18,7 @@ import {
   countIntents,
   gate,
   type Gate,
-  goOnUntilClosed,
+  resumeUntilClosed,
   isCommitOfApply,
   isOutcome,
   isWrite,
@@ -107,7 +107,7 @@ function firstNaming(): (request: S3Request) => boolean {
   }
 }
 
-/** Steps at which nobody else has to wait: no user is locked. */
+/** Steps at which no other writer has to wait: no user is locked. */
 const unlocked: [string, (place: Place, held: Gate) => void][] = [
   ['with its intent written', (place, held) => holdRequests(place, held, isIntent, 'after')],
   ['with its intent on its way', (place, held) => holdRequests(place, held, isIntent, 'before')],
@@ -140,7 +140,7 @@ test.concurrent.each(unlocked)(
     stall(place, held)
     const first = place.disturbed(EVENT)
     await held.reached
-    const card = await goOnUntilClosed(place)
+    const card = await resumeUntilClosed(place)
     await expectAsUndisturbed(place, card)
     const before = { ledger: await dump(place.sql), keys: await keys(place.bucket, 'logs/') }
 
@@ -167,7 +167,7 @@ test.concurrent.each(locked)(
     await expectOthersToWait(place)
 
     await place.endDisturbed()
-    const card = await goOnUntilClosed(place)
+    const card = await resumeUntilClosed(place)
     await expectAsUndisturbed(place, card)
     held.open()
     expect(await first).toMatchObject({ status: 'busy' })
@@ -184,7 +184,7 @@ test.concurrent.each(locked)('a holder that stalls %s and wakes while others wai
 
   held.open()
   expect(await first).toMatchObject({ status: 'busy' })
-  await expectAsUndisturbed(place, await goOnUntilClosed(place))
+  await expectAsUndisturbed(place, await resumeUntilClosed(place))
 })
 
 test.concurrent('a holder whose COMMIT is in flight: it lands late, and is found', async () => {
@@ -196,7 +196,7 @@ test.concurrent('a holder whose COMMIT is in flight: it lands late, and is found
 
   await place.sql`DELETE FROM slow.on`
   expect(await first).toMatchObject({ status: 'busy' })
-  const card = await goOnUntilClosed(place)
+  const card = await resumeUntilClosed(place)
   await expectAsUndisturbed(place, card)
 })
 
@@ -208,7 +208,7 @@ async function untilInCommit({ sql }: Place): Promise<void> {
   }
 }
 
-/** Nobody can tell yet whether the first one's users are committed: they are neither failed nor planned again. */
+/** It is not known yet whether the first one's users are committed: they are neither failed nor planned again. */
 async function expectOthersToWait(place: Place): Promise<void> {
   const runId = await openRun(place)
   await place.later()
@@ -275,7 +275,7 @@ test.concurrent('a process that is stopped whole, and continues after the others
   const said = text(child.stdout)
   await stopped.promise
   s3.setHooks(bucket, undefined)
-  const card = await goOnUntilClosed(place)
+  const card = await resumeUntilClosed(place)
   child.kill('SIGCONT')
   expect(JSON.parse(await said)).toMatchObject({ status: 'busy', runId: card.runId })
   await expectAsUndisturbed(place, card)

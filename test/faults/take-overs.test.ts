@@ -10,7 +10,7 @@ import { dump } from '../support/ledger.ts'
 import { readDocument, readLogs, readStoredCursor } from '../support/logs.ts'
 import { EVENT, place, s3, steer, useScenarioPlaces } from '../support/scenario-place.ts'
 import { POISON_USER } from './scenario.ts'
-import { gate, goOnUntilClosed, openRun } from './stall.ts'
+import { gate, resumeUntilClosed, openRun } from './stall.ts'
 
 /** Invocations that die or stall, and those that continue their run: special cases, each by name. */
 useScenarioPlaces()
@@ -88,7 +88,7 @@ test('three holders, with late writes of the first two: each line is in the fold
   await place.later()
   const second = place.disturbed({ resume: runId })
   await overwrite.reached
-  const card = await goOnUntilClosed(place)
+  const card = await resumeUntilClosed(place)
   await expectAsUndisturbed(card.runId)
   const closed = await partsOf(place.bucket)
 
@@ -123,7 +123,7 @@ test('a crash between the log parts of one page: users written, mutations not', 
   const stored = await keys(place.bucket, 'logs/')
   expect(stored).toContain(`logs/users/${runId}/00000-0001.jsonl`)
   expect(stored).not.toContain(`logs/mutations/${runId}/00000-0001.jsonl`)
-  await expectAsUndisturbed((await goOnUntilClosed(place)).runId)
+  await expectAsUndisturbed((await resumeUntilClosed(place)).runId)
 })
 
 test('a page whose first holder had errors and whose second has none: its errors are in no log', async () => {
@@ -138,7 +138,7 @@ test('a page whose first holder had errors and whose second has none: its errors
   expect(await readText(place.bucket, `logs/errors/${runId}/00001-0001.jsonl`)).toContain(POISON_USER)
   await place.sql`DROP TRIGGER refuse_poison ON credit_transactions`
 
-  const card = await goOnUntilClosed(place)
+  const card = await resumeUntilClosed(place)
   expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 10, usersFailed: 0 } })
   expect((await readStoredCursor(place.bucket, runId)).pages).toMatchObject([
     { page: 0, epoch: 1 },
@@ -186,7 +186,7 @@ test('an intent of a version with other rules: refused, naming it, and nothing i
   expect((await readLogs(place.bucket, runId)).users).toEqual([])
 
   await put(intent)
-  await expectAsUndisturbed((await goOnUntilClosed(place)).runId)
+  await expectAsUndisturbed((await resumeUntilClosed(place)).runId)
 })
 
 test('two buckets with one ledger, at once: every committed change is in one of the two logs', async () => {
@@ -208,7 +208,7 @@ test('a rollback cut off between intent and transaction: what others deleted mea
     DELETE FROM credit_transactions WHERE kilo_user_id = 'user-01' AND credit_category = 'credits_expired'`
   await place.sql`DELETE FROM credit_transactions WHERE kilo_user_id = 'user-02'`
   await place.sql`DELETE FROM kilocode_users WHERE id = 'user-02'`
-  const card = await goOnUntilClosed(place)
+  const card = await resumeUntilClosed(place)
   expect(card).toMatchObject({ runId: rollback, status: 'complete', totals: { usersProcessed: 7 } })
   const { users, mutations } = await readLogs(place.bucket, rollback)
   expect(users.slice(0, 3)).toMatchObject([
@@ -227,7 +227,7 @@ test('a rollback that was committed, of a user whose account is removed before t
     return isWritten
   })
   await place.sql`DELETE FROM kilocode_users WHERE id = 'user-02'`
-  const card = await goOnUntilClosed(place)
+  const card = await resumeUntilClosed(place)
   expect(card).toMatchObject({ runId: rollback, totals: { usersProcessed: 9 } })
   const { users } = await readLogs(place.bucket, rollback)
   expect(users[1]).toMatchObject({ user_id: 'user-02', outcome: 'rolled_back', recovered: true })

@@ -14,7 +14,7 @@ let team: Team
 let bucket: Team['bucket']
 let place: JobPlace
 
-/** Six users on three pages; the database's clock stands still. */
+/** Six users on three pages; the database's clock is stopped. */
 beforeEach(async () => {
   team = await freshTeam(6)
   bucket = team.bucket

@@ -181,7 +181,7 @@ test('a time that JavaScript cannot hold is refused for that user, not guessed',
   })
 })
 
-test('who is gone is not in the result; rows of nobody asked for neither', async () => {
+test('a deleted user is not in the result, nor are rows of users who were not asked for', async () => {
   await insertTransaction(database.sql, { kilo_user_id: 'orphan' })
   expect(await readNow(job, ['orphan', 'nobody'])).toEqual(new Map())
   expect(await readNow(job, [])).toEqual(new Map())

@@ -93,7 +93,7 @@ const userChanges: [string, (sql: typeof other) => Promise<unknown>][] = [
 ]
 
 test.each(userChanges)(
-  '%s changes between read and write: nothing at all for that user, everybody else goes through',
+  '%s changes between read and write: that user is not changed, the others are',
   async (_what, change) => {
     const planned = await plan()
     await change(other)

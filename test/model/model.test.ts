@@ -2,9 +2,11 @@ import { expect, test } from 'vitest'
 import { checkTrace } from './check-trace.ts'
 import { runSchedule } from './schedule.ts'
 
-const SCHEDULES = 20_000
+/** FAULTS=all runs a large sample. */
+const SCHEDULES = process.env.FAULTS === 'all' ? 20_000 : 4_000
+const TRACED_SCHEDULES = SCHEDULES / 20
 
-/** How many of the schedules reach a situation, at least: without these the model would show little. */
+/** How many of 20,000 schedules reach a situation, at least: without these the model would show little. */
 const SITUATIONS = {
   'taken over by a third holder': 1000,
   'late users part refused by an emptied one': 500,
@@ -34,22 +36,18 @@ function failureOf(seed: number): string {
   return [`seed ${seed}`, ...violations, ...(schedule ?? [])].join('\n')
 }
 
-test(
-  `${SCHEDULES} schedules of the protocol break nothing, and reach what they are for`,
-  { timeout: 300_000 },
-  () => {
-    const reached = new Map<string, number>()
-    for (let seed = 1; seed <= SCHEDULES; seed += 1) {
-      const { violations, counts } = runSchedule(seed)
-      if (violations.length > 0) throw new Error(failureOf(seed))
-      for (const situation of counts.keys()) reached.set(situation, (reached.get(situation) ?? 0) + 1)
-    }
-    const rare = Object.entries(SITUATIONS).filter(
-      ([situation, least]) => (reached.get(situation) ?? 0) < least,
-    )
-    expect(rare).toEqual([])
-  },
-)
+test(`${SCHEDULES} schedules of the protocol break nothing, and reach what they are for`, () => {
+  const reached = new Map<string, number>()
+  for (let seed = 1; seed <= SCHEDULES; seed += 1) {
+    const { violations, counts } = runSchedule(seed)
+    if (violations.length > 0) throw new Error(failureOf(seed))
+    for (const situation of counts.keys()) reached.set(situation, (reached.get(situation) ?? 0) + 1)
+  }
+  const rare = Object.entries(SITUATIONS).filter(
+    ([situation, least]) => (reached.get(situation) ?? 0) < (least * SCHEDULES) / 20_000,
+  )
+  expect(rare).toEqual([])
+})
 
 test('the same seed gives the same schedule', () => {
   const first = runSchedule(7, null, true)
@@ -58,12 +56,12 @@ test('the same seed gives the same schedule', () => {
   expect(second).toEqual(first)
 })
 
-test('every invocation of the model keeps to the transitions that it allows', { timeout: 300_000 }, () => {
+test('every invocation of the model keeps to the transitions that it allows', () => {
   let traces = 0
-  for (let seed = 1; seed <= 1000; seed += 1)
+  for (let seed = 1; seed <= TRACED_SCHEDULES; seed += 1)
     for (const [name, trace] of runSchedule(seed, null, true).traces ?? []) {
       traces += 1
       expect([seed, name, ...checkTrace(trace)]).toEqual([seed, name])
     }
-  expect(traces).toBeGreaterThan(4000)
+  expect(traces).toBeGreaterThan(4 * TRACED_SCHEDULES)
 })

@@ -14,7 +14,7 @@ type Audited = {
 /** A user's row as it stood when a transaction of the job committed, under its lock. */
 export type Committed = { user_id: string; used: bigint; acquired: bigint }
 
-/** The database writes down what the job changes; everybody else's writes are not noted. Before the job connects. */
+/** The database writes down what the job changes; the writes of others are not noted. Before the job connects. */
 export async function auditJob(sql: Sql): Promise<void> {
   await sql.unsafe(`
     CREATE SCHEMA audit;

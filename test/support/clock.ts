@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 
 /**
- * Makes the database's own clock stand still at `at` for every connection opened from now on: `clock_timestamp()` is
+ * Stops the database's own clock at `at` for every connection opened from now on: `clock_timestamp()` is
  * found in another schema first. So two runs can have the same instant, to the microsecond. `setClock` moves it.
  */
 export async function stopClock(sql: Sql, at: string): Promise<void> {
@@ -30,7 +30,7 @@ function goWith(at: string): void {
   aheadMs = Date.parse(at) - Date.now()
 }
 
-/** The clock of the machine that a test's job runs on: it goes on from where the database's was stopped last. */
+/** The clock of the machine that a test's job runs on: it runs from where the database's was stopped last. */
 export function hostNow(): Date {
   return new Date(Date.now() + aheadMs)
 }

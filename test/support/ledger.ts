@@ -52,7 +52,7 @@ const DAY_MS = 86_400_000
 
 /**
  * A new database with the ledger's empty tables, or a copy of another one, for one test file. `drop` closes `sql` and removes the database, also
- * while somebody else is still connected to it.
+ * while another client is still connected to it.
  */
 export async function freshDatabase(
   template: string = inject('templateDatabase'),

@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 import type { Ledger } from '../rules/ledgers.ts'
 
-/** The instant that the random ledgers of test/rules are made for: the clock of a test must stand there. */
+/** The instant that the random ledgers of test/rules are made for: the clock of a test must be set to it. */
 export const LEDGERS_INSTANT = '2026-11-22T06:12:30.123Z'
 
 /**

@@ -4,7 +4,7 @@ import { freshBucket, type TestBucket } from './bucket.ts'
 import { stopClock } from './clock.ts'
 import { freshDatabase, insertTransaction, insertUser } from './ledger.ts'
 
-/** When the clock of a team's database stands still. */
+/** The time at which the clock of a team's database is stopped. */
 export const NOW = '2026-11-22T06:00:00.000Z'
 /** Past every lease that was taken at NOW. */
 export const LATER = '2026-11-22T09:00:00.000Z'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { S3Request } from '../../../bin/sandbox/s3.ts'
 import { attemptName } from '../../../lambda/archive/keys.ts'
-import { goOnUntilClosed } from '../../faults/stall.ts'
+import { resumeUntilClosed } from '../../faults/stall.ts'
 import { isUsersPart, revive } from '../../support/between.ts'
 import { keys, putText, readText, remove } from '../../support/bucket.ts'
 import { invokeJob } from '../../support/job.ts'
@@ -10,7 +10,7 @@ import { openRunId } from '../../support/logs.ts'
 import { EVENT, place, s3, useScenarioPlaces } from '../../support/scenario-place.ts'
 import { expectWholeAndTrue } from '../pages/cut-off.ts'
 
-/** What S3 may answer to a run, and what may be wrong with what it has kept: a named error or the right end, never a guess. */
+/** Answers of S3 and damaged objects: the run ends as undisturbed, or with a named error. */
 useScenarioPlaces()
 
 /** As in Lambda: a request that fails is tried again. */
@@ -63,7 +63,7 @@ function firstOfEach(which: (request: S3Request) => boolean): (request: S3Reques
   }
 }
 
-test('every write takes effect and its first reply is lost: 412 to the second try, and the run ends as ever', async () => {
+test('every write takes effect and its first reply is lost: 412 to the second try, and the run ends as undisturbed', async () => {
   const first = firstOfEach(({ method }) => method === 'PUT')
   answer((request) => (first(request) ? 'drop' : undefined), 'after')
   const card = await execute()
@@ -84,7 +84,7 @@ test.each<[string, number, string, (request: S3Request) => boolean]>([
     'SlowDown',
     ({ key }) => key.startsWith('control/') || key.endsWith('cursor.json'),
   ],
-])('%s: tried again, and the run ends as ever', async (_what, status, code, which) => {
+])('%s: tried again, and the run ends as undisturbed', async (_what, status, code, which) => {
   const first = firstOfEach(which)
   answer((request) => (first(request) ? { status, code } : undefined))
   const card = await execute()
@@ -92,7 +92,7 @@ test.each<[string, number, string, (request: S3Request) => boolean]>([
   await expectWholeAndTrue(card)
 })
 
-test('503 SlowDown for ever is an error that says to wait; afterwards the run is resumed', async () => {
+test('503 SlowDown without end is an error; afterwards the run is resumed', async () => {
   answer((request) => (isUsersPart(request) ? { status: 503, code: 'SlowDown' } : undefined))
   expect(await failure(execute())).toMatchObject({
     name: 'ArchiveUnavailable',
@@ -104,7 +104,7 @@ test('503 SlowDown for ever is an error that says to wait; afterwards the run is
   await expectNothingOverwritten(before)
 })
 
-test('a bucket that becomes read-only in the middle: an error; what was committed is found when it can be written again', async () => {
+test('a bucket becomes read-only during a run: an error; once it is writable, what was committed is settled', async () => {
   let writes = 0
   answer(({ method }) =>
     method === 'PUT' && ++writes > 12 ? { status: 403, code: 'AccessDenied' } : undefined,
@@ -116,9 +116,9 @@ test('a bucket that becomes read-only in the middle: an error; what was committe
   })
   const before = await everything()
   heal()
-  // The lease could not be given back either.
+  // The lease could not be released either.
   expect(await execute()).toMatchObject({ status: 'busy' })
-  await expectWholeAndTrue(await goOnUntilClosed(place))
+  await expectWholeAndTrue(await resumeUntilClosed(place))
   await expectNothingOverwritten(before)
 })
 
@@ -134,7 +134,7 @@ test('403 never means absent: the cursor of an open run', async () => {
   })
   heal()
   expect({ stored: await everything(), ledger: await dump(place.sql) }).toEqual(before)
-  await expectWholeAndTrue(await goOnUntilClosed(place))
+  await expectWholeAndTrue(await resumeUntilClosed(place))
 })
 
 test('403 never means absent: whether a run is open', async () => {
@@ -159,7 +159,7 @@ test.each(['summary.json', '/pages/', '/cancel.json'])('403 never means absent: 
     message: expect.stringContaining(name),
   })
   heal()
-  await expectWholeAndTrue(await goOnUntilClosed(place))
+  await expectWholeAndTrue(await resumeUntilClosed(place))
 })
 
 test('412: another invocation has taken over the run; this one is busy, and writes nothing more', async () => {
@@ -177,7 +177,7 @@ test('412: another invocation has taken over the run; this one is busy, and writ
   heal()
   const runId = await openRunId(place.bucket)
   expect(await readText(place.bucket, `runs/${runId}/cursor.json`)).toBe(await other.promise)
-  await expectWholeAndTrue(await goOnUntilClosed(place))
+  await expectWholeAndTrue(await resumeUntilClosed(place))
 })
 
 test('404 on If-Match: a cursor that disappeared during the run is an error, and is not written anew', async () => {
@@ -293,7 +293,7 @@ test.each(damages)(
       await place.later()
     }
     await putText(place.bucket, key, good)
-    await expectWholeAndTrue(await goOnUntilClosed(place))
+    await expectWholeAndTrue(await resumeUntilClosed(place))
   },
 )
 
@@ -312,6 +312,6 @@ test('a summary cut short: nothing is closed over it', async () => {
   })
   expect(await readText(place.bucket, key)).toBe(half(good))
   await putText(place.bucket, key, good)
-  await expectWholeAndTrue(await goOnUntilClosed(place))
+  await expectWholeAndTrue(await resumeUntilClosed(place))
   expect(await readText(place.bucket, key)).toBe(good)
 })

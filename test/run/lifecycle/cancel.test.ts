@@ -17,7 +17,7 @@ let sql: Team['sql']
 let bucket: Team['bucket']
 let place: JobPlace
 
-/** Six users on three pages; the database's clock stands still. */
+/** Six users on three pages; the database's clock is stopped. */
 beforeEach(async () => {
   team = await freshTeam(6)
   ;({ sql, bucket } = team)

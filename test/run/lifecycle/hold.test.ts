@@ -99,7 +99,7 @@ test('an open run ends its invocation after the pages in flight; the hold names 
     },
   ])
   expect(await openRunId(bucket)).toBe(card.runId)
-  await invoke({ release: 'go on' })
+  await invoke({ release: 'continue' })
   const done = await invoke({ resume: card.runId })
   expect(done).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
   await auditRun(bucket, done.runId, team.sql)

@@ -82,7 +82,7 @@ describe('pages', () => {
     })
   })
 
-  test('nobody matches: no page, and a complete run', async () => {
+  test('no user matches: no page, and a complete run', async () => {
     await insertUser(sql, { google_user_email: 'x@example.com' })
     for (const event of [{}, { execute: true }]) {
       const card = await invoke(event)

@@ -211,7 +211,7 @@ describe('restart', () => {
   test.each<[string, object]>([
     ['a domain that is not configured', { domains: ['unknown.com'] }],
     ['a limit above the configured one', { limits: { users: 1_000_000 } }],
-    ['a plan that nobody knows', { plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' }],
+    ['a plan that does not exist', { plan: '2026-01-01T00-00-00-000Z-dry-run-aaaa' }],
   ])('a request that cannot be granted closes nothing: %s', async (_, fields) => {
     const open = await invoke(EVENT, timeForPages(1))
     expect(await failed({ execute: true, ...fields, restart: open.runId })).toBeInstanceOf(Error)

@@ -71,7 +71,7 @@ test('a dry run changes nothing, and shows grant by grant what the execute does'
   expect(changes(dryLogs.mutations)).toEqual(changes(logs.mutations))
 })
 
-test("every user's total moves by exactly the sum of the inserted rows, and nobody processed ends negative", () => {
+test("every user's total moves by exactly the sum of the inserted rows, and no processed user's balance ends negative", () => {
   for (const user of after.users) {
     const was = before.users.find(({ id }) => id === user.id)
     const known = new Set(rowsOf(before, user.id).map(({ id }) => id))

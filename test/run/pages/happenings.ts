@@ -87,12 +87,3 @@ export const HAPPENINGS: readonly Happening[] = [
       sql.unsafe(`UPDATE credit_transactions SET description = 'looked at' WHERE ${OURS}`, [id]),
   },
 ]
-
-/** Random numbers from 0 to 1 out of a seed. */
-export function randomly(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}

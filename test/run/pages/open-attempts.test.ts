@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { S3Request } from '../../../bin/sandbox/s3.ts'
 import { attemptName } from '../../../lambda/archive/keys.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
-import { gate, goOnUntilClosed } from '../../faults/stall.ts'
+import { gate, resumeUntilClosed } from '../../faults/stall.ts'
 import { auditAndLogs } from '../../support/audit.ts'
 import { dieAt, isIntent, isUsersPart, revive } from '../../support/between.ts'
 import { dump } from '../../support/ledger.ts'
@@ -35,7 +35,7 @@ test('users that another transaction keeps locked: the invocation ends incomplet
   })
   expect(await readStoredCursor(place.bucket, runId)).toMatchObject({ lease: { epoch: 2 } })
   expect(await readIntents(place.bucket, runId)).toHaveLength(1)
-  const { users } = await expectWholeAndTrue(await goOnUntilClosed(place))
+  const { users } = await expectWholeAndTrue(await resumeUntilClosed(place))
   expect(recoveredOf(users)).toEqual([])
 })
 
@@ -73,7 +73,7 @@ test('attempts of several invocations on one page: each user has the one that co
   dieAt(s3, place.bucket, (request) => isUsersPart(request) && request.key.endsWith('-0002.jsonl'))
   await place.disturbed(EVENT)
   revive(s3, place.bucket)
-  const { users, mutations } = await expectWholeAndTrue(await goOnUntilClosed(place))
+  const { users, mutations } = await expectWholeAndTrue(await resumeUntilClosed(place))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
   const attemptOf = (user: string) => [
     ...new Set(mutations.filter((line) => line.user_id === user).map((line) => line.attempt)),

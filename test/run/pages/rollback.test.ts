@@ -52,10 +52,10 @@ test('execute and rollback leave both tables byte for byte as they were, updated
   expect(await state()).toEqual(after)
   expect(shown.next?.payload).toEqual({ rollback: run.runId, execute: true })
 
-  const undone = await rollBack(run.runId)
-  expect(undone).toMatchObject({ mode: 'rollback', status: 'complete' })
-  expect(undone.totals.expiredMicrodollars).toBe(-run.totals.expiredMicrodollars)
-  expect(undone.totals.correctedMicrodollars).toBe(-run.totals.correctedMicrodollars)
+  const rolledBack = await rollBack(run.runId)
+  expect(rolledBack).toMatchObject({ mode: 'rollback', status: 'complete' })
+  expect(rolledBack.totals.expiredMicrodollars).toBe(-run.totals.expiredMicrodollars)
+  expect(rolledBack.totals.correctedMicrodollars).toBe(-run.totals.correctedMicrodollars)
   expect(await state()).toEqual(before)
 
   const twice = await rollBack(run.runId)
@@ -109,7 +109,7 @@ describe('what happened in between', () => {
     return { grant, line, before, after: await state() }
   }
 
-  test('spending: the run is undone, and what was spent stays spent', async () => {
+  test('spending: the run is rolled back, and what was spent stays spent', async () => {
     const { line, after } = await rolledBack(
       () => database.sql`update kilocode_users set microdollars_used = microdollars_used + 1000000`,
     )
@@ -221,14 +221,15 @@ describe('a row of another table that refers to an inserted row', () => {
 
   test('only the users named are rolled back, the others afterwards; another name is refused', async () => {
     for (const id of ['ada', 'bob', 'eve']) await oneUser(id)
+    await insertUser(database.sql, { id: 'without-grants' })
     const before = await state()
     const run = await execute()
     const some = await invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob'] })
     expect(some).toMatchObject({ status: 'complete', totals: { usersMatched: 1, usersProcessed: 1 } })
     expect((await linesOf(some)).map(({ user_id }) => user_id)).toEqual(['bob'])
     await expect(
-      invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob', 'nobody'] }),
-    ).rejects.toThrow(/wrote nothing for 1 of these users: nobody/)
+      invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob', 'without-grants'] }),
+    ).rejects.toThrow(/wrote nothing for 1 of these users: without-grants/)
     const rest = await rollBack(run.runId)
     expect(rest.totals.outcomes).toEqual({ rolled_back: 2, already_rolled_back: 1 })
     expect(await state()).toEqual(before)

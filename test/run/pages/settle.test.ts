@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { attemptName } from '../../../lambda/archive/keys.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import type { Fate } from '../../faults/proxy.ts'
-import { gate, goOnUntilClosed, isCommitOfApply } from '../../faults/stall.ts'
+import { gate, resumeUntilClosed, isCommitOfApply } from '../../faults/stall.ts'
 import { dieAt, isUsersPart, revive } from '../../support/between.ts'
 import { putText, readText } from '../../support/bucket.ts'
 import { failureOf } from '../../support/job.ts'
@@ -56,7 +56,7 @@ test('a commit that arrives late, while the next invocation settles: its users a
 
   held.open()
   expect(await first).toMatchObject({ status: 'busy' })
-  const { users } = await expectWholeAndTrue(await goOnUntilClosed(place))
+  const { users } = await expectWholeAndTrue(await resumeUntilClosed(place))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
 })
 
@@ -84,7 +84,7 @@ test('recovered lines are planned again from the inputs of the intent, and marke
   dieAt(s3, place.bucket, isUsersPart)
   await place.disturbed(EVENT)
   revive(s3, place.bucket)
-  const { users, mutations } = await expectWholeAndTrue(await goOnUntilClosed(place))
+  const { users, mutations } = await expectWholeAndTrue(await resumeUntilClosed(place))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
   const first = attemptName(0, 1, 1)
   for (const line of users.filter(({ recovered }) => recovered === true)) expect(line.attempt).toBe(first)
@@ -109,7 +109,7 @@ test('an intent that was planned by other rules is refused by name, and nothing 
   expect(await readStoredCursor(place.bucket, runId)).toMatchObject({ pages: [], lease: null })
   expect(await readIntents(place.bucket, runId)).toHaveLength(1)
   await putText(place.bucket, key, good)
-  await expectWholeAndTrue(await goOnUntilClosed(place))
+  await expectWholeAndTrue(await resumeUntilClosed(place))
 })
 
 test('a user with closing rows of an organization is settled by the same digest', async () => {
@@ -122,7 +122,7 @@ test('a user with closing rows of an organization is settled by the same digest'
   dieAt(s3, place.bucket, isUsersPart)
   await place.disturbed(EVENT)
   revive(s3, place.bucket)
-  const { users } = await expectWholeAndTrue(await goOnUntilClosed(place))
+  const { users } = await expectWholeAndTrue(await resumeUntilClosed(place))
   expect(recoveredOf(users)).toContain('user-01')
 })
 
@@ -144,7 +144,7 @@ test('a page that was named beyond an open one: the open one is settled, the oth
   held.open()
   await first
   revive(s3, place.bucket)
-  const { users } = await expectWholeAndTrue(await goOnUntilClosed(place))
+  const { users } = await expectWholeAndTrue(await resumeUntilClosed(place))
   expect(recoveredOf(users).length).toBeGreaterThan(0)
   for (const id of recoveredOf(users)) expect(Math.floor((Number(String(id).slice(5)) - 1) / 4)).toBe(missing)
   expect(users.map((line) => line.user_id)).toEqual(users.map((line) => String(line.user_id)).toSorted())
