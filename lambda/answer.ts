@@ -13,7 +13,7 @@ export type Answer = ExitCard | HoldAnswer
 
 /** Whether an answer is about a run. */
 export function isCard(given: Answer): given is ExitCard {
-  return 'runId' in given
+  return !('answer' in given)
 }
 
 /**

@@ -14,8 +14,8 @@ type Shape = {
 
 const SHAPES: readonly [Shape, ...Shape[]] = [
   { lead: null, beside: [...SELECTION, ...OPENING, 'limits', 'batchSize'], example: '{}' },
-  { lead: 'resume', beside: [...WHO, 'intentsRestored'], example: '{"resume": "<run id>"}' },
   { lead: 'cancel', beside: [...WHO, 'intentsRestored'], example: '{"cancel": "<run id>"}' },
+  { lead: 'resume', beside: [...WHO, 'intentsRestored'], example: '{"resume": "<run id>"}' },
   {
     lead: 'abandon',
     needs: ['reason'],

@@ -47,8 +47,8 @@ test.each<[string, (url: URL) => void, string]>([
   ],
   [
     'no such user',
-    (url) => (url.username = 'somebody'),
-    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "somebody".',
+    (url) => (url.username = 'stranger'),
+    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "stranger".',
   ],
   [
     'no such database',
