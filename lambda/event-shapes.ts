@@ -14,8 +14,8 @@ type Shape = {
 
 const SHAPES: readonly [Shape, ...Shape[]] = [
   { lead: null, beside: [...SELECTION, ...OPENING, 'limits', 'batchSize'], example: '{}' },
-  { lead: 'cancel', beside: [...WHO, 'intentsRestored'], example: '{"cancel": "<run id>"}' },
   { lead: 'resume', beside: [...WHO, 'intentsRestored'], example: '{"resume": "<run id>"}' },
+  { lead: 'cancel', beside: [...WHO, 'intentsRestored'], example: '{"cancel": "<run id>"}' },
   {
     lead: 'abandon',
     needs: ['reason'],
@@ -74,7 +74,8 @@ export function shapeOf(payload: Readonly<Record<string, unknown>>): Shape {
 function complaintAboutPlace(key: Field, shape: Shape): string | null {
   if (shape.beside.includes(key)) return null
   if (shape.lead !== null) return `cannot be combined with "${shape.lead}"${exampleOf(shape)}`
-  const [other = BARE] = SHAPES.filter(({ beside }) => beside.includes(key)).toReversed()
+  const fitting = SHAPES.filter(({ beside }) => beside.includes(key))
+  const other = fitting.find(({ lead }) => lead === 'execute') ?? fitting[0] ?? BARE
   return `needs ${shown(other.lead ?? 'execute')} beside it${exampleOf(other)}`
 }
 

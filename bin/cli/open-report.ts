@@ -37,14 +37,16 @@ const OPENERS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   win32: ['cmd', '/c', 'start', ''],
 }
 
-/** Whether a program took the file. */
+/** Starts the program; false where there is none. It may run on after this command. */
 export async function opened(path: string, platform: NodeJS.Platform = process.platform): Promise<boolean> {
   const [program, ...args] = OPENERS[platform] ?? ['xdg-open']
   const child = spawn(program, [...args, path], { stdio: 'ignore', detached: true })
   child.unref()
-  const ended = await Promise.race([
-    once(child, 'exit').then(([code]: unknown[]) => code === 0),
-    once(child, 'error').then(() => false),
-  ])
-  return ended
+  try {
+    await once(child, 'spawn')
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
 }

@@ -92,6 +92,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   exceeds_plan: 'more would happen than the plan showed; make a new dry run',
   not_internal: 'no longer internal',
   gone: 'no longer in the ledger',
+  rolled_back: 'what the run wrote was rolled back',
   already_rolled_back: 'nothing was left to roll back',
   changed_since: 'changed since that run; the users log says what',
 }
@@ -118,7 +119,9 @@ export function outcomesOf(totals: ExitCard['totals']): {
   readonly processed: Counted
   readonly skipped: Counted
 } {
-  const counted = Object.entries(totals.outcomes).filter(([, users]) => users > 0)
+  const counted = [...COUNTED_AS.keys()]
+    .map((outcome) => [outcome, totals.outcomes[outcome] ?? 0] as const)
+    .filter(([, users]) => users > 0)
   return {
     processed: counted.filter(([outcome]) => countedAs(outcome) === 'usersProcessed'),
     skipped: counted.filter(([outcome]) => isSkipped(outcome)),

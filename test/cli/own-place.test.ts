@@ -214,7 +214,9 @@ test('--open hands the report to the program that opens files; without one, it p
   expect(await readFile(without.stdout.trim(), 'utf8')).toBe('<p>the report</p>')
   await writeFile(join(programs, 'xdg-open'), '#!/bin/sh\necho "$1" >"$HOME/opened"\n', { mode: 0o755 })
   expect(await run(['--open'], env)).toMatchObject({ status: 0 })
-  expect(await readFile(join(cwd, 'opened'), 'utf8')).toBe(without.stdout)
+  // The program runs on after the command.
+  const openedFile = async () => readFile(join(cwd, 'opened'), 'utf8')
+  await expect.poll(openedFile, { timeout: 600_000 }).toBe(without.stdout)
   await rm(without.stdout.trim())
 })
 
@@ -284,7 +286,7 @@ test('--restart without a run id closes the run that is open; where none is, it 
   )
   expect(await run(['--execute', '--yes'])).toMatchObject({
     status: 1,
-    stderr: expect.stringContaining(`The run ${open.runId} is open`),
+    stderr: expect.stringContaining(`Run ${open.runId} is open`),
   })
   const restarted = await run(['--execute', '--restart', '--yes'])
   expect(restarted).toMatchObject({ status: 0, stderr: expect.stringContaining(`--restart ${open.runId}`) })
