@@ -33,7 +33,7 @@ test('a dry run in a new sandbox, then what each summary says to do next, and an
   expect(dry).toMatchObject({ status: 0, stderr: expect.stringContaining('created a sample ledger') })
   expect(dry.stdout).toMatch(/^Dry run \S+\ncomplete: every page is done\nNothing was written to the ledger/)
   expect(dry.stdout).toMatch(/Users matched +60\n/)
-  expect(dry.stdout).toMatch(/needs_review +1 {2}a grant may have been taken back/)
+  expect(dry.stdout).toMatch(/needs_review +3 {2}a grant may have been taken back/)
   for (const path of logsIn(dry.stdout)) expect(existsSync(path)).toBe(true)
 
   const executed = await next(dry)
