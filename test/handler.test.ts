@@ -52,7 +52,6 @@ test.each<[string, unknown]>([
   ['null', null],
   ['undefined', undefined],
   ['an empty text', ''],
-  ['blanks', '  '],
   ['an empty object', {}],
   ['execute: false', { execute: false }],
   ['an envelope with an object', { ...ENVELOPE, detail: {} }],
@@ -84,12 +83,20 @@ test('the exit card has the shape of the contract, and is what is stored', async
     }),
     warnings: ['2 users may be charged by auto top-up: balance under $5.00 after this run'],
     logs: {
-      users: `s3://${bucket.bucket}/logs/users/${card.runId}.jsonl`,
-      mutations: `s3://${bucket.bucket}/logs/mutations/${card.runId}.jsonl`,
-      errors: `s3://${bucket.bucket}/logs/errors/${card.runId}.jsonl`,
+      users: `s3://${bucket.bucket}/logs/users/${card.runId}/00000-0001.jsonl`,
+      mutations: `s3://${bucket.bucket}/logs/mutations/${card.runId}/00000-0001.jsonl`,
+      errors: `s3://${bucket.bucket}/logs/errors/${card.runId}/`,
       run: `s3://${bucket.bucket}/runs/${card.runId}/`,
-      console: expect.stringContaining(card.runId),
+      report: `s3://${bucket.bucket}/runs/${card.runId}/report.html`,
+      console: expect.objectContaining({ users: expect.stringContaining(card.runId) }),
     },
+    asked: { by: 'a test', via: 'test', reason: null, plan: null, payload: {} },
+    domains: ['kilo.ai', 'kilocode.ai'],
+    byCategory: [expect.objectContaining({ category: 'automatic-welcome-credits', grants: USERS })],
+    sincePrevious: null,
+    sinceExecuted: null,
+    rolledBackBy: [],
+    rollsBack: null,
     next: { text: expect.any(String), payload: { execute: true, plan: card.runId } },
   })
   expect(await readJson(bucket, `runs/${card.runId}/summary.json`)).toEqual(card)
@@ -158,7 +165,7 @@ describe('what Lambda would log', () => {
     )
   })
 
-  test('the exit card stands in the log once, and each error once, with its name', () => {
+  test('the exit card is in the log once, and each error once, with its name', () => {
     expect(invoked.lines.filter(({ message }) => message === 'exit card')).toHaveLength(1)
     const errors = invoked.lines.filter(({ level }) => level === 'ERROR')
     expect(errors.map(({ error_name: name }) => name)).toEqual([

@@ -1,9 +1,11 @@
 import type { Sql } from 'postgres'
 import type { S3Request, S3Server } from '../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import type { Host } from '../../lambda/host.ts'
 import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
+import { PATIENT_WAITS } from './waits.ts'
 import { type Fate, type PostgresProxy, type RoundTrip, startProxy } from './proxy.ts'
 
 /** A place where somebody waits until a test lets them go on; only the first who comes is held. */
@@ -33,8 +35,10 @@ export type Place = {
   readonly sql: Sql
   readonly url: string
   readonly bucket: TestBucket
+  /** LEDGER_FORMERLY for an invocation that continues what came over the proxy. */
+  readonly formerly: string
   /** An invocation that comes over the proxy, and one that goes straight to the database. */
-  disturbed(event: object, timeLeft?: () => number): Promise<Answer>
+  disturbed(event: object, timeLeft?: () => number, host?: Partial<Host>): Promise<Answer>
   direct(event: object, timeLeft?: () => number): Promise<ExitCard>
   /** Sets the database's clock forward, past every lease by default. */
   later(by?: string): Promise<void>
@@ -57,13 +61,24 @@ export async function openPlace(
   const bucket = await freshBucket(s3.endpoint)
   const proxied = new Set<number>()
   const proxy: PostgresProxy = await startProxy(database.url, decide, (port) => proxied.add(port))
-  const invoke = async (databaseUrl: string, event: object, timeLeft?: () => number) =>
-    invokeJob({ databaseUrl, bucket, env: { AWS_MAX_ATTEMPTS: '1' } }, event, timeLeft && { timeLeft })
+  // Host and port are part of what the job knows a ledger by.
+  const ledgers = [proxy.url, database.url].map((url) => new URL(url).host)
+  const env = { AWS_MAX_ATTEMPTS: '1', LEDGER_FORMERLY: ledgers.join(',') }
+  const invoke = async (
+    databaseUrl: string,
+    event: object,
+    timeLeft?: () => number,
+    host: Partial<Host> = {},
+  ) => {
+    const options = { host: { waits: PATIENT_WAITS, ...host }, ...(timeLeft && { timeLeft }) }
+    return invokeJob({ databaseUrl, bucket, env }, event, options)
+  }
   return {
     sql: database.sql,
     url: database.url,
     bucket,
-    disturbed: async (event, timeLeft) => invoke(proxy.url, event, timeLeft).catch(answerOf),
+    formerly: ledgers.join(','),
+    disturbed: async (event, timeLeft, host) => invoke(proxy.url, event, timeLeft, host).catch(answerOf),
     direct: async (event, timeLeft) => invoke(database.url, event, timeLeft),
     later: async (by = PAST_EVERY_LEASE) => {
       await database.sql`update test_clock.ahead set by = by + ${by}::text::interval`
@@ -94,7 +109,7 @@ function answerOf(error: unknown): Answer {
   return { status: error.name, why: error.message, runId: '' }
 }
 
-/** Goes on with the open run, each time with every lease expired, until it is closed. */
+/** Continues the open run, each time with every lease expired, until it is closed. */
 export async function goOnUntilClosed(place: Place, tries = 6): Promise<ExitCard> {
   const runId = await openRun(place)
   for (let nth = 1; nth <= tries; nth++) {

@@ -2,12 +2,15 @@ import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import type { ExitCard } from '../../lambda/exit-card.ts'
 import { startS3, type S3Request, type S3Server } from '../../bin/sandbox/s3.ts'
 import { auditAndLogs, auditJob } from '../support/audit.ts'
 import { keys, readJson } from '../support/bucket.ts'
-import { isIntent } from '../support/between.ts'
+import { isCursorWrite, isIntent, isUsersPart } from '../support/between.ts'
+import { essenceOf } from '../support/essence.ts'
 import { dump, freshDatabase } from '../support/ledger.ts'
+import { timeForPages } from '../support/stops.ts'
 
 import type { Fate, RoundTrip } from './proxy.ts'
 import { buildScenario } from './scenario.ts'
@@ -25,9 +28,11 @@ import {
 } from './stall.ts'
 
 /**
- * A holder stalls at one step of its first page, its lease lapses, others finish the run, and then it wakes. Real
+ * A holder stalls at one step of its first page, its lease expires, others finish the run, and then it wakes. Real
  * connections: what stalls is a message on its way to PostgreSQL or a request to S3, and once the whole process.
  */
+vi.setConfig({ testTimeout: 300_000 })
+
 const EVENT = { execute: true, batchSize: 4, concurrency: 1 }
 
 let s3: S3Server
@@ -45,7 +50,7 @@ beforeAll(async () => {
   template = new URL(made.url).pathname.slice(1)
   const place = await placeWith(() => Promise.resolve())
   const card = await place.direct(EVENT)
-  undisturbed = await essenceOf(place, card)
+  undisturbed = await essenceOf(place.sql, place.bucket, card.runId)
 })
 afterAll(async () => {
   for (const drop of drops.toReversed()) await drop()
@@ -75,23 +80,10 @@ async function placeWith(hold: (trip: RoundTrip) => Promise<void>): Promise<Plac
   return place
 }
 
-async function essenceOf(
-  { sql, bucket }: Place,
-  card: Parameters<typeof essence>[0]['card'],
-): Promise<unknown> {
-  return essence({
-    database: { sql, url: '', drop: async () => {} },
-    bucket,
-    runId: card.runId,
-    card,
-    calls: [],
-  })
-}
-
 /** One winner per user, nothing twice, nothing lost: as undisturbed, and the log is what the database noted. */
-async function expectAsUndisturbed(place: Place, card: Parameters<typeof essence>[0]['card']): Promise<void> {
-  expect(await essenceOf(place, card)).toEqual(undisturbed)
-  const { database, logs } = await auditAndLogs(place.sql, place.bucket, [card.runId])
+async function expectAsUndisturbed(place: Place, { runId }: Pick<ExitCard, 'runId'>): Promise<void> {
+  expect(await essenceOf(place.sql, place.bucket, runId)).toEqual(undisturbed)
+  const { database, logs } = await auditAndLogs(place.sql, place.bucket, [runId])
   expect(logs).toEqual(database)
 }
 
@@ -106,7 +98,14 @@ function holdRequests(
   })
 }
 
-const isCursorWrite = ({ method, key }: S3Request) => method === 'PUT' && key.endsWith('cursor.json')
+/** The write of the cursor that names the first page, which comes after the page's parts. */
+function firstNaming(): (request: S3Request) => boolean {
+  let isStored = false
+  return (request) => {
+    isStored ||= isUsersPart(request)
+    return isStored && isCursorWrite(request)
+  }
+}
 
 /** Steps at which nobody else has to wait: no user is locked. */
 const unlocked: [string, (place: Place, held: Gate) => void][] = [
@@ -115,17 +114,11 @@ const unlocked: [string, (place: Place, held: Gate) => void][] = [
   ['committed, before its outcome', (place, held) => holdRequests(place, held, isOutcome, 'before')],
   [
     'with its outcome stored, before its cursor',
-    (place, held) => {
-      let writes = 0
-      holdRequests(place, held, (request) => isCursorWrite(request) && ++writes === 2, 'before')
-    },
+    (place, held) => holdRequests(place, held, firstNaming(), 'before'),
   ],
   [
     'with its cursor written, before it heard of it',
-    (place, held) => {
-      let writes = 0
-      holdRequests(place, held, (request) => isCursorWrite(request) && ++writes === 2, 'after')
-    },
+    (place, held) => holdRequests(place, held, firstNaming(), 'after'),
   ],
   [
     'while it stores its last card',
@@ -227,9 +220,9 @@ async function expectOthersToWait(place: Place): Promise<void> {
     totals: { usersFailed: 0, usersProcessed: 0 },
   })
   expect(await countIntents(place, runId)).toBe(intents)
-  expect(await readJson(place.bucket, `state/${runId}/cursor.json`)).toMatchObject({
+  expect(await readJson(place.bucket, `runs/${runId}/cursor.json`)).toMatchObject({
     lease: { epoch: 2 },
-    finished: [],
+    pages: [],
   })
 }
 
@@ -250,7 +243,8 @@ test.concurrent('a holder that wakes while another one stores the last card: its
     },
   })
   // It runs out of time, and leaves the run incomplete.
-  const first = place.disturbed(EVENT, timeForLooks(4))
+  const { timeLeft, host } = timeForPages(1)
+  const first = place.disturbed(EVENT, timeLeft, host)
   await held.reached
   await place.later()
   const card = await place.direct({ resume: await openRun(place) })
@@ -259,13 +253,7 @@ test.concurrent('a holder that wakes while another one stores the last card: its
   await expectAsUndisturbed(place, card)
 })
 
-/** Time enough for so many looks at the watch, and then none. */
-function timeForLooks(looks: number): () => number {
-  let left = looks
-  return () => (left-- > 0 ? 900_000 : 0)
-}
-
-test.concurrent('a process that is stopped whole, and goes on after the others have finished', async () => {
+test.concurrent('a process that is stopped whole, and continues after the others have finished', async () => {
   const place = await placeWith(() => Promise.resolve())
   const { endpoint, bucket } = place.bucket
   const script = fileURLToPath(new URL('child.ts', import.meta.url))

@@ -8,3 +8,9 @@ export const SHORT_WAITS: NonNullable<Host['waits']> = {
 
 /** Undisturbed, nothing ends for want of time, however busy the machine is. */
 export const LONG_WAITS: NonNullable<Host['waits']> = { ledger: { connectMs: 60_000, statementMs: 60_000 } }
+
+/** For what a test holds for as long as it likes: neither side gives up. */
+export const PATIENT_WAITS: NonNullable<Host['waits']> = {
+  ledger: { connectMs: 60_000, statementMs: 300_000, idleMs: 300_000 },
+  aws: { requestMs: 600_000, silenceMs: 600_000 },
+}

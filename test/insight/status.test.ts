@@ -32,10 +32,10 @@ async function statusOf(runId: string): Promise<{ card: ExitCard; idle: number[]
   return { card, idle }
 }
 
-/** As if the run had made no progress since the beginning of the year. */
+/** As if the run had made no progress for two days. */
 async function ageCursor(runId: string): Promise<void> {
   const key = `runs/${runId}/cursor.json`
-  const aged = { ...(await readDocument(bucket, key)), progressAt: '2026-01-01T00:00:00.000Z' }
+  const aged = { ...(await readDocument(bucket, key)), progressAt: '2026-11-20T00:00:00.000Z' }
   await putText(bucket, key, JSON.stringify(aged))
 }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import postgres, { type Sql } from 'postgres'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { connect } from '../../lambda/ledger/connect.ts'
+import { connect, type Sql as JobSql } from '../../lambda/ledger/connect.ts'
 import { findNamedUsers, readMatchingUsers } from '../../lambda/ledger/matching.ts'
 import { isInternal } from '../../lambda/rules/internal.ts'
 import { fc, SEED } from '../rules/fuzz.ts'
@@ -65,7 +65,7 @@ describe.each([
   const url = inject('postgresUrl').replace(/\/[^/]*$/, `/${name}`)
   const admin = postgres(inject('postgresUrl'), { max: 1 })
   let sql: Sql
-  let job: Sql
+  let job: JobSql
 
   beforeAll(async () => {
     await admin.unsafe(`CREATE DATABASE ${name} ${locale} TEMPLATE template0`)
@@ -74,7 +74,7 @@ describe.each([
     await sql.unsafe(await readFile(new URL('../../bin/sandbox/schema.sql', import.meta.url), 'utf8'))
   })
   afterAll(async () => {
-    await job.end({ timeout: 1 })
+    await job.end()
     await sql.end()
     await admin.unsafe(`DROP DATABASE ${name} WITH (FORCE)`)
     await admin.end()

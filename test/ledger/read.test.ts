@@ -2,10 +2,9 @@ import postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { databaseClock } from '../../lambda/ledger/clock.ts'
-import { applyPlans } from '../../lambda/ledger/write.ts'
-import { readUsers, type Reading } from '../../lambda/ledger/read.ts'
+import type { Reading } from '../../lambda/ledger/read.ts'
 import { freshDatabase, insertTransaction, insertUser, dump } from '../support/ledger.ts'
-import { NEXT_YEAR, readAndPlan, withIds } from '../support/plans.ts'
+import { applyPlans, NEXT_YEAR, readAndPlan, readNow, withIds } from '../support/plans.ts'
 
 let database: Awaited<ReturnType<typeof freshDatabase>>
 let job: Sql
@@ -62,7 +61,7 @@ test.each(TIMES)(
   async (stored, read) => {
     await insertUser(database.sql, { id: stored, next_credit_expiration_at: stored })
     await insertTransaction(database.sql, { kilo_user_id: stored, expiry_date: stored, created_at: stored })
-    const { user, rows } = known(await readUsers(job, [stored]), stored)
+    const { user, rows } = known(await readNow(job, [stored]), stored)
     expect(user.nextCreditExpirationAt).toBe(read)
     expect(rows).toMatchObject([{ expiryDate: read, createdAt: read }])
     const same = await plain`select ${read}::text::timestamptz = ${stored}::text::timestamptz as same`
@@ -157,7 +156,7 @@ test.each<[string, Record<string, string>, Record<string, string>]>([
   await insertUser(database.sql, { id: big, ...user })
   await insertTransaction(database.sql, { kilo_user_id: big, ...transaction })
   await insertUser(database.sql, { id: fine, microdollars_used: '9007199254740991' })
-  const readings = await readUsers(job, [big, fine])
+  const readings = await readNow(job, [big, fine])
   expect(readings.get(big)).toMatchObject({
     email: `${big}@kilo.ai`,
     unusable: { name: 'UnusableValue', message: expect.stringContaining('2^53') },
@@ -184,8 +183,8 @@ test('a time that JavaScript cannot hold is refused for that user, not guessed',
 
 test('who is gone is not in the result; rows of nobody asked for neither', async () => {
   await insertTransaction(database.sql, { kilo_user_id: 'orphan' })
-  expect(await readUsers(job, ['orphan', 'nobody'])).toEqual(new Map())
-  expect(await readUsers(job, [])).toEqual(new Map())
+  expect(await readNow(job, ['orphan', 'nobody'])).toEqual(new Map())
+  expect(await readNow(job, [])).toEqual(new Map())
 })
 
 test("the clock is the database's, in whole milliseconds and in UTC", async () => {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freshBucket, type TestBucket } from '../support/bucket.ts'
-import { invokeJob } from '../support/job.ts'
+import { failureOf, invokeJob } from '../support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 
 const DRY_RUN = 'credit_expiry_dry_run'
@@ -47,10 +47,7 @@ test('dry run, execute with a correction, and rollback need only the rights of d
   const place = {
     databaseUrl: urlAs(EXECUTE),
     bucket,
-    env: {
-      READONLY_DATABASE_URL: urlAs(DRY_RUN),
-      ACCEPTED_REFERENCES: 'kilo_pass_audit_log_related_credit_transaction_id_fk',
-    },
+    env: { READONLY_DATABASE_URL: urlAs(DRY_RUN) },
   }
   const before = await dump(database.sql)
   const untouched = await dump(database.sql, { updatedAt: false })
@@ -78,6 +75,29 @@ test('dry run, execute with a correction, and rollback need only the rights of d
     totals: { usersProcessed: 2 },
   })
   expect(await dump(database.sql, { updatedAt: false })).toEqual(untouched)
+})
+
+test('without the right to read a referencing table a rollback is refused with the GRANT; a dry run warns before', async () => {
+  const user = await insertUser(database.sql, { total_microdollars_acquired: 10_000_000 })
+  await insertTransaction(database.sql, { kilo_user_id: user.id })
+  for (const role of roles) await database.sql.unsafe(`REVOKE SELECT ON kilo_pass_audit_log FROM ${role}`)
+  try {
+    const place = { databaseUrl: urlAs(EXECUTE), bucket: await freshBucket() }
+    const grant = /GRANT SELECT \(related_credit_transaction_id\) ON public\.kilo_pass_audit_log TO/
+    const dry = await invokeJob(place, {})
+    expect(dry.warnings.join('\n')).toMatch(/the rollback of an execute would be refused: /)
+    expect(dry.warnings.join('\n')).toMatch(grant)
+    const card = await invokeJob(place, { execute: true })
+    const before = await dump(database.sql)
+    const preview = await invokeJob(place, { rollback: card.runId })
+    expect(preview.warnings.join('\n')).toMatch(grant)
+    const refused = await failureOf(invokeJob(place, { rollback: card.runId, execute: true }))
+    expect(refused.name).toBe('RunRefused')
+    expect(refused.message).toMatch(grant)
+    expect(await dump(database.sql)).toEqual(before)
+  } finally {
+    for (const role of roles) await database.sql.unsafe(`GRANT SELECT ON kilo_pass_audit_log TO ${role}`)
+  }
 })
 
 test('the dry-run user cannot write: the job names the missing rights, PostgreSQL refuses the rest', async () => {

@@ -1,9 +1,9 @@
 import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { connect, type Sql, type Transaction, type Waits } from '../../lambda/ledger/connect.ts'
-import { readUsers } from '../../lambda/ledger/read.ts'
 import { readTransaction, withRetriedRead, writeTransaction } from '../../lambda/ledger/transaction.ts'
 import { freshDatabase, insertUser } from '../support/ledger.ts'
+import { readNow } from '../support/plans.ts'
 import { type Peer, startClosingServer, startMuteServer, startSilentProxy } from '../support/silent-proxy.ts'
 
 let database: Awaited<ReturnType<typeof freshDatabase>>
@@ -120,7 +120,7 @@ describe('a transaction', () => {
       transaction_read_only: 'on',
       transaction_isolation: 'repeatable read',
     })
-    await readUsers(sql, ['ada'])
+    await readNow(sql, ['ada'])
     expect(await sessionSettings(sql)).toEqual(before)
     await database.sql.unsafe(
       `ALTER DATABASE ${new URL(database.url).pathname.slice(1)} RESET synchronous_commit`,
@@ -132,7 +132,7 @@ describe('a transaction', () => {
     const line = await sql.acquire()
     try {
       const prepared = await line.sql`select name from pg_prepared_statements`
-      return { ...(await settings(line.sql)), prepared: String(prepared.length) }
+      return { ...(await settings(Object.assign(line.sql, { identifier: line.sql }))), prepared: String(prepared.length) }
     } finally {
       sql.release(line)
     }
@@ -393,7 +393,7 @@ describe('a busy database', () => {
     })
     await held.promise
     const sql = pool(SHORT)
-    expect(await failure(readUsers(sql, ['ada']))).toMatchObject({
+    expect(await failure(readNow(sql, ['ada']))).toMatchObject({
       name: 'LedgerBusy',
       message: expect.stringMatching(/^A lock on the ledger was not granted in time \(SQLSTATE 55P03\)/),
     })

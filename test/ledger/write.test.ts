@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { applyPlans, applyPlanUnderLock, type PlannedUser } from '../../lambda/ledger/write.ts'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { compareWritten } from '../../lambda/ledger/compare.ts'
+import { lockUsers } from '../../lambda/ledger/rows.ts'
+import { writeTransaction } from '../../lambda/ledger/transaction.ts'
+import { type PlannedUser, writeExpirations, writtenBy } from '../../lambda/ledger/write.ts'
 import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { databaseClock } from '../../lambda/ledger/clock.ts'
 import { freshDatabase, insertTransaction, insertUser, dump, type TransactionRow } from '../support/ledger.ts'
-import { NEXT_YEAR, readAndPlan, withIds } from '../support/plans.ts'
+import { applyPlans, NEXT_YEAR, readAndPlan, withIds } from '../support/plans.ts'
 import { productionPass } from '../support/production.ts'
 
 const USD = 1_000_000
@@ -24,7 +27,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Ada, whom somebody changes in between, and Bob, whom nobody touches. Ada has an undated and a dated grant, due. */
+/** Ada changes in between, and Bob does not. Ada has an undated and a dated grant, due. */
 beforeEach(async () => {
   await other`TRUNCATE kilocode_users, credit_transactions CASCADE`
   await insertUser(other, {
@@ -55,7 +58,7 @@ async function of(userId: string): Promise<unknown> {
   }
 }
 
-test('a page that nobody disturbs goes through whole', async () => {
+test('an undisturbed write takes effect for every user', async () => {
   expect(await applyPlans(job, await plan(), NEXT_YEAR)).toEqual(new Set(['ada', 'bob']))
   expect(await plan()).toEqual([])
   const { users } = await dump(other)
@@ -90,7 +93,7 @@ const userChanges: [string, (sql: typeof other) => Promise<unknown>][] = [
 ]
 
 test.each(userChanges)(
-  '%s changes between read and apply: nothing at all for that user, everybody else goes through',
+  '%s changes between read and write: nothing at all for that user, everybody else goes through',
   async (_what, change) => {
     const planned = await plan()
     await change(other)
@@ -135,7 +138,7 @@ const grantChanges: [string, (sql: typeof other) => Promise<unknown>][] = [
 ]
 
 test.each(grantChanges)(
-  '%s of a grant changes between read and apply: the page is rolled back, and the next attempt is right',
+  '%s of a grant changes between read and write: everything is rolled back, and the next attempt is right',
   async (_what, change) => {
     const planned = await plan()
     await change(other)
@@ -160,7 +163,7 @@ test('a grant closed in between by a link: the unique index refuses, and nothing
   expect(await dump(other)).toEqual(before)
 })
 
-test('a grant that somebody is changing just now: the job waits, sees the change, and yields', async () => {
+test('a grant that another transaction is changing: the job waits, sees the change, and rolls back', async () => {
   const planned = await plan()
   const applied = await other.begin(async (tx) => {
     await tx`UPDATE credit_transactions SET expiration_baseline_microdollars_used = 7 WHERE id = ${grant.id}`
@@ -175,7 +178,7 @@ test('a grant that somebody is changing just now: the job waits, sees the change
   expect(await plan(['ada'])).not.toEqual([])
 })
 
-test('a grant locked for longer: the job gives way before PostgreSQL would look for a deadlock', async () => {
+test('a grant locked for longer: the job ends its wait before PostgreSQL looks for a deadlock', async () => {
   const planned = await plan()
   const before = await dump(other)
   await other.begin(async (tx) => {
@@ -185,7 +188,7 @@ test('a grant locked for longer: the job gives way before PostgreSQL would look 
   expect(await dump(other)).toEqual(before)
 })
 
-test('a user locked by somebody is skipped, and does not hold up the page', async () => {
+test('a user locked by another transaction is skipped, and delays no other', async () => {
   const planned = await plan()
   const before = await of('ada')
   await other.begin(async (tx) => {
@@ -201,37 +204,24 @@ test('past its lease the job commits nothing', async () => {
   const before = await dump(other)
   const now = await databaseClock(job)
   await expect(applyPlans(job, planned, now)).rejects.toMatchObject({ name: 'LeaseExpired' })
-  const [one] = planned
-  await expect(applyPlanUnderLock(job, 'ada', now, async () => one ?? null)).rejects.toMatchObject({
-    name: 'LeaseExpired',
-  })
   expect(await dump(other)).toEqual(before)
 })
 
-describe('under the lock', () => {
-  test('usage that comes in between waits, and is there afterwards', async () => {
-    let usage: Promise<unknown> = Promise.resolve()
-    const applied = await applyPlanUnderLock(job, 'ada', NEXT_YEAR, async (reading) => {
-      if (!reading || 'unusable' in reading) throw new Error('Ada must be there.')
-      usage =
-        other`UPDATE kilocode_users SET microdollars_used = microdollars_used + 5 WHERE id = 'ada'`.execute()
-      await waitsFor(other, 'transactionid')
-      return (await plan(['ada']))[0] ?? null
-    })
-    await usage
-    expect(applied).toBe(true)
-    expect(await of('ada')).toMatchObject({
-      user: { microdollars_used: String(4 * USD + 5), total_microdollars_acquired: String(4 * USD) },
-    })
+test('usage that comes in under the lock waits, and is there afterwards', async () => {
+  const usage = await writeTransaction(job, async (tx) => {
+    await lockUsers(tx, ['ada'], 'wait')
+    const [one] = await plan(['ada'])
+    if (!one) throw new Error('Ada has a grant to expire.')
+    const spending =
+      other`UPDATE kilocode_users SET microdollars_used = microdollars_used + 5 WHERE id = 'ada'`.execute()
+    await waitsFor(other, 'transactionid')
+    expect(await writeExpirations(tx, [one])).toEqual(new Set(['ada']))
+    await compareWritten(tx, [writtenBy(one)], NEXT_YEAR)
+    return { spending }
   })
-
-  test('a user who is gone is read as such, and nothing is written for somebody with nothing to do', async () => {
-    const seen: unknown[] = []
-    const applied = await applyPlanUnderLock(job, 'nobody', NEXT_YEAR, async (reading) => {
-      seen.push(reading)
-      return null
-    })
-    expect({ applied, seen }).toEqual({ applied: false, seen: [undefined] })
+  await usage.spending
+  expect(await of('ada')).toMatchObject({
+    user: { microdollars_used: String(4 * USD + 5), total_microdollars_acquired: String(4 * USD) },
   })
 })
 

@@ -1,4 +1,4 @@
-import type { Random } from '../../bin/sandbox/sample-random.ts'
+import type { Random } from '../support/random.ts'
 
 /** How a network and processes misbehave. */
 

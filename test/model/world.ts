@@ -1,4 +1,4 @@
-import { type Random, randomFrom } from '../../bin/sandbox/sample-random.ts'
+import { type Random, randomFrom } from '../support/random.ts'
 import { chooseFate, type Fate, type Faults, type Network, NO_FAULTS } from './faults.ts'
 import { eventOf, type TraceEvent } from './trace.ts'
 

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Sql } from '../../lambda/ledger/connect.ts'
-import type { PlannedUser } from '../../lambda/ledger/write.ts'
-import { readUsers } from '../../lambda/ledger/read.ts'
-import { readTransaction } from '../../lambda/ledger/transaction.ts'
+import { compareWritten } from '../../lambda/ledger/compare.ts'
+import { lockUsers } from '../../lambda/ledger/rows.ts'
+import { type PlannedUser, writeExpirations, writtenBy } from '../../lambda/ledger/write.ts'
+import { type Reading, readUsers } from '../../lambda/ledger/read.ts'
+import { readTransaction, writeTransaction } from '../../lambda/ledger/transaction.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
@@ -11,13 +13,40 @@ import type { Plan } from '../../lambda/rules/types.ts'
 /** The correction description that the configuration lists by default. */
 export const LISTED_CORRECTION = 'Correction to $0 after expiring internal free credits'
 
+/** Reads users through the job's own reader, in a transaction of its own. */
+export async function readNow(sql: Sql, userIds: readonly string[]): Promise<Map<string, Reading>> {
+  return readTransaction(sql, async (tx) => readUsers(tx, userIds))
+}
+
+/** Writes planned users in one transaction as the job does (lock, write, compare); returns those whose guard held. */
+export async function applyPlans(
+  sql: Sql,
+  planned: readonly PlannedUser[],
+  leaseExpiresAt: string,
+): Promise<ReadonlySet<string>> {
+  return writeTransaction(sql, async (tx) => {
+    const locked = await lockUsers(
+      tx,
+      planned.map(({ plan }) => plan.user.id),
+      'skip',
+    )
+    const held = await writeExpirations(
+      tx,
+      planned.filter(({ plan }) => locked.has(plan.user.id)),
+    )
+    const written = planned.filter(({ plan }) => held.has(plan.user.id))
+    await compareWritten(tx, written.map(writtenBy), leaseExpiresAt)
+    return held
+  })
+}
+
 /** Reads users through the job's own reader and plans each; throws where one cannot be planned. */
 export async function readAndPlan(
   sql: Sql,
   userIds: readonly string[],
   instant: string,
 ): Promise<Map<string, Plan>> {
-  const readings = await readTransaction(sql, async (tx) => readUsers(tx, userIds))
+  const readings = await readNow(sql, userIds)
   const settings = {
     instant: instantToLedgerTime(instant),
     minGrantAgeSeconds: 60,

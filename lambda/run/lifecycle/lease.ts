@@ -73,12 +73,12 @@ export async function acquireLease(
 /**
  * Empties the parts that holders of lower epochs may have left on pages that the cursor does not name. A page is in
  * flight until the cursor that names it is acknowledged, so only the first `concurrency` of them can have been begun.
- * Whoever acquired the lease does this before anything else.
+ * Comes before anything else that a holder does.
  * @throws LeaseLost, ArchiveUnavailable
  */
 export async function emptyPredecessors(
   { run, epoch, cursor, update }: Holder,
-  { store }: Tools,
+  { store }: Pick<Tools, 'store'>,
 ): Promise<void> {
   const { emptiedBelowEpoch } = cursor()
   const epochs = Array.from({ length: epoch - emptiedBelowEpoch }, (_, index) => emptiedBelowEpoch + index)

@@ -89,10 +89,13 @@ export function isSameRequest(mode: Run['mode'], selection: Selection, run: Run)
 /** What makes two payloads the same, as they were sent. */
 const SELECTING = ['domains', 'userIds', 'exceptUserIds', 'categories', 'plan', 'rollback'] as const
 
+function sorted(value: unknown): unknown {
+  return Array.isArray(value) ? value.map(String).toSorted() : value
+}
+
 /** Whether a payload is the one that a run was opened with, whatever has become of configuration and users since. */
 export function isSentAgain(request: OpeningRequest, { mode, asked }: Run): boolean {
   const given = new Map<string, unknown>(Object.entries(request))
-  const sorted = (value: unknown): unknown => (Array.isArray(value) ? value.map(String).toSorted() : value)
   return (
     request.mode === mode &&
     SELECTING.every((key) => sameJson(sorted(given.get(key)) ?? null, sorted(asked.payload[key]) ?? null))

@@ -86,12 +86,14 @@ async function pageLoopOf(holder: Holder, tools: Tools): Promise<PageLoop> {
   const needsKeys = run.selection.rollback !== null
   const sql = isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader
   const foreignKeys = needsKeys ? await withRetriedRead(sql, readForeignKeys, tools) : []
+  const watched = watchedKeys(foreignKeys, run.settings.acceptedReferences)
   return {
     run,
     epoch: holder.epoch,
     leaseExpiresAt: holder.leaseExpiresAt,
     predecessorReleased: holder.predecessorReleased,
-    foreignKeys: watchedKeys(foreignKeys, run.settings.acceptedReferences),
+    // A preview looks at the tables that it may read; its card warns of the others.
+    foreignKeys: isWriting(run.mode) ? watched : watched.filter(({ readable }) => readable),
     cursor: holder.cursor,
     async namePage(named, outcome, finalStatus) {
       await holder.update((cursor) => withPage(cursor, named, outcome, finalStatus))

@@ -3,8 +3,8 @@ import { readPart } from '../../archive/logs.ts'
 import type { PageSource } from '../../archive/pages.ts'
 import type { Run } from '../../archive/runs.ts'
 import type { Store } from '../../archive/store.ts'
-import { readUsers } from '../../ledger/read.ts'
-import { findTransactions } from '../../ledger/rows.ts'
+import { type Reading, readUsers } from '../../ledger/read.ts'
+import { findTakenLinks, findTransactions } from '../../ledger/rows.ts'
 import { writeExpirations } from '../../ledger/write.ts'
 import { unpackInputs } from '../../rules/inputs.ts'
 import { exceeds, type ShownPlan } from '../../rules/within-plan.ts'
@@ -22,9 +22,14 @@ export type PlanShown = ReadonlyMap<string, ShownPlan>
 /** What an execute does to users: the rules' plan of each, within what the approved dry run showed, if there is one. */
 export function executeMode(run: Run, shown: PlanShown | null): PageMode {
   return {
-    read: async (sql, userIds) => ({ readings: await readUsers(sql, userIds), inserted: new Map() }),
-    plan(userId, { readings }, attempt, takenLinks): Planning {
+    async read(sql, userIds) {
+      const readings = await readUsers(sql, userIds)
+      const takenLinks = shown ? await findTakenLinks(sql, unlinkedGrants(readings)) : new Set<string>()
+      return { readings, inserted: new Map(), takenLinks }
+    },
+    plan(userId, { readings, takenLinks: found = [] }, attempt, known): Planning {
       const context = contextOf(run, attempt)
+      const takenLinks = new Set([...known, ...found])
       const planning = planReading(run, context, userId, readings.get(userId), takenLinks)
       if ('result' in planning) return planning
       const { plan, inputs } = planning.planned
@@ -57,6 +62,15 @@ export function executeMode(run: Run, shown: PlanShown | null): PageMode {
       return new Map(done.map(({ attempt, candidate }) => [candidate.userId, attempt]))
     },
   }
+}
+
+/** Positive rows that no row of their own user links to. */
+function unlinkedGrants(readings: ReadonlyMap<string, Reading>): string[] {
+  const rows = [...readings.values()].flatMap((reading) => ('rows' in reading ? reading.rows : []))
+  const linked = new Set(rows.map(({ originalTransactionId }) => originalTransactionId))
+  return rows
+    .filter(({ id, amountMicrodollars }) => amountMicrodollars > 0 && !linked.has(id))
+    .map(({ id }) => id)
 }
 
 /** A planned user with the ids that the attempt gives to the rows to insert, and the log lines that result. */

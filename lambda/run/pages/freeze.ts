@@ -4,7 +4,7 @@ import type { Run } from '../../archive/runs.ts'
 import type { Store } from '../../archive/store.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Sql } from '../../ledger/connect.ts'
-import { type MatchingUser, readMatchingUsers } from '../../ledger/matching.ts'
+import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers } from '../../ledger/matching.ts'
 import { isInternal } from '../../rules/internal.ts'
 import { readLoggedChanges } from './rollback.ts'
 
@@ -44,7 +44,7 @@ export async function freezeMatches(
     matched.users += 1
     matched.grants += user.grants
     matched.rows += user.rows
-    matched.faceValueMicrodollars = exactSum(matched.faceValueMicrodollars, user.faceValueMicrodollars)
+    matched.faceValueMicrodollars = faceValueOf(matched.faceValueMicrodollars, user.faceValueMicrodollars)
   }
 
   await readMatchingUsers(sql, selection, { ...settings, categories: selection.categories }, take)
@@ -139,6 +139,11 @@ export function storedPages(runId: string, store: Store): PageSink {
 }
 
 /** Totals are exact or refused. @throws RunRefused */
+/** A user with an amount that cannot be worked with exceeds every limit, and fails alone when it is planned. */
+function faceValueOf(soFar: number, ofUser: number): number {
+  return Math.max(soFar, ofUser) >= MOST_MICRODOLLARS ? MOST_MICRODOLLARS : exactSum(soFar, ofUser)
+}
+
 function exactSum(a: number, b: number): number {
   if (Number.isSafeInteger(a + b)) return a + b
   throw new RunRefused(

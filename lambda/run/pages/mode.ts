@@ -10,6 +10,8 @@ import type { UserResult } from './outcome.ts'
 export type Observed = {
   readonly readings: ReadonlyMap<string, Reading>
   readonly inserted: ReadonlyMap<string, InsertedRow>
+  /** Grants that a row of another user links to, where that is looked up: an approved plan knew them too. */
+  readonly takenLinks?: ReadonlySet<string>
 }
 
 /** One user to be changed by an attempt: what is written, what tells that it was, and the result if it was. */

@@ -147,13 +147,9 @@ describe('a user for whom more would happen than was shown is skipped', () => {
       correction_microdollars: 0,
     })
     expect(line?.final_balance_microdollars).toBe(line?.balance_before_microdollars)
-    expect(line?.exceeds).toContainEqual({
-      what: expect.any(String),
-      id:
-        line?.exceeds === undefined ? null : expect.toSatisfy((id) => id === null || typeof id === 'string'),
-      expected_microdollars: expect.toSatisfy((n) => n === null || typeof n === 'number'),
-      found_microdollars: expect.any(Number),
-    })
+    expect(line?.exceeds).toContainEqual(
+      expect.objectContaining({ what: expect.any(String), found_microdollars: expect.any(Number) }),
+    )
     const { mutations } = await auditRun(team.bucket, card.runId, sql)
     expect(mutations.filter(({ user_id }) => user_id === USER)).toEqual([])
   })

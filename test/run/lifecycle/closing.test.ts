@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { auditRun } from '../../support/audit-run.ts'
+import { isCursorWrite } from '../../support/between.ts'
+import { keys, putText, readLines, readText, remove } from '../../support/bucket.ts'
+import { setClock } from '../../support/clock.ts'
+import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { dump } from '../../support/ledger.ts'
+import { openRunId, readDocument, readStoredCursor } from '../../support/logs.ts'
+import { timeForPages } from '../../support/stops.ts'
+import { freshTeam, LATER, type Team } from '../../support/team.ts'
+
+const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+
+let team: Team
+let bucket: Team['bucket']
+let place: JobPlace
+
+/** Six users on three pages. */
+beforeEach(async () => {
+  team = await freshTeam(6)
+  bucket = team.bucket
+  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
+})
+afterEach(() => team.drop())
+
+const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
+
+test('a free writer.json names the last closed writing run and the hash of its manifest; manifests form a chain', async () => {
+  const manifestOf = async (runId: string) => readText(bucket, `runs/${runId}/manifest.json`)
+  const linkTo = async (runId: string) => ({
+    runId,
+    manifestSha256: createHash('sha256')
+      .update(await manifestOf(runId))
+      .digest('hex'),
+  })
+  const first = await invoke(EVENT)
+  await invoke({})
+  const second = await invoke({ rollback: first.runId, execute: true })
+  expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({
+    runId: null,
+    lastClosed: await linkTo(second.runId),
+  })
+  expect(JSON.parse(await manifestOf(second.runId))).toMatchObject({ previous: await linkTo(first.runId) })
+  expect(JSON.parse(await manifestOf(first.runId))).toMatchObject({ previous: null })
+})
+
+test('a closed run has one line in logs/runs, with who asked, why, and its figures', async () => {
+  const card = await invoke({ ...EVENT, by: 'Ada', reason: 'clean-up' })
+  expect(await readLines(bucket, `logs/runs/${card.runId}.jsonl`)).toMatchObject([
+    {
+      run_id: card.runId,
+      mode: 'execute',
+      at: card.instant,
+      status: 'complete',
+      by: 'Ada',
+      reason: 'clean-up',
+      users_matched: 6,
+      users_processed: 6,
+      expired_microdollars: 60_000_000,
+    },
+  ])
+})
+
+test('closing takes the same requests for one page and for many', async () => {
+  const requestsOf = async (event: object): Promise<string[]> => {
+    const seen: string[] = []
+    let isClosing = false
+    team.s3.setHooks(bucket.bucket, {
+      before: async (request) => {
+        const { method, key, query } = request
+        if (isClosing)
+          seen.push(
+            `${method} ${(key || (query.prefix ?? '')).replace(/[^/]*(execute|dry-run)[^/.]*/, 'RUN')}`,
+          )
+      },
+      after: async (request) => {
+        if (isCursorWrite(request))
+          isClosing ||= (await readText(bucket, request.key)).includes('"state":"closing"')
+      },
+    })
+    const card = await invoke(event)
+    team.s3.setHooks(bucket.bucket, undefined)
+    expect(card.status).toBe('complete')
+    return seen.filter((request) => !request.endsWith('/cursor.json') || request.startsWith('PUT'))
+  }
+  const one = await requestsOf({ batchSize: 6 })
+  const many = await requestsOf({ batchSize: 1 })
+  expect(many).toEqual(one)
+  expect(one.length).toBeLessThan(20)
+})
+
+test('a cursor write that S3 refuses once is repaired, and the lease is released at the end', async () => {
+  let writes = 0
+  team.s3.setHooks(bucket.bucket, {
+    before: (request) =>
+      isCursorWrite(request) && ++writes === 3 ? { status: 503, code: 'SlowDown' } : undefined,
+  })
+  const card = await invoke(EVENT)
+  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
+  expect(writes).toBeGreaterThan(3)
+  await auditRun(bucket, card.runId, team.sql)
+})
+
+test('an invocation whose card cannot be stored still releases its lease', async () => {
+  team.s3.setHooks(bucket.bucket, {
+    before: ({ method, key }) =>
+      method === 'PUT' && key.endsWith('/summary.json') ? { status: 403, code: 'AccessDenied' } : undefined,
+  })
+  await invoke(EVENT, timeForPages(1)).catch((error: unknown) => error)
+  const runId = await openRunId(bucket)
+  expect(await readStoredCursor(bucket, runId)).toMatchObject({ lease: null, usersDone: 2 })
+  team.s3.setHooks(bucket.bucket, undefined)
+  expect(await invoke({ resume: runId })).toMatchObject({ status: 'complete' })
+  await auditRun(bucket, runId, team.sql)
+})
+
+test('an older version of writer.json that was restored: an error that says what happened, and what to do', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  const good = await readText(bucket, 'control/writer.json')
+  await putText(
+    bucket,
+    'control/writer.json',
+    JSON.stringify({ runId: null, lastClosed: null, nonce: 'old' }),
+  )
+  const before = await dump(team.sql)
+  for (const event of [{ resume: open.runId }, { cancel: open.runId }, { status: open.runId }]) {
+    const error = await failureOf(invoke(event))
+    expect(error.name).toBe('ArchiveCorrupt')
+    expect(error.message).toContain(
+      `Run ${open.runId} is open by its cursor, and control/writer.json does not name it`,
+    )
+    expect(error.message).not.toContain('Nothing was written')
+  }
+  expect(await dump(team.sql)).toEqual(before)
+  await putText(bucket, 'control/writer.json', good)
+  expect(await invoke({ resume: open.runId })).toMatchObject({ status: 'complete' })
+})
+
+test('an open run without its run.json keeps other writing runs out; abandoned, it frees writer.json', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  await remove(bucket, `runs/${open.runId}/run.json`)
+  for (const event of [EVENT, { resume: open.runId }]) {
+    const error = await failureOf(invoke(event))
+    expect(error.name).toBe('ArchiveCorrupt')
+    expect(error.message).toContain(`runs/${open.runId}/run.json is missing`)
+    expect(error.message).toContain(`{"abandon": "${open.runId}"`)
+  }
+  expect(await invoke({})).toMatchObject({ mode: 'dry-run', status: 'complete' })
+  const card = await invoke({ abandon: open.runId, reason: 'the bucket was damaged', by: 'Ada' })
+  expect(card).toMatchObject({
+    runId: open.runId,
+    status: 'abandoned',
+    why: expect.stringContaining('the bucket was damaged'),
+  })
+  expect(await keys(bucket, `intents/${open.runId}/`)).not.toEqual([])
+  await setClock(team.sql, LATER)
+  expect(await invoke(EVENT)).toMatchObject({ status: 'complete', totals: { usersProcessed: 4 } })
+  expect(await failureOf(invoke({ rollback: open.runId }))).toBeInstanceOf(Error)
+})
+
+test('a run that can be read is not abandoned, nor one that is not the open writing run', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  expect(await failureOf(invoke({ abandon: open.runId, reason: 'impatience' }))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining(`can be read, so it can be finished`),
+  })
+  const done = await invoke({ resume: open.runId })
+  expect(await failureOf(invoke({ abandon: done.runId, reason: 'impatience' }))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining('is not the open writing run'),
+  })
+})
+
+test('a run of version 0.1.0 is refused with the version to use', async () => {
+  const runId = '2026-11-01T00-00-00-000Z-execute-aaaa'
+  const old = { runId, mode: 'execute', softwareVersion: '0.1.0', selection: { domains: ['kilo.ai'] } }
+  await putText(bucket, `runs/${runId}/run.json`, `${JSON.stringify(old, null, 2)}\n`)
+  for (const event of [{ status: runId }, { resume: runId }, { rollback: runId }]) {
+    expect(await failureOf(invoke(event))).toMatchObject({
+      name: 'ArchiveCorrupt',
+      message: expect.stringContaining('was written by version 0.1.0'),
+    })
+  }
+  expect(await invoke(EVENT)).toMatchObject({ status: 'complete' })
+})
+
+test('a run whose last progress is older than its intents is resumed only when they were restored', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  const key = `runs/${open.runId}/cursor.json`
+  const cursor = await readDocument(bucket, key)
+  await putText(bucket, key, JSON.stringify({ ...cursor, progressAt: '2026-08-01T00:00:00.000Z' }))
+  for (const event of [EVENT, { resume: open.runId }, { cancel: open.runId }]) {
+    expect(await failureOf(invoke(event))).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`{"resume": "${open.runId}", "intentsRestored": true}`),
+    })
+  }
+  expect(await invoke({ resume: open.runId, intentsRestored: true })).toMatchObject({ status: 'complete' })
+  await auditRun(bucket, open.runId, team.sql)
+})

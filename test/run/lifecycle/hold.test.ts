@@ -1,0 +1,158 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { auditRun } from '../../support/audit-run.ts'
+import { betweenReadAndWrite } from '../../support/between.ts'
+import { keys, putText } from '../../support/bucket.ts'
+import { invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { dump } from '../../support/ledger.ts'
+import { openRunId, readDocument } from '../../support/logs.ts'
+import { timeForPages } from '../../support/stops.ts'
+import { freshTeam, type Team } from '../../support/team.ts'
+
+const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+
+let team: Team
+let bucket: Team['bucket']
+let place: JobPlace
+
+/** Six users on three pages. */
+beforeEach(async () => {
+  team = await freshTeam(6)
+  bucket = team.bucket
+  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0' } }
+})
+afterEach(() => team.drop())
+
+const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
+const state = () => dump(team.sql, { updatedAt: false })
+
+test('says who holds, since when and why; a release says the same, and writing works again', async () => {
+  expect(await invoke({ hold: 'the auditors are here', by: 'Ada' })).toMatchObject({
+    answer: 'hold',
+    result: 'held',
+    by: 'Ada',
+    reason: 'the auditors are here',
+    openRun: null,
+    next: { payload: { release: expect.any(String) } },
+  })
+  expect(await readDocument(bucket, 'control/hold.json')).toMatchObject({ held: true, by: 'Ada' })
+  expect(await invoke({ release: 'they left', by: 'Bea' })).toMatchObject({
+    answer: 'release',
+    result: 'released',
+    by: 'Bea',
+  })
+  expect(await invoke(EVENT)).toMatchObject({ status: 'complete' })
+})
+
+test('an execute, a resume, a restart and a rollback answer held, with nothing opened or closed', async () => {
+  const done = await invoke({ ...EVENT, userIds: ['user-6'] })
+  const open = await invoke(EVENT, timeForPages(1))
+  await invoke({ hold: 'a freeze' })
+  const before = { ledger: await state(), keys: await keys(bucket) }
+  for (const event of [
+    EVENT,
+    { resume: open.runId },
+    { ...EVENT, restart: open.runId },
+    { rollback: done.runId, execute: true },
+  ]) {
+    expect(await invoke(event)).toMatchObject({
+      status: 'held',
+      why: expect.stringContaining('a freeze'),
+      next: { payload: { release: expect.any(String) } },
+    })
+  }
+  expect({ ledger: await state(), keys: await keys(bucket) }).toEqual(before)
+})
+
+test('dry runs, status, the preview of a rollback and cancel work under a hold', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  await invoke({ hold: 'a freeze' })
+  expect(await invoke({})).toMatchObject({ mode: 'dry-run', status: 'complete' })
+  expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
+  const before = await state()
+  expect(await invoke({ cancel: open.runId })).toMatchObject({
+    status: 'cancelled',
+    totals: { usersProcessed: 2 },
+  })
+  expect(await state()).toEqual(before)
+  await auditRun(bucket, open.runId, team.sql)
+  expect(await invoke({ rollback: open.runId })).toMatchObject({
+    mode: 'rollback-dry-run',
+    totals: { usersProcessed: 2 },
+  })
+})
+
+test('an open run ends its invocation after the pages in flight; the hold names it and until when it may commit', async () => {
+  const answers: unknown[] = []
+  betweenReadAndWrite(team.s3, bucket, async (nth) => {
+    if (nth === 2) answers.push(await invoke({ hold: 'stop now', by: 'Ada' }))
+  })
+  const card = await invoke(EVENT)
+  expect(card).toMatchObject({
+    status: 'incomplete',
+    why: expect.stringContaining('held by Ada'),
+    progress: { usersDone: 4, usersTotal: 6 },
+  })
+  expect(answers).toMatchObject([
+    {
+      result: 'held',
+      openRun: { runId: card.runId, mayCommitUntil: expect.stringMatching(/^2026-11-22T06:1/) },
+    },
+  ])
+  expect(await openRunId(bucket)).toBe(card.runId)
+  await invoke({ release: 'go on' })
+  const done = await invoke({ resume: card.runId })
+  expect(done).toMatchObject({ status: 'complete', totals: { usersProcessed: 6 } })
+  await auditRun(bucket, done.runId, team.sql)
+})
+
+test('a rollback with "underHold" and a reason runs under the hold, and continues under it', async () => {
+  const before = await state()
+  const { runId } = await invoke(EVENT)
+  await invoke({ hold: 'something is wrong with that run' })
+  const event = { rollback: runId, execute: true, concurrency: 1, underHold: true, reason: 'take it back' }
+  const part = await invoke(event, timeForPages(1))
+  expect(part).toMatchObject({ mode: 'rollback', status: 'incomplete' })
+  expect(await invoke({ resume: part.runId })).toMatchObject({ status: 'complete' })
+  expect(await state()).toEqual(before)
+  await auditRun(bucket, part.runId, team.sql)
+})
+
+test('a hold that cannot be read counts as held, and a release writes it again', async () => {
+  await putText(bucket, 'control/hold.json', '{"held": fal')
+  expect(await invoke(EVENT)).toMatchObject({ status: 'held', why: expect.stringContaining('is damaged') })
+  await invoke({ release: 'written again' })
+  expect(await invoke(EVENT)).toMatchObject({ status: 'complete' })
+})
+
+test('a late release does not lift a newer hold', async () => {
+  await invoke({ hold: 'the first' })
+  let isFirst = true
+  team.s3.setHooks(bucket.bucket, {
+    before: async ({ method, key }) => {
+      if (method !== 'PUT' || key !== 'control/hold.json' || !isFirst) return
+      isFirst = false
+      await invoke({ hold: 'a newer one', by: 'Ada' })
+    },
+  })
+  expect(await invoke({ release: 'of the first' })).toMatchObject({
+    answer: 'release',
+    result: 'held',
+    by: 'Ada',
+    reason: 'a newer one',
+  })
+})
+
+test('a hold that is set while an execute opens its run keeps that run from writing', async () => {
+  let isFirst = true
+  team.s3.setHooks(bucket.bucket, {
+    before: async ({ method, key }) => {
+      if (method !== 'PUT' || key !== 'control/writer.json' || !isFirst) return
+      isFirst = false
+      await invoke({ hold: 'just in time' })
+    },
+  })
+  const before = await state()
+  const card = await invoke(EVENT)
+  expect(card).toMatchObject({ status: 'incomplete', why: expect.stringContaining('just in time') })
+  expect(await state()).toEqual(before)
+})
