@@ -52,7 +52,7 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
   const answerTo = async (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => {
     deadline = performance.now() + milliseconds
     caller ??= await callerHere(process.env)
-    const callerOf = ({ awsRequestId }: Context) => ({ ...NOBODY, ...caller, requestId: awsRequestId })
+    const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
     const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after parsing
     const invoked = async () => handler(event as never, contextOf(timeLeft))
@@ -104,14 +104,19 @@ export async function withinDeadline<T>(
   }
 }
 
-/** Of what is only read, nobody is recorded. */
-const NOBODY = { by: 'unknown', via: 'command', evidence: {} }
+/** What is only read is recorded nowhere, so that the caller does not matter. */
+const UNRECORDED = { by: 'unknown', via: 'command', evidence: {} }
 
 /** Opens the job's own connections, to read the ledger and the bucket beside an invocation. @throws as withTools */
 export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
   const told = { log: () => {}, onProgress: () => {}, onClosed: () => {}, onPage: () => {}, onIdle: () => {} }
   return withTools(
-    { env: process.env, callerOf: () => ({ ...NOBODY, requestId: 'none' }), now: () => new Date(), ...told },
+    {
+      env: process.env,
+      callerOf: () => ({ ...UNRECORDED, requestId: 'none' }),
+      now: () => new Date(),
+      ...told,
+    },
     contextOf(() => Infinity),
     work,
   )

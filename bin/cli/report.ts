@@ -12,19 +12,26 @@ type Out = Pick<Output, 'columns' | 'style'>
 export function summary(card: ExitCard, why: string, out: Out): string {
   const { title, note } = wordsFor(card.mode)
   return textOf([
-    out.style('bold', `${title} ${card.runId}`),
+    out.style('bold', `${title} ${card.runId}`.trimEnd()),
     ...wrapped(`${card.status}: ${printable(inCommandWords(why))}`, out.columns).map((line) =>
       out.style(colourOf(card.status), line),
     ),
     ...(note === null ? [] : wrapped(note, out.columns)),
     ...askedLines(card).flatMap((line) => wrapped(printable(line), out.columns, '', '    ')),
+    // Without a run there is nothing to count.
+    ...(card.runId === '' ? [] : figures(card, out)),
+    ...warningsSection(card.warnings, out),
+  ])
+}
+
+function figures(card: ExitCard, out: Out): string[] {
+  return [
     '',
     ...usersTable(card.totals, out.columns),
     '',
     ...amountsTable(card.mode, card.totals, out.columns),
     ...categoriesSection(card, out),
-    ...warningsSection(card.warnings, out),
-  ])
+  ]
 }
 
 /** Who asked for the run and why, the run that it belongs to, and what is new since earlier ones. */

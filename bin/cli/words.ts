@@ -73,6 +73,9 @@ export function labelFor(payload: Payload): string {
   const labels: Partial<Record<Payload['kind'], string>> = {
     resume: 'Resume',
     cancel: 'Cancel',
+    abandon: 'Abandon',
+    hold: 'Hold',
+    release: 'Release',
     check: 'Check',
     history: 'History',
     verify: 'Verify',

@@ -59,6 +59,11 @@ test('a dry run says that nothing was written', () => {
   expect(shown(cardWith({ warnings: [] }))).not.toContain('Warnings')
 })
 
+test('a card without a run has no figures', () => {
+  const held = cardWith({ runId: '', status: 'held', why: 'held by Ada', warnings: [] })
+  expect(shown(held)).toBe('Execute\nheld: held by Ada\nAsked by: ada@laptop (command)\n')
+})
+
 test('who asked and why, the plan, and what is new since earlier runs', () => {
   const since = { runId: 'earlier', users: 3, grants: 5, expiredMicrodollars: 41_200_000, expired: '$41.20' }
   const asked = { by: 'ada@laptop', via: 'command', reason: 'clean-up', plan: 'the-plan', payload: {} }
