@@ -36,12 +36,6 @@ function figures(card: ExitCard, out: Out): string[] {
 
 /** Who asked for the run and why, the run that it belongs to, and what is new since earlier ones. */
 function askedLines({ asked, rollsBack, sincePrevious, sinceExecuted }: ExitCard): string[] {
-  const since = (name: string, found: ExitCard['sincePrevious']): string[] =>
-    found === null
-      ? []
-      : [
-          `New since ${name} ${found.runId}: ${usersText(found.users)}, ${found.grants} grants, ${found.expired}`,
-        ]
   return [
     `Asked by: ${asked.by} (${asked.via})`,
     ...(asked.reason === null ? [] : [`Reason: ${asked.reason}`]),
@@ -55,11 +49,20 @@ function askedLines({ asked, rollsBack, sincePrevious, sinceExecuted }: ExitCard
 /** Rows of the table of credit categories. */
 const CATEGORIES = 8
 
+function since(name: string, found: ExitCard['sincePrevious']): string[] {
+  if (found === null) return []
+  const { runId, users, grants, expired } = found
+  return [`New since ${name} ${runId}: ${usersText(users)}, ${grants} grants, ${expired}`]
+}
+
+function sum(amounts: readonly number[]): number {
+  return amounts.reduce((total, amount) => total + amount, 0)
+}
+
 /** The categories with the largest amounts; the rest in one row. */
 function categoriesSection({ mode, byCategory }: ExitCard, out: Out): string[] {
   if (byCategory.length === 0) return []
   const rest = byCategory.slice(CATEGORIES)
-  const sum = (amounts: number[]): number => amounts.reduce((total, amount) => total + amount, 0)
   const rows = [
     ...byCategory.slice(0, CATEGORIES),
     ...(rest.length === 0
