@@ -1,15 +1,14 @@
 import { DuckDBInstance } from '@duckdb/node-api'
-import { globSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { LOG_TABLES, type LogTable } from '../infra/log-tables.ts'
-import { SAVED_QUERIES } from '../infra/saved-queries.ts'
-import { nearest } from '../lambda/nearest.ts'
-
-/** A row of an answer. Counts and microdollars are numbers; they are safe integers in the logs. */
-export type Row = Record<string, unknown>
+import { SAVED_QUERIES, type SavedQuery } from '../infra/saved-queries.ts'
+import { nearestFew } from '../lambda/nearest.ts'
+import { type Format, formatRows, type Row } from './query-rows.ts'
 
 /**
- * Asks whole logs that lie on this machine: `folder` holds users/, mutations/ and errors/ with *.jsonl in them, as
+ * Asks logs that are on this machine: `folder` holds users/, mutations/, errors/ and runs/ with *.jsonl below them, as
  * the bucket's logs/ does. The tables are the deployed ones of Athena, by name, column and type.
  */
 export async function queryLogs(folder: string, sql: string, values: readonly string[] = []): Promise<Row[]> {
@@ -31,8 +30,12 @@ function filesOf(folder: string, table: LogTable): string[] {
   return globSync(join(folder, table.folder, '**', '*.jsonl'))
 }
 
+/** Integers that DuckDB gives as bigint, nested ones too. */
 function plain(value: unknown): unknown {
-  return typeof value === 'bigint' ? Number(value) : value
+  if (typeof value === 'bigint') return Number(value)
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
 }
 
 function tableOver(folder: string, table: LogTable): string {
@@ -42,8 +45,15 @@ function tableOver(folder: string, table: LogTable): string {
   if (files.length === 0)
     return `CREATE TABLE ${name} (${types.map(([column, type]) => `"${column}" ${type}`).join(', ')})`
   const shape = types.map(([column, type]) => `"${column}": ${quoted(type)}`).join(', ')
-  return `CREATE VIEW ${name} AS SELECT * FROM read_json([${files.map(quoted).join(', ')}], format = 'newline_delimited', columns = {${shape}})`
+  const list = files.map(quoted).join(', ')
+  return (
+    `CREATE VIEW ${name} AS SELECT * FROM read_json([${list}], format = 'newline_delimited', ` +
+    `columns = {${shape}}, maximum_object_size = ${LONGEST_LINE})`
+  )
 }
+
+/** A user with tens of thousands of rows has a line of many megabytes. */
+const LONGEST_LINE = 1_000_000_000
 
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
@@ -63,49 +73,82 @@ function duckField(field: string): string {
   return `"${name}" ${duckType(type)}`
 }
 
-const SQL = /^\s*(select|with|from|describe|summarize|show)\b/i
+const SANDBOX_LOGS = '.sandbox/s3/credit-expiry-logs/logs'
 
-const USAGE = `npm run query -- <folder> <question> [value …]
+const USAGE = `npm run query -- [--csv | --json] [folder] <question> [value …]
 
-<folder> holds users/, mutations/ and errors/: a copy of the bucket's logs/, or of some of its files.
-<question> is SQL, or the name of a saved query, whose value (a user id, a run id) follows it:
+[folder] holds the bucket's logs/: users/, mutations/, errors/ and runs/ with *.jsonl below. Without it, the logs of the
+sandbox are asked (${SANDBOX_LOGS}).
+<question> is SQL, or the name of a saved query, with its value (a user id, a run id) after it:
 ${SAVED_QUERIES.map(({ name, description }) => `  "${name}": ${description}`).join('\n')}`
 
-if (import.meta.main) {
-  const [folder, question, ...values] = process.argv.slice(2)
-  if (folder === undefined || question === undefined) {
-    console.error(USAGE)
-    process.exitCode = 1
-  } else {
-    await answer(folder, question, values)
+/** What to print, and the exit status: 0 with an answer (an empty one too), 1 without. */
+export type Answered = { readonly out: string; readonly error: string; readonly exitCode: 0 | 1 }
+
+/** Answers a command line of `npm run query`. */
+export async function answerQuery(args: readonly string[]): Promise<Answered> {
+  try {
+    const options = { csv: { type: 'boolean' }, json: { type: 'boolean' } } as const
+    const { values: given, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
+    const [first = '', ...rest] = positionals
+    const hasFolder = first !== '' && existsSync(first)
+    const folder = hasFolder ? logsIn(first) : SANDBOX_LOGS
+    const [question, ...values] = hasFolder ? rest : positionals
+    if (question === undefined) return failed(USAGE)
+    if (LOG_TABLES.every((table) => filesOf(folder, table).length === 0)) return failed(noLogs(folder))
+    const asked = questionOf(question, values)
+    if ('problem' in asked) return failed(asked.problem)
+    const rows = await queryLogs(folder, asked.sql, values)
+    const format: Format = given.csv ? 'csv' : given.json ? 'json' : 'text'
+    const note = rows.length === 0 ? 'No row: nothing in these logs matches.' : ''
+    return { out: formatRows(rows, format), error: note, exitCode: 0 }
+  } catch (error) {
+    return failed(error instanceof Error ? error.message : 'an unknown error')
   }
 }
 
-async function answer(folder: string, question: string, values: readonly string[]): Promise<void> {
-  if (LOG_TABLES.every((table) => filesOf(folder, table).length === 0)) {
-    console.error(
-      `There is no log in ${folder}: it must hold users/, mutations/ or errors/ with *.jsonl below.`,
-    )
-    process.exitCode = 1
-    return
-  }
+function failed(error: string): Answered {
+  return { out: '', error, exitCode: 1 }
+}
+
+/** A downloaded bucket has its logs one folder below. */
+function logsIn(folder: string): string {
+  return existsSync(join(folder, 'logs')) ? join(folder, 'logs') : folder
+}
+
+function noLogs(folder: string): string {
+  return (
+    `There is no log in ${folder}: it must hold users/, mutations/, errors/ or runs/ with *.jsonl below. ` +
+    'Nothing was asked. Name the folder that you downloaded, or make a run with npm start.'
+  )
+}
+
+const SQL = /^\s*(select|with|from|describe|show|summarize|pivot)\b/i
+
+/** The SQL of a question; what looks like neither SQL nor a saved query gets the nearest names. */
+function questionOf(
+  question: string,
+  values: readonly string[],
+): { readonly sql: string } | { readonly problem: string } {
   const saved = SAVED_QUERIES.find(({ name }) => name === question)
-  if (saved === undefined && !SQL.test(question)) {
-    const likely = nearest(
-      question,
-      SAVED_QUERIES.map(({ name }) => name),
-    )
-    const hint = likely === undefined ? '' : ` Did you mean "${likely}"?`
-    console.error(
-      `"${question}" is neither SQL nor a saved query.${hint} npm run query lists the saved queries.`,
-    )
-    process.exitCode = 1
-    return
-  }
-  try {
-    console.table(await queryLogs(folder, saved?.sql ?? question, values))
-  } catch (error) {
-    console.error(error instanceof Error ? error.message : error)
-    process.exitCode = 1
-  }
+  if (saved) return withValues(saved, values)
+  if (SQL.test(question)) return { sql: question }
+  const names = SAVED_QUERIES.map(({ name }) => name)
+  const near = nearestFew(question, names, 3).map((name) => `"${name}"`)
+  const hint = near.length > 0 ? ` Did you mean ${near.join(' or ')}?` : ''
+  return { problem: `No saved query "${question}".${hint} Nothing was asked. All names: npm run query` }
+}
+
+function withValues({ name, sql }: SavedQuery, values: readonly string[]): ReturnType<typeof questionOf> {
+  const needed = sql.split('?').length - 1
+  if (values.length === needed) return { sql }
+  const what = needed === 0 ? 'takes no value' : `needs ${needed} value${needed === 1 ? '' : 's'} after it`
+  return { problem: `The saved query "${name}" ${what}, and ${values.length} were given. Nothing was asked.` }
+}
+
+if (import.meta.main) {
+  const { out, error, exitCode } = await answerQuery(process.argv.slice(2))
+  if (out !== '') process.stdout.write(out)
+  if (error !== '') console.error(error)
+  process.exitCode = exitCode
 }

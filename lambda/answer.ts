@@ -3,13 +3,25 @@ import { RUN_ID } from './archive/keys.ts'
 import { RunRefused } from './errors.ts'
 import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
+import { check, type CheckAnswer } from './insight/check.ts'
+import { diff, type DiffAnswer } from './insight/diff.ts'
+import { history, type HistoryAnswer } from './insight/history/history.ts'
+import { report, type ReportAnswer, reportAfterClosing } from './insight/report-run.ts'
 import { status } from './insight/status.ts'
-import { invoke } from './run/invoke.ts'
+import { verify, type VerifyAnswer } from './insight/verify/verify.ts'
+import { invoke, type RunPayload } from './run/invoke.ts'
 import type { HoldAnswer } from './run/lifecycle/hold.ts'
 import type { Tools } from './run/tools.ts'
 
 /** What an invocation returns: the exit card of a run, or an answer that is never stored. */
-export type Answer = ExitCard | HoldAnswer
+export type Answer =
+  | ExitCard
+  | HoldAnswer
+  | ReportAnswer
+  | DiffAnswer
+  | CheckAnswer
+  | HistoryAnswer
+  | VerifyAnswer
 
 /** Whether an answer is about a run. */
 export function isCard(given: Answer): given is ExitCard {
@@ -25,12 +37,16 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
   switch (payload.kind) {
     case 'status':
       return status(payload.runId, tools)
-    case 'history':
-    case 'verify':
-    case 'diff':
     case 'report':
+      return report(payload.runId, tools)
+    case 'diff':
+      return diff(payload.runIds, tools)
     case 'check':
-      throw new RunRefused(`"${payload.kind}" is not available yet. Nothing was done.`)
+      return check(tools)
+    case 'history':
+      return history(payload, tools)
+    case 'verify':
+      return verify(payload.runId, tools)
     case 'run':
     case 'rollback':
     case 'resume':
@@ -38,8 +54,20 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
     case 'abandon':
     case 'hold':
     case 'release':
-      return invoke(payload, tools)
+      return invokeThenReport(payload, tools)
   }
+}
+
+/** Whatever this invocation closed gets its report, once the run is free. */
+async function invokeThenReport(payload: RunPayload, tools: Tools): Promise<ExitCard | HoldAnswer> {
+  const closed: string[] = []
+  const onClosed = (card: ExitCard): void => {
+    closed.push(card.runId)
+    tools.onClosed(card)
+  }
+  const answered = await invoke(payload, { ...tools, onClosed })
+  for (const runId of closed) await reportAfterClosing(runId, tools)
+  return answered
 }
 
 /** The preview function: nothing that it is sent changes the ledger or the state of a writing run. */

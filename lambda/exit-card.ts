@@ -33,7 +33,10 @@ const newSince = z.object({
   grants: z.int(),
   expiredMicrodollars: z.int(),
   expired: z.string(),
+  /** Users by the outcome because of which they are skipped, where the earlier run did not skip them because of it. */
+  skipped: counts,
 })
+export type NewSince = z.infer<typeof newSince>
 
 /** What every invocation on a run returns, logs once and stores as summary.json: 3-contract, "Exit card". */
 export const exitCardSchema = z.object({
@@ -110,6 +113,11 @@ const NOT_FINAL: ReadonlySet<RunStatus> = new Set(['incomplete', 'busy', 'held']
 /** Whether a card is the last one of its run. */
 export function isFinal(status: RunStatus): boolean {
   return !NOT_FINAL.has(status)
+}
+
+/** Whether a run went over all of its users. */
+export function isComplete(status: RunStatus): boolean {
+  return status === 'complete' || status === 'complete_with_errors'
 }
 
 /** Microdollars as dollars with all their cents, and with more decimals only where the amount has them: `$4,812.00`, `-$0.000001`. */

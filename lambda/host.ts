@@ -8,10 +8,10 @@ import { attempt, type Waits as ArchiveWaits, statusOf, WAITS as ARCHIVE_WAITS }
 import { isPassing } from './archive/reasons.ts'
 import type { DatabaseSource } from './config.ts'
 import { InvalidConfiguration, readConfig } from './config.ts'
-import { type Address, connect, type Waits as LedgerWaits } from './ledger/connect.ts'
+import { type Address, connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'
 import { LedgerUnavailable } from './ledger/errors.ts'
 import type { Context } from 'aws-lambda'
-import { recordClosed, recordIdle, recordPage } from './observability.ts'
+import { recordCheck, recordClosed, recordIdle, recordPage } from './observability.ts'
 import type { Tools } from './run/tools.ts'
 
 /** What differs between Lambda, a person's machine and a test. */
@@ -26,6 +26,7 @@ export type Host = {
   readonly onClosed: Tools['onClosed']
   readonly onPage: Tools['onPage']
   readonly onIdle: Tools['onIdle']
+  readonly onCheck: Tools['onCheck']
   /** How long to wait for PostgreSQL, and for S3 and Secrets Manager, where it is not as long as usual. */
   readonly waits?: { readonly ledger?: Partial<LedgerWaits>; readonly aws?: Partial<ArchiveWaits> }
 }
@@ -41,6 +42,7 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
     onClosed: (card) => recordClosed(metrics, card),
     onPage: (milliseconds) => recordPage(metrics, milliseconds),
     onIdle: (seconds) => recordIdle(metrics, seconds),
+    onCheck: (passed) => recordCheck(metrics, passed),
   }
 }
 
@@ -80,11 +82,11 @@ export async function withTools<T>(
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
     ...clientOptions(aws.waits),
   })
-  const writer = connect(await addressOf(config.database, aws), CONNECTIONS, host.waits?.ledger)
+  const writer = await poolOf(config.database, aws, host.waits?.ledger)
   const reader =
     config.readonlyDatabase === config.database
       ? writer
-      : connect(await addressOf(config.readonlyDatabase, aws), CONNECTIONS, host.waits?.ledger)
+      : await poolOf(config.readonlyDatabase, aws, host.waits?.ledger)
   try {
     return await work({
       config,
@@ -101,10 +103,20 @@ export async function withTools<T>(
       onClosed: host.onClosed,
       onPage: host.onPage,
       onIdle: host.onIdle,
+      onCheck: host.onCheck,
     })
   } finally {
     client.destroy()
     await Promise.all([writer.end(), reader.end()])
+  }
+}
+
+/** Without an address it fails at its first use: what needs no database works, and a check can say what is wrong. */
+async function poolOf(source: DatabaseSource, aws: Aws, waits?: Partial<LedgerWaits>): Promise<Sql> {
+  try {
+    return connect(await addressOf(source, aws), CONNECTIONS, waits)
+  } catch (error) {
+    return unreachable(error)
   }
 }
 

@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http'
+import type { Context } from 'aws-lambda'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Host, withTools } from '../lambda/host.ts'
 import { readServer } from '../lambda/ledger/server.ts'
@@ -50,16 +51,17 @@ async function databaseOfSecret(waits: Host['waits'] = {}): Promise<string> {
   const nothing = () => {}
   const host: Host = {
     env: { LOG_BUCKET: 'none-needed', DATABASE_SECRET_ARN: ARN },
-    source: 'test',
+    callerOf: () => ({ by: 'test', via: 'test', evidence: {}, requestId: 'test' }),
     now: () => new Date(),
     log: nothing,
     onProgress: nothing,
     onClosed: nothing,
     onPage: nothing,
     onIdle: nothing,
+    onCheck: nothing,
     waits: { aws: { requestMs: 1_500, silenceMs: 1_500, tries: 2, pauseMs: 1 }, ...waits },
   }
-  return withTools(host, { id: 'test', timeLeft: () => 60_000 }, async ({ ledger }) => {
+  return withTools(host, { getRemainingTimeInMillis: () => 60_000 } as Context, async ({ ledger }) => {
     return (await readServer(ledger.writer)).database
   })
 }

@@ -109,7 +109,14 @@ const UNRECORDED = { by: 'unknown', via: 'command', evidence: {} }
 
 /** Opens the job's own connections, to read the ledger and the bucket beside an invocation. @throws as withTools */
 export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
-  const told = { log: () => {}, onProgress: () => {}, onClosed: () => {}, onPage: () => {}, onIdle: () => {} }
+  const told = {
+    log: () => {},
+    onProgress: () => {},
+    onClosed: () => {},
+    onPage: () => {},
+    onIdle: () => {},
+    onCheck: () => {},
+  }
   return withTools(
     {
       env: process.env,

@@ -119,12 +119,17 @@ function refuseUnsupported({ method, key, query }: S3Request, headers: IncomingH
     ...(['PUT', 'GET', 'HEAD', key === '' ? '' : 'DELETE'].includes(method) ? [] : [method]),
     ...Object.keys(query).filter((parameter) => !isSupported(parameter)),
     ...Object.keys(headers).filter(
-      (name) => name === 'x-amz-copy-source' || (method !== 'PUT' && name.startsWith('if-')),
+      (name) =>
+        name === 'x-amz-copy-source' || (name.startsWith('if-') && !isSupportedCondition(method, name)),
     ),
     ...(isList && query['list-type'] !== '2' ? ['listings other than list-type=2'] : []),
   ]
   if (unsupported.length === 0) return
   throw new S3Error(501, 'NotImplemented', `This server does not support ${unsupported.join(', ')}.`)
+}
+
+function isSupportedCondition(method: string, name: string): boolean {
+  return method === 'PUT' || (method === 'GET' && name === 'if-match')
 }
 
 function putAnswer(
@@ -167,6 +172,7 @@ function getAnswer(
 ): Answer {
   const object = findObject(files, bucket, key)
   if (object === undefined) throw noSuchKey()
+  checkConditions(headers['if-match'], undefined, object)
   const range = rangeOf(headers.range, object.size)
   const { from, to } = range ?? { from: 0, to: object.size }
   const withChecksum = range === undefined && headers['x-amz-checksum-mode'] === 'ENABLED'

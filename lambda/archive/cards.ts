@@ -12,19 +12,22 @@ async function readCard(store: Store, runId: string) {
   )
 }
 
+/** A card as it is stored, and its text. */
+export type StoredCard = { readonly card: ExitCard; readonly body: string }
+
 /**
- * Stores a card as the run's summary. A final one stays: a later caller gets that one's text back. Only the holder of
+ * Stores a card as the run's summary. A final one stays: a later caller gets that one back. Only the holder of
  * the lease may call this (or the refuser of a run that nobody else knows).
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
-export async function storeCard(store: Store, card: ExitCard): Promise<string> {
+export async function storeCard(store: Store, card: ExitCard): Promise<StoredCard> {
   const body = serialize(checked(exitCardSchema, card))
   for (;;) {
     const there = await readCard(store, card.runId)
-    if (there && isFinal(there.card.status)) return there.body
+    if (there && isFinal(there.card.status)) return { card: there.card, body: there.body }
     // A holder that has lost its lease, and does not know it yet, may store its card in between.
     const key = runFileKey(card.runId, 'summary.json')
-    if ((await swap(store, key, body, there?.etag ?? null)) !== null) return body
+    if ((await swap(store, key, body, there?.etag ?? null)) !== null) return { card, body }
   }
 }
 
@@ -34,7 +37,7 @@ export async function lastCard(store: Store, runId: string): Promise<ExitCard | 
 }
 
 const fileSchema = z.object({ key: z.string(), bytes: z.int(), sha256: z.string() })
-const manifestSchema = z.object({
+export const manifestSchema = z.object({
   runId: z.string(),
   softwareVersion: z.string(),
   files: z.array(fileSchema),

@@ -8,6 +8,7 @@ import {
   markKey,
   rollbackFolder,
   rollbackKey,
+  ROLLBACKS,
   runFileKey,
   WRITER_KEY,
 } from './keys.ts'
@@ -135,4 +136,16 @@ export async function readRollbacks(store: Store, runId: string): Promise<Rollba
     if (stored) records.push(parseDocument(rollbackSchema, key, stored.body))
   }
   return records
+}
+
+/** The rollback runs of every run that has any, oldest first: from the keys alone. @throws ArchiveUnavailable */
+export async function listRollbacks(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = new Map<string, string[]>()
+  for await (const { key } of list(store, ROLLBACKS)) {
+    const [runId = '', rollbackRunId = ''] = key.slice(ROLLBACKS.length, -'.json'.length).split('/')
+    const others = found.get(runId)
+    if (others) others.push(rollbackRunId)
+    else found.set(runId, [rollbackRunId])
+  }
+  return found
 }

@@ -22,8 +22,10 @@ export function markKey(kind: MarkKind, name: string): string {
   return `${PREFIXES.control}${MARK_FOLDERS[kind]}${name}.json`
 }
 
+export const ROLLBACKS = `${PREFIXES.control}rollbacks/`
+
 export function rollbackFolder(runId: string): string {
-  return `${PREFIXES.control}rollbacks/${runId}/`
+  return `${ROLLBACKS}${runId}/`
 }
 
 export function rollbackKey(runId: string, rollbackRunId: string): string {

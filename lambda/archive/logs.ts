@@ -82,6 +82,26 @@ export async function readPart<T>(
 }
 
 /**
+ * The lines of a run's log in the order of its named pages, with one page in memory. `beforePage` may throw, to end it.
+ * @throws as readPart
+ */
+export async function* readLog<T>(
+  store: Store,
+  runId: string,
+  kind: LogKind,
+  pages: readonly NamedPage[],
+  schema: z.ZodType<T>,
+  beforePage: () => void = () => {},
+): AsyncGenerator<T> {
+  for (const named of pages) {
+    const part = named[kind]
+    if (part === null || part.bytes === 0) continue
+    beforePage()
+    yield* await readPart(store, runId, kind, { page: named.page, epoch: named.epoch, ...part }, schema)
+  }
+}
+
+/**
  * Compares the sizes of a run's parts in S3 with what the cursor says of them.
  * @throws ArchiveCorrupt naming the first part that is missing or differs, ArchiveUnavailable
  */

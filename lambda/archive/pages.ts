@@ -4,7 +4,7 @@ import { ArchiveCorrupt } from './errors.ts'
 import { pageKey } from './keys.ts'
 import { create, get, type Store } from './store.ts'
 
-const pageSchema = z.object({
+export const pageSchema = z.object({
   page: z.int(),
   userIds: z.array(z.string()).min(1),
   /** Of a plan-bound execute or a rollback: the part of the log that it follows, as its run's cursor recorded it. */

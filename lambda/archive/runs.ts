@@ -47,7 +47,7 @@ const ledger = z.object({
 export type LedgerIdentity = z.infer<typeof ledger>
 
 /** What was asked and what was fixed at opening: later invocations work by this, whatever their environment says. */
-const runSchema = z.object({
+export const runSchema = z.object({
   format: z.literal(2),
   runId: z.string(),
   mode: z.enum(MODES),

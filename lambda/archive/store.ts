@@ -203,6 +203,31 @@ export async function swap(
   return (await putIf(store, key, body, 'application/json', condition))?.etag ?? null
 }
 
+/** No object has this ETag. */
+const NO_ETAG = '"00000000000000000000000000000000"'
+
+/**
+ * Tests the right to write an object, without writing: by a PUT whose condition cannot hold. 412 and 404 mean that S3
+ * would have written.
+ * @throws ArchiveUnavailable that says why not
+ */
+export async function testPut(store: Store, key: string): Promise<void> {
+  const condition = { Body: toBytes(''), IfMatch: NO_ETAG }
+  const command = new PutObjectCommand({ Bucket: store.bucket, Key: key, ...condition })
+  try {
+    await request(store, undefined, async ({ signal }) => store.client.send(command, { abortSignal: signal }))
+  } catch (error) {
+    const status = statusOf(error)
+    const isBucketGone = error instanceof Error && error.name === 'NoSuchBucket'
+    if (status === 412 || (status === 404 && !isBucketGone)) return
+    throw unavailable(store, `write ${key}`, error)
+  }
+  throw new ArchiveUnavailable(
+    `The bucket ${store.bucket} wrote ${key} although its condition could not hold: it does not support conditional ` +
+      'writes, without which two runs could overwrite each other. Delete that object, and use a bucket of Amazon S3.',
+  )
+}
+
 type Condition = { IfNoneMatch: string } | { IfMatch: string }
 
 async function putIf(

@@ -17,9 +17,8 @@ import type { Tools } from '../run/tools.ts'
  * @throws RunRefused for an unknown id, ArchiveCorrupt naming the object that is missing or damaged, ArchiveUnavailable
  */
 export async function status(runId: string, tools: Tools): Promise<ExitCard> {
-  const openId = (await readWriter(tools.store))?.document.runId ?? null
+  const openId = (await openWritingRun(tools))?.runId ?? null
   const asked = runId === 'latest' ? (openId ?? (await newestRunId(tools))) : runId
-  tools.onIdle(openId === null ? 0 : await idleSeconds(openId, tools))
   if (asked === null) {
     const card = emptyCard('dry-run', askedOf(tools), NO_RUN_YET, placeOf(tools), tools.now())
     return { ...card, next: { text: 'make a dry run', payload: {} } }
@@ -32,6 +31,20 @@ export async function status(runId: string, tools: Tools): Promise<ExitCard> {
     )
   }
   throw new RunRefused(`No run ${asked} in bucket ${tools.config.bucket}. The folder runs/ shows all ids.`)
+}
+
+/**
+ * The open writing run, and for how many seconds it has made no progress, which is also reported; null where none is
+ * open.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
+export async function openWritingRun(
+  tools: Tools,
+): Promise<{ readonly runId: string; readonly idleSeconds: number } | null> {
+  const runId = (await readWriter(tools.store))?.document.runId ?? null
+  const idle = runId === null ? 0 : await idleSeconds(runId, tools)
+  tools.onIdle(idle)
+  return runId === null ? null : { runId, idleSeconds: idle }
 }
 
 const NO_RUN_YET = { status: 'complete', why: 'this bucket has no run yet' } as const

@@ -16,3 +16,10 @@ export async function databaseClock(sql: Sql, patience: Patience = DEFAULT_PATIE
   )
   return new Date(Number(row?.millis)).toISOString()
 }
+
+/** How far the clocks of the database and of this machine may be apart: further, one of the two is wrong. */
+export const FURTHEST_CLOCKS_MS = 5 * 60_000
+
+export function clocksApartMs(databaseNow: string, now: Date): number {
+  return Math.abs(Date.parse(databaseNow) - now.getTime())
+}

@@ -134,6 +134,19 @@ export function connect(address: Address, connections: number, given: Partial<Wa
   }
 }
 
+/** A pool whose address is not known: every use of it fails with the error that says why. */
+export function unreachable(error: unknown): Sql {
+  return {
+    waits: WAITS,
+    host: 'unknown:0',
+    async acquire() {
+      throw error
+    },
+    release: () => {},
+    end: async () => {},
+  }
+}
+
 /** postgres.js with one connection and a socket of ours, which it gets once. */
 async function openLine(address: Address, waits: Waits, onLost: () => void): Promise<Line> {
   const { promise: lost, reject } = Promise.withResolvers<never>()

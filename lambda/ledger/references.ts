@@ -35,6 +35,25 @@ export async function readForeignKeys(sql: Transaction): Promise<ForeignKey[]> {
   return [...rows]
 }
 
+/** The foreign keys that a rollback looks at: all of which the configuration does not accept the consequences. */
+export function watchedKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): ForeignKey[] {
+  return foreignKeys.filter(({ constraint }) => !accepted.includes(constraint))
+}
+
+/**
+ * Why a rollback cannot tell whether other tables refer to the rows that it would delete, and the statement that changes
+ * it: one text for each watched key whose column this user may not read.
+ */
+export function unreadableKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): string[] {
+  return watchedKeys(foreignKeys, accepted)
+    .filter(({ readable }) => !readable)
+    .map(
+      ({ schema, table, column, constraint }) =>
+        `a rollback must see which rows of ${table} refer to the rows that it deletes. As the owner of the table: ` +
+        `GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job; or list ${constraint} in ACCEPTED_REFERENCES`,
+    )
+}
+
 export type Reference = { readonly table: string; readonly row: string; readonly column: string }
 
 /**

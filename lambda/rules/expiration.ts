@@ -48,16 +48,34 @@ function baselinesOfUndated(
   closed: Grants['closed'],
 ): Map<Transaction, number> {
   const baselines = trackBaselines(undated.map((grant) => grant.originalBaselineMicrodollars ?? 0))
-  const windows = closed.map(({ grant, closingMicrodollars }) => ({
-    ...orderOf(grant, grant.expiryDate ?? grant.createdAt),
-    from: grant.expirationBaselineMicrodollars ?? grant.originalBaselineMicrodollars ?? 0,
-    claimed: Math.max(0, add(grant.amountMicrodollars, closingMicrodollars)),
-  }))
-  windows.sort(
-    (a, b) => compareNumbers(a.expiryMillis, b.expiryMillis) || a.from - b.from || compareOrders(a, b),
-  )
-  for (const { from, claimed } of windows) baselines.raise(from, claimed)
+  for (const { from, claimed } of claimedWindows(closed)) baselines.raise(from, claimed)
   return new Map(undated.map((grant, index) => [grant, baselines.at(index)]))
+}
+
+/** The usage that a closed grant claimed, [from, from + claimed), in microdollars. */
+export type ClaimedWindow = { readonly grant: Transaction; readonly from: number; readonly claimed: number }
+
+/**
+ * What closed grants claimed, in the order in which step 2 applies it: (expiry, baseline).
+ * @throws UnusableValue when an amount leaves the safe integers
+ */
+export function claimedWindows(closed: Grants['closed']): ClaimedWindow[] {
+  return closed
+    .map(({ grant, closingMicrodollars }) => ({
+      order: orderOf(grant, grant.expiryDate ?? grant.createdAt),
+      window: {
+        grant,
+        from: grant.expirationBaselineMicrodollars ?? grant.originalBaselineMicrodollars ?? 0,
+        claimed: Math.max(0, add(grant.amountMicrodollars, closingMicrodollars)),
+      },
+    }))
+    .toSorted(
+      (a, b) =>
+        compareNumbers(a.order.expiryMillis, b.order.expiryMillis) ||
+        a.window.from - b.window.from ||
+        compareOrders(a.order, b.order),
+    )
+    .map(({ window }) => window)
 }
 
 /**

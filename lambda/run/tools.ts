@@ -27,4 +27,6 @@ export type Tools = {
   readonly onPage: (milliseconds: number) => void
   /** For how many seconds an open run has made no progress; 0 if none is open. */
   readonly onIdle: (seconds: number) => void
+  /** Whether a check found everything in place. */
+  readonly onCheck: (passed: boolean) => void
 }

@@ -12,7 +12,7 @@ const APPROVAL = { text: 'execute exactly this plan', payload: { execute: true, 
 const LIMITS = { users: 300, grants: 5000, usd: 20_000, correctionsUsd: 100 }
 
 /** What the dry run's card says beside what every card says. */
-type Card = Partial<Omit<ExitCard, 'totals'>> & {
+type Card = Partial<Omit<ExitCard, 'totals' | 'sinceExecuted'>> & {
   readonly totals?: Partial<ExitCard['totals']>
   readonly sinceExecuted?: object | null
 }

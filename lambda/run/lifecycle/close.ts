@@ -7,17 +7,18 @@ import { checkPartSizes } from '../../archive/logs.ts'
 import { readManifest } from '../../archive/cards.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import { get, sha256Of } from '../../archive/store.ts'
-import type { ExitCard } from '../../exit-card.ts'
+import { type ExitCard, isComplete } from '../../exit-card.ts'
 import { cardOf } from '../lines/card.ts'
 import { runLine } from '../lines/run-line.ts'
 import type { Tools } from '../tools.ts'
 import type { Holder } from './lease.ts'
 import { markRun } from './marks.ts'
+import { newSinceEarlier } from './since.ts'
 
 /**
- * Closes a run whose pages have their outcome: part sizes compared with S3; then manifest, card, cursor, and, for a
- * writing run, writer.json last. The same few requests whatever the size of the run, and each can be done again, so a
- * closing that was interrupted is simply repeated.
+ * Closes a run whose pages have their outcome: part sizes compared with S3; then card, manifest, cursor, and, for a
+ * writing run, writer.json last. The same few requests whatever the size of the run (a dry run is compared with earlier
+ * ones, as far as the time allows), and each can be done again, so a closing that was interrupted is simply repeated.
  * @throws ArchiveCorrupt, ArchiveUnavailable, LeaseLost
  */
 export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> {
@@ -29,10 +30,10 @@ export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> 
   await checkPartSizes(tools.store, run.runId, cursor.pages)
 
   const place = { bucket: tools.config.bucket, region: tools.region }
-  const card = cardOf(run, cursor, finalStatus, place, tools.now())
-  const summary = await storeCard(tools.store, card)
-  const manifest = await storeManifest(run, cursor, summary, tools)
-  await createRunLine(tools.store, run.runId, runLine(run, card))
+  const shown = cardOf(run, cursor, finalStatus, place, tools.now())
+  const { card, body } = await storeCard(tools.store, await withNewSince(shown, run, cursor, tools))
+  const manifest = await storeManifest(run, cursor, body, tools)
+  await createRunLine(tools.store, run.runId, runLine(run, card, tools.now()))
   if (run.selection.rollback !== null && run.mode === 'rollback' && cursor.totals.usersProcessed > 0)
     await recordRollback(tools.store, rollbackRecord(run, run.selection.rollback, cursor))
   await holder.update((before) => ({ ...before, state: 'closed', lease: null }))
@@ -40,6 +41,13 @@ export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> 
   tools.onClosed(card)
   await freeWriter(run, manifest, tools)
   return card
+}
+
+/** A complete dry run's card says what is new in it. */
+async function withNewSince(card: ExitCard, run: Run, cursor: Cursor, tools: Tools): Promise<ExitCard> {
+  if (run.mode !== 'dry-run' || !isComplete(card.status)) return card
+  const { warnings, ...since } = await newSinceEarlier(run, cursor, tools)
+  return { ...card, ...since, warnings: [...card.warnings, ...warnings] }
 }
 
 function rollbackRecord(run: Run, runId: string, { totals }: Cursor) {

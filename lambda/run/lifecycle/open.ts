@@ -2,11 +2,11 @@ import { storeCard } from '../../archive/cards.ts'
 import { type Cursor, createCursor, type VersionedCursor } from '../../archive/cursor.ts'
 import { createRun, isWriting, type Run } from '../../archive/runs.ts'
 import { RunRefused } from '../../errors.ts'
-import { databaseClock } from '../../ledger/clock.ts'
+import { clocksApartMs, databaseClock, FURTHEST_CLOCKS_MS } from '../../ledger/clock.ts'
 import { readIdentity } from '../../ledger/identity.ts'
 import { failureOf } from '../../ledger/errors.ts'
 import { preflight } from '../../ledger/preflight.ts'
-import { type ForeignKey, readForeignKeys } from '../../ledger/references.ts'
+import { type ForeignKey, readForeignKeys, unreadableKeys } from '../../ledger/references.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
 import { newRunId } from '../ids.ts'
 import { cardOf } from '../lines/card.ts'
@@ -14,7 +14,7 @@ import { noTotals } from '../lines/totals.ts'
 import { freezeMatches, freezePlan, freezeRollback, type PageSink, storedPages } from '../pages/freeze.ts'
 import type { Tools } from '../tools.ts'
 import { SOFTWARE_VERSION } from '../version.ts'
-import { refuseOtherLedger } from './identity.ts'
+import { refuseOtherLedger } from '../ledger-identity.ts'
 import { leaseFrom } from './lease.ts'
 import { limitsExceeded } from './limits.ts'
 import { approvedPlan, rollbackTarget } from './sources.ts'
@@ -23,7 +23,6 @@ import { limitsOf, type OpeningRequest, payloadOf, type Selection } from './sele
 /** Measured: docs/decisions. */
 const DEFAULT_BATCH_SIZE = 500
 const DEFAULT_CONCURRENCY = 3
-const FURTHEST_CLOCKS_MS = 5 * 60_000
 const FREEZE_TRIES = 4
 const FREEZE_PAUSE_MS = 250
 
@@ -92,13 +91,16 @@ export async function draftRun(
     ledger,
     matched,
     warnings: [...checked.warnings, ...(mode === 'dry-run' ? rollbackWarnings(foreignKeys, tools) : [])],
-    refusals: selection.rollback === null ? limitsExceeded(matched, limits) : unreadable(foreignKeys, tools),
+    refusals:
+      selection.rollback === null
+        ? limitsExceeded(matched, limits)
+        : unreadableKeys(foreignKeys, tools.config.acceptedReferences),
   }
 }
 
 /** The database's clock counts; but one that differs much from this machine's is wrong itself, or this one is. */
 function refuseClocksApart(databaseNow: string, now: Date): void {
-  const apartMs = Math.abs(Date.parse(databaseNow) - now.getTime())
+  const apartMs = clocksApartMs(databaseNow, now)
   if (apartMs <= FURTHEST_CLOCKS_MS) return
   throw new RunRefused(
     `The clock of the database says ${databaseNow}, that of this machine ${now.toISOString()}: they differ by ` +
@@ -192,24 +194,10 @@ function rulesOf(source: Run | null, { config }: Tools) {
   }
 }
 
-/** The foreign keys that a rollback looks at: all of which the configuration does not accept the consequences. */
-export function watchedKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): ForeignKey[] {
-  return foreignKeys.filter(({ constraint }) => !accepted.includes(constraint))
-}
-
-/** Why a rollback cannot tell whether other tables refer to the rows that it would delete. */
-function unreadable(foreignKeys: readonly ForeignKey[], { config }: Tools): string[] {
-  return watchedKeys(foreignKeys, config.acceptedReferences)
-    .filter(({ readable }) => !readable)
-    .map(
-      ({ schema, table, column, constraint }) =>
-        `a rollback must see which rows of ${table} refer to the rows that it deletes. As the owner of the table: ` +
-        `GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job; or list ${constraint} in ACCEPTED_REFERENCES`,
-    )
-}
-
 function rollbackWarnings(foreignKeys: readonly ForeignKey[], tools: Tools): string[] {
-  return unreadable(foreignKeys, tools).map((why) => `the rollback of an execute would be refused: ${why}`)
+  return unreadableKeys(foreignKeys, tools.config.acceptedReferences).map(
+    (why) => `the rollback of an execute would be refused: ${why}`,
+  )
 }
 
 function firstCursor(run: Run, databaseNow: string, tools: Tools): Omit<Cursor, 'nonce'> {

@@ -7,7 +7,7 @@ import { cardOf, closedCard } from '../lines/card.ts'
 import type { Tools } from '../tools.ts'
 import { freeWriter } from './close.ts'
 import { heldBecause } from './hold.ts'
-import { checkLedger } from './identity.ts'
+import { checkLedger } from '../ledger-identity.ts'
 import { acquireLease } from './lease.ts'
 import { placeOf, work } from './work.ts'
 

@@ -4,7 +4,7 @@ import { readRun, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Tools } from '../tools.ts'
-import { knownRun } from './known-run.ts'
+import { knownRun } from '../known-run.ts'
 
 /**
  * The dry run that a plan-bound execute names, if it may still be executed: complete, of the same configuration, not too

@@ -6,7 +6,7 @@ import { readPart } from '../../archive/logs.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { ExitCard, RunStatus } from '../../exit-card.ts'
 import { LedgerBusy } from '../../ledger/errors.ts'
-import { readForeignKeys } from '../../ledger/references.ts'
+import { readForeignKeys, watchedKeys } from '../../ledger/references.ts'
 import { findTransactions } from '../../ledger/rows.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
 import { AttemptOpen } from '../errors.ts'
@@ -27,7 +27,6 @@ import { closeRun } from './close.ts'
 import { heldBecause } from './hold.ts'
 import { emptyPredecessors, type Holder } from './lease.ts'
 import { markRun } from './marks.ts'
-import { watchedKeys } from './open.ts'
 
 /** How an invocation ended that holds a run's lease. `otherRun` is the run that its request key or plan belongs to. */
 export type Worked = { readonly card: ExitCard; readonly otherRun: string | null }

@@ -3,7 +3,7 @@ import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } fr
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
 import { dollars, type ExitCard, isFinal, type RunStatus } from '../../exit-card.ts'
-import { warningsOf } from './glossary.ts'
+import { refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { noTotals } from './totals.ts'
 
 /** What a card shows of a run and of its cursor. */
@@ -69,14 +69,22 @@ export function cardOf(
     sinceExecuted: null,
     rolledBackBy: [],
     rollsBack: run.selection.rollback,
-    warnings: [
-      ...(isWriting(run.mode) ? [] : run.refusals.map((reason) => `an execute would be refused: ${reason}`)),
-      ...run.warnings,
-      ...warningsOf(totals),
-    ],
+    warnings: cardWarnings(run, totals).map(({ text }) => text),
     logs: linksOf(run.runId, cursor, place),
     next: nextOf(run, cursor, status),
   }
+}
+
+/** The warnings of a run's card, each with its explanation. */
+export function cardWarnings(
+  { mode, refusals, warnings }: Pick<ShownRun, 'mode' | 'refusals' | 'warnings'>,
+  totals: Cursor['totals'],
+): Warning[] {
+  return [
+    ...(isWriting(mode) ? [] : refusals.map(refusalWarning)),
+    ...warnings.map((text) => ({ text, explanation: null })),
+    ...warningsOf(totals),
+  ]
 }
 
 function byCategory({ totals }: ShownCursor): ExitCard['byCategory'] {
@@ -106,7 +114,7 @@ function etaSeconds(run: ShownRun, { usersDone, usersTotal }: ShownCursor, now: 
 }
 
 /** A file where a log has one part, else the folder of its parts. */
-function linksOf(runId: string, cursor: ShownCursor, { bucket, region }: Place): ExitCard['logs'] {
+function linksOf(runId: string, cursor: ShownCursor, place: Place): ExitCard['logs'] {
   const keyOf = (kind: LogKind): string => {
     const [only, ...more] = cursor.pages.filter((named) => named[kind] !== null)
     return only && more.length === 0 && cursor.pagesTotal === 1
@@ -115,10 +123,8 @@ function linksOf(runId: string, cursor: ShownCursor, { bucket, region }: Place):
   }
   const [users = '', mutations = '', errors = ''] = LOG_KINDS.map(keyOf)
   const run = runFolder(runId)
-  const object = (key: string): string => `s3://${bucket}/${key}`
-  const page = (key: string): string =>
-    `https://${region}.console.aws.amazon.com/s3/${key.endsWith('/') ? 'buckets' : 'object'}/${bucket}` +
-    `?region=${region}&prefix=${key}`
+  const object = (key: string): string => objectUrl(key, place)
+  const page = (key: string): string => consoleUrl(key, place)
   return {
     users: object(users),
     mutations: object(mutations),
@@ -127,6 +133,16 @@ function linksOf(runId: string, cursor: ShownCursor, { bucket, region }: Place):
     report: object(runFileKey(runId, 'report.html')),
     console: { users: page(users), mutations: page(mutations), errors: page(errors), run: page(run) },
   }
+}
+
+export function objectUrl(key: string, { bucket }: Place): string {
+  return `s3://${bucket}/${key}`
+}
+
+/** The page of an object, or of a folder, in the AWS console. */
+export function consoleUrl(key: string, { bucket, region }: Place): string {
+  const kind = key.endsWith('/') ? 'buckets' : 'object'
+  return `https://${region}.console.aws.amazon.com/s3/${kind}/${bucket}?region=${region}&prefix=${key}`
 }
 
 function nextOf(run: ShownRun, { totals }: ShownCursor, status: RunStatus): ExitCard['next'] {

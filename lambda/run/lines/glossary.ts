@@ -6,10 +6,13 @@ import type { Outcome } from './user-line.ts'
 /** How users of an outcome are counted; not_reached users are not done. */
 export type CountedAs = 'usersWithoutGrants' | 'usersProcessed' | 'usersSkipped' | 'usersFailed' | null
 
-/** The one definition of an outcome: how it counts, what it means and what to do. */
+/** The one definition of an outcome: how it counts, its name for people, what it means and what to do. */
 type OutcomeEntry = {
   readonly countedAs: CountedAs
+  readonly label: string
   readonly meaning: string
+  /** The same in a run that writes nothing, where that differs. */
+  readonly preview?: { readonly label: string; readonly meaning: string }
   readonly todo: string
   /** The sentence on the exit card; none where the outcome needs no attention. */
   readonly warning?: (users: string, totals: Totals) => string
@@ -18,33 +21,47 @@ type OutcomeEntry = {
 export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   expired: {
     countedAs: 'usersProcessed',
+    label: 'Expired',
     meaning: 'Credit was left in at least one targeted grant, and it expired.',
+    preview: {
+      label: 'Would expire',
+      meaning: 'Credit is left in at least one targeted grant, and it would expire.',
+    },
     todo: 'Nothing.',
   },
   nothing_to_expire: {
     countedAs: 'usersProcessed',
+    label: 'Fully spent',
     meaning: 'Every targeted grant was fully spent; each was closed with 0.',
+    preview: {
+      label: 'Fully spent',
+      meaning: 'Every targeted grant is fully spent; each would be closed with 0.',
+    },
     todo: 'Nothing.',
   },
   no_targeted_grant: {
     countedAs: 'usersWithoutGrants',
+    label: 'No grant',
     meaning: 'The user has no free, personal, positive grant that is still open.',
     todo: 'Nothing.',
   },
   excluded: {
     countedAs: 'usersSkipped',
+    label: 'Excluded',
     meaning:
       'The user, or every targeted grant of the user, is excluded by the payload or the configuration.',
     todo: 'Nothing, if that is intended: exceptUserIds, categories, EXCLUDED_USER_IDS, EXCLUDED_CATEGORIES.',
   },
   too_recent: {
     countedAs: 'usersSkipped',
+    label: 'Too recent',
     meaning: 'A personal row of the user is younger than the minimum age and may be half written.',
     todo: 'Nothing: the next run processes the user.',
     warning: (users) => `${users} skipped because of a row that is too recent: the next run processes them`,
   },
   needs_review: {
     countedAs: 'usersSkipped',
+    label: 'Needs review',
     meaning: 'A grant may already have been taken back by a row without a link, or a closing row is damaged.',
     todo: 'Check the rows named in "review", then name the user in "userIds".',
     warning: (users, { examples }) =>
@@ -53,44 +70,67 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   },
   exceeds_plan: {
     countedAs: 'usersSkipped',
+    label: 'Exceeds plan',
     meaning: 'More would happen to the user now than the plan showed.',
     todo: 'Make a new dry run and execute that one.',
     warning: (users) => `${users} skipped because more would happen than the plan showed: make a new dry run`,
   },
   not_internal: {
     countedAs: 'usersSkipped',
+    label: 'Not internal',
     meaning: 'The e-mail address of the user is no longer internal.',
     todo: 'Nothing.',
   },
-  gone: { countedAs: 'usersSkipped', meaning: 'The user no longer exists.', todo: 'Nothing.' },
+  gone: {
+    countedAs: 'usersSkipped',
+    label: 'Gone',
+    meaning: 'The user no longer exists.',
+    todo: 'Nothing.',
+  },
   rolled_back: {
     countedAs: 'usersProcessed',
+    label: 'Restored',
     meaning: 'What the run wrote for the user was rolled back.',
+    preview: {
+      label: 'Would be restored',
+      meaning: 'What the run wrote for the user would be rolled back.',
+    },
     todo: 'Nothing.',
   },
   already_rolled_back: {
     countedAs: 'usersSkipped',
+    label: 'Already restored',
     meaning: 'What the run wrote for the user had been rolled back before.',
     todo: 'Nothing.',
   },
   changed_since: {
     countedAs: 'usersSkipped',
+    label: 'Changed since',
     meaning: 'A row of the user is not as the run left it, so nothing was rolled back for the user.',
     todo: 'See "changed" in the user line: which row and column, expected and found.',
     warning: (users) => `${users} skipped because rows changed after the run: see "changed" in their lines`,
   },
   failed: {
     countedAs: 'usersFailed',
+    label: 'Failed',
     meaning: 'The user could not be processed; nothing was written for the user.',
     todo: 'See the errors log, fix the cause, then run again.',
     warning: (users) => `${users} failed: see the errors log`,
   },
   not_reached: {
     countedAs: null,
+    label: 'Not reached',
     meaning: 'The run ended before the user was processed.',
     todo: 'Run again.',
   },
 }
+
+/** The outcomes of users who are skipped. */
+export const SKIPPED_OUTCOMES: ReadonlySet<string> = new Set(
+  Object.entries(OUTCOMES).flatMap(([outcome, { countedAs }]) =>
+    countedAs === 'usersSkipped' ? [outcome] : [],
+  ),
+)
 
 /** The one definition of a flag: what it means, what to do, and the sentence on the exit card. */
 export const FLAGS: Readonly<
@@ -134,12 +174,34 @@ export const FLAGS: Readonly<
   },
 }
 
-/** What a person should know about a run, one sentence each. */
-export function warningsOf(totals: Totals): string[] {
-  const say = (n: number | undefined, warning?: (users: string, totals: Totals) => string): string[] =>
-    n && warning ? [warning(n === 1 ? '1 user' : `${n} users`, totals)] : []
+/** What an outcome or a flag means, and what to do about it where there is something to do. */
+export function adviceOf({ meaning, todo }: Pick<OutcomeEntry, 'meaning' | 'todo'>): string {
+  const advice = todo.replace(/^Nothing(\.$|: )/, '')
+  return advice === '' ? meaning : `${meaning} ${advice.charAt(0).toUpperCase()}${advice.slice(1)}`
+}
+
+/** A sentence on the exit card, and what it means and what to do about it where the sentence does not say so. */
+export type Warning = { readonly text: string; readonly explanation: string | null }
+
+/** Of a run that writes nothing, for each reason why an execute would be refused. */
+export function refusalWarning(reason: string): Warning {
+  return {
+    text: `an execute would be refused: ${reason}`,
+    explanation:
+      'A dry run ignores the limits, but an execute with the same payload would be refused before it writes. ' +
+      'Narrow the selection, or raise the limit in the configuration.',
+  }
+}
+
+/** What a person should know about the users of a run, one sentence each. */
+export function warningsOf(totals: Totals): Warning[] {
+  type Entry = Pick<OutcomeEntry, 'meaning' | 'todo' | 'warning'>
+  const say = (n: number | undefined, entry: Entry): Warning[] =>
+    n && entry.warning
+      ? [{ text: entry.warning(n === 1 ? '1 user' : `${n} users`, totals), explanation: adviceOf(entry) }]
+      : []
   return [
-    ...Object.entries(FLAGS).flatMap(([flag, { warning }]) => say(totals.flags[flag], warning)),
-    ...Object.entries(OUTCOMES).flatMap(([outcome, { warning }]) => say(totals.outcomes[outcome], warning)),
+    ...Object.entries(FLAGS).flatMap(([flag, entry]) => say(totals.flags[flag], entry)),
+    ...Object.entries(OUTCOMES).flatMap(([outcome, entry]) => say(totals.outcomes[outcome], entry)),
   ]
 }

@@ -2,15 +2,16 @@ import type { Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 
 /** The line of a closed run in the table of runs: who, what, why, and its totals. */
-export function runLine(run: Run, { status, why, totals }: ExitCard): object {
+export function runLine(run: Run, { status, why, totals }: ExitCard, now: Date): object {
   return {
     run_id: run.runId,
     mode: run.mode,
     at: run.instant,
+    closed_at: now.toISOString(),
     status,
     why,
-    by: run.asked.by,
-    via: run.asked.via,
+    asked_by: run.asked.by,
+    asked_via: run.asked.via,
     reason: run.asked.reason,
     plan: run.selection.plan,
     rolls_back: run.selection.rollback,
@@ -23,6 +24,7 @@ export function runLine(run: Run, { status, why, totals }: ExitCard): object {
     grants_targeted: totals.grantsTargeted,
     expired_microdollars: totals.expiredMicrodollars,
     due_paid_microdollars: totals.duePaidMicrodollars,
+    users_corrected: totals.usersCorrected,
     corrected_microdollars: totals.correctedMicrodollars,
   }
 }

@@ -4,10 +4,10 @@ import type { Run } from '../../archive/runs.ts'
 import type { Sql } from '../../ledger/connect.ts'
 import { findTakenLinks } from '../../ledger/rows.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
+import { contextOf } from '../lines/run-rules.ts'
 import type { Tools } from '../tools.ts'
 import type { PageMode, Planning } from './mode.ts'
 import { type PageOutcome, pageOutcome } from './outcome.ts'
-import { contextOf } from './planning.ts'
 
 /**
  * One page without writing: read, plan, and the log lines of what would be written now, mutations too. In READ ONLY

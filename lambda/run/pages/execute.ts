@@ -9,12 +9,12 @@ import { writeExpirations } from '../../ledger/write.ts'
 import { unpackInputs } from '../../rules/inputs.ts'
 import { exceeds, type ShownPlan } from '../../rules/within-plan.ts'
 import { PlannedByOtherVersion } from '../errors.ts'
-import { closingsOf, mutationLines } from '../lines/mutation-lines.ts'
-import { exceededRecord, type LineContext, planLine, untouchedLine } from '../lines/user-line.ts'
-import { rowId } from '../ids.ts'
+import { linesOfChange, type Planned } from '../lines/planned-lines.ts'
+import { contextOf } from '../lines/run-rules.ts'
+import { exceededRecord, type LineContext, untouchedLine } from '../lines/user-line.ts'
 import type { Candidate, PageMode, Planning } from './mode.ts'
 import { resultOf } from './outcome.ts'
-import { contextOf, type Planned, planInputs, planReading, settingsOf } from './planning.ts'
+import { planInputs, planReading } from './planning.ts'
 
 /** What an approved dry run showed, by user. */
 export type PlanShown = ReadonlyMap<string, ShownPlan>
@@ -74,23 +74,19 @@ function unlinkedGrants(readings: ReadonlyMap<string, Reading>): string[] {
 }
 
 /** A planned user with the ids that the attempt gives to the rows to insert, and the log lines that result. */
-export function candidateOf(run: Run, context: LineContext, { plan, rows, inputs }: Planned): Candidate {
-  const { user, change } = plan
-  const closes = change.closings.map(({ grant }) => grant.id)
-  const closingIds = closes.map((grantId) => rowId(run.runId, context.attempt, grantId))
-  const correctionId = change.correction && rowId(run.runId, context.attempt, user.id)
-  const planned = { plan, closingIds, correctionId }
-  const mutations = mutationLines(context, planned, closingsOf(rows, settingsOf(run)))
+export function candidateOf(run: Run, context: LineContext, user: Planned): Candidate {
+  const { planned, line, mutations } = linesOfChange(run, context, user)
+  const { plan, closingIds, correctionId } = planned
   return {
-    userId: user.id,
-    inputs,
+    userId: plan.user.id,
+    inputs: user.inputs,
     change: { kind: 'expiration', planned },
     rowIds: correctionId === null ? closingIds : [...closingIds, correctionId],
     rows: mutations.length,
-    result: resultOf(planLine(context, plan, inputs), mutations),
-    correctedMicrodollars: change.correction?.amountMicrodollars ?? 0,
+    result: resultOf(line, mutations),
+    correctedMicrodollars: plan.change.correction?.amountMicrodollars ?? 0,
     expiredMicrodollars: plan.expiredMicrodollars + plan.duePaidMicrodollars,
-    closes,
+    closes: plan.change.closings.map(({ grant }) => grant.id),
   }
 }
 

@@ -14,7 +14,7 @@ import { errorThresholdExceeded, type Gate, openGate } from './gate.ts'
 import type { PageMode } from './mode.ts'
 import { bareResult, type PageOutcome, pageOutcome } from './outcome.ts'
 import { writePage } from './page.ts'
-import { contextOf } from './planning.ts'
+import { contextOf } from '../lines/run-rules.ts'
 import { readLoggedChanges, rollbackMode } from './rollback.ts'
 import { type Recovered, settlePage } from './settle.ts'
 

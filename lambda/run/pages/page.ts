@@ -5,7 +5,7 @@ import type { UserFailure } from '../lines/error-line.ts'
 import { attemptName } from '../../archive/keys.ts'
 import { attempt, type PageWork, type Refusal } from './attempt.ts'
 import { bareResult, failedResult, type PageOutcome, pageOutcome } from './outcome.ts'
-import { contextOf } from './planning.ts'
+import { contextOf } from '../lines/run-rules.ts'
 
 /** Users a transaction locks at a time; a gentle run locks fewer. */
 const USERS_A_TRANSACTION = 100

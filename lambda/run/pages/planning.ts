@@ -4,36 +4,12 @@ import { UnusableValue } from '../../rules/amounts.ts'
 import { packInputs } from '../../rules/inputs.ts'
 import { foldAscii, isInternal } from '../../rules/internal.ts'
 import { planUser } from '../../rules/plan.ts'
-import { instantToLedgerTime } from '../../rules/times.ts'
-import type { ChangePlan, Circumstances, LedgerUser, RuleSettings, Transaction } from '../../rules/types.ts'
+import type { Circumstances, LedgerUser, Transaction } from '../../rules/types.ts'
 import { type LineContext, planLine } from '../lines/user-line.ts'
 import type { ErrorStage } from '../lines/error-line.ts'
+import type { Planned } from '../lines/planned-lines.ts'
+import { settingsOf } from '../lines/run-rules.ts'
 import { bareResult, failedResult, resultOf, type UserResult } from './outcome.ts'
-
-/** A user to be changed, with what the plan was made from. */
-export type Planned = {
-  readonly plan: ChangePlan
-  readonly rows: readonly Transaction[]
-  readonly inputs: unknown
-}
-
-/** The rules of a run, as fixed at its opening. */
-export function settingsOf(run: Run): RuleSettings {
-  const { minGrantAgeSeconds, correctionDescriptions, reviewCategories, excludedCategories } = run.settings
-  return {
-    instant: instantToLedgerTime(run.instant),
-    minGrantAgeSeconds,
-    correctionDescriptions,
-    reviewCategories,
-    categories: run.selection.categories,
-    excludedCategories,
-  }
-}
-
-/** What log lines of an attempt begin with. */
-export function contextOf(run: Run, attempt: string): LineContext {
-  return { runId: run.runId, mode: run.mode, at: run.instant, attempt }
-}
 
 /** Plans one user from what was read; `undefined` means that the user is gone. One user's data never throws. */
 export function planReading(

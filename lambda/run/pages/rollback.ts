@@ -9,23 +9,17 @@ import type { ForeignKey } from '../../ledger/references.ts'
 import { lockInserted, readInserted, writeRollbacks } from '../../ledger/rollback.ts'
 import { findExpiryDates, findTransactions, findUsers } from '../../ledger/rows.ts'
 import { UnusableValue } from '../../rules/amounts.ts'
-import { packInputs, unpackInputs } from '../../rules/inputs.ts'
-import {
-  type InsertedRow,
-  isRolledBack,
-  type LoggedChange,
-  planRollback,
-  type Rollback,
-} from '../../rules/rollback.ts'
+import { unpackInputs } from '../../rules/inputs.ts'
+import { type InsertedRow, isRolledBack, type LoggedChange, type Rollback } from '../../rules/rollback.ts'
 import type { LedgerUser, Transaction } from '../../rules/types.ts'
 import { PlannedByOtherVersion } from '../errors.ts'
 import { type Mutation, mutationSchema, toLoggedChange } from '../lines/logged-change.ts'
-import { closingsOf } from '../lines/mutation-lines.ts'
-import { notRolledBackLine, rollbackLine, rollbackMutations } from '../lines/rollback-lines.ts'
+import { asInserted, linesOfRollback } from '../lines/planned-lines.ts'
+import { contextOf } from '../lines/run-rules.ts'
 import type { LineContext } from '../lines/user-line.ts'
 import type { Candidate, Observed, PageMode, Planning } from './mode.ts'
 import { bareResult, resultOf } from './outcome.ts'
-import { contextOf, settingsOf, unusable } from './planning.ts'
+import { unusable } from './planning.ts'
 
 export type LoggedChanges = ReadonlyMap<string, LoggedChange>
 
@@ -90,11 +84,6 @@ function rollbacksOf(candidates: readonly Candidate[]): Rollback[] {
   return candidates.flatMap(({ change }) => (change.kind === 'rollback' ? change.rollback : []))
 }
 
-/** An intent is written only where every inserted row was as inserted, and nothing referred to it. */
-function asInserted({ inserted }: LoggedChange): ReadonlyMap<string, InsertedRow> {
-  return new Map(inserted.map(({ id }) => [id, { differing: [], references: [] }]))
-}
-
 /** Plans the rollback of one user. One user's data never throws. */
 export function planOne(
   run: Run,
@@ -126,16 +115,8 @@ function planWith(
   rows: readonly Transaction[],
   inserted: ReadonlyMap<string, InsertedRow>,
 ): Planning {
-  const ids = new Set(change.inserted.map(({ id }) => id))
-  const others = rows.filter(({ id }) => !ids.has(id))
-  const { closings_count: count, closings_sha256: sha256 } = closingsOf(others, settingsOf(run))
-  const plan = planRollback(change, { user, rows, inserted, closings: { count, sha256 } })
-  const inputs = packInputs(user, rows, NO_CIRCUMSTANCES)
-  if (plan.outcome !== 'rolled_back') {
-    const changed = plan.outcome === 'changed_since' ? plan.changed : []
-    return { result: resultOf(notRolledBackLine(context, user, plan.outcome, changed, inputs)) }
-  }
-  const mutations = rollbackMutations(context, plan.rollback)
+  const { plan, inputs, line, mutations } = linesOfRollback(run, context, change, { user, rows }, inserted)
+  if (plan.outcome !== 'rolled_back') return { result: resultOf(line) }
   return {
     candidate: {
       userId: user.id,
@@ -143,15 +124,13 @@ function planWith(
       change: { kind: 'rollback', rollback: plan.rollback },
       rowIds: change.inserted.map(({ id }) => id),
       rows: mutations.length,
-      result: resultOf(rollbackLine(context, plan.rollback, rows, inputs), mutations),
+      result: resultOf(line, mutations),
       correctedMicrodollars: 0,
       expiredMicrodollars: 0,
       closes: [],
     },
   }
 }
-
-const NO_CIRCUMSTANCES = { named: false, excluded: false, takenLinks: new Set<string>() }
 
 /**
  * What a run logged of the users of one of its pages, compared with what its writer recorded.

@@ -190,10 +190,14 @@ test('a run whose last progress is older than its intents is resumed only when t
   const key = `runs/${open.runId}/cursor.json`
   const cursor = await readDocument(bucket, key)
   await putText(bucket, key, JSON.stringify({ ...cursor, progressAt: '2026-08-01T00:00:00.000Z' }))
-  for (const event of [EVENT, { resume: open.runId }, { cancel: open.runId }]) {
+  for (const [event, asked] of [
+    [EVENT, 'resume'],
+    [{ resume: open.runId }, 'resume'],
+    [{ cancel: open.runId }, 'cancel'],
+  ] as const) {
     expect(await failureOf(invoke(event))).toMatchObject({
       name: 'RunRefused',
-      message: expect.stringContaining(`{"resume": "${open.runId}", "intentsRestored": true}`),
+      message: expect.stringContaining(`{"${asked}": "${open.runId}", "intentsRestored": true}`),
     })
   }
   expect(await invoke({ resume: open.runId, intentsRestored: true })).toMatchObject({ status: 'complete' })

@@ -1,8 +1,8 @@
-import type { LedgerIdentity, Run } from '../../archive/runs.ts'
-import { isWriting } from '../../archive/runs.ts'
-import { RunRefused } from '../../errors.ts'
-import { type Identity, readIdentity } from '../../ledger/identity.ts'
-import type { Tools } from '../tools.ts'
+import type { LedgerIdentity, Run } from '../archive/runs.ts'
+import { isWriting } from '../archive/runs.ts'
+import { RunRefused } from '../errors.ts'
+import { type Identity, readIdentity } from '../ledger/identity.ts'
+import type { Tools } from './tools.ts'
 
 /**
  * Refuses to continue a run on another ledger than the one that it was opened on. What continues a writing run must

@@ -1,10 +1,10 @@
-import { readWriter } from '../../archive/control.ts'
-import { listRunIds, readRun, type Run, runExists } from '../../archive/runs.ts'
-import { ArchiveCorrupt } from '../../archive/errors.ts'
-import { runFileKey } from '../../archive/keys.ts'
-import { RunRefused } from '../../errors.ts'
-import { nearestFew } from '../../nearest.ts'
-import type { Tools } from '../tools.ts'
+import { readWriter } from '../archive/control.ts'
+import { listRunIds, readRun, type Run, runExists } from '../archive/runs.ts'
+import { ArchiveCorrupt } from '../archive/errors.ts'
+import { runFileKey } from '../archive/keys.ts'
+import { RunRefused } from '../errors.ts'
+import { nearestFew } from '../nearest.ts'
+import type { Tools } from './tools.ts'
 
 const SHOWN = 3
 

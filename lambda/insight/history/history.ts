@@ -1,0 +1,253 @@
+import { listRollbacks } from '../../archive/control.ts'
+import { type Cursor, findCursor } from '../../archive/cursor.ts'
+import { RUN_ID } from '../../archive/keys.ts'
+import { listRunIds, readRun, type Run } from '../../archive/runs.ts'
+import { stateOf } from '../../archive/state.ts'
+import type { Store } from '../../archive/store.ts'
+import type { Outcome } from '../../run/lines/user-line.ts'
+import { OUTCOMES } from '../../run/lines/glossary.ts'
+import type { Tools } from '../../run/tools.ts'
+import type { LoggedLine } from '../logged-line.ts'
+import { errorOf, findPage, lineOf, type LoggedError } from './find.ts'
+import { grantsOf, type HistoryGrant } from './grants.ts'
+import { instantOf, isWithin, type Period } from './when.ts'
+import { whichUser } from './which-user.ts'
+
+/** What one run did to one user. Amounts in microdollars. */
+export type HistoryRun = {
+  readonly runId: string
+  readonly mode: string
+  readonly at: string
+  /** The final status of the run, or `open`. */
+  readonly status: string
+  readonly by: string
+  readonly via: string
+  readonly reason: string | null
+  readonly plan: string | null
+  readonly rollsBack: string | null
+  /** The run that rolled this one back for this user. */
+  readonly rolledBackBy: string | null
+  readonly email: string | null
+  readonly outcome: string
+  readonly meaning: string
+  readonly todo: string
+  readonly balanceBeforeMicrodollars: number | null
+  readonly usedMicrodollars: number | null
+  readonly expiredMicrodollars: number
+  readonly duePaidMicrodollars: number
+  readonly correctionMicrodollars: number
+  readonly finalBalanceMicrodollars: number | null
+  readonly nextCreditExpirationAt: string | null
+  readonly flags: readonly string[]
+  readonly grants: readonly HistoryGrant[]
+  /** The rows because of which the user or a grant was skipped, and what differs. */
+  readonly rows: readonly Readonly<Record<string, unknown>>[]
+  readonly error: Pick<LoggedError, 'stage' | 'error' | 'message'> | null
+}
+
+/** A run that could not be read: its entry says what is wrong with it. */
+export type UnreadableHistory = { readonly runId: string; readonly at: string; readonly problem: string }
+
+export type HistoryAnswer = {
+  readonly answer: 'history'
+  readonly result: {
+    readonly user: { readonly id: string; readonly email: string | null }
+    /** Oldest first. */
+    readonly runs: readonly (HistoryRun | UnreadableHistory)[]
+  }
+  /** Runs for which there was no time, the oldest ones; `athena` is the query that gives the same of all runs. */
+  readonly runsNotRead: number
+  readonly athena: string
+  readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
+}
+
+const READS_AT_A_TIME = 8
+/** What is left of the invocation for the answer itself. */
+const RESERVE_MS = 5_000
+
+/**
+ * One story of one user over all runs, from S3: who, when, why, and each grant explained. Real runs only, unless
+ * `dryRuns`. The newest runs are read first; where time ends, the answer says from where to ask again.
+ * @throws RunRefused where an e-mail address names no user, or several; ArchiveUnavailable
+ */
+export async function history(
+  { user: asked, from, to }: { readonly user: string } & Period,
+  tools: Tools,
+  { dryRuns = false }: { readonly dryRuns?: boolean } = {},
+): Promise<HistoryAnswer> {
+  const ids = (await listRunIds(tools.store))
+    .filter((id) => (dryRuns || isReal(id)) && isWithin(instantOf(id), { from, to }))
+    .toReversed()
+  const userId = await whichUser(asked, ids, tools)
+  const rollbacks = await listRollbacks(tools.store)
+  const entries = new Map<string, HistoryRun | UnreadableHistory | null>()
+  const waiting = ids.values()
+  const worker = async (): Promise<void> => {
+    while (tools.timeLeft() > RESERVE_MS) {
+      const { value: id } = waiting.next()
+      if (id === undefined) return
+      entries.set(id, await entryOf(id, userId, rollbacks.get(id) ?? [], tools))
+    }
+  }
+  await Promise.all(Array.from({ length: READS_AT_A_TIME }, worker))
+  const runs = ids.toReversed().flatMap((id) => entries.get(id) ?? [])
+  const notRead = ids.filter((id) => !entries.has(id))
+  return {
+    answer: 'history',
+    result: { user: { id: userId, email: lastEmail(runs) }, runs },
+    runsNotRead: notRead.length,
+    athena: athenaQuery(userId, dryRuns),
+    next: nextOf(userId, notRead, from),
+  }
+}
+
+function isReal(runId: string): boolean {
+  const mode = RUN_ID.exec(runId)?.[1]
+  return mode === 'execute' || mode === 'rollback'
+}
+
+function lastEmail(runs: readonly (HistoryRun | UnreadableHistory)[]): string | null {
+  return runs.flatMap((run) => ('email' in run && run.email !== null ? run.email : [])).at(-1) ?? null
+}
+
+function nextOf(
+  userId: string,
+  [newest]: readonly string[],
+  from: string | undefined,
+): HistoryAnswer['next'] {
+  if (newest === undefined) return null
+  const payload = { history: userId, ...(from !== undefined && { from }), to: instantOf(newest) }
+  return { text: 'read the runs before these', payload }
+}
+
+function athenaQuery(userId: string, dryRuns: boolean): string {
+  const modes = dryRuns ? '' : " AND mode IN ('execute', 'rollback')"
+  return `SELECT * FROM users WHERE user_id = '${userId.replaceAll("'", "''")}'${modes} ORDER BY run_id`
+}
+
+/** What a run did to a user; null where it did not match the user. One damaged run never keeps the others away. */
+async function entryOf(
+  runId: string,
+  userId: string,
+  rollbacks: readonly string[],
+  tools: Tools,
+): Promise<HistoryRun | UnreadableHistory | null> {
+  try {
+    const found = await findIn(runId, userId, tools)
+    if (found === null) return null
+    const { run, status, line, error } = found
+    const rolledBackBy = await rolledBackIn(rollbacks, userId, tools)
+    return line ? historyRun(run, status, line, error, rolledBackBy) : notDone(run, status)
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : 'an unknown error'
+    return { runId, at: instantOf(runId), problem }
+  }
+}
+
+type FoundUser = {
+  readonly run: Run
+  readonly status: string
+  /** Null where the user's page has no outcome yet. */
+  readonly line: LoggedLine | null
+  readonly error: LoggedError | null
+}
+
+async function findIn(runId: string, userId: string, { store }: Tools): Promise<FoundUser | null> {
+  const run = await readRun(store, runId)
+  if (!run) throw new Error(`runs/${runId}/run.json is missing`)
+  if (run.matched.pages === 0) return null
+  const cursor = await cursorOf(run, store)
+  if (cursor === null || cursor.state === 'prepared') return null
+  const page = await findPage(store, runId, cursor.pagesTotal, userId)
+  if (page === null) return null
+  const status = cursor.state === 'closed' ? (cursor.finalStatus?.status ?? 'closed') : 'open'
+  const named = cursor.pages.find((one) => one.page === page)
+  if (!named) return { run, status, line: null, error: null }
+  const line = await lineOf(store, runId, named, userId)
+  const error = line?.outcome === 'failed' ? await errorOf(store, runId, named, userId) : null
+  return { run, status, line, error }
+}
+
+/** Null for a run that was never opened: nothing was done. @throws ArchiveCorrupt where the cursor was lost */
+async function cursorOf(run: Run, store: Store): Promise<Cursor | null> {
+  const found = await findCursor(store, run.runId)
+  if (found) return found.document
+  const state = await stateOf(store, run)
+  return 'cursor' in state ? state.cursor : null
+}
+
+/** The rollback, of those of a run, that rolled this user back: it may have been for some users only. */
+async function rolledBackIn(
+  rollbacks: readonly string[],
+  userId: string,
+  tools: Tools,
+): Promise<string | null> {
+  for (const id of rollbacks) {
+    const found = await findIn(id, userId, tools)
+    if (found?.line?.outcome === 'rolled_back') return id
+  }
+  return null
+}
+
+function headOf({ runId, mode, instant, asked, selection }: Run, status: string) {
+  const { by, via, reason } = asked
+  const { plan, rollback: rollsBack } = selection
+  return { runId, mode, at: instant, status, by, via, reason, plan, rollsBack }
+}
+
+function historyRun(
+  run: Run,
+  status: string,
+  line: LoggedLine,
+  error: LoggedError | null,
+  rolledBackBy: string | null,
+): HistoryRun {
+  const entry = isOutcome(line.outcome) ? OUTCOMES[line.outcome] : { meaning: '', todo: '' }
+  return {
+    ...headOf(run, status),
+    rolledBackBy,
+    email: line.email,
+    outcome: line.outcome,
+    meaning: entry.meaning,
+    todo: entry.todo,
+    balanceBeforeMicrodollars: line.balance_before_microdollars,
+    usedMicrodollars: line.used_microdollars,
+    expiredMicrodollars: line.expired_microdollars,
+    duePaidMicrodollars: line.due_paid_microdollars,
+    correctionMicrodollars: line.correction_microdollars,
+    finalBalanceMicrodollars: line.final_balance_microdollars,
+    nextCreditExpirationAt: line.next_credit_expiration_at,
+    flags: line.flags,
+    grants: grantsOf(run, line),
+    rows: [line.excluded, line.review, line.exceeds, line.changed].flatMap((rows) => rows ?? []),
+    error: error && { stage: error.stage, error: error.error, message: error.message },
+  }
+}
+
+function isOutcome(text: string): text is Outcome {
+  return Object.hasOwn(OUTCOMES, text)
+}
+
+/** A user of a page without an outcome: of an open run, or of one that was stopped before. */
+function notDone(run: Run, status: string): HistoryRun {
+  const { meaning, todo } = OUTCOMES.not_reached
+  return {
+    ...headOf(run, status),
+    rolledBackBy: null,
+    email: null,
+    outcome: 'not_reached',
+    meaning: status === 'open' ? 'The run is open and has not processed the user yet.' : meaning,
+    todo: status === 'open' ? 'Resume the run.' : todo,
+    balanceBeforeMicrodollars: null,
+    usedMicrodollars: null,
+    expiredMicrodollars: 0,
+    duePaidMicrodollars: 0,
+    correctionMicrodollars: 0,
+    finalBalanceMicrodollars: null,
+    nextCreditExpirationAt: null,
+    flags: [],
+    grants: [],
+    rows: [],
+    error: null,
+  }
+}

@@ -1,0 +1,119 @@
+import { runFileKey } from '../../archive/keys.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
+import { stateOf } from '../../archive/state.ts'
+import { RunRefused } from '../../errors.ts'
+import { readIdentity } from '../../ledger/identity.ts'
+import { withRetriedRead } from '../../ledger/transaction.ts'
+import { knownRun, latestRunId } from '../../run/known-run.ts'
+import { refuseOtherLedger } from '../../run/ledger-identity.ts'
+import type { Tools } from '../../run/tools.ts'
+import { followChain } from './chain.ts'
+import { type Difference, type Findings, noFindings, report } from './differences.ts'
+import { filesOfStore } from './files.ts'
+import { laterRuns } from './later-runs.ts'
+import { compareLedger } from './ledger.ts'
+import { type Checked, checkLogs, readClosedRun } from './logs.ts'
+
+export type VerifyAnswer = {
+  readonly answer: 'verify'
+  readonly runId: string
+  /** `incomplete`: the time of the invocation ended first; what was compared until then is below. */
+  readonly result: 'verified' | 'differences' | 'incomplete'
+  readonly checked: Checked & { readonly chain: number }
+  readonly differenceCount: number
+  /** The first 200. */
+  readonly differences: readonly Difference[]
+  /** Values that a later run of this job wrote: by run, how many. */
+  readonly explained: readonly { readonly runId: string; readonly values: number }[]
+  readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
+}
+
+/** What is left of the invocation for the answer itself. */
+const RESERVE_MS = 10_000
+
+/**
+ * Compares a closed run's logs with the rules, the manifest and the card, and the ledger with the logs; follows the chain
+ * of runs. Reads only. One page is in memory at a time.
+ * @throws RunRefused for a run that is unknown, open, or of another ledger; LedgerUnavailable, ArchiveUnavailable
+ */
+export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer> {
+  const runId = asked === 'latest' ? await latestRunId((id) => id.includes('-execute-'), tools) : asked
+  const run = await knownRun(runId, tools)
+  await refuseUnlessClosed(run, tools)
+  const findings = noFindings()
+  const files = filesOfStore(tools.store)
+  const closed = await readClosedRun(files, runId, findings)
+  const chain = isWriting(run.mode) ? await checkChain(runId, findings, tools) : 0
+  if (!closed) return answerOf(runId, NOTHING_CHECKED, chain, findings, true)
+
+  const compare = isWriting(run.mode) ? await ledgerOf(run, tools) : null
+  const later = laterRuns(tools.store, runId)
+  const { checked, complete } = await checkLogs(
+    files,
+    closed,
+    findings,
+    async (page) => {
+      if (!compare) return
+      for (const difference of await later.explain(await compare(page))) report(findings, difference)
+    },
+    () => tools.timeLeft() < RESERVE_MS,
+  )
+  return answerOf(runId, checked, chain, findings, complete)
+}
+
+const NOTHING_CHECKED: Checked = { parts: 0, users: 0, mutations: 0 }
+
+async function refuseUnlessClosed(run: Run, { store }: Tools): Promise<void> {
+  const state = await stateOf(store, run)
+  if (state.is === 'closed') return
+  const why =
+    state.is === 'open'
+      ? `is open: finish it with {"resume": "${run.runId}"}, or stop it with {"cancel": "${run.runId}"}, first`
+      : 'was never opened or was given up, so it has no manifest to compare with'
+  throw new RunRefused(`Run ${run.runId} ${why}. Nothing was compared.`)
+}
+
+/** A replica has the identity of the ledger, and serves as well. @throws RunRefused on another ledger, LedgerUnavailable */
+async function ledgerOf(run: Run, tools: Tools) {
+  const { reader } = tools.ledger
+  refuseOtherLedger(run, await readIdentity(reader, tools), false, tools)
+  return async (page: Parameters<typeof compareLedger>[1]): Promise<Difference[]> =>
+    withRetriedRead(reader, async (tx) => compareLedger(tx, page), tools)
+}
+
+async function checkChain(runId: string, findings: Findings, { store }: Tools): Promise<number> {
+  const before = findings.unexplained
+  const runs = await followChain(store, findings)
+  if (!runs.includes(runId) && findings.unexplained === before) {
+    report(findings, {
+      step: 'chain',
+      userId: null,
+      where: runFileKey(runId, 'manifest.json'),
+      row: null,
+      column: 'link',
+      expected: 'in the chain of closed runs',
+      found: null,
+      explainedBy: null,
+    })
+  }
+  return runs.length
+}
+
+function answerOf(
+  runId: string,
+  checked: Checked,
+  chain: number,
+  { shown, unexplained, explained }: Findings,
+  complete: boolean,
+): VerifyAnswer {
+  return {
+    answer: 'verify',
+    runId,
+    result: unexplained > 0 ? 'differences' : complete ? 'verified' : 'incomplete',
+    checked: { ...checked, chain },
+    differenceCount: unexplained,
+    differences: shown,
+    explained: [...explained].map(([by, values]) => ({ runId: by, values })),
+    next: complete ? null : { text: 'verify again, with more time', payload: { verify: runId } },
+  }
+}

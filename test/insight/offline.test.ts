@@ -1,0 +1,116 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { replayFolder, replayReport } from '../../bin/replay.ts'
+import { reportOf, verifyFolder } from '../../bin/verify.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
+import { ledgers } from '../rules/ledgers.ts'
+import { fc } from '../rules/fuzz.ts'
+import { freshBucket, keys, readText } from '../support/bucket.ts'
+import { invokeJob } from '../support/job.ts'
+import { freshDatabase } from '../support/ledger.ts'
+import { insertLedgers } from '../support/population.ts'
+
+/** Runs that were downloaded: an execute over random ledgers, its rollback, and another execute. */
+
+const RECORDED = 'test/fixtures/recorded'
+const folder = await mkdtemp(join(tmpdir(), 'credit-expiry-runs-'))
+const { url, sql, drop } = await freshDatabase()
+let first: ExitCard
+let rollback: ExitCard
+let second: ExitCard
+
+beforeAll(async () => {
+  const bucket = await freshBucket()
+  const place = { databaseUrl: url, bucket }
+  await insertLedgers(sql, fc.sample(ledgers, 60))
+  first = await invokeJob(place, { execute: true, batchSize: 25 })
+  rollback = await invokeJob(place, { rollback: first.runId, execute: true })
+  second = await invokeJob(place, { execute: true })
+  for (const key of await keys(bucket)) {
+    if (!key.startsWith('runs/') && !key.startsWith('logs/')) continue
+    const file = join(folder, key)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, await readText(bucket, key))
+  }
+})
+
+afterAll(async () => {
+  await drop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+test('downloaded runs are verified without database and bucket, rollbacks too', async () => {
+  const verified = await verifyFolder(folder)
+  expect(verified.map(({ runId }) => runId)).toEqual([first.runId, rollback.runId, second.runId])
+  expect(verified.flatMap(({ findings }) => findings.shown)).toEqual([])
+  expect(verified.map(({ checked }) => checked.users)).toEqual([60, first.totals.usersProcessed, 60])
+})
+
+test('an edited line, an edited manifest and a missing part are named, by people readable', async () => {
+  const [key = ''] = await partsOf(first.runId)
+  const text = await readFile(join(folder, key), 'utf8')
+  await writeFile(join(folder, key), text.replace('"outcome":"expired"', '"outcome":"nothing_to_expire"'))
+  const [run] = await verifyFolder(folder, first.runId)
+  expect(run && reportOf(run).join('\n')).toMatch(/outcome: expected expired, found nothing_to_expire/)
+  await rm(join(folder, key))
+  const [without] = await verifyFolder(folder, first.runId)
+  expect(without && reportOf(without).join('\n')).toContain(`${key}, object: expected present, found null`)
+  await writeFile(join(folder, key), text)
+
+  const manifest = join(folder, `runs/${first.runId}/manifest.json`)
+  const before = await readFile(manifest, 'utf8')
+  await writeFile(manifest, `${before}\n`)
+  const chained = (await verifyFolder(folder)).flatMap(({ findings }) => findings.shown)
+  expect(chained.map(({ step, where }) => [step, where])).toEqual([
+    ['chain', `runs/${first.runId}/manifest.json`],
+  ])
+  await writeFile(manifest, before)
+})
+
+test('a replay with the rules that wrote the logs shows no difference', async () => {
+  const replay = await replayFolder(folder)
+  expect(replay).toMatchObject({ runs: 2, differing: [] })
+  expect(replay.users + replay.notPlanned).toBe(120)
+  expect(replayReport(replay)[0]).toMatch(/^No difference: \d+ users of 2 runs were planned again/)
+})
+
+test('a replay says how many users and how many dollars would differ', async () => {
+  const [key = ''] = await partsOf(first.runId)
+  const text = await readFile(join(folder, key), 'utf8')
+  const line = text.split('\n').find((one) => one.includes('"outcome":"expired"')) ?? ''
+  const amount = Number(/"grants_targeted":\d+,"expired_microdollars":(\d+)/.exec(line)?.[1])
+  const edited = line.replace(
+    /("grants_targeted":\d+,"expired_microdollars":)\d+/,
+    `$1${amount + 41_200_000}`,
+  )
+  await writeFile(
+    join(folder, key),
+    text.replace(line, () => edited),
+  )
+  expect(replayReport(await replayFolder(join(folder, 'logs')))[0]).toMatch(/^1 users, \$41\.20: /)
+  await writeFile(join(folder, key), text)
+})
+
+test('the recorded runs are planned by these rules as they were when they were recorded', async () => {
+  if (process.env.RECORD === 'replay') await record()
+  const replay = await replayFolder(RECORDED)
+  expect(replay.users).toBeGreaterThan(40)
+  expect(replayReport(replay)).toEqual([expect.stringMatching(/^No difference/)])
+})
+
+/** Writes the fixture anew, where a change of the rules is intended: RECORD=replay npx vitest run <this file>. */
+async function record(): Promise<void> {
+  await rm(RECORDED, { recursive: true, force: true })
+  for (const key of [`runs/${first.runId}/run.json`, ...(await partsOf(first.runId))]) {
+    const file = join(RECORDED, key)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, await readFile(join(folder, key)))
+  }
+}
+
+async function partsOf(runId: string): Promise<string[]> {
+  const names = await readdir(join(folder, 'logs/users', runId))
+  return names.toSorted().map((name) => `logs/users/${runId}/${name}`)
+}

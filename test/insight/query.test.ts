@@ -1,0 +1,106 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { answerQuery } from '../../bin/query.ts'
+import { formatRows } from '../../bin/query-rows.ts'
+import { LOG_TABLES } from '../../infra/log-tables.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
+import { freshBucket, keys, readLines, readText, type TestBucket } from '../support/bucket.ts'
+import { invokeJob } from '../support/job.ts'
+import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+
+/** A dry run, an execute and its rollback, downloaded. */
+
+const folder = await mkdtemp(join(tmpdir(), 'credit-expiry-query-'))
+const { url, sql, drop } = await freshDatabase()
+let bucket: TestBucket
+let executed: ExitCard
+let rolledBack: ExitCard
+
+beforeAll(async () => {
+  await insertUser(sql, { id: 'ada', total_microdollars_acquired: 10_000_000, microdollars_used: 4_000_000 })
+  await insertTransaction(sql, { kilo_user_id: 'ada' })
+  bucket = await freshBucket()
+  const place = { databaseUrl: url, bucket }
+  await invokeJob(place, {})
+  executed = await invokeJob(place, { execute: true, reason: 'weekly clean-up' })
+  rolledBack = await invokeJob(place, { rollback: executed.runId, execute: true })
+  for (const key of await keys(bucket, 'logs/')) {
+    const file = join(folder, key)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(file, await readText(bucket, key))
+  }
+})
+
+afterAll(async () => {
+  await drop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+test('a saved query answers from the folder, real runs only, unless dry runs are asked for', async () => {
+  const real = await answerQuery(['--json', folder, 'what happened to one user', 'ada'])
+  expect(JSON.parse(real.out)).toMatchObject([
+    { run_id: rolledBack.runId, mode: 'rollback', outcome: 'rolled_back', expired_usd: -6 },
+    { run_id: executed.runId, mode: 'execute', outcome: 'expired', expired_usd: 6 },
+  ])
+  const all = await answerQuery([
+    '--json',
+    join(folder, 'logs'),
+    'what happened to one user, dry runs too',
+    'ada',
+  ])
+  expect(JSON.parse(all.out)).toHaveLength(3)
+})
+
+test('the table of runs says who, why, what it came to, and what rolled it back', async () => {
+  const { out } = await answerQuery([folder, 'all runs', '--json'])
+  expect(JSON.parse(out)).toMatchObject([
+    { run_id: rolledBack.runId, rolls_back: executed.runId },
+    {
+      run_id: executed.runId,
+      asked_by: 'a test',
+      reason: 'weekly clean-up',
+      status: 'complete',
+      expired_usd: 6,
+      rolled_back_by: rolledBack.runId,
+    },
+  ])
+})
+
+test('the columns of the table of runs are the keys of its lines', async () => {
+  const lines = await readLines(bucket, `logs/runs/${executed.runId}.jsonl`)
+  const table = LOG_TABLES.find(({ folder: name }) => name === 'runs')
+  expect(Object.keys(lines[0] as object).toSorted()).toEqual(Object.keys(table?.columns ?? {}).toSorted())
+})
+
+test('SQL is taken as it is; nested values are readable, and plain in JSON', async () => {
+  const question = `SELECT user_id, credits FROM users WHERE run_id = '${executed.runId}'`
+  const { out } = await answerQuery([folder, question])
+  expect(out).toContain('user_id  ada\n')
+  expect(out).toMatch(/\n {4}id: [\w-]+, credit_category: automatic-welcome-credits, /)
+  expect(out).toContain('amount_microdollars: 10000000')
+  const json: unknown = JSON.parse((await answerQuery([folder, question, '--json'])).out)
+  expect(json).toMatchObject([{ user_id: 'ada', credits: [{ expired_microdollars: 6_000_000 }] }])
+})
+
+test('a CSV answer keeps numbers as numbers and texts as texts', () => {
+  expect(formatRows([{ name: '=1+1', usd: -6, list: ['a'] }], 'csv')).toBe(
+    `name,usd,list\r\n'=1+1,-6,"[""a""]"\r\n`,
+  )
+})
+
+test('a misspelt saved query is answered with the nearest name', async () => {
+  const { error, exitCode } = await answerQuery([folder, 'all corections'])
+  expect(error).toContain('No saved query "all corections". Did you mean "all corrections"?')
+  expect(exitCode).toBe(1)
+})
+
+test('a missing value, an empty answer and a folder without logs are said so', async () => {
+  expect((await answerQuery([folder, 'what happened to one user'])).error).toContain('needs 1 value after it')
+  const empty = await answerQuery([folder, 'what happened to one user', 'zoe'])
+  expect(empty).toEqual({ out: '', error: 'No row: nothing in these logs matches.', exitCode: 0 })
+  expect((await answerQuery([tmpdir(), 'all runs'])).error).toContain('There is no log in')
+  expect((await answerQuery([folder, 'SELECT nothing FROM nowhere'])).error).toContain('nowhere')
+  expect((await answerQuery([folder])).error).toContain('"all runs": ')
+})
