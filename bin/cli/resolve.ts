@@ -1,6 +1,6 @@
 import { readWriter } from '../../lambda/archive/control.ts'
 import { RUN_ID } from '../../lambda/archive/keys.ts'
-import { latestRunId } from '../../lambda/run/lifecycle/known-run.ts'
+import { latestRunId } from '../../lambda/run/known-run.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
 import { type Command, payloadOf } from './command.ts'
 import { withinDeadline, withToolsHere } from './job.ts'
