@@ -74,7 +74,8 @@ export function shapeOf(payload: Readonly<Record<string, unknown>>): Shape {
 function complaintAboutPlace(key: Field, shape: Shape): string | null {
   if (shape.beside.includes(key)) return null
   if (shape.lead !== null) return `cannot be combined with "${shape.lead}"${exampleOf(shape)}`
-  const [other = BARE] = SHAPES.filter(({ beside }) => beside.includes(key)).toReversed()
+  const fitting = SHAPES.filter(({ beside }) => beside.includes(key))
+  const other = fitting.find(({ lead }) => lead === 'execute') ?? fitting[0] ?? BARE
   return `needs ${shown(other.lead ?? 'execute')} beside it${exampleOf(other)}`
 }
 

@@ -14,11 +14,12 @@ import { inCommandWords } from './wording.ts'
 
 /** What was asked for on the command line. */
 export type Command = {
-  /** The event for the handler. A run id may still be `latest`, and a user an e-mail address. */
+  /** The event for the handler. A run id may still be `latest`. */
   readonly event: Readonly<Record<string, unknown>>
   readonly payload: Payload
   readonly given: Given
-  readonly runs: boolean
+  /** What the command does itself, without an invocation: lists the runs, or opens the report of one. */
+  readonly own: { readonly is: 'runs' } | { readonly is: 'open'; readonly runId: string } | null
   readonly invocationSeconds: number
 }
 
@@ -46,9 +47,22 @@ export function readCommand(
     event,
     payload: payloadOf(event, given.event !== undefined),
     given,
-    runs: given.runs === true,
+    own: ownOf(given),
     invocationSeconds: invocationSeconds(given),
   }
+}
+
+function ownOf(given: Given): Command['own'] {
+  const own =
+    given.runs === true
+      ? ({ is: 'runs' } as const)
+      : typeof given.open === 'string'
+        ? ({ is: 'open', runId: given.open } as const)
+        : null
+  const beside = OPTIONS.find((option) => given[keyOf(option)] !== undefined && option.field !== undefined)
+  if (own === null || (beside === undefined && given.event === undefined)) return own
+  const other = beside === undefined ? '--event' : longFlag(beside)
+  throw new UsageError(`--${own.is} cannot be combined with ${other}. Nothing was done. Give one of them.`)
 }
 
 function eventOf(given: Given): Record<string, unknown> {
@@ -106,11 +120,11 @@ export function payloadOf(event: Readonly<Record<string, unknown>>, asEvent: boo
   throw new UsageError(`${sentence} npm start -- --help shows all options.`, { cause: invalid })
 }
 
-/** The fields that may hold `latest`. */
-export const RUN_FIELDS = ['resume', 'cancel', 'rollback', 'plan', 'restart'] as const
+/** Fields for which only the command knows `latest`. */
+const ONLY_HERE = ['plan', 'restart'] as const
 
 function withoutLatest(event: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const known = RUN_FIELDS.filter((field) => event[field] === 'latest').map((field) => [field, SOME_RUN])
+  const known = ONLY_HERE.filter((field) => event[field] === 'latest').map((field) => [field, SOME_RUN])
   return { ...event, ...Object.fromEntries(known) }
 }
 

@@ -2,9 +2,10 @@ import input from '@inquirer/input'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { Server } from '../../lambda/ledger/server.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
+import { userHere } from './caller.ts'
 import type { Command } from './command.ts'
 import type { Drive } from './drive.ts'
-import { domainsOf, target } from './engine.ts'
+import { target } from './engine.ts'
 import { withinDeadline, withToolsHere } from './job.ts'
 import { type Figures, preview } from './preview.ts'
 import { amountsTable, usersTable, warningsSection } from './report.ts'
@@ -52,30 +53,27 @@ async function figuresOf(
 ): Promise<Figures> {
   if (payload.kind === 'run' || payload.kind === 'rollback') return countNow(payload)
   const card = await invoke({ status: 'runId' in payload ? payload.runId : 'latest' }, progress.show)
-  const domains = await withToolsHere(async (tools) => domainsOf(card.runId, tools))
-  return { ...card, domains, faceValueMicrodollars: null, plan: null, planBy: null }
+  return { card, faceValueMicrodollars: null, plan: null }
 }
 
 function shown(command: Command, where: Target, figures: Figures, out: Output): string {
   const { payload, event } = command
-  const { mode, totals, plan } = figures
-  const reason = 'reason' in payload ? payload.reason : undefined
+  const { card, plan, faceValueMicrodollars } = figures
+  const { mode, asked, domains, totals, warnings } = card
+  const resumes = payload.kind === 'resume'
   const facts = [
     ['Database', `${where.database} on ${where.host}`],
     ['Server', `PostgreSQL ${where.version}, user ${where.user}`],
     ['Log bucket', where.bucket],
-    [
-      'Mode',
-      payload.kind === 'resume' ? `Resume of ${payload.runId}` : `${wordsFor(mode).title}: this writes`,
-    ],
-    ['Domains', figures.domains.join(', ')],
-    ['By', process.env.USER ?? process.env.USERNAME ?? 'unknown'],
-    ...(reason === undefined ? [] : [['Reason', reason]]),
+    ['Mode', resumes ? `Resume of ${payload.runId}` : `${wordsFor(mode).title}: this writes`],
+    ['Domains', domains.join(', ')],
+    ['By', 'by' in payload && payload.by !== undefined ? payload.by : userHere()],
+    ...(asked.reason === null ? [] : [['Reason', asked.reason]]),
     ...(plan === null
       ? []
       : [
           ['Plan', plan.runId],
-          ['', planText(plan, figures.planBy)],
+          ['', planText(plan)],
         ]),
     ['Command', commandFor(event)],
   ].map((fact) => fact.map(printable))
@@ -83,7 +81,7 @@ function shown(command: Command, where: Target, figures: Figures, out: Output): 
   return textOf([
     ...table([{ head: '' }, { head: '', least: 20 }], facts, out.columns),
     '',
-    out.style('bold', payload.kind === 'resume' ? 'So far' : 'What this would do now'),
+    out.style('bold', resumes ? 'So far' : 'What this would do now'),
     ...usersTable(totals, out.columns),
     `Cards that auto top-up may charge: ${countText(atRisk)}`,
     '',
@@ -91,20 +89,18 @@ function shown(command: Command, where: Target, figures: Figures, out: Output): 
       mode,
       totals,
       out.columns,
-      figures.faceValueMicrodollars === null
-        ? []
-        : [['Face value of the targeted grants', figures.faceValueMicrodollars]],
+      faceValueMicrodollars === null ? [] : [['Face value of the targeted grants', faceValueMicrodollars]],
     ),
     ...(plan === null ? [] : sincePlan(plan.totals, totals, out)),
-    ...warningsSection(figures.warnings, out),
+    ...warningsSection(warnings, out),
     '',
   ])
 }
 
-function planText(plan: ExitCard, by: string | null): string {
+function planText(plan: ExitCard): string {
   const minutes = Math.floor((Date.now() - Date.parse(plan.instant)) / 60_000)
   const age = minutes < 60 ? `${minutes} minutes` : `${(minutes / 60).toFixed(1)} hours`
-  return `${age} old, by ${by ?? 'unknown'}, ${usersText(plan.totals.usersMatched)}, ${plan.totals.expired}`
+  return `${age} old, by ${plan.asked.by}, ${usersText(plan.totals.usersMatched)}, ${plan.totals.expired}`
 }
 
 /** The figures of a plan that would be different now. */

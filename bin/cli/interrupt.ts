@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events'
 
 /** Whether the person has asked to stop. */
 export type Interrupt = {
-  /** How: `Ctrl-C`, `SIGTERM`; null when nobody has. */
+  /** How: `Ctrl-C`, `SIGTERM`; null while there was no request. */
   readonly asked: () => string | null
   /** Aborted with the first request: ends waits and questions. */
   readonly signal: AbortSignal

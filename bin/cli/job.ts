@@ -8,7 +8,7 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import { createHandler } from '../../lambda/handler.ts'
 import { withTools } from '../../lambda/host.ts'
 import { LONGEST_ORPHAN_MS } from '../../lambda/ledger/transaction.ts'
-import { isCard } from '../../lambda/answer.ts'
+import { type Answer, isCard } from '../../lambda/answer.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
 import { callerHere } from './caller.ts'
 
@@ -16,7 +16,16 @@ import { callerHere } from './caller.ts'
 export type Invoke = (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => Promise<ExitCard>
 
 /** The job on this machine, and when the lease of its last invocation expires if that is cut off. */
-export type Job = { readonly invoke: Invoke; readonly leaseExpires: () => Date }
+export type Job = {
+  /** Of a payload about a run. */
+  readonly invoke: Invoke
+  /** Of any other payload. */
+  readonly ask: (event: Record<string, unknown>) => Promise<OtherAnswer>
+  readonly leaseExpires: () => Date
+}
+
+/** An answer that is no exit card. */
+export type OtherAnswer = Exclude<Answer, ExitCard>
 
 /** Something did not answer by the deadline. */
 export class DeadlinePassed extends Error {
@@ -40,17 +49,25 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
   let deadline = 0
   let caller: Awaited<ReturnType<typeof callerHere>> | undefined
   const timeLeft = () => (options.stopped() ? 0 : Math.max(0, deadline - performance.now()))
+  const answerTo = async (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => {
+    deadline = performance.now() + milliseconds
+    caller ??= await callerHere(process.env)
+    const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
+    const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after parsing
+    const invoked = async () => handler(event as never, contextOf(timeLeft))
+    return withinDeadline(milliseconds + GRACE_MS, invoked)
+  }
   return {
     invoke: async (event, onCard) => {
-      deadline = performance.now() + milliseconds
-      caller ??= await callerHere(process.env)
-      const callerOf = ({ awsRequestId }: Context) => ({ ...NOBODY, ...caller, requestId: awsRequestId })
-      const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after parsing
-      const answer = async () => handler(event as never, contextOf(timeLeft))
-      const given = await withinDeadline(milliseconds + GRACE_MS, answer)
-      if (isCard(given)) return given
-      throw new Error('The payload is not about a run.')
+      const answer = await answerTo(event, onCard)
+      if (isCard(answer)) return answer
+      throw new Error(`The answer to ${JSON.stringify(event)} is no exit card.`)
+    },
+    ask: async (event) => {
+      const answer = await answerTo(event, () => {})
+      if (!isCard(answer)) return answer
+      throw new Error(`The answer to ${JSON.stringify(event)} is an exit card.`)
     },
     leaseExpires: () => new Date(Date.now() + Math.max(0, deadline - performance.now()) + LONGEST_ORPHAN_MS),
   }
@@ -87,8 +104,8 @@ export async function withinDeadline<T>(
   }
 }
 
-/** Of what is only read, nobody is recorded. */
-const NOBODY = { by: 'unknown', via: 'command', evidence: {} }
+/** What is only read is recorded nowhere, so that the caller does not matter. */
+const UNRECORDED = { by: 'unknown', via: 'command', evidence: {} }
 
 /** Opens the job's own connections, to read the ledger and the bucket beside an invocation. @throws as withTools */
 export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
@@ -101,7 +118,12 @@ export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Prom
     onCheck: () => {},
   }
   return withTools(
-    { env: process.env, callerOf: () => ({ ...NOBODY, requestId: 'none' }), now: () => new Date(), ...told },
+    {
+      env: process.env,
+      callerOf: () => ({ ...UNRECORDED, requestId: 'none' }),
+      now: () => new Date(),
+      ...told,
+    },
     contextOf(() => Infinity),
     work,
   )

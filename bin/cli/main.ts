@@ -25,7 +25,12 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     const readonly = process.env.READONLY_DATABASE_URL !== undefined && command && !mayWrite(command.payload)
     const debug = args.includes('--debug')
     terminal.err.write(
-      messageFor(error, { debug, payloads: args.includes('--event'), readonly: readonly === true }),
+      messageFor(error, {
+        debug,
+        payloads: args.includes('--event'),
+        readonly: readonly === true,
+        given: command?.given ?? {},
+      }),
     )
     return FAILED
   } finally {

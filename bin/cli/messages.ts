@@ -1,5 +1,6 @@
 import { redact } from '../../lambda/redact.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import type { Given } from './options.ts'
 import { commandFor } from './shell.ts'
 import { printable } from './terminal.ts'
 import { inCommandWords } from './wording.ts'
@@ -11,6 +12,7 @@ const KNOWN = new Set([
   'InvalidEvent',
   'InvalidConfiguration',
   'RunRefused',
+  'PlannedByOtherVersion',
   'LedgerUnavailable',
   'LedgerBusy',
   'LedgerRefused',
@@ -22,7 +24,7 @@ const KNOWN = new Set([
   'DeadlinePassed',
 ])
 
-/** How an error is told. */
+/** How an error is shown. */
 export type Telling = {
   /** With stacks and causes. */
   readonly debug: boolean
@@ -30,15 +32,17 @@ export type Telling = {
   readonly payloads: boolean
   /** The command reads through READONLY_DATABASE_URL, so that this is the variable to check. */
   readonly readonly: boolean
+  /** The options as typed, so that a message can repeat the user that it is about. */
+  readonly given: Given
 }
 
 /**
  * What a person reads about an error: its message, without secrets, and without e-mails that were not typed. An
  * unexpected error says so.
  */
-export function messageFor(error: unknown, { debug, payloads, readonly }: Telling): string {
+export function messageFor(error: unknown, { debug, payloads, readonly, given }: Telling): string {
   const name = error instanceof Error ? error.name : 'Error'
-  const message = told(error, payloads)
+  const message = told(error, payloads, given)
   const blamed =
     readonly && name === 'LedgerUnavailable'
       ? message.replaceAll(/(?<!READONLY_)DATABASE_URL/g, 'READONLY_DATABASE_URL')
@@ -50,11 +54,20 @@ export function messageFor(error: unknown, { debug, payloads, readonly }: Tellin
   return `${text.split('\n').map(printable).join('\n')}\n`
 }
 
-function told(error: unknown, payloads: boolean): string {
+function told(error: unknown, payloads: boolean, given: Given): string {
   const message = error instanceof Error ? error.message : String(error)
   // Its text is this command's own, and repeats what was typed.
   if (error instanceof Error && error.name === 'UsageError') return message
-  return redact(payloads ? message : inCommandWords(message))
+  if (payloads) return redact(message)
+  return redact(inCommandWords(message)).replaceAll(
+    /--(user-ids|except-user-ids) \[(\d+)\]/g,
+    (_, name: string, place: string) => `--${name} ${typedUser(given, name, Number(place))}`,
+  )
+}
+
+function typedUser(given: Given, name: string, place: number): string {
+  const users = name === 'user-ids' ? given.userIds : given.exceptUserIds
+  return Array.isArray(users) ? String(users[place]) : `[${place}]`
 }
 
 function stacksOf(error: unknown): string[] {

@@ -8,7 +8,10 @@ export class UsageError extends Error {
 
 /** One option of the command: parser, help, payload and docs/command.md come from this. */
 export type CommandOption = {
-  /** As commander has them: `-y, --yes`; `<n>` takes a number, `<a,b>` a list, `[run id]` may be left out. */
+  /**
+   * As commander has them: `-y, --yes`; `<n>` takes a number, `<a,b>` a list, `<run id...>` several words; `[run id]`
+   * may be left out.
+   */
   readonly flags: string
   readonly help: string
   /** The field of the payload that it sets, dotted where it is nested. */
@@ -26,13 +29,32 @@ const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
     { flags: '--rollback <run id>', field: 'rollback', help: 'show the rollback; with --execute, roll back' },
     { flags: '--resume <run id>', field: 'resume', help: 'continue an open run' },
     { flags: '--cancel <run id>', field: 'cancel', help: 'close an open run' },
+    { flags: '--abandon <run id>', field: 'abandon', help: 'close an open run whose objects cannot be read' },
+    { flags: '--hold <reason>', field: 'hold', help: 'let no writing run open or continue' },
+    { flags: '--release <reason>', field: 'release', help: 'end the hold' },
+    { flags: '--event <json>', help: 'send this payload, as the deployed function takes it' },
+  ],
+  'What to look at': [
+    { flags: '--check', field: 'check', sends: true, help: 'check database, rights, bucket, clock, hold' },
     { flags: '--status [run id]', field: 'status', sends: 'latest', help: 'show a run (the latest)' },
     { flags: '--runs', help: 'list the runs in the bucket' },
-    { flags: '--event <json>', help: 'send this payload, as the deployed function takes it' },
+    {
+      flags: '--history <user>',
+      field: 'history',
+      help: 'what the runs did to a user (id or e-mail address)',
+    },
+    { flags: '--from <time>', field: 'from', help: 'with --history: from this month, day or time' },
+    { flags: '--to <time>', field: 'to', help: 'with --history: up to this month, day or time' },
+    { flags: '--verify <run id>', field: 'verify', help: 'compare the logs and the ledger with a run' },
+    { flags: '--diff <run id...>', field: 'diff', help: 'compare two runs' },
+    { flags: '--report <run id>', field: 'report', help: 'make the report of a run again' },
+    { flags: '--open [run id]', sends: 'latest', help: 'open the report of a run (the latest)' },
   ],
   'Which users and limits': [
     { flags: '--domains <a,b>', field: 'domains', help: 'only these of the configured domains' },
     { flags: '--user-ids <a,b>', field: 'userIds', help: 'only these users, by id or e-mail address' },
+    { flags: '--except-user-ids <a,b>', field: 'exceptUserIds', help: 'all but these users' },
+    { flags: '--categories <a,b>', field: 'categories', help: 'only grants of these, such as kilo-pass-*' },
     { flags: '--limit-users <n>', field: 'limits.users', help: 'refuse to write to more users' },
     { flags: '--limit-grants <n>', field: 'limits.grants', help: 'refuse to expire more grants' },
     { flags: '--limit-usd <n>', field: 'limits.usd', help: 'refuse a higher face value of the grants' },
@@ -44,6 +66,7 @@ const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
   ],
   How: [
     { flags: '--reason <text>', field: 'reason', help: "kept in the run's records" },
+    { flags: '--by <name>', field: 'by', help: 'who asks, in place of your user name' },
     {
       flags: '--restart [run id]',
       field: 'restart',
@@ -52,12 +75,20 @@ const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
     },
     { flags: '--batch-size <n>', field: 'batchSize', help: 'users a page, 1 to 2000' },
     { flags: '--concurrency <n>', field: 'concurrency', help: 'pages in flight, 1 to 16' },
+    { flags: '--gentle', field: 'gentle', sends: true, help: 'small steps with pauses, for a busy database' },
+    { flags: '--under-hold', field: 'underHold', sends: true, help: 'roll back although writing is held' },
+    {
+      flags: '--intents-restored',
+      field: 'intentsRestored',
+      sends: true,
+      help: 'with --resume or --cancel: expired intents were restored',
+    },
     { flags: '--wait', help: 'wait while another invocation holds the lease' },
   ],
   'This command': [
     { flags: '-y, --yes', help: 'do not ask before writing' },
     { flags: '--local-logs', help: 'write without LOG_BUCKET, with the logs in .sandbox/' },
-    { flags: '--json', help: 'print only the exit card on standard output' },
+    { flags: '--json', help: 'print only the exit card or the answer' },
     { flags: '--debug', help: "show the job's log and stack traces" },
     { flags: '--invocation-seconds <n>', help: 'the length of one invocation', hidden: true },
   ],
@@ -70,6 +101,11 @@ export type Given = Readonly<Record<string, string | number | boolean | readonly
 
 export function isSwitch({ flags }: CommandOption): boolean {
   return !/[<[]/.test(flags)
+}
+
+/** Whether the option takes several words, as `--diff a b`. */
+export function isSeveral({ flags }: CommandOption): boolean {
+  return flags.endsWith('...>')
 }
 
 /** `--user-ids` */
@@ -88,14 +124,17 @@ and S3, with a sample ledger. A run id may be "latest". Ctrl-C stops after the
 pages in flight; --resume continues the run.
 
 Exit status:
-  0  complete                      2  complete with errors, stopped, cancelled
-  1  failed or refused             3  incomplete, busy or held
+  0  complete
+  1  failed or refused
+  2  complete with errors, stopped, cancelled, or differences found
+  3  incomplete, busy or held
 
 Examples:
   npm start
   npm start -- --execute --plan latest
   npm start -- --execute --user-ids ada@kilo.ai --reason "clean-up"
   npm start -- --rollback latest
+  npm start -- --history ada@kilo.ai --from 2026-10
   npm start --silent -- --json | jq .totals
 `
 
@@ -146,7 +185,8 @@ function optionOf(option: CommandOption): Option {
   const built = new Option(flags, help).hideHelp(hidden ?? false)
   if (isSwitch(option)) return built
   if (sends !== undefined) built.preset(sends)
-  return built.argParser((text: string) => valueOf(flags, text))
+  if (!isSeveral(option)) return built.argParser((text: string) => valueOf(flags, text))
+  return built.argParser((text: string, before?: unknown[]) => [...(before ?? []), valueOf(flags, text)])
 }
 
 function valueOf(flags: string, text: string): string | number | string[] {
@@ -183,7 +223,7 @@ function sentenceFor({ code, message }: CommanderError): string {
 }
 
 /** npm has settings with these names, which people set for reasons of their own. */
-const OF_NPM_TOO: readonly string[] = ['json', 'yes', 'debug']
+const OF_NPM_TOO: readonly string[] = ['json', 'yes', 'debug', 'diff']
 
 /**
  * Refuses what npm has kept for itself: `npm start --execute` gives the command no argument, only an environment variable.

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import type { LogServer } from '../sandbox/sandbox.ts'
 import { UsageError } from './options.ts'
@@ -6,8 +7,11 @@ import { quoted } from './shell.ts'
 /** Where a run works: the sandbox, or a database of one's own with its logs in a bucket or in the sandbox's bucket. */
 export type Place = {
   readonly sandbox: boolean
-  /** A log's s3:// address as a person finds it: the path of a plain file where the bucket is on this machine. */
-  readonly locate: (url: string) => string
+  /**
+   * A log's s3:// address as a person finds it: the path of a plain file where the bucket is on this machine, null where
+   * there is none.
+   */
+  readonly locate: (url: string) => string | null
   /** The command that shows a log, or with `texts` its lines that hold one of them. */
   readonly lookInto: (url: string, texts?: readonly string[]) => string
   readonly close: () => Promise<void>
@@ -82,9 +86,10 @@ function localPlace(server: LogServer, env: NodeJS.ProcessEnv): Omit<Place, 'san
   Object.assign(env, server.env)
   // npm start works in the project's folder, whatever folder it was called from.
   const here = env.INIT_CWD ?? process.cwd()
-  const locate = (url: string) =>
-    relative(here, join(server.files, url.replace(`s3://${server.bucket}/`, '')))
-  const lookInto = (url: string, texts?: readonly string[]) => `${filter(texts)} ${filesAt(locate(url))}`
+  const pathOf = (url: string) => join(server.files, url.replace(`s3://${server.bucket}/`, ''))
+  const locate = (url: string) => (existsSync(pathOf(url)) ? relative(here, pathOf(url)) : null)
+  const lookInto = (url: string, texts?: readonly string[]) =>
+    `${filter(texts)} ${filesAt(relative(here, pathOf(url)))}`
   return { locate, lookInto, close: server.stop }
 }
 

@@ -12,17 +12,88 @@ type Out = Pick<Output, 'columns' | 'style'>
 export function summary(card: ExitCard, why: string, out: Out): string {
   const { title, note } = wordsFor(card.mode)
   return textOf([
-    out.style('bold', `${title} ${card.runId}`),
+    out.style('bold', `${title} ${card.runId}`.trimEnd()),
     ...wrapped(`${card.status}: ${printable(inCommandWords(why))}`, out.columns).map((line) =>
       out.style(colourOf(card.status), line),
     ),
     ...(note === null ? [] : wrapped(note, out.columns)),
+    ...askedLines(card).flatMap((line) => wrapped(printable(line), out.columns, '', '    ')),
+    // Without a run there is nothing to count.
+    ...(card.runId === '' ? [] : figures(card, out)),
+    ...warningsSection(card.warnings, out),
+  ])
+}
+
+function figures(card: ExitCard, out: Out): string[] {
+  return [
     '',
     ...usersTable(card.totals, out.columns),
     '',
     ...amountsTable(card.mode, card.totals, out.columns),
-    ...warningsSection(card.warnings, out),
+    ...categoriesSection(card, out),
+  ]
+}
+
+/** Who asked for the run and why, the run that it belongs to, and what is new since earlier ones. */
+function askedLines({ asked, rollsBack, sincePrevious, sinceExecuted }: ExitCard): string[] {
+  return [
+    `Asked by: ${asked.by} (${asked.via})`,
+    ...(asked.reason === null ? [] : [`Reason: ${asked.reason}`]),
+    ...(asked.plan === null ? [] : [`Plan: ${asked.plan}`]),
+    ...(rollsBack === null ? [] : [`Rolls back: ${rollsBack}`]),
+    ...since('the previous dry run', sincePrevious),
+    ...since('the last executed plan', sinceExecuted),
+  ]
+}
+
+/** Rows of the table of credit categories. */
+const CATEGORIES = 8
+
+function since(name: string, found: ExitCard['sincePrevious']): string[] {
+  if (found === null) return []
+  const { runId, users, grants, expired } = found
+  return [`New since ${name} ${runId}: ${usersText(users)}, ${grants} grants, ${expired}`]
+}
+
+function sum(amounts: readonly number[]): number {
+  return amounts.reduce((total, amount) => total + amount, 0)
+}
+
+/** The categories with the largest amounts; the rest in one row. */
+function categoriesSection({ mode, byCategory }: ExitCard, out: Out): string[] {
+  if (byCategory.length === 0) return []
+  const rest = byCategory.slice(CATEGORIES)
+  const rows = [
+    ...byCategory.slice(0, CATEGORIES),
+    ...(rest.length === 0
+      ? []
+      : [
+          {
+            category: `${rest.length} other categories`,
+            grants: sum(rest.map(({ grants }) => grants)),
+            expiredMicrodollars: sum(rest.map(({ expiredMicrodollars }) => expiredMicrodollars)),
+            faceValueMicrodollars: sum(rest.map(({ faceValueMicrodollars }) => faceValueMicrodollars)),
+          },
+        ]),
+  ]
+  const changed = money(rows.map(({ expiredMicrodollars }) => shownAmount(mode, expiredMicrodollars)))
+  const face = money(rows.map(({ faceValueMicrodollars }) => faceValueMicrodollars))
+  const columns = [
+    { head: 'category', least: 12 },
+    { head: 'grants', right: true },
+    { head: wordsFor(mode).changed, right: true },
+    { head: 'face value', right: true, optional: 1 },
+  ] as const
+  const cells = rows.map(({ category, grants }, place) => [
+    printable(category),
+    count(grants),
+    changed[place] ?? '',
+    face[place] ?? '',
   ])
+  return section(
+    out.style('bold', 'By credit category'),
+    table(columns, cells, out.columns - 2).map((line) => `  ${line}`),
+  )
 }
 
 function colourOf(status: ExitCard['status']): 'green' | 'yellow' | 'red' {
@@ -40,28 +111,37 @@ export function warningsSection(warnings: readonly string[], out: Out): string[]
   )
 }
 
-/** Where the logs are, and the next command. */
+/** Where the report and the logs are, and the next command. */
 export function directions(card: ExitCard, place: Pick<Place, 'locate'>, out: Out): string {
   const logs = [
-    ...(isClosed(card) ? (['users', 'mutations', 'errors'] as const) : []),
+    ...(isClosed(card) ? (['report', 'users', 'mutations', 'errors'] as const) : []),
     ...(card.runId === '' ? [] : (['run'] as const)),
   ]
   return textOf([
     ...section(
-      out.style('bold', 'Logs'),
-      logs.map((name) => `  ${place.locate(card.logs[name])}`),
+      out.style('bold', 'Report and logs'),
+      logs.flatMap((name) => {
+        const found = place.locate(card.logs[name])
+        return found === null ? [] : [`  ${found}`]
+      }),
     ),
-    ...nextCommand(card, out),
+    ...nextOfCard(card, out),
   ])
 }
 
-function nextCommand({ status, next }: ExitCard, out: Out): string[] {
-  if (next === null) return []
+function nextOfCard({ status, next }: ExitCard, out: Out): string[] {
   // While another invocation works on the run, the command alone would give the same answer again.
-  const wait = status === 'busy' && next.payload.status === undefined
-  const text = wait ? 'wait for the other invocation, then continue' : printable(inCommandWords(next.text))
-  const command = `${commandFor(next.payload)}${wait ? ' --wait' : ''}`
-  return section(out.style('bold', `Next: ${text}`), [`  ${command}`])
+  const waits = status === 'busy' && next !== null && next.payload.status === undefined
+  if (!waits) return nextSection(next, out)
+  const text = 'wait for the other invocation, then continue'
+  return section(out.style('bold', `Next: ${text}`), [`  ${commandFor(next.payload)} --wait`])
+}
+
+/** The command to run next; no lines where there is none. */
+export function nextSection(next: ExitCard['next'], out: Out): string[] {
+  if (next === null) return []
+  const text = printable(inCommandWords(next.text))
+  return section(out.style('bold', `Next: ${text}`), [`  ${commandFor(next.payload)}`])
 }
 
 const CLOSED: ReadonlySet<ExitCard['status']> = new Set([
@@ -79,18 +159,15 @@ export function isClosed({ status, runId }: ExitCard): boolean {
 /** How many users were matched, and what happened to them. */
 export function usersTable(totals: ExitCard['totals'], width: number): string[] {
   const { processed, skipped } = outcomesOf(totals)
-  const skippedUsers = skipped.reduce((sum, [, users]) => sum + users, 0)
-  const { usersMatched, usersProcessed, usersWithoutGrants, usersFailed } = totals
-  const reached = usersProcessed + usersWithoutGrants + skippedUsers + usersFailed
   const rows = [
-    ['Users matched', count(usersMatched), ''],
-    ['  processed', count(usersProcessed), ''],
+    ['Users matched', count(totals.usersMatched), ''],
+    ['  processed', count(totals.usersProcessed), ''],
     ...processed.map(outcomeRow),
-    ['  without a targeted grant', count(usersWithoutGrants), ''],
-    ['  skipped', count(skippedUsers), ''],
+    ['  without a targeted grant', count(totals.usersWithoutGrants), ''],
+    ['  skipped', count(totals.usersSkipped), ''],
     ...skipped.map(outcomeRow),
-    ['  failed', count(usersFailed), ''],
-    ['  not reached', count(usersMatched - reached), ''],
+    ['  failed', count(totals.usersFailed), ''],
+    ['  not reached', count(totals.usersNotReached), ''],
     ['Grants targeted', count(totals.grantsTargeted), ''],
   ]
   return table([{ head: '' }, { head: '', right: true }, { head: '', least: 16, optional: 1 }], rows, width)

@@ -1,4 +1,4 @@
-import type { ListedRun, UnreadableRun } from './engine.ts'
+import type { ListedRun, UnreadableRun } from '../../lambda/insight/runs.ts'
 import { count, money, table, textOf } from './tables.ts'
 import { printable } from './terminal.ts'
 

@@ -1,14 +1,18 @@
+import { listRuns } from '../../lambda/insight/runs.ts'
 import { ArchiveUnavailable } from '../../lambda/archive/errors.ts'
+import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import { answerText, exitStatusOf } from './answers.ts'
 import { type Command, mayWrite } from './command.ts'
 import { confirm } from './confirm.ts'
 import { drive, type Drive } from './drive.ts'
-import { leaseExpiresAt, listRuns } from './engine.ts'
+import { leaseExpiresAt } from './engine.ts'
 import { highlightTables } from './highlight-tables.ts'
 import { readHighlights } from './highlights.ts'
 import { watchInterrupts } from './interrupt.ts'
-import { jobHere, withinDeadline, withToolsHere } from './job.ts'
+import { type Job, jobHere, withinDeadline, withToolsHere } from './job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
+import { opened, reportFile } from './open-report.ts'
 import { UsageError } from './options.ts'
 import type { Place } from './place.ts'
 import { progressOn } from './progress.ts'
@@ -44,7 +48,8 @@ const EXIT_STATUS: Readonly<Record<string, number>> = {
  * @throws UsageError, and whatever the job throws
  */
 export async function runCommand(command: Command, place: Place, terminal: Terminal): Promise<number> {
-  if (command.runs) return showRuns(command, terminal)
+  if (command.own?.is === 'runs') return showRuns(command, terminal)
+  if (command.own?.is === 'open') return openReport(command.own.runId, command, place, terminal)
   const progress = progressOn(terminal)
   const interrupt = watchInterrupts(process, terminal.now, {
     first: (how) => progress.say(stoppingText(how)),
@@ -61,6 +66,7 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   try {
     return await work(command, place, terminal, {
       invoke: job.invoke,
+      ask: job.ask,
       interrupt,
       progress,
       wait: given.wait === true,
@@ -81,7 +87,32 @@ async function showRuns({ given, invocationSeconds }: Command, { out }: Terminal
   return 0
 }
 
-async function work(asked: Command, place: Place, terminal: Terminal, driving: Drive): Promise<number> {
+/** Standard output has the path, so that it can be used where no program opens it. */
+async function openReport(
+  runId: string,
+  command: Command,
+  place: Place,
+  terminal: Terminal,
+): Promise<number> {
+  const path = await withToolsHere(async (tools) =>
+    withinDeadline(command.invocationSeconds * 1000, async () => reportFile(runId, place, tools)),
+  )
+  terminal.out.write(`${path}\n`)
+  if (await opened(path)) return 0
+  terminal.err.write('No program opened it. Open the file in a browser.\n')
+  return FAILED
+}
+
+/** Payloads that are answered with the exit card of a run. */
+const ABOUT_RUN: readonly Payload['kind'][] = ['run', 'rollback', 'resume', 'cancel', 'abandon', 'status']
+
+function isAboutRun({ kind }: Payload): boolean {
+  return ABOUT_RUN.includes(kind)
+}
+
+type Working = Drive & Pick<Job, 'ask'>
+
+async function work(asked: Command, place: Place, terminal: Terminal, driving: Working): Promise<number> {
   const { interrupt, progress } = driving
   const command = await resolved(asked)
   // The sandbox is for trying things out: nothing is asked there.
@@ -97,6 +128,14 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
   if (interrupt.asked() !== null) {
     progress.say(`${stoppedText(driving)}Nothing was done.`)
     return INCOMPLETE
+  }
+  if (!isAboutRun(command.payload)) {
+    progress.begin(labelFor(command.payload))
+    const answer = await driving.ask({ ...command.event })
+    progress.end()
+    const json = command.given.json === true
+    terminal.out.write(json ? `${JSON.stringify(answer, null, 2)}\n` : answerText(answer, terminal.out))
+    return exitStatusOf(answer)
   }
   const card = await answerTo(command, driving)
   if (command.given.json === true) {

@@ -1,4 +1,4 @@
-import { type CommandOption, isSwitch, longFlag, OPTIONS } from './options.ts'
+import { type CommandOption, isSeveral, isSwitch, longFlag, OPTIONS } from './options.ts'
 import { printable } from './terminal.ts'
 
 const BY_FIELD: ReadonlyMap<string | undefined, readonly CommandOption[]> = Map.groupBy(
@@ -35,6 +35,10 @@ function optionText(field: string, value: unknown): string | null {
   const switched = candidates.find((option) => isSwitch(option) && option.sends === value)
   if (switched) return longFlag(switched)
   const option = candidates.find((candidate) => !isSwitch(candidate))
+  if (option && isSeveral(option) && Array.isArray(value)) {
+    const words = value.map(String)
+    return words.every(isPlain) ? [longFlag(option), ...words.map(quoted)].join(' ') : null
+  }
   const text = Array.isArray(value) ? listText(value) : typeof value === 'number' ? String(value) : value
   if (option === undefined || typeof text !== 'string' || !isPlain(text)) return null
   return `${longFlag(option)} ${quoted(text)}`

@@ -43,8 +43,40 @@ export function table(
     ...(columns.some(({ head }) => head !== '') ? [columns.map(({ head }) => head)] : []),
     ...rows,
   ]
-  const { shown, widths } = fitted(columns, cells, width)
+  return drawn(columns, cells, fitted(columns, cells, width), false)
+}
+
+/** A column of a wrapped table has at least this many characters, and room for its longest word. */
+const LEAST_WRAPPED = 16
+
+/** The same with long cells broken between words, so that nothing is cut off; null where that does not fit. */
+export function wrappedTable(
+  columns: readonly Pick<Column, 'head' | 'right'>[],
+  rows: readonly (readonly string[])[],
+  width: number,
+): string[] | null {
+  const cells = [columns.map(({ head }) => head), ...rows]
+  const shrinkable = columns.map((column, place) => ({
+    ...column,
+    least: Math.max(LEAST_WRAPPED, ...cells.flatMap((row) => lengthsOfWords(row[place] ?? ''))),
+  }))
+  const layout = fitted(shrinkable, cells, width)
+  const needed = layout.widths.reduce((sum, one) => sum + one, GAP * (columns.length - 1))
+  return needed > width ? null : drawn(columns, cells, layout, true)
+}
+
+function lengthsOfWords(text: string): number[] {
+  return text.split(' ').map(({ length }) => length)
+}
+
+function drawn(
+  columns: readonly Column[],
+  cells: readonly (readonly string[])[],
+  { shown, widths }: Fitted,
+  wordWrap: boolean,
+): string[] {
   const text = new Table({
+    wordWrap,
     chars: NO_LINES,
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
     colWidths: widths,

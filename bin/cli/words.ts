@@ -1,5 +1,6 @@
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import { type CountedAs, OUTCOMES } from '../../lambda/run/lines/glossary.ts'
 
 /** How a mode is called: its name, its sums, and what happens to credit in it. */
 type Words = {
@@ -69,34 +70,49 @@ export function wordsFor(mode: string): Words {
 /** What the progress line calls the work on a payload. */
 export function labelFor(payload: Payload): string {
   if ('mode' in payload) return wordsFor(payload.mode).title
-  const labels: Partial<Record<Payload['kind'], string>> = { resume: 'Resume', cancel: 'Cancel' }
+  const labels: Partial<Record<Payload['kind'], string>> = {
+    resume: 'Resume',
+    cancel: 'Cancel',
+    abandon: 'Abandon',
+    hold: 'Hold',
+    release: 'Release',
+    check: 'Check',
+    history: 'History',
+    verify: 'Verify',
+    diff: 'Compare',
+    report: 'Report',
+  }
   return labels[payload.kind] ?? 'Read'
 }
 
 /** What an outcome means; the name itself is the one in the log. */
-const OUTCOMES: Readonly<Record<string, string>> = {
+const TEXTS: Readonly<Record<string, string>> = {
   expired: 'credit was left in a grant',
   nothing_to_expire: 'all grants fully spent; closed with 0',
-  too_recent: 'a row is too recent; the next run takes them',
+  too_recent: 'a row is too recent; the next run processes them',
   needs_review: 'a grant may have been taken back already; check, then --user-ids',
   excluded: 'excluded by --except-user-ids or the configuration',
   exceeds_plan: 'more would happen than the plan showed; make a new dry run',
   not_internal: 'no longer internal',
   gone: 'no longer in the ledger',
+  rolled_back: 'what the run wrote was rolled back',
   already_rolled_back: 'nothing was left to roll back',
   changed_since: 'changed since that run; the users log says what',
 }
 
 export function outcomeText(outcome: string): string {
-  return OUTCOMES[outcome] ?? ''
+  return TEXTS[outcome] ?? ''
 }
 
-const PROCESSED = ['expired', 'nothing_to_expire', 'rolled_back']
-const NO_REASON = [...PROCESSED, 'no_targeted_grant', 'failed', 'not_reached']
+const COUNTED_AS = new Map(Object.entries(OUTCOMES).map(([outcome, entry]) => [outcome, entry.countedAs]))
 
 /** Whether an outcome is a reason to skip a user. */
 export function isSkipped(outcome: string): boolean {
-  return !NO_REASON.includes(outcome)
+  return countedAs(outcome) === 'usersSkipped'
+}
+
+function countedAs(outcome: string): CountedAs {
+  return COUNTED_AS.get(outcome) ?? null
 }
 
 type Counted = readonly (readonly [outcome: string, users: number])[]
@@ -106,9 +122,11 @@ export function outcomesOf(totals: ExitCard['totals']): {
   readonly processed: Counted
   readonly skipped: Counted
 } {
-  const counted = Object.entries(totals.outcomes).filter(([, users]) => users > 0)
+  const counted = [...COUNTED_AS.keys()]
+    .map((outcome) => [outcome, totals.outcomes[outcome] ?? 0] as const)
+    .filter(([, users]) => users > 0)
   return {
-    processed: counted.filter(([outcome]) => PROCESSED.includes(outcome)),
+    processed: counted.filter(([outcome]) => countedAs(outcome) === 'usersProcessed'),
     skipped: counted.filter(([outcome]) => isSkipped(outcome)),
   }
 }

@@ -1,6 +1,8 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FromKeeper, Program } from './keeper.ts'
 
@@ -23,6 +25,8 @@ export async function lockFolder(folder: string): Promise<LockedFolder> {
   const keeper = fork(fileURLToPath(new URL('keeper.ts', import.meta.url)), [folder], {
     detached: true,
     execArgv: [],
+    // Where enableCompileCache of bin/start.ts keeps it: its own types need not be stripped again either.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   const gone = once(keeper, 'exit')

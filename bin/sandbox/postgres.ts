@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import * as z from 'zod'
 import { type LockedFolder, lockFolder } from './locked-folder.ts'
 import { findPostgresPrograms, type PostgresPrograms } from './postgres-programs.ts'
 
@@ -14,6 +15,8 @@ const exec = promisify(execFile)
 /** A running PostgreSQL server. */
 export type PostgresServer = {
   readonly port: number
+  /** Ports that it had before: what ran then knows the ledger by them. */
+  readonly formerPorts: readonly number[]
   /** A postgres:// URL, password included, of the superuser for one database. */
   readonly urlFor: (database: string) => string
   readonly stop: () => Promise<void>
@@ -26,8 +29,8 @@ const LOOK_EVERY_MS = 20
 const PORT_TRIES = 5
 
 /**
- * Starts PostgreSQL on the loopback interface, on a free port unless `port` is given, with everything it keeps in `dir`
- * (data, log, password); the data folder is created at the first start. The server stops when this process ends,
+ * Starts PostgreSQL on the loopback interface, on `port`, or on the port that it had before, or where that is in use on
+ * another one, with everything it keeps in `dir` (data, log, password, ports); the data folder is created at the first start. The server stops when this process ends,
  * whatever ends it. `ephemeral` gives up durability for speed.
  * @throws SandboxInUse, and an Error with the end of the server's log when it does not start
  */
@@ -45,9 +48,12 @@ export async function startPostgres(options: {
     const programs = await findPostgresPrograms(dir)
     if (programs.owner) await chown(dir, programs.owner.uid, programs.owner.gid)
     const password = existsSync(join(dir, 'data')) ? await keptPassword(dir) : await initialise(dir, programs)
-    const port = await startServer(dir, folder, programs, options)
+    const ports = await keptPorts(dir)
+    const port = await startServer(dir, folder, programs, { keptPort: ports.at(-1), ...options })
+    if (ports.at(-1) !== port) await writeFile(join(dir, 'ports'), JSON.stringify([...ports, port]))
     return {
       port,
+      formerPorts: ports.filter((former) => former !== port),
       urlFor: (database) =>
         `postgres://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`,
       stop: folder.release,
@@ -99,18 +105,27 @@ async function keptPassword(dir: string): Promise<string> {
   }
 }
 
+async function keptPorts(dir: string): Promise<number[]> {
+  const path = join(dir, 'ports')
+  return existsSync(path) ? z.array(z.int()).parse(JSON.parse(await readFile(path, 'utf8'))) : []
+}
+
 async function startServer(
   dir: string,
   folder: LockedFolder,
   { postgres, asOwner }: PostgresPrograms,
-  { port: wanted, ephemeral = false }: { readonly port?: number; readonly ephemeral?: boolean },
+  {
+    port: wanted,
+    keptPort,
+    ephemeral = false,
+  }: { readonly port?: number; readonly keptPort: number | undefined; readonly ephemeral?: boolean },
 ): Promise<number> {
   const data = join(dir, 'data')
   const log = join(dir, 'postgres.log')
   const settings = [...SETTINGS, ...(ephemeral ? EPHEMERAL_SETTINGS : [])].flatMap((set) => ['-c', set])
   await removePidFileOfAnother(data)
   for (let tries = 1; ; tries += 1) {
-    const port = wanted ?? (await freePort())
+    const port = wanted ?? (tries === 1 ? keptPort : undefined) ?? (await freePort())
     const { pid, ended } = await folder.run({
       command: [...postgres, '-D', data, '-p', String(port), ...settings],
       cwd: dir,

@@ -25,6 +25,7 @@ export type LogServer = {
 /** A running sandbox: a ledger in PostgreSQL and a bucket in S3, both for this machine only. */
 export type Sandbox = LogServer & {
   readonly databaseUrl: string
+  readonly formerPorts: readonly number[]
   /** Whether the sample ledger was created just now. */
   readonly firstStart: boolean
 }
@@ -52,7 +53,8 @@ export async function openSandbox(root = '.sandbox'): Promise<Sandbox> {
     const databaseUrl = server.urlFor(DATABASE)
     const firstStart = await createLedger(server.urlFor('postgres'), databaseUrl)
     const bucket = bucketAt(s3.endpoint, dir)
-    return { ...bucket, databaseUrl, firstStart, env: { ...bucket.env, DATABASE_URL: databaseUrl }, stop }
+    const env = { ...bucket.env, ...ledgerEnv(databaseUrl, server.formerPorts) }
+    return { ...bucket, databaseUrl, formerPorts: server.formerPorts, firstStart, env, stop }
   } catch (error) {
     await folder.release()
     throw error
@@ -89,15 +91,25 @@ function bucketAt(endpoint: string, dir: string): Omit<LogServer, 'stop'> {
   return { endpoint, bucket: BUCKET, files: join(dir, 's3', BUCKET), env }
 }
 
-const addresses = z.object({ databaseUrl: z.string(), endpoint: z.string() })
+/** The ledger is the same one, whatever port it had when a run was opened. */
+function ledgerEnv(databaseUrl: string, formerPorts: readonly number[]): Record<string, string> {
+  const formerly = formerPorts.map((port) => `127.0.0.1:${port}`).join(',')
+  return { DATABASE_URL: databaseUrl, ...(formerly !== '' && { LEDGER_FORMERLY: formerly }) }
+}
+
+const addresses = z.object({
+  databaseUrl: z.string(),
+  formerPorts: z.array(z.int()),
+  endpoint: z.string(),
+})
 
 /** Lets other commands use this sandbox while it is up. Gives the function that ends that. */
 export async function publish(
-  { databaseUrl, endpoint }: Sandbox,
+  { databaseUrl, formerPorts, endpoint }: Sandbox,
   root = '.sandbox',
 ): Promise<() => Promise<void>> {
   const path = join(resolve(root), 'addresses.json')
-  await writeFile(path, JSON.stringify({ databaseUrl, endpoint }), { mode: 0o600 })
+  await writeFile(path, JSON.stringify({ databaseUrl, formerPorts, endpoint }), { mode: 0o600 })
   return async () => rm(path, { force: true })
 }
 
@@ -105,7 +117,7 @@ export async function publish(
 async function keptUp(dir: string) {
   const path = join(dir, 'addresses.json')
   if (!existsSync(path)) return null
-  const { databaseUrl, endpoint } = addresses.parse(JSON.parse(await readFile(path, 'utf8')))
+  const { databaseUrl, formerPorts, endpoint } = addresses.parse(JSON.parse(await readFile(path, 'utf8')))
   try {
     await fetch(endpoint)
   } catch {
@@ -113,7 +125,7 @@ async function keptUp(dir: string) {
     return null
   }
   const { env } = bucketAt(endpoint, dir)
-  return { databaseUrl, endpoint, env: { ...env, DATABASE_URL: databaseUrl } }
+  return { databaseUrl, formerPorts, endpoint, env: { ...env, ...ledgerEnv(databaseUrl, formerPorts) } }
 }
 
 /** Creates the database and its sample ledger where they are missing; says whether the ledger was. */

@@ -10,6 +10,8 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
     instant: '2026-11-22T06:12:30.123Z',
     status: 'complete',
     why: 'every page is done',
+    asked: { by: 'ada@laptop', via: 'command', reason: null, plan: null, payload: { execute: true } },
+    domains: ['kilo.ai', 'kilocode.ai'],
     progress: { usersDone: 60, usersTotal: 60, percent: 100, etaSeconds: 0 },
     totals: {
       usersMatched: 60,
@@ -37,15 +39,30 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
       flags: { auto_top_up_risk: 1 },
       ...totals,
     },
+    byCategory: [
+      {
+        category: 'promo',
+        grants: 1119,
+        expiredMicrodollars: 1_314_515_260,
+        expired: '$1,314.51526',
+        faceValueMicrodollars: 2_000_000_000,
+        faceValue: '$2,000.00',
+      },
+    ],
+    sincePrevious: null,
+    sinceExecuted: null,
+    rolledBackBy: [],
+    rollsBack: null,
     warnings: ['1 user may be charged by auto top-up: balance under $5.00 after this run'],
     logs: {
-      users: `s3://my-logs/logs/users/${RUN_ID}.jsonl`,
-      mutations: `s3://my-logs/logs/mutations/${RUN_ID}.jsonl`,
-      errors: `s3://my-logs/logs/errors/${RUN_ID}.jsonl`,
+      users: `s3://my-logs/logs/users/${RUN_ID}/00000-0001.jsonl`,
+      mutations: `s3://my-logs/logs/mutations/${RUN_ID}/00000-0001.jsonl`,
+      errors: `s3://my-logs/logs/errors/${RUN_ID}/00000-0001.jsonl`,
       run: `s3://my-logs/runs/${RUN_ID}/`,
-      console: 'https://example.com/',
+      report: `s3://my-logs/runs/${RUN_ID}/report.html`,
+      console: { users: '', mutations: '', errors: '', run: '' },
     },
-    next: { text: 'undo this run', payload: { rollback: RUN_ID } },
+    next: { text: 'preview the rollback of this run', payload: { rollback: RUN_ID } },
     ...given,
   }
 }
@@ -53,7 +70,7 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
 /** The card of a run at work, as it comes after a page. */
 export function cardAt(usersDone: number, usersTotal: number, given: Partial<ExitCard> = {}): ExitCard {
   const percent = usersTotal === 0 ? 100 : Math.floor((usersDone / usersTotal) * 100)
-  const next = { text: 'go on with this run', payload: { resume: RUN_ID } }
+  const next = { text: 'resume this run', payload: { resume: RUN_ID } }
   return cardWith({
     status: 'incomplete',
     why: 'at work',

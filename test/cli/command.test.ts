@@ -50,11 +50,46 @@ describe('what is sent', () => {
     [`--status ${RUN}`, { status: RUN }],
     ['--status', { status: 'latest' }],
     ['--status --json', { status: 'latest' }],
+    [
+      '--execute --except-user-ids a,b --categories promo,kilo-pass-* --gentle --by Ada',
+      {
+        execute: true,
+        exceptUserIds: ['a', 'b'],
+        categories: ['promo', 'kilo-pass-*'],
+        gentle: true,
+        by: 'Ada',
+      },
+    ],
+    ['--hold migration --by Ada', { hold: 'migration', by: 'Ada' }],
+    ['--release done', { release: 'done' }],
+    [`--abandon ${RUN} --reason lost`, { abandon: RUN, reason: 'lost' }],
+    [
+      `--rollback ${RUN} --execute --under-hold --reason mistake`,
+      { rollback: RUN, execute: true, underHold: true, reason: 'mistake' },
+    ],
+    [`--resume ${RUN} --intents-restored`, { resume: RUN, intentsRestored: true }],
+    ['--check', { check: true }],
+    [
+      '--history ada@kilo.ai --from 2026-10 --to 2027-04',
+      { history: 'ada@kilo.ai', from: '2026-10', to: '2027-04' },
+    ],
+    ['--verify latest', { verify: 'latest' }],
+    [`--diff ${DRY_RUN} ${RUN}`, { diff: [DRY_RUN, RUN] }],
+    ['--report latest', { report: 'latest' }],
     [`--execute --restart ${RUN}`, { execute: true, restart: RUN }],
     ['--execute --restart --yes', { execute: true, restart: 'latest' }],
     ['--event {"execute":true,"limits":{"usd":5}} --yes', { execute: true, limits: { usd: 5 } }],
   ])('%s', (line, event) => {
     expect(read(line).event).toEqual(event)
+  })
+
+  test.each<[string, Command['own']]>([
+    ['--runs', { is: 'runs' }],
+    ['--open', { is: 'open', runId: 'latest' }],
+    [`--open ${RUN}`, { is: 'open', runId: RUN }],
+    ['--status', null],
+  ])('%s: what the command does itself', (line, own) => {
+    expect(read(line).own).toEqual(own)
   })
 
   test('a value that begins with a dash', () => {
@@ -79,13 +114,13 @@ describe('what is refused, with the option, and what to do', () => {
     ['--domains --json', "argument '--json' is invalid. It is an option: the value is missing."],
     ['--domains a.com,,b.com', 'It has an empty entry.'],
     ['--batch-size many', "argument 'many' is invalid. It must be a number."],
-    ['--batch-size 0', 'The options are not valid: --batch-size: Too small'],
-    ['--concurrency 17', '--concurrency: Too big'],
-    ['--resume some/run', '--resume: must be a run id like "2026-'],
+    ['--batch-size 0', 'The options are not valid: --batch-size: must be a whole number from 1 to 2000'],
+    ['--concurrency 17', '--concurrency: must be a whole number from 1 to 16'],
+    ['--resume some/run', '--resume: must be "latest" or a run id like "2026-'],
     [`--plan ${DRY_RUN}`, '--plan: needs --execute beside it.'],
-    [`--execute --plan ${DRY_RUN} --domains kilo.ai`, '--domains: does not go together with --plan'],
+    [`--execute --plan ${DRY_RUN} --domains kilo.ai`, '--domains: cannot be combined with --plan'],
     [`--resume ${RUN} --execute`, 'A valid command: npm start -- --resume <run id>'],
-    [`--status ${RUN} --reason x`, '--reason: does not go together with --status'],
+    [`--status ${RUN} --reason x`, '--reason: cannot be combined with --status'],
     [
       '--event {} --execute',
       '--execute does not fit beside --event. Nothing was done. Put "execute" into the JSON.',
@@ -95,8 +130,14 @@ describe('what is refused, with the option, and what to do', () => {
     ['--event {"excute":true}', 'unknown field "excute", did you mean "execute"?'],
     [
       `--event {"resume":"${RUN}","execute":true}`,
-      'field "execute": does not go together with "resume". A valid payload: {"resume": "<run id>"}',
+      'field "execute": cannot be combined with "resume". A valid payload: {"resume": "<run id>"}',
     ],
+    ['--runs --execute', '--runs cannot be combined with --execute.'],
+    ['--open --event {}', '--open cannot be combined with --event.'],
+    [`--diff ${RUN}`, '--diff: must be a list of two run ids'],
+    [`--abandon ${RUN}`, '--abandon: needs --reason beside it'],
+    ['--from 2026-10', '--from: needs --history beside it'],
+    ['--gentle --concurrency 2', '--concurrency: must be 1 or absent beside --gentle'],
     ['--invocation-seconds 5', '--invocation-seconds must be from 10 to 900.'],
   ])('%s', (line, message) => {
     expect(refusal(line)).toContain(message)

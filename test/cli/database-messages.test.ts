@@ -47,8 +47,8 @@ test.each<[string, (url: URL) => void, string]>([
   ],
   [
     'no such user',
-    (url) => (url.username = 'somebody'),
-    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "somebody".',
+    (url) => (url.username = 'stranger'),
+    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "stranger".',
   ],
   [
     'no such database',
@@ -155,7 +155,7 @@ describe('a server of its own', () => {
     await admin.end()
   }
 
-  test('a certificate that nobody trusts is refused; named in NODE_EXTRA_CA_CERTS it is trusted, for the host that it is for', async () => {
+  test('an untrusted certificate is refused; named in NODE_EXTRA_CA_CERTS it is trusted, for the host that it is for', async () => {
     const { certificate, key } = selfSigned()
     await ownedByServer('server.crt', certificate)
     await ownedByServer('server.key', key)

@@ -178,7 +178,7 @@ test('a log in parts, cut anywhere, is one log', async () => {
 })
 
 test.each([60, 80, 120])('in %i columns no row is wider, and amounts stay whole', async (columns) => {
-  const email = 'a.rather.long.name.of.somebody+with.more@kilocode.ai'
+  const email = 'a.rather.long.name.of.a.person+with.more@kilocode.ai'
   const found = await read([
     userLine({
       user_id: 'oauth/google:1234567890123456789012',

@@ -2,18 +2,18 @@ import { expect, test } from 'vitest'
 import { hardStopText, messageFor } from '../../bin/cli/messages.ts'
 import { UsageError } from '../../bin/cli/options.ts'
 import { LedgerUnavailable } from '../../lambda/ledger/errors.ts'
-import { RunRefused } from '../../lambda/run/errors.ts'
+import { RunRefused } from '../../lambda/errors.ts'
 import { cardAt } from './cards.ts'
 
-const TOLD = { debug: false, payloads: false, readonly: false }
+const TOLD = { debug: false, payloads: false, readonly: false, given: {} }
 
-test('an error that was foreseen is told by its message alone', () => {
+test('of an expected error only the message is shown', () => {
   expect(messageFor(new RunRefused('The run is refused. Send another.'), TOLD)).toBe(
     'The run is refused. Send another.\n',
   )
 })
 
-test('one that nobody foresaw is called so, with the way to its stack', () => {
+test('an unexpected error is called unexpected, with the way to its stack', () => {
   const message = messageFor(new TypeError('x is not a function'), TOLD)
   expect(message).toBe(
     'Unexpected TypeError: x is not a function\nRun it again with --debug to see where it comes from.\n',
@@ -46,6 +46,14 @@ test('what is thrown need not be an Error', () => {
 
 test('a UsageError repeats what was typed, e-mail addresses included', () => {
   expect(messageFor(new UsageError('no user ada@kilo.ai'), TOLD)).toBe('no user ada@kilo.ai\n')
+})
+
+test('a message about a user of a list repeats what was typed', () => {
+  const error = new RunRefused('field "userIds[1]" names no user; field "exceptUserIds[0]" neither')
+  const given = { userIds: ['bob', 'nobody@kilo.ai'], exceptUserIds: ['eve'] }
+  expect(messageFor(error, { ...TOLD, given })).toBe(
+    '--user-ids nobody@kilo.ai names no user; --except-user-ids eve neither\n',
+  )
 })
 
 test('payloads become command lines, unless the person wrote a payload', () => {

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { hostname, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { exitCardSchema } from '../../lambda/exit-card.ts'
-import { freshBucket, keys, type TestBucket } from '../support/bucket.ts'
+import { freshBucket, keys, putText, readJson, remove, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 import { type Ended, ownPlace, start } from './start.ts'
@@ -153,26 +153,71 @@ test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs 
   await rm(join(cwd, '.sandbox'), { recursive: true })
 })
 
-test('users by e-mail; who is unknown, outside or ambiguous is refused with what was typed', async () => {
+test('users by e-mail; one who is unknown is refused with what was typed, one who is not internal with the domains', async () => {
   await insertUser(database.sql, { id: 'ann', google_user_email: 'Ann.O@kilo.ai' })
   await insertUser(database.sql, { id: 'zoe', google_user_email: 'zoe@example.com' })
   const dry = await run(['--user-ids', 'ann.o@KILO.ai,bob', '--json'])
   expect(exitCardSchema.parse(JSON.parse(dry.stdout)).totals.usersMatched).toBe(2)
-  for (const [typed, message] of [
-    ['nobody@kilo.ai', 'no user has the id or e-mail address nobody@kilo.ai. Nothing was done.'],
-    [
-      'zoe@example.com',
-      'zoe@example.com is not an internal user. Internal domains are kilo.ai and kilocode.ai',
-    ],
-    ['zoe', 'zoe is not an internal user.'],
+  for (const [option, typed, message] of [
+    ['--user-ids', 'nobody@kilo.ai', '--user-ids nobody@kilo.ai names no user'],
+    ['--except-user-ids', 'nobody', '--except-user-ids nobody names no user'],
+    ['--user-ids', 'zoe@example.com', 'not internal users of kilo.ai, kilocode.ai: zoe'],
   ] as const)
-    expect(await run(['--user-ids', `bob,${typed}`])).toMatchObject({
+    expect(await run([option, `bob,${typed}`])).toMatchObject({
       status: 1,
       stdout: '',
       stderr: expect.stringContaining(message),
     })
-  await insertUser(database.sql, { id: 'ann2', google_user_email: 'ANN.O@kilo.ai' })
-  expect((await run(['--user-ids', 'ann.o@kilo.ai'])).stderr).toMatch(/fits the users ann2? and ann2?\./)
+})
+
+test('the run records who asked for it: the user of this machine, or the name given, beside the evidence', async () => {
+  const recorded = async (...args: string[]) => {
+    const { stdout } = await run([...args, '--json'])
+    const { runId } = exitCardSchema.parse(JSON.parse(stdout))
+    return readJson(bucket, `runs/${runId}/run.json`)
+  }
+  const { username } = userInfo()
+  const evidence = { osUser: username, host: hostname(), awsCaller: 'none (local S3 server)' }
+  expect(await recorded('--reason', 'a look')).toMatchObject({
+    asked: { by: `${username}@${hostname()}`, via: 'command', evidence, reason: 'a look' },
+  })
+  expect(await recorded('--by', 'Ada')).toMatchObject({ asked: { by: 'Ada', via: 'command', evidence } })
+})
+
+test('a hold keeps an execute from writing until it is released', async () => {
+  const before = await dump(database.sql)
+  const hold = await run(['--hold', 'a migration', '--by', 'Ada'])
+  expect(hold).toMatchObject({ status: 0, stdout: expect.stringContaining('Hold: held\nBy: Ada\n') })
+  const held = await run(['--execute', '--yes'])
+  expect(held).toMatchObject({ status: 3, stdout: expect.stringContaining('\nheld: held by Ada') })
+  expect(held.stdout).toContain('npm start -- --release ')
+  expect(await dump(database.sql)).toEqual(before)
+  const released = await run(['--release', 'done', '--json'])
+  expect(released.status).toBe(0)
+  expect(JSON.parse(released.stdout)).toMatchObject({ answer: 'release', result: 'released', reason: 'done' })
+  expect(await run(['--execute', '--yes'])).toMatchObject({ status: 0 })
+})
+
+test('--open hands the report to the program that opens files; without one, it prints where the report is', async () => {
+  const { runId } = exitCardSchema.parse(JSON.parse((await run(['--json'])).stdout))
+  const programs = join(cwd, 'programs')
+  await mkdir(programs, { recursive: true })
+  const env = { PATH: programs }
+  await remove(bucket, `runs/${runId}/report.html`)
+  expect(await run(['--open'], env)).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining(`Run ${runId} has no report. npm start -- --report ${runId} makes it.`),
+  })
+  await putText(bucket, `runs/${runId}/report.html`, '<p>the report</p>')
+  const without = await run(['--open', runId], env)
+  expect(without).toMatchObject({ status: 1, stderr: expect.stringContaining('Open the file in a browser.') })
+  expect(await readFile(without.stdout.trim(), 'utf8')).toBe('<p>the report</p>')
+  await writeFile(join(programs, 'xdg-open'), '#!/bin/sh\necho "$1" >"$HOME/opened"\n', { mode: 0o755 })
+  expect(await run(['--open'], env)).toMatchObject({ status: 0 })
+  // The program runs on after the command.
+  const openedFile = async () => readFile(join(cwd, 'opened'), 'utf8')
+  await expect.poll(openedFile, { timeout: 600_000 }).toBe(without.stdout)
+  await rm(without.stdout.trim())
 })
 
 test('a misspelt domain: the nearest one', async () => {
@@ -197,12 +242,12 @@ test('a rollback shows what it would restore before it asks, and a resume the fi
     status: 1,
     stderr: expect.stringContaining('there is no terminal to ask'),
   })
-  const undone = await run(['--rollback', 'latest', '--execute', '--yes'])
-  expect(undone.status).toBe(0)
-  expect(undone.stderr).toMatch(
+  const rolledBack = await run(['--rollback', 'latest', '--execute', '--yes'])
+  expect(rolledBack.status).toBe(0)
+  expect(rolledBack.stderr).toMatch(
     /Mode +Rollback: this writes\n(.*\n)+What this would do now\n(.*\n)+ {4}rolled_back +2\n(.*\n)+Free credit restored +\$11\.50\n/,
   )
-  expect(undone.stdout).toMatch(/^Rollback \S+\ncomplete: /)
+  expect(rolledBack.stdout).toMatch(/^Rollback \S+\ncomplete: /)
   expect(await dump(database.sql, { updatedAt: false })).toEqual(before)
   const runs = await keys(bucket, 'runs/')
   expect(runs.filter((key) => key.includes('-rollback-dry-run-'))).toEqual([])
@@ -220,7 +265,7 @@ test('with a plan: its age and totals, and what has changed since, counted withi
   await database.sql`update kilocode_users set microdollars_used = microdollars_used + 1000000 where id = 'ada'`
   await insertTransaction(database.sql, { kilo_user_id: 'bob', created_at: '2026-01-01T00:00:00Z' })
   const done = await run(['--execute', '--plan', dry.runId, '--yes'])
-  expect(done.stderr).toMatch(/Plan +\S+-dry-run-\S+\n +\d+ minutes old, by cli, 2 users, \$11\.50\n/)
+  expect(done.stderr).toMatch(/Plan +\S+-dry-run-\S+\n +\d+ minutes old, by \S+, 2 users, \$11\.50\n/)
   expect(done.stderr).toMatch(/Users matched +2\n/)
   expect(done.stderr).toMatch(
     /Changed since the plan, counted within it\n +plan +now\nUsers processed +2 +1\nUsers that exceed the plan +0 +1\n/,
@@ -241,7 +286,7 @@ test('--restart without a run id closes the run that is open; where none is, it 
   )
   expect(await run(['--execute', '--yes'])).toMatchObject({
     status: 1,
-    stderr: expect.stringContaining(`The run ${open.runId} is open`),
+    stderr: expect.stringContaining(`Run ${open.runId} is open`),
   })
   const restarted = await run(['--execute', '--restart', '--yes'])
   expect(restarted).toMatchObject({ status: 0, stderr: expect.stringContaining(`--restart ${open.runId}`) })

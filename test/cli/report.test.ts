@@ -16,6 +16,7 @@ test('the summary: counts that add up, reasons, amounts with their points below 
   expect(shown(cardWith())).toBe(
     `Execute 2026-11-22T06-12-30-123Z-execute-k3j9
 complete: every page is done
+Asked by: ada@laptop (command)
 
 Users matched                  60
   processed                    48
@@ -23,7 +24,7 @@ Users matched                  60
     nothing_to_expire           7  all grants fully spent; closed with 0
   without a targeted grant      9
   skipped                       2
-    too_recent                  1  a row is too recent; the next run takes them
+    too_recent                  1  a row is too recent; the next run processes them
     needs_review                1  a grant may have been taken back already; check, then --user-ids
   failed                        1
   not reached                   0
@@ -32,6 +33,10 @@ Grants targeted             1,119
 Free credit expired           $1,314.51526
 Due paid credit expired          $16.882796
 Corrections to zero, 3 users     $55.00
+
+By credit category
+  category  grants       expired  face value
+  promo      1,119  $1,314.51526   $2,000.00
 
 Warnings
   ! 1 user may be charged by auto top-up: balance under $5.00 after this run
@@ -54,6 +59,31 @@ test('a dry run says that nothing was written', () => {
   expect(shown(cardWith({ warnings: [] }))).not.toContain('Warnings')
 })
 
+test('a card without a run has no figures', () => {
+  const held = cardWith({ runId: '', status: 'held', why: 'held by Ada', warnings: [] })
+  expect(shown(held)).toBe('Execute\nheld: held by Ada\nAsked by: ada@laptop (command)\n')
+})
+
+test('who asked and why, the plan, and what is new since earlier runs', () => {
+  const since = { runId: 'earlier', users: 3, grants: 5, expiredMicrodollars: 41_200_000, expired: '$41.20', skipped: {} }
+  const asked = { by: 'ada@laptop', via: 'command', reason: 'clean-up', plan: 'the-plan', payload: {} }
+  expect(shown(cardWith({ asked, sincePrevious: since }))).toContain(
+    'Asked by: ada@laptop (command)\nReason: clean-up\nPlan: the-plan\n' +
+      'New since the previous dry run earlier: 3 users, 5 grants, $41.20\n',
+  )
+  expect(shown(cardWith({ mode: 'rollback', rollsBack: 'that-run' }))).toContain('\nRolls back: that-run\n')
+})
+
+test('the largest credit categories, the others in one row', () => {
+  const [promo] = cardWith().byCategory
+  if (!promo) throw new Error('The card has no category.')
+  const byCategory = Array.from({ length: 10 }, (_, n) => ({ ...promo, category: `c${n}`, grants: n }))
+  const text = shown(cardWith({ byCategory }))
+  expect(text).toContain('\n  c7 ')
+  expect(text).not.toContain('\n  c8 ')
+  expect(text).toMatch(/2 other categories +17 +\$2,629\.03052 +\$4,000\.00\n/)
+})
+
 test("messages of the job are shown in the command's words", () => {
   const card = cardWith({ why: 'stopped; continue with {"resume": "x"}' })
   expect(shown(card)).toContain('complete: stopped; continue with npm start -- --resume x\n')
@@ -62,15 +92,21 @@ test("messages of the job are shown in the command's words", () => {
 describe('where the logs are, and the next command', () => {
   test('of a closed run', () => {
     expect(directions(cardWith(), OWN, WIDE)).toBe(`
-Logs
-  s3://my-logs/logs/users/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl
-  s3://my-logs/logs/mutations/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl
-  s3://my-logs/logs/errors/2026-11-22T06-12-30-123Z-execute-k3j9.jsonl
+Report and logs
+  s3://my-logs/runs/2026-11-22T06-12-30-123Z-execute-k3j9/report.html
+  s3://my-logs/logs/users/2026-11-22T06-12-30-123Z-execute-k3j9/00000-0001.jsonl
+  s3://my-logs/logs/mutations/2026-11-22T06-12-30-123Z-execute-k3j9/00000-0001.jsonl
+  s3://my-logs/logs/errors/2026-11-22T06-12-30-123Z-execute-k3j9/00000-0001.jsonl
   s3://my-logs/runs/2026-11-22T06-12-30-123Z-execute-k3j9/
 
-Next: undo this run
+Next: preview the rollback of this run
   npm start -- --rollback 2026-11-22T06-12-30-123Z-execute-k3j9
 `)
+  })
+
+  test('files that are not there are not named', () => {
+    const place = { locate: (url: string) => (url.includes('/logs/users/') ? 'users.jsonl' : null) }
+    expect(directions(cardWith({ next: null }), place, WIDE)).toBe('\nReport and logs\n  users.jsonl\n')
   })
 
   test('of an open run', () => {
@@ -103,7 +139,7 @@ describe('tables', () => {
     { head: 'sum', right: true },
   ] as const
   const rows = [
-    ['somebody@kilo.ai', 'oauth/1', '$1.00'],
+    ['adalbert@kilo.ai', 'oauth/1', '$1.00'],
     ['ada@kilo.ai', 'oauth/2', '$10.00'],
   ]
 
@@ -112,12 +148,12 @@ describe('tables', () => {
       80,
       [
         'user              id          sum',
-        'somebody@kilo.ai  oauth/1   $1.00',
+        'adalbert@kilo.ai  oauth/1   $1.00',
         'ada@kilo.ai       oauth/2  $10.00',
       ],
     ],
-    [26, ['user       id          sum', 'somebody…  oauth/1   $1.00', 'ada@kilo…  oauth/2  $10.00']],
-    [20, ['user             sum', 'somebody@ki…   $1.00', 'ada@kilo.ai   $10.00']],
+    [26, ['user       id          sum', 'adalbert…  oauth/1   $1.00', 'ada@kilo…  oauth/2  $10.00']],
+    [20, ['user             sum', 'adalbert@ki…   $1.00', 'ada@kilo.ai   $10.00']],
   ])('in %i columns: cells are shortened first, then columns left out', (width, lines) => {
     expect(table(columns, rows, width)).toEqual(lines)
   })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { runsTable } from '../../bin/cli/runs.ts'
-import type { ListedRun } from '../../bin/cli/engine.ts'
+import type { ListedRun } from '../../lambda/insight/runs.ts'
 
 const run = (given: Partial<ListedRun>): ListedRun => ({
   runId: '2026-11-22T06-12-30-123Z-execute-k3j9',
@@ -11,9 +11,11 @@ const run = (given: Partial<ListedRun>): ListedRun => ({
   usersMatched: 60,
   expiredMicrodollars: 1_314_515_260,
   expired: '$1,314.51526',
-  source: 'cli',
-  requestId: 'one',
+  by: 'cli',
+  via: 'command',
   reason: null,
+  plan: null,
+  rolledBackBy: [],
   ...given,
 })
 
@@ -39,6 +41,14 @@ test('in 60 columns the run ids stay whole', () => {
   const lines = runsTable([rollback, run({})], 60).split('\n')
   expect(lines[1]).toContain(`${rollback.runId}  complete`)
   expect(lines.filter((line) => line.length > 60)).toEqual([])
+})
+
+test('a run that was rolled back says so, and one that cannot be read says what is wrong with it', () => {
+  const rolledBack = run({ rolledBackBy: [rollback.runId] })
+  const unreadable = { runId: '2026-11-21T00-00-00-000Z-execute-bbbb', problem: 'its run.json is missing' }
+  const text = runsTable([rolledBack, unreadable], 120)
+  expect(text).toContain('complete, rolled back')
+  expect(text).toContain('2026-11-21T00-00-00-000Z-execute-bbbb: its run.json is missing\n')
 })
 
 test('a bucket without runs says what to do', () => {

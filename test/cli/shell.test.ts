@@ -31,6 +31,9 @@ test.each<[Record<string, unknown>, string]>([
     { execute: true, domains: ['kilo.ai'], userIds: ['a', 'oauth/google:1'], batchSize: 5 },
     'npm start -- --execute --domains kilo.ai --user-ids a,oauth/google:1 --batch-size 5',
   ],
+  [{ diff: [DRY_RUN, RUN] }, `npm start -- --diff ${DRY_RUN} ${RUN}`],
+  [{ hold: 'a migration' }, "npm start -- --hold 'a migration'"],
+  [{ check: true }, 'npm start -- --check'],
   [{ execute: false }, 'npm start -- --dry-run'],
   [{ execute: true, limits: { usd: 5, users: 3 } }, 'npm start -- --execute --limit-usd 5 --limit-users 3'],
 ])('%j is sent by a command line that a shell takes as meant', (payload, line) => {

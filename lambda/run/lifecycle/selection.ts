@@ -2,6 +2,7 @@ import { isWriting, type Limits, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
 import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../event.ts'
 import { findNamedUsers } from '../../ledger/matching.ts'
+import { nearest } from '../../nearest.ts'
 import type { Tools } from '../tools.ts'
 
 /** A payload that opens a run. */
@@ -32,9 +33,11 @@ const NO_SELECTION = { exceptUserIds: [], categories: null, plan: null, rollback
 function domainsOf(asked: readonly string[] | undefined, config: Config): string[] {
   const unknown = (asked ?? []).filter((domain) => !config.domains.includes(domain))
   if (unknown.length === 0) return uniqueTexts(asked ?? config.domains)
+  const likely = nearest(unknown[0] ?? '', config.domains)
+  const hint = likely === undefined ? '' : ` Did you mean ${likely}?`
   throw new InvalidEvent(
     `The event is not valid: field "domains": ${unknown.join(', ')} is not among the configured domains ` +
-      `${config.domains.join(', ')}; an event can only narrow them. Nothing was done. ` +
+      `${config.domains.join(', ')}; an event can only narrow them.${hint} Nothing was done. ` +
       `A valid payload: {"domains": ["${config.domains[0]}"]}.`,
   )
 }

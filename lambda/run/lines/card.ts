@@ -97,7 +97,12 @@ function byCategory({ totals }: ShownCursor): ExitCard['byCategory'] {
       faceValueMicrodollars,
       faceValue: dollars(faceValueMicrodollars),
     }))
-    .toSorted((a, b) => b.expiredMicrodollars - a.expiredMicrodollars || (a.category < b.category ? -1 : 1))
+    .toSorted((a, b) => sizeOf(b) - sizeOf(a) || (a.category < b.category ? -1 : 1))
+}
+
+/** In a rollback the amounts are negative. */
+function sizeOf({ expiredMicrodollars }: ExitCard['byCategory'][number]): number {
+  return Math.abs(expiredMicrodollars)
 }
 
 /** By the share of users done since the run's instant: rough, and null until there is something to go by. */

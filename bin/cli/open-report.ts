@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { get } from '../../lambda/archive/store.ts'
+import { status } from '../../lambda/insight/status.ts'
+import type { Tools } from '../../lambda/run/tools.ts'
+import { UsageError } from './options.ts'
+import type { Place } from './place.ts'
+import { commandFor } from './shell.ts'
+
+/**
+ * The path of a run's report on this machine: the file itself where the bucket is here, else a copy in the temporary
+ * folder.
+ * @throws UsageError where the run has no report, RunRefused for an unknown run, ArchiveUnavailable
+ */
+export async function reportFile(asked: string, place: Place, tools: Tools): Promise<string> {
+  const { runId, logs } = await status(asked, tools)
+  const local = place.locate(logs.report)
+  if (local !== null && !local.startsWith('s3://')) return resolve(process.env.INIT_CWD ?? '.', local)
+  const found = await get(tools.store, logs.report.replace(`s3://${tools.store.bucket}/`, ''))
+  if (found === null) throw noReport(runId)
+  const path = join(tmpdir(), `credit-expiry-${runId}.html`)
+  await writeFile(path, found.bytes)
+  return path
+}
+
+function noReport(runId: string): UsageError {
+  if (runId === '') return new UsageError('There is no run in this bucket yet. npm start makes a dry run.')
+  return new UsageError(`Run ${runId} has no report. ${commandFor({ report: runId })} makes it.`)
+}
+
+/** What opens a file with the person's own program. */
+const OPENERS: Readonly<Record<string, readonly [string, ...string[]]>> = {
+  darwin: ['open'],
+  win32: ['cmd', '/c', 'start', ''],
+}
+
+/** Starts the program; false where there is none. It may run on after this command. */
+export async function opened(path: string, platform: NodeJS.Platform = process.platform): Promise<boolean> {
+  const [program, ...args] = OPENERS[platform] ?? ['xdg-open']
+  const child = spawn(program, [...args, path], { stdio: 'ignore', detached: true })
+  child.unref()
+  try {
+    await once(child, 'spawn')
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
+}
