@@ -128,6 +128,13 @@ export function cardWith(change: Partial<ExitCard>): ExitCard {
     instant: '2026-11-22T06:12:30.123Z',
     status: 'complete',
     why: 'every page is done',
+    asked: { by: 'a test', via: 'test', reason: null, plan: null, payload: {} },
+    domains: ['kilo.ai'],
+    byCategory: [],
+    sincePrevious: null,
+    sinceExecuted: null,
+    rolledBackBy: [],
+    rollsBack: null,
     progress: { usersDone: 1, usersTotal: 1, percent: 100, etaSeconds: 0 },
     totals: {
       usersMatched: 1,
