@@ -162,7 +162,7 @@ describe('IAM database authentication', () => {
     async (_what, secret) => {
       const server = await startPasswordServer()
       secretIs({ SecretString: secret(server.port) })
-      await expect(databaseOfSecret(IAM)).rejects.toThrow()
+      await expect(databaseOfSecret(IAM)).rejects.toThrow(/\S/)
       const token = new URL(`https://${server.passwords[0]}`)
       expect(token.host).toBe(`127.0.0.1:${server.port}`)
       expect(Object.fromEntries(token.searchParams)).toMatchObject({

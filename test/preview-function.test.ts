@@ -33,7 +33,8 @@ beforeAll(async () => {
   plan = await job({})
   closed = await job({ execute: true, userIds: ['ada'] })
   open = await job({ execute: true, exceptUserIds: ['ada'], batchSize: 1, concurrency: 1 }, () => left)
-  expect([plan.status, closed.status, open.status]).toEqual(['complete', 'complete', 'incomplete'])
+  const statuses = [plan.status, closed.status, open.status].join(', ')
+  if (statuses !== 'complete, complete, incomplete') throw new Error(`The runs ended as ${statuses}.`)
 })
 afterAll(drop)
 
@@ -109,8 +110,8 @@ test.each<[string, () => unknown]>([
 ])('%s changes nothing', async (_what, payload) => {
   const before = await guarded()
   const answered = await preview(payload()).catch((error: unknown) => error)
-  if (answered instanceof Error) expect(['InvalidEvent', 'RunRefused']).toContain(answered.name)
-  else expect((answered as ExitCard).mode).toBe('dry-run')
+  const said = answered instanceof Error ? answered.name : (answered as ExitCard).mode
+  expect(['InvalidEvent', 'RunRefused', 'dry-run']).toContain(said)
   expect(await guarded()).toEqual(before)
 })
 

@@ -35,8 +35,9 @@ export function recordS3(client: S3Client, events: TraceEvent[]): AttemptOf {
           case 'ListObjectsV2Command':
             await recordList(input.Prefix, reply, events)
             break
+          case undefined:
           default:
-            throw new Error(`The recorder does not know ${commandName}.`)
+            throw new Error(`The recorder does not know ${String(commandName)}.`)
         }
         return reply
       },

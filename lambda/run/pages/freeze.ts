@@ -60,17 +60,17 @@ export async function freezeMatches(
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function freezePlan(dryRun: Run, store: Store, pages: PageSink): Promise<Matched> {
-  const shown = (await readCursor(store, dryRun.runId)).document.pages
-  for (const named of shown) {
-    const { userIds } = await readPage(store, dryRun.runId, named.page)
+  const named = (await readCursor(store, dryRun.runId)).document.pages
+  for (const page of named) {
+    const { userIds } = await readPage(store, dryRun.runId, page.page)
     pages.write({
-      page: named.page,
+      page: page.page,
       userIds,
-      source: { page: named.page, epoch: named.epoch, ...named.users },
+      source: { page: page.page, epoch: page.epoch, ...page.users },
     })
   }
   await pages.done()
-  return { ...dryRun.matched, pages: shown.length }
+  return { ...dryRun.matched, pages: named.length }
 }
 
 /**
