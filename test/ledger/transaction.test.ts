@@ -132,7 +132,10 @@ describe('a transaction', () => {
     const line = await sql.acquire()
     try {
       const prepared = await line.sql`select name from pg_prepared_statements`
-      return { ...(await settings(Object.assign(line.sql, { identifier: line.sql }))), prepared: String(prepared.length) }
+      return {
+        ...(await settings(Object.assign(line.sql, { identifier: line.sql }))),
+        prepared: String(prepared.length),
+      }
     } finally {
       sql.release(line)
     }
