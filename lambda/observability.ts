@@ -82,12 +82,10 @@ function modeOf(payload: { kind: string; mode?: string; runId?: string }, writes
 
 /** The exit card in the log, once. Only `asked.by` may be an e-mail address there: a reason and a payload are free text. */
 export function logCard(logger: Logger, card: ExitCard): void {
-  const redacted: unknown = JSON.parse(
-    JSON.stringify(card, (key, value: unknown) =>
-      typeof value === 'string' && key !== 'by' ? redact(value) : value,
-    ),
+  const text = JSON.stringify(card, (key, value: unknown) =>
+    typeof value === 'string' && key !== 'by' ? redact(value) : value,
   )
-  logger.info('exit card', { card: redacted })
+  logger.info('exit card', { card: JSON.parse(text) as unknown })
 }
 
 /** What the alarms and the dashboard need of a run, once, when it is closed. */

@@ -181,11 +181,14 @@ function inOneRoundTrip<Query extends object>(query: Query): Query {
   return Object.defineProperty(query, 'describeFirst', { get: () => false, set: () => {} })
 }
 
-/** A connection on which BEGIN failed is not used again: a transaction may be open on it. */
+/**
+ * A connection on which BEGIN failed is not used again: a transaction may be open on it. The driver never answers a
+ * statement that it takes between a socket's `error` and its `close`, so the loss of the connection ends the wait.
+ */
 async function beginOn(line: Line, begin: string, milliseconds: number): Promise<void> {
   const timer = setTimeout(() => line.cut(silence(milliseconds)), milliseconds)
   try {
-    await line.sql.unsafe(begin)
+    await Promise.race([line.sql.unsafe(begin), line.lost])
   } catch (error) {
     line.drop()
     throw error

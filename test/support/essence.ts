@@ -68,8 +68,8 @@ function timesOf(instant: string): string[] {
 }
 
 function nameOf({ type, user_id, after }: LogLine, run: string): string {
-  const link = (after as LogLine | null)?.original_transaction_id ?? 'nothing'
-  return `${String(type)} of ${String(user_id)} for ${JSON.stringify(link)} by ${run}`
+  const { original_transaction_id: link } = (after ?? {}) as { original_transaction_id?: string | null }
+  return `${String(type)} of ${String(user_id)} for ${link ?? 'nothing'} by ${run}`
 }
 
 /** Rows are read in the order of their ids, and those of inserted rows differ. Inputs are packed: version, user, rows, … */
