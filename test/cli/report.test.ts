@@ -65,7 +65,14 @@ test('a card without a run has no figures', () => {
 })
 
 test('who asked and why, the plan, and what is new since earlier runs', () => {
-  const since = { runId: 'earlier', users: 3, grants: 5, expiredMicrodollars: 41_200_000, expired: '$41.20', skipped: {} }
+  const since = {
+    runId: 'earlier',
+    users: 3,
+    grants: 5,
+    expiredMicrodollars: 41_200_000,
+    expired: '$41.20',
+    skipped: {},
+  }
   const asked = { by: 'ada@laptop', via: 'command', reason: 'clean-up', plan: 'the-plan', payload: {} }
   expect(shown(cardWith({ asked, sincePrevious: since }))).toContain(
     'Asked by: ada@laptop (command)\nReason: clean-up\nPlan: the-plan\n' +
