@@ -1,5 +1,6 @@
 import { eventSchema, invalidEvent, type Payload } from '../../lambda/event.ts'
 import { SOFTWARE_VERSION } from '../../lambda/run/version.ts'
+import type { CsvKind } from '../csv.ts'
 import {
   type Given,
   isSwitch,
@@ -12,14 +13,21 @@ import {
 } from './options.ts'
 import { inCommandWords } from './wording.ts'
 
+const CSV_KINDS: readonly CsvKind[] = ['users', 'grants', 'mutations']
+
+type Own =
+  | { readonly is: 'runs' }
+  | { readonly is: 'open'; readonly runId: string }
+  | { readonly is: 'csv'; readonly kind: CsvKind; readonly runId: string }
+
 /** What was asked for on the command line. */
 export type Command = {
   /** The event for the handler. A run id may still be `latest`. */
   readonly event: Readonly<Record<string, unknown>>
   readonly payload: Payload
   readonly given: Given
-  /** What the command does itself, without an invocation: lists the runs, or opens the report of one. */
-  readonly own: { readonly is: 'runs' } | { readonly is: 'open'; readonly runId: string } | null
+  /** What the command does itself, without an invocation: lists the runs, opens the report of one, or prints its CSV. */
+  readonly own: Own | null
   readonly invocationSeconds: number
 }
 
@@ -53,16 +61,25 @@ export function readCommand(
 }
 
 function ownOf(given: Given): Command['own'] {
-  const own =
-    given.runs === true
-      ? ({ is: 'runs' } as const)
-      : typeof given.open === 'string'
-        ? ({ is: 'open', runId: given.open } as const)
-        : null
+  const own = csvOf(given) ?? (given.runs === true ? ({ is: 'runs' } as const) : openOf(given))
   const beside = OPTIONS.find((option) => given[keyOf(option)] !== undefined && option.field !== undefined)
   if (own === null || (beside === undefined && given.event === undefined)) return own
   const other = beside === undefined ? '--event' : longFlag(beside)
   throw new UsageError(`--${own.is} cannot be combined with ${other}. Nothing was done. Give one of them.`)
+}
+
+function openOf({ open }: Given): Own | null {
+  return typeof open === 'string' ? { is: 'open', runId: open } : null
+}
+
+function csvOf({ csv }: Given): Own | null {
+  if (!Array.isArray(csv)) return null
+  const [word, runId, ...more] = csv.map(String)
+  const kind = CSV_KINDS.find((known) => known === word)
+  if (kind !== undefined && runId !== undefined && more.length === 0) return { is: 'csv', kind, runId }
+  throw new UsageError(
+    `--csv takes one of ${CSV_KINDS.join(', ')}, and a run id. Nothing was done. For example: npm start -- --csv users <run id>`,
+  )
 }
 
 function eventOf(given: Given): Record<string, unknown> {

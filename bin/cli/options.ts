@@ -48,6 +48,7 @@ const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
     { flags: '--verify <run id>', field: 'verify', help: 'compare the logs and the ledger with a run' },
     { flags: '--diff <run id...>', field: 'diff', help: 'compare two runs' },
     { flags: '--report <run id>', field: 'report', help: 'make the report of a run again' },
+    { flags: '--csv <kind and run id...>', help: 'print users, grants or mutations of a run as CSV' },
     { flags: '--open [run id]', sends: 'latest', help: 'open the report of a run (the latest)' },
   ],
   'Which users and limits': [

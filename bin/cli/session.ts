@@ -1,4 +1,6 @@
 import { listRuns } from '../../lambda/insight/runs.ts'
+import { status } from '../../lambda/insight/status.ts'
+import type { CsvKind } from '../csv.ts'
 import { ArchiveUnavailable } from '../../lambda/archive/errors.ts'
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
@@ -50,6 +52,7 @@ const EXIT_STATUS: Readonly<Record<string, number>> = {
 export async function runCommand(command: Command, place: Place, terminal: Terminal): Promise<number> {
   if (command.own?.is === 'runs') return showRuns(command, terminal)
   if (command.own?.is === 'open') return openReport(command.own.runId, command, place, terminal)
+  if (command.own?.is === 'csv') return printCsv(command.own, terminal)
   const progress = progressOn(terminal)
   const interrupt = watchInterrupts(process, terminal.now, {
     first: (how) => progress.say(stoppingText(how)),
@@ -84,6 +87,19 @@ async function showRuns({ given, invocationSeconds }: Command, { out }: Terminal
     withinDeadline(invocationSeconds * 1000, async () => listRuns(tools)),
   )
   out.write(given.json === true ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs, out.columns))
+  return 0
+}
+
+/** No deadline: it may take as long as the run is large, and every read has its own. */
+async function printCsv(
+  { kind, runId }: { readonly kind: CsvKind; readonly runId: string },
+  { out }: Terminal,
+): Promise<number> {
+  const { writeCsv } = await import('../csv.ts')
+  await withToolsHere(async (tools) => {
+    const card = await status(runId, tools)
+    await writeCsv(kind, card.runId, tools.store, out.stream)
+  })
   return 0
 }
 

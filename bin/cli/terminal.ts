@@ -1,10 +1,11 @@
 import { openSync, readSync, closeSync, constants } from 'node:fs'
 import { styleText } from 'node:util'
+import type { Writable } from 'node:stream'
 import type { WriteStream } from 'node:tty'
 
 /** One of the process's outputs, as far as this command uses it. */
 export type Output = {
-  readonly stream: NodeJS.WritableStream
+  readonly stream: Writable
   readonly isTTY: boolean
   /** Characters a line; no limit where the output is not a terminal. */
   readonly columns: number

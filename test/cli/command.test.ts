@@ -87,6 +87,7 @@ describe('what is sent', () => {
     ['--runs', { is: 'runs' }],
     ['--open', { is: 'open', runId: 'latest' }],
     [`--open ${RUN}`, { is: 'open', runId: RUN }],
+    [`--csv grants ${RUN}`, { is: 'csv', kind: 'grants', runId: RUN }],
     ['--status', null],
   ])('%s: what the command does itself', (line, own) => {
     expect(read(line).own).toEqual(own)
@@ -133,6 +134,8 @@ describe('what is refused, with the option, and what to do', () => {
       'field "execute": cannot be combined with "resume". A valid payload: {"resume": "<run id>"}',
     ],
     ['--runs --execute', '--runs cannot be combined with --execute.'],
+    ['--csv users', '--csv takes one of users, grants, mutations, and a run id.'],
+    [`--csv people ${RUN}`, '--csv takes one of users, grants, mutations, and a run id.'],
     ['--open --event {}', '--open cannot be combined with --event.'],
     [`--diff ${RUN}`, '--diff: must be a list of two run ids'],
     [`--abandon ${RUN}`, '--abandon: needs --reason beside it'],

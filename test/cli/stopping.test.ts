@@ -47,7 +47,7 @@ function duringPage2(work: () => Promise<void>): S3Hooks {
   let done = false
   return {
     before: async ({ method, key }) => {
-      if (done || method !== 'PUT' || !/segments\/\S+-execute-\S+\/000002-\d+-users/.test(key)) return
+      if (done || method !== 'PUT' || !/logs\/users\/\S+-execute-\S+\/00002-\d+\.jsonl/.test(key)) return
       done = true
       await work()
     },
@@ -59,7 +59,7 @@ const openExecute = () => run(...EXECUTE, '--invocation-seconds', '900')
 const EXECUTE = ['--execute', '--yes', '--json', '--batch-size', '1', '--concurrency', '1']
 
 async function runState(runId: string): Promise<unknown> {
-  return readJson(bucket, `state/${runId}/cursor.json`)
+  return readJson(bucket, `runs/${runId}/cursor.json`)
 }
 
 test('Ctrl-C finishes the pages in flight, releases the lease, and says how to continue; resuming does the rest', async () => {
@@ -146,7 +146,7 @@ test('one command repeats invocations until the run is closed', async () => {
   expect(status).toBe(0)
   const card = exitCardSchema.parse(JSON.parse(stdout))
   expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: USERS } })
-  expect(await runState(card.runId)).toMatchObject({ closed: { status: 'complete' } })
+  expect(await runState(card.runId)).toMatchObject({ finalStatus: { status: 'complete' } })
   expect(await runState(card.runId)).not.toMatchObject({ epoch: 1 })
 })
 

@@ -149,7 +149,7 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     const text = withoutStyles(screen(ended)).join('\n')
     expect(text).toMatch(/\ncomplete_with_errors: every page is done, and 1 users? failed\n/)
     expect(text).toMatch(
-      /\nFailures\n {2}id +stage +error +message\n {2}oauth\/google:1234567890-bob +apply +P0001 +bob is under review\n/,
+      /\nFailures\n {2}id +stage +error +message\n {2}oauth\/google:1234567890-bob +apply +P0001 +The database refused these rows \(SQLSTATE P0001\): bob is under review\./,
     )
   })
 })
