@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
@@ -64,7 +65,7 @@ test('the first start creates the sample ledger, later ones keep its state', asy
 test('a database without a ledger, as a first start killed while seeding leaves it, is seeded', async () => {
   const first = await open()
   const sql = postgres(first.databaseUrl, { max: 1 })
-  await sql`DROP TABLE credit_transactions, kilocode_users CASCADE`
+  await sql.unsafe('SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public')
   await sql.end()
   await first.stop()
   const second = await open()
@@ -124,5 +125,19 @@ test('npm run sandbox keeps it up for psql and for other commands, until Ctrl-C'
   expect(await count(sandbox, 'kilocode_users')).toBe(600)
   up.kill('SIGINT')
   expect(await ended).toEqual([0, null])
-  expect((await open()).databaseUrl).not.toBe(databaseUrl)
+  await expect(count(sandbox, 'kilocode_users')).rejects.toThrow('ECONNREFUSED')
+  // A run is continued only on the ledger that it was opened on, and its address is a part of that.
+  expect((await open()).databaseUrl).toBe(databaseUrl)
+})
+
+test('a ledger whose port is in use gets another one, and is known by the former one too', async () => {
+  const before = await open()
+  await before.stop()
+  const { port } = new URL(before.databaseUrl)
+  const blocker = createServer().listen(Number(port), '127.0.0.1')
+  await once(blocker, 'listening')
+  const after = await open()
+  blocker.close()
+  expect(after.databaseUrl).not.toBe(before.databaseUrl)
+  expect(after.env.LEDGER_FORMERLY).toBe(`127.0.0.1:${port}`)
 })
