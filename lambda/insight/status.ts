@@ -1,14 +1,13 @@
 import { readHold, readRollbacks, readWriter } from '../archive/control.ts'
 import { type Cursor, findCursor } from '../archive/cursor.ts'
-import { ArchiveCorrupt } from '../archive/errors.ts'
-import { listRunIds, readRun, type Run, runExists } from '../archive/runs.ts'
+import { listRunIds, type Run } from '../archive/runs.ts'
 import { readCancellation } from '../archive/control.ts'
 import { stateOf } from '../archive/state.ts'
-import { RunRefused } from '../errors.ts'
 import type { ExitCard } from '../exit-card.ts'
 import { databaseClock } from '../ledger/clock.ts'
 import { cardOf, closedCard, emptyCard } from '../run/lines/card.ts'
 import { noTotals } from '../run/lines/totals.ts'
+import { knownRun } from '../run/known-run.ts'
 import type { Tools } from '../run/tools.ts'
 
 /**
@@ -23,14 +22,7 @@ export async function status(runId: string, tools: Tools): Promise<ExitCard> {
     const card = emptyCard('dry-run', askedOf(tools), NO_RUN_YET, placeOf(tools), tools.now())
     return { ...card, next: { text: 'make a dry run', payload: {} } }
   }
-  const run = await readRun(tools.store, asked)
-  if (run) return currentCard(run, tools)
-  if (await runExists(tools.store, asked)) {
-    throw new ArchiveCorrupt(
-      `runs/${asked}/run.json is missing, although other objects of run ${asked} are there. Restore its last version in S3.`,
-    )
-  }
-  throw new RunRefused(`No run ${asked} in bucket ${tools.config.bucket}. The folder runs/ shows all ids.`)
+  return currentCard(await knownRun(asked, tools), tools)
 }
 
 /**

@@ -43,7 +43,7 @@ async function refusal(
 test('a bucket that is not there', async () => {
   const said = await refusal({ ...bucket, bucket: 'no-such-bucket' })
   expect(said).toBe(
-    'ArchiveUnavailable: Could not read control/writer.json in the bucket no-such-bucket: the bucket does not exist (404 NoSuchBucket). Check LOG_BUCKET, and which account and region you use. Then try again.',
+    'ArchiveUnavailable: Could not read control/hold.json in the bucket no-such-bucket: the bucket does not exist (404 NoSuchBucket). Check LOG_BUCKET, and which account and region you use. Then try again.',
   )
 })
 
@@ -89,7 +89,7 @@ test.each<[string, S3Fault, string]>([
   s3.setHooks(bucket.bucket, { before: () => fault })
   const said = await refusal(bucket)
   expect(said).toContain(
-    `ArchiveUnavailable: Could not read control/writer.json in the bucket ${bucket.bucket}: ${message}`,
+    `ArchiveUnavailable: Could not read control/hold.json in the bucket ${bucket.bucket}: ${message}`,
   )
   expect(said).toMatch(/Then try again\.$/)
 })
@@ -123,12 +123,12 @@ test.each<[string, Record<string, string>, string]>([
   [
     'a bare top-level domain',
     { INTERNAL_DOMAINS: 'kilo.ai,ai' },
-    'InvalidConfiguration: The configuration is not valid: INTERNAL_DOMAINS must be a list of whole domain names, such as kilocode.ai,kilo.ai, and "ai" is none.',
+    'InvalidConfiguration: The configuration is not valid: INTERNAL_DOMAINS must be a list of domain names, such as kilocode.ai,kilo.ai, not "ai".',
   ],
   [
     'an empty list',
     { INTERNAL_DOMAINS: '' },
-    'INTERNAL_DOMAINS must be a list of whole domain names, such as kilocode.ai,kilo.ai, and "" is none.',
+    'INTERNAL_DOMAINS must be a list of domain names, such as kilocode.ai,kilo.ai, not "".',
   ],
   [
     'no bucket name',

@@ -121,7 +121,8 @@ test("a database whose clock is far from this machine's", async () => {
   const said = await refusal(other.url)
   expect(said).toMatch(
     new RegExp(
-      `^RunRefused: The database's clock says ${hourAgo}, this machine's \\S+Z: they are 60 minutes apart\\. Nothing was done\\. Set the one that is wrong`,
+      `^RunRefused: The clock of the database says ${hourAgo}, that of this machine \\S+Z: they differ by 60 minutes\\. ` +
+        'Nothing was done\\. Correct the one that is wrong',
     ),
   )
   await other.drop()

@@ -245,7 +245,7 @@ test('a rollback shows what it would restore before it asks, and a resume the fi
   const rolledBack = await run(['--rollback', 'latest', '--execute', '--yes'])
   expect(rolledBack.status).toBe(0)
   expect(rolledBack.stderr).toMatch(
-    /Mode +Rollback: this writes\n(.*\n)+What this would do now\n(.*\n)+ {4}rolled_back +2\n(.*\n)+Free credit restored +\$11\.50\n/,
+    /Mode +Rollback: this writes\n(.*\n)+What this would do now\n(.*\n)+ {4}rolled_back +2  .*\n(.*\n)+Free credit restored +\$11\.50\n/,
   )
   expect(rolledBack.stdout).toMatch(/^Rollback \S+\ncomplete: /)
   expect(await dump(database.sql, { updatedAt: false })).toEqual(before)

@@ -33,7 +33,7 @@ export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> 
   const shown = cardOf(run, cursor, finalStatus, place, tools.now())
   const { card, body } = await storeCard(tools.store, await withNewSince(shown, run, cursor, tools))
   const manifest = await storeManifest(run, cursor, body, tools)
-  await createRunLine(tools.store, run.runId, runLine(run, card, tools.now()))
+  await createRunLine(tools.store, run.runId, runLine(run, card))
   if (run.selection.rollback !== null && run.mode === 'rollback' && cursor.totals.usersProcessed > 0)
     await recordRollback(tools.store, rollbackRecord(run, run.selection.rollback, cursor))
   await holder.update((before) => ({ ...before, state: 'closed', lease: null }))

@@ -2,12 +2,11 @@ import type { Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 
 /** The line of a closed run in the table of runs: who, what, why, and its totals. */
-export function runLine(run: Run, { status, why, totals }: ExitCard, now: Date): object {
+export function runLine(run: Run, { status, why, totals }: ExitCard): object {
   return {
     run_id: run.runId,
     mode: run.mode,
     at: run.instant,
-    closed_at: now.toISOString(),
     status,
     why,
     // `by` is a reserved word in SQL.

@@ -229,6 +229,7 @@ test('the bucket holds no key of another shape than the contract names', async (
   const shapes = [
     /^control\/writer\.json$/,
     /^runs\/[^/]+\/(run|cursor|summary|manifest)\.json$/,
+    /^runs\/[^/]+\/report\.html$/,
     /^runs\/[^/]+\/pages\/\d{5}\.json$/,
     /^intents\/[^/]+\/\d{5}-0001-\d{3}\.jsonl$/,
     /^logs\/(users|mutations)\/[^/]+\/\d{5}-0001\.jsonl$/,
