@@ -86,8 +86,8 @@ test('closing takes the same requests for one page and for many', async () => {
     const closing = seen.slice(0, seen.lastIndexOf('PUT runs/RUN/cursor.json') + 1)
     return closing.filter((request) => !request.endsWith('/cursor.json') || request.startsWith('PUT'))
   }
-  const one = await requestsOf({ batchSize: 6 })
-  const many = await requestsOf({ batchSize: 1 })
+  const one = await requestsOf({ execute: true, batchSize: 6 })
+  const many = await requestsOf({ execute: true, batchSize: 1 })
   expect(many).toEqual(one)
   expect(one.length).toBeLessThan(20)
 })

@@ -88,7 +88,7 @@ test('a single invocation completes the run', () => {
 test.each(STOPS)('invocations that all stop at %s end like a single one', async (_what, nth, isStop) => {
   const place = await freshPlace()
   const cards = await untilClosed(place, () => stoppedAt(place, isStop, nth))
-  expect(cards.length).toBeGreaterThan(2)
+  expect(cards.length).toBeGreaterThan(1)
   expect(await auditedEssence(place, cards[0] ?? singleCard)).toEqual(single)
 })
 
@@ -96,7 +96,7 @@ test('invocations that stop at random requests end like a single one', async () 
   const place = await freshPlace()
   const { between, pick } = randomFrom(SEED)
   const cards = await untilClosed(place, () => stoppedAt(place, pick(STOPS)[2], between(1, 3)))
-  expect(cards.length).toBeGreaterThan(2)
+  expect(cards.length).toBeGreaterThan(1)
   expect(await auditedEssence(place, cards[0] ?? singleCard)).toEqual(single)
 })
 
