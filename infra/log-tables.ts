@@ -113,6 +113,7 @@ export const LOG_TABLES: readonly LogTable[] = [
       due_paid_microdollars: 'bigint',
       users_corrected: 'bigint',
       corrected_microdollars: 'bigint',
+      by_category: 'array<struct<category:string,grants:int,expired_microdollars:bigint>>',
     },
   },
 ]

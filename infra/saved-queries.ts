@@ -131,6 +131,16 @@ GROUP BY run_id, mode
 ORDER BY run_id DESC`,
   },
   {
+    name: 'expired by credit category',
+    description:
+      'What each run but dry runs expired of each credit category, the largest amount first; newest run first.',
+    sql: `
+SELECT run_id, mode, "at", expired_microdollars / 1e6 AS expired_usd, by_category
+FROM runs
+WHERE ${WRITING}
+ORDER BY run_id DESC`,
+  },
+  {
     name: 'why users failed',
     description: `Errors of one run, the most frequent first. ${RUN}`,
     sql: `

@@ -178,6 +178,14 @@ test('every row changed for one user: with the values before and after as JSON',
   expect(JSON.parse(String(update?.['before']))).toMatchObject({ total_microdollars_acquired: 10_000_000 })
 })
 
+test('expired by credit category: what each run expired of each', async () => {
+  const rows = await ask('expired by credit category')
+  const execute = rows.find(({ run_id }) => run_id === executed.runId)
+  expect(executed.byCategory.length).toBeGreaterThan(0)
+  expect(JSON.stringify(execute?.['by_category'])).toContain(executed.byCategory[0]?.category)
+  expect(rows.map(({ run_id }) => run_id)).toContain(rolledBack.runId)
+})
+
 test('users with most expired credit: in order', async () => {
   const rows = await ask('users with most expired credit', executed.runId)
   expect(rows.map(({ user_id, expired_usd }) => [user_id, expired_usd])).toEqual([

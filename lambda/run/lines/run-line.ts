@@ -2,7 +2,7 @@ import type { Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 
 /** The line of a closed run in the table of runs: who, what, why, and its totals. */
-export function runLine(run: Run, { status, why, totals }: ExitCard): object {
+export function runLine(run: Run, { status, why, totals, byCategory }: ExitCard): object {
   return {
     run_id: run.runId,
     mode: run.mode,
@@ -26,5 +26,10 @@ export function runLine(run: Run, { status, why, totals }: ExitCard): object {
     due_paid_microdollars: totals.duePaidMicrodollars,
     users_corrected: totals.usersCorrected,
     corrected_microdollars: totals.correctedMicrodollars,
+    by_category: byCategory.map(({ category, grants, expiredMicrodollars }) => ({
+      category,
+      grants,
+      expired_microdollars: expiredMicrodollars,
+    })),
   }
 }
