@@ -9,7 +9,7 @@ import { contextOf, settingsOf } from '../lambda/run/lines/run-rules.ts'
 import { planLine, type UserLine } from '../lambda/run/lines/user-line.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
 
-/** A user whom the rules of this checkout would treat otherwise than the log shows. */
+/** A user that the rules of this checkout would treat differently from the log. */
 export type ReplayedUser = {
   readonly runId: string
   readonly userId: string

@@ -22,7 +22,7 @@ test.each([
   expect(dollars(microdollars)).toBe(text)
 })
 
-test('nothing of an amount is lost, and cents always stand there', () => {
+test('no digit of an amount is lost, and cents are always shown', () => {
   fc.assert(
     fc.property(fc.maxSafeInteger(), (microdollars) => {
       const text = dollars(microdollars)

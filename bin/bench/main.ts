@@ -8,7 +8,7 @@ import { scale, sparse } from './scale.ts'
 
 /**
  * `npm run bench`: the table of 7-targets, measured. `-- --scale` and `-- --distance` measure the other lines. Takes
- * minutes; what it means stands in docs/decisions/7-fast.md.
+ * minutes. docs/decisions/7-fast.md explains the figures.
  */
 const { values } = parseArgs({
   options: {

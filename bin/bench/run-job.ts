@@ -22,10 +22,10 @@ export type JobResult = z.infer<typeof resultSchema> & { readonly s3: Awaited<Re
 /** What the job works on. */
 export type Place = { readonly bundle: string; readonly databaseUrl: string; readonly s3: BenchS3 }
 
-/** How far away the servers are, and whether somebody looks at the statements. */
+/** The added delay of each server, and what counts the statements. */
 export type Way = { readonly databaseMs?: number; readonly s3Ms?: number; readonly seen?: Seen }
 
-/** No brake may stop a benchmark. */
+/** No limit may stop a benchmark. */
 const LIMITS = {
   LIMIT_USERS: '10000000',
   LIMIT_GRANTS: '100000000',

@@ -1,7 +1,7 @@
 import type { Sql, Transaction } from './connect.ts'
 import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
 
-/** Which database a connection leads to, and as whom. */
+/** The database that a connection leads to, and its role. */
 export type Server = {
   /** As the address says: `db.example.com:5432`. */
   readonly host: string

@@ -14,7 +14,7 @@ export type PlannedUser = {
  * Writes users, grants and new rows in one statement in which every write depends on the one before it: no grant of a
  * user whose guard failed is touched, and no closing row is inserted beside a grant that is not as it was read. A due
  * grant whose date and baseline stay is written with its own values: that guards it too. Returns the users whose guard
- * held; whether everything of theirs was written is for compareWritten to see.
+ * held; compareWritten checks that all their rows were written.
  */
 export async function writeExpirations(
   tx: Transaction,

@@ -9,7 +9,7 @@ const PROJECT = fileURLToPath(new URL('../../', import.meta.url))
 
 /**
  * Every line of a README's ```sh blocks that begins with `npm start` is run as written, in order, in one new sandbox.
- * `<dry run id>` and `<run id>` stand for the last dry run and the last execute run before the line. A line must exit
+ * `<dry run id>` and `<run id>` are the last dry run and the last execute run before the line. A line must exit
  * with 0, or with what a comment at its end says: `npm start -- --resume x  # exits with 1`.
  */
 function commandsIn(readme: string): { line: string; status: number }[] {

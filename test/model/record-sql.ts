@@ -27,7 +27,7 @@ const SENDERS: Readonly<Record<string, Statement | null | Readonly<Record<string
   server: null,
 }
 
-/** What is known of the transaction on a connection: whom it has locked, and whether it has written. */
+/** The transaction on a connection: the users it has locked, and whether it has written. */
 type Under = { users: readonly string[]; wrote: boolean }
 
 /** The same pool; the steps of its transactions are added to `events` as they are answered. */
@@ -87,7 +87,7 @@ function statementOf(template: readonly string[], stack: string): Statement | nu
   throw new Error(`The recorder does not know who sends this: ${template.join('$')}`)
 }
 
-/** The attempt of a transaction: that of the users whom it has locked. */
+/** The attempt of a transaction: that of the users it has locked. */
 function attemptOf({ users }: Under, attempts: AttemptOf): string | undefined {
   return users.map((user) => attempts.get(user)).find((attempt) => attempt !== undefined)
 }

@@ -7,7 +7,7 @@ import type { Statement } from './trace.ts'
 export type Row = { readonly runId: string; readonly attempt: string; readonly amount: number }
 export type User = {
   used: number
-  /** The grant's date: the instant of the run that dated it (its id stands for it here), or null. */
+  /** The grant's date: the instant of the run that dated it (here its id), or null. */
   date: string | null
   baseline: number
   row: Row | null

@@ -82,7 +82,7 @@ async function expectPlannedAgain(bucket: TestBucket, run: Run, logs: RunLogs): 
   }
 }
 
-/** What the rules give for a line from its inputs; null for users whom a rollback does not change. */
+/** What the rules give for a line from its inputs; null for users that a rollback does not change. */
 async function plannerOf(bucket: TestBucket, run: Run): Promise<(line: LogLine) => UserResult | null> {
   const { rollback } = run.selection
   if (rollback === null) {

@@ -97,7 +97,7 @@ function byShare(caption: string, name: string, shares: readonly Share[], column
   </table>`
 }
 
-/** The figures stand beside the bar, so it is hidden from assistive technology. */
+/** Hidden from assistive technology, because the figures are in the cell beside the bar. */
 function bar(dark: number, light: number, longest: number): Html {
   const width = (part: number) => (longest === 0 ? 0 : (part / longest) * 100).toFixed(2)
   return html`<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">

@@ -27,7 +27,7 @@ function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? '' : '.')
 }
 
-/** Users whom the run did not touch on purpose, by reason. */
+/** Skipped users, by reason. */
 export function skippedUsers({ card, skipped }: ReportInput): Html {
   if (skipped.length === 0) return nothing
   return html`<section aria-labelledby="skipped">

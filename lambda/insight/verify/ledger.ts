@@ -10,7 +10,7 @@ import type { LoggedPage } from './logs.ts'
 import { amountOf, isDelete, isInsert, isUserUpdate, type RowChange, rowChanges } from './mutations.ts'
 import type { ReadUser } from './rules.ts'
 
-/** A user whom the run wrote, with the rows that it wrote. */
+/** A user that the run wrote, and the rows that it changed. */
 type WrittenUser = { readonly user: ReadUser; readonly changes: readonly RowChange[] }
 
 /** What the ledger has of a page's users now. */

@@ -37,7 +37,7 @@ export function linesOfChange(
 }
 
 /**
- * The plan and the lines of a user whom a rollback looks at; `inserted` is how the rows to delete are now. Pure, as
+ * The plan and the lines of one user of a rollback; `inserted` is how the rows to delete are now. Pure, as
  * linesOfChange.
  * @throws UnusableValue
  */

@@ -147,7 +147,7 @@ export function untouchedLine(
   }
 }
 
-/** The line of a user of whom there is no plan. */
+/** The line of a user without a plan. */
 export function bareLine(
   context: LineContext,
   userId: string,

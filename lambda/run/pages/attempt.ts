@@ -211,7 +211,7 @@ async function writeCompared(
   return written
 }
 
-/** Runs one transaction to a settled end: those for whom it committed get their results; or why it did not. */
+/** Runs one transaction until it is settled. Stores the results of its users, or returns why it did not commit. */
 async function commit(
   work: PageWork,
   name: string,
@@ -235,7 +235,7 @@ async function commit(
   }
 }
 
-/** After a COMMIT without a reply, only the database tells for whom it took effect. */
+/** After a COMMIT without a reply, only the database tells which users it committed. */
 async function committedOf(
   { mode, page, tools }: PageWork,
   name: string,

@@ -18,7 +18,7 @@ const NOTHING_MATCHED: Matched = { users: 0, grants: 0, faceValueMicrodollars: 0
 /**
  * Reads the matching users once and writes them to pages as they arrive: at most `batchSize` users and about 4,000
  * ledger rows each; a user with more is a page alone.
- * @throws RunRefused when SQL returns a user whom the e-mail rule does not, or a named user does not match;
+ * @throws RunRefused when SQL returns a user that the e-mail rule does not match, or a named user does not match;
  *   UnusableValue when a total could not be exact; LedgerUnavailable, ArchiveUnavailable
  */
 export async function freezeMatches(

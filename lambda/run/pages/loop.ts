@@ -49,7 +49,7 @@ export type LoopEnd =
   | { readonly end: 'done' | 'out_of_time' }
   | { readonly end: 'held' | 'stopped' | 'cancelled'; readonly why: string }
 
-/** Results of users whom earlier invocations committed, by page. */
+/** Results that earlier invocations committed, by page. */
 export type RecoveredPages = ReadonlyMap<number, Recovered>
 
 /**

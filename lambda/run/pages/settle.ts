@@ -9,7 +9,7 @@ import type { Tools } from '../tools.ts'
 import { type AttemptedUser, digestOf, type PageMode } from './mode.ts'
 import { recoveredResult, type UserResult } from './outcome.ts'
 
-/** What became of attempts: which one of each user was committed, and the users of whom it is not known yet. */
+/** Settled attempts: each committed user's attempt, and the users whose attempts may still commit. */
 export type Settled = { readonly done: ReadonlyMap<string, string>; readonly open: readonly string[] }
 
 const TRIES = 8
@@ -60,7 +60,7 @@ async function settleUnlocked(
   })
 }
 
-/** The results of users whom earlier invocations committed on one page that the cursor does not name. */
+/** The results that earlier invocations committed on one page that the cursor does not name. */
 export type Recovered = ReadonlyMap<string, UserResult>
 
 /**

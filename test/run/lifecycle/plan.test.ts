@@ -95,7 +95,7 @@ test('users who came since are not touched; credit that was spent since expires 
   expect((await stateOf('new')).rows).toHaveLength(1)
 })
 
-describe('a user for whom more would happen than was shown is skipped', () => {
+describe('a user with more to expire than the plan showed is skipped', () => {
   const happenings: [string, () => Promise<unknown>][] = [
     ['a new free grant', () => grant({})],
     [

@@ -6,7 +6,7 @@ const MARKUP = Symbol('markup')
  */
 export type Html = { readonly [MARKUP]: string }
 
-/** What may stand in a template: markup as it is, everything else escaped. */
+/** What a template takes: markup is kept, everything else is escaped. */
 export type Content = Html | readonly Html[] | string | number
 
 /**
