@@ -1,21 +1,22 @@
 import * as z from 'zod'
 import type { Store } from '../../lambda/archive/store.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import { loggedLine } from '../../lambda/insight/logged-line.ts'
 import { logLines } from './user-lines.ts'
 import { isSkipped } from './words.ts'
 
 /** A line of the users log, as far as it is shown. Amounts in microdollars. */
-const userLine = z.object({
-  user_id: z.string(),
-  email: z.string().nullable(),
-  outcome: z.string(),
-  balance_before_microdollars: z.int().nullable(),
-  grants_targeted: z.int(),
-  expired_microdollars: z.int(),
-  due_paid_microdollars: z.int(),
-  correction_microdollars: z.int(),
-  final_balance_microdollars: z.int().nullable(),
-  flags: z.array(z.string()),
+const userLine = loggedLine.pick({
+  user_id: true,
+  email: true,
+  outcome: true,
+  balance_before_microdollars: true,
+  grants_targeted: true,
+  expired_microdollars: true,
+  due_paid_microdollars: true,
+  correction_microdollars: true,
+  final_balance_microdollars: true,
+  flags: true,
 })
 export type UserLine = z.infer<typeof userLine>
 

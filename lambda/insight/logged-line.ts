@@ -2,7 +2,8 @@ import * as z from 'zod'
 
 const microdollars = z.int()
 
-const credit = z.object({
+/** A grant on a line of the users log. */
+export const loggedCredit = z.object({
   id: z.string(),
   credit_category: z.string().nullable(),
   description: z.string().nullable(),
@@ -14,7 +15,7 @@ const credit = z.object({
   baseline_microdollars_used: microdollars.nullable(),
   expired_microdollars: microdollars.nullable(),
 })
-export type LoggedCredit = z.infer<typeof credit>
+export type LoggedCredit = z.infer<typeof loggedCredit>
 
 /** Rows that a line shows as they are: what made a user `needs_review`, what exceeds a plan, what changed since. */
 const shownRows = z.array(z.record(z.string(), z.unknown())).optional()
@@ -37,7 +38,7 @@ export const loggedLine = z.object({
   final_balance_microdollars: microdollars.nullable(),
   next_credit_expiration_at: z.string().nullable(),
   flags: z.array(z.string()),
-  credits: z.array(credit),
+  credits: z.array(loggedCredit),
   excluded: shownRows,
   review: shownRows,
   exceeds: shownRows,

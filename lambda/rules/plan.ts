@@ -174,7 +174,8 @@ function correctionOf(
   }
 }
 
-function creditLine(
+/** What a line shows of a grant: its row as it was, and what was claimed and expired of it. */
+export function creditLine(
   grant: Transaction,
   targeted: boolean,
   baselineMicrodollars: number | null,

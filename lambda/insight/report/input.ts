@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import type { ExitCard } from '../../exit-card.ts'
+import { loggedCredit, loggedLine } from '../logged-line.ts'
 import type { Warning } from '../../run/lines/glossary.ts'
 
 /** What a report needs of an exit card (3-contract, "Exit card"). Amounts have the sign of the log lines. */
@@ -9,38 +10,30 @@ export type ReportCard = Omit<ExitCard, 'progress' | 'status'> & {
 }
 
 /** What a report needs of a line of the users log (3-contract, "The bucket"). */
-export const userLogLine = z.object({
-  user_id: z.string(),
-  email: z.string().nullable(),
-  outcome: z.string(),
-  balance_before_microdollars: z.int().nullable(),
-  grants_targeted: z.int(),
-  expired_microdollars: z.int(),
-  due_paid_microdollars: z.int(),
-  correction_microdollars: z.int(),
-  final_balance_microdollars: z.int().nullable(),
-  next_credit_expiration_at: z.string().nullable(),
-  flags: z.array(z.string()).readonly(),
-  credits: z
-    .array(
-      z.object({
-        id: z.string(),
-        credit_category: z.string().nullable(),
-        description: z.string().nullable(),
-        created_at: z.string(),
-        is_free: z.boolean(),
-        targeted: z.boolean(),
-        amount_microdollars: z.int(),
-        expired_microdollars: z.int().nullable(),
-      }),
-    )
-    .readonly(),
-  recovered: z.boolean().optional(),
-  /** The rows, changes or excesses that kept a user from being touched: texts, or records of columns and values. */
-  review: z.array(z.unknown()).readonly().optional(),
-  changed: z.array(z.unknown()).readonly().optional(),
-  exceeds: z.array(z.unknown()).readonly().optional(),
-})
+export const userLogLine = loggedLine
+  .pick({
+    user_id: true,
+    email: true,
+    outcome: true,
+    balance_before_microdollars: true,
+    grants_targeted: true,
+    expired_microdollars: true,
+    due_paid_microdollars: true,
+    correction_microdollars: true,
+    final_balance_microdollars: true,
+    next_credit_expiration_at: true,
+    recovered: true,
+  })
+  .extend({
+    flags: z.array(z.string()).readonly(),
+    credits: z
+      .array(loggedCredit.omit({ had_expiry_date: true, baseline_microdollars_used: true }))
+      .readonly(),
+    /** The rows, changes or excesses that kept a user from being touched: texts, or records of columns and values. */
+    review: z.array(z.unknown()).readonly().optional(),
+    changed: z.array(z.unknown()).readonly().optional(),
+    exceeds: z.array(z.unknown()).readonly().optional(),
+  })
 export type UserLogLine = z.infer<typeof userLogLine>
 export type GrantLogEntry = UserLogLine['credits'][number]
 

@@ -8,7 +8,7 @@ import { sha256Of } from '../../archive/store.ts'
 import { type ExitCard, exitCardSchema } from '../../exit-card.ts'
 import type { LoggedChange } from '../../rules/rollback.ts'
 import { type Mutation, mutationSchema, toLoggedChange } from '../../run/lines/logged-change.ts'
-import { addUserLine, countedSchema, noTotals } from '../../run/lines/totals.ts'
+import { addUserLine, CARD_SUMS, countedSchema, noTotals } from '../../run/lines/totals.ts'
 import { type Difference, type Findings, pathsOfDifference, report, type Value } from './differences.ts'
 import { linesOfBytes, type RunFiles } from './files.ts'
 import { type ReadUser, readUserLine, replan } from './rules.ts'
@@ -240,19 +240,7 @@ async function checkStrays(
   }
 }
 
-const SUMS = [
-  'usersWithoutGrants',
-  'usersProcessed',
-  'usersSkipped',
-  'usersFailed',
-  'usersCorrected',
-  'grantsTargeted',
-  'expiredMicrodollars',
-  'duePaidMicrodollars',
-  'correctedMicrodollars',
-  'outcomes',
-  'flags',
-] as const
+const SUMS = [...CARD_SUMS, 'outcomes', 'flags'] as const
 
 /** The lines added up again give the card's totals. */
 function checkCard(card: ExitCard, totals: Totals, findings: Findings): void {

@@ -1,14 +1,8 @@
+import { creditLine } from '../../rules/plan.ts'
 import type { Changed, LoggedRow, Rollback } from '../../rules/rollback.ts'
 import type { LedgerUser, Transaction } from '../../rules/types.ts'
 import { grantValues, mutationLineFor, userValues } from './mutation-lines.ts'
-import {
-  bareLine,
-  type CreditRecord,
-  creditRecord,
-  type LineContext,
-  type Outcome,
-  type UserLine,
-} from './user-line.ts'
+import { bareLine, creditRecord, type LineContext, type Outcome, type UserLine } from './user-line.ts'
 
 /**
  * The line of a user who is rolled back. Amounts have the opposite sign of the run's own, so that the lines of all runs
@@ -39,7 +33,9 @@ export function rollbackLine(
     next_credit_expiration_at: rollback.nextCreditExpirationAt,
     credits: closings.flatMap(({ closes, amountMicrodollars }) => {
       const grant = byId.get(closes ?? '')
-      return grant ? [restoredCredit(grant, targeted.has(grant.id), amountMicrodollars)] : []
+      if (!grant) return []
+      const baseline = grant.expirationBaselineMicrodollars
+      return [creditRecord(creditLine(grant, targeted.has(grant.id), baseline, amountMicrodollars))]
     }),
   }
 }
@@ -48,22 +44,7 @@ function sum(rows: readonly LoggedRow[]): number {
   return rows.reduce((total, { amountMicrodollars }) => total + amountMicrodollars, 0)
 }
 
-function restoredCredit(grant: Transaction, targeted: boolean, closingMicrodollars: number): CreditRecord {
-  return creditRecord({
-    id: grant.id,
-    creditCategory: grant.creditCategory,
-    description: grant.description,
-    createdAt: grant.createdAt,
-    isFree: grant.isFree,
-    targeted,
-    amountMicrodollars: grant.amountMicrodollars,
-    hadExpiryDate: grant.expiryDate,
-    baselineMicrodollars: grant.expirationBaselineMicrodollars,
-    expiredMicrodollars: closingMicrodollars,
-  })
-}
-
-/** The line of a user whom a rollback does not change, and what differs from what the run left. */
+/** The line of a user that a rollback does not change: what differs from what the run left. */
 export function notRolledBackLine(
   context: LineContext,
   user: LedgerUser,

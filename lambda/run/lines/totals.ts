@@ -122,7 +122,8 @@ function keepExample(totals: Totals, { user_id: userId }: Counted, key: string, 
   if (!kept || userId < kept.userId) totals.examples[key] = { userId, text: `user ${userId}, ${what}` }
 }
 
-const SUMS = [
+/** The sums that totals and exit card share. */
+export const CARD_SUMS = [
   'usersWithoutGrants',
   'usersProcessed',
   'usersSkipped',
@@ -132,10 +133,9 @@ const SUMS = [
   'expiredMicrodollars',
   'duePaidMicrodollars',
   'correctedMicrodollars',
-  'userLines',
-  'mutationLines',
-  'errorLines',
 ] as const satisfies (keyof Totals)[]
+
+const SUMS = [...CARD_SUMS, 'userLines', 'mutationLines', 'errorLines'] as const
 
 /** The sum of two totals. @throws UnusableValue when a sum leaves the safe integers */
 export function addTotals(a: Totals, b: Totals): Totals {
