@@ -2,8 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { insertTransaction, insertUser } from '../support/ledger.ts'
 import type { Sql } from 'postgres'
 
-/** The user who spends while the job is between reading and writing. */
-export const BUSY_USER = 'user-07'
 /** The user whose rows a trigger refuses. */
 export const POISON_USER = 'user-05'
 /** Users a page, so that the scenario has several pages in flight. */

@@ -4,11 +4,16 @@ import { invokeJob, type JobPlace } from '../support/job.ts'
 import { BATCH_SIZE } from './scenario.ts'
 import { LONG_WAITS } from './waits.ts'
 
+export type Spender = { readonly userId: string; readonly page: number }
+
 /** What a trial is about: what was done before, undisturbed, and then the event that is disturbed. */
 export type Story = {
   readonly name: string
-  /** Whether a user spends between read and write. Not in a rollback: it does not mind, and only its line's balance shows it. */
-  readonly spends: boolean
+  /**
+   * The user who spends between read and write, and the page. It has to be a user that the run writes: of all others
+   * the line shows the balance when it was read, which depends on the fault. A rollback has none for the same reason.
+   */
+  readonly spender: Spender | null
   readonly prepare: (place: JobPlace & { readonly bucket: TestBucket }, s3: S3Server) => Promise<object>
 }
 
@@ -17,14 +22,14 @@ const SIZES = { batchSize: BATCH_SIZE, concurrency: 3 }
 /** A run of its own. */
 export const EXECUTE: Story = {
   name: 'execute',
-  spends: true,
+  spender: { userId: 'user-07', page: 1 },
   prepare: async () => ({ execute: true, ...SIZES }),
 }
 
 /** A run that is rolled back. */
 export const ROLLBACK: Story = {
   name: 'rollback',
-  spends: false,
+  spender: null,
   prepare: async (place) => {
     const { runId } = await invokeJob(place, { execute: true, ...SIZES }, { host: { waits: LONG_WAITS } })
     // Its pages are those of the run.
@@ -35,12 +40,13 @@ export const ROLLBACK: Story = {
 /** A run whose holder died once a page was committed and before its outcome was stored: there is something to settle. */
 export const CANCEL: Story = {
   name: 'cancel',
-  spends: false,
+  spender: null,
   prepare: async (place, s3) => ({ cancel: await diedOnItsSecondPage(place, s3) }),
 }
 export const RESTART: Story = {
   name: 'restart',
-  spends: true,
+  // The run before it has already expired the users of the first two pages.
+  spender: { userId: 'user-10', page: 2 },
   prepare: async (place, s3) => ({ execute: true, ...SIZES, restart: await diedOnItsSecondPage(place, s3) }),
 }
 

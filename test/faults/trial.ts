@@ -7,8 +7,7 @@ import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
 import { type Fate, startProxy } from './proxy.ts'
-import { BUSY_USER } from './scenario.ts'
-import type { Story } from './stories.ts'
+import type { Spender, Story } from './stories.ts'
 import { LONG_WAITS, SHORT_WAITS } from './waits.ts'
 
 /**
@@ -63,7 +62,7 @@ export async function runTrial(
     const earlier = await runIdsOf(bucket)
     const clock = await clockOf(database)
     await clock.goForward()
-    const spend = story.spends ? spendOnce(database) : async () => {}
+    const spend = story.spender ? spendOnce(database, story.spender) : async () => {}
     const faultOf = new WeakMap<S3Request, Mode>()
     s3.setHooks(bucket.bucket, {
       before: async (request) => {
@@ -119,13 +118,17 @@ const FATES: Readonly<Record<Mode, Fate>> = {
   stall: 'stall',
 }
 
-/** Lets the busy user spend a dollar when an intent with that user is first on its way: after the read, before the write. */
-function spendOnce({ sql }: Trial['database']): (request: S3Request) => Promise<void> {
+/** Lets the user spend a dollar when an intent of the page is first on its way: after the read, before the write. */
+function spendOnce(
+  { sql }: Trial['database'],
+  { userId, page }: Spender,
+): (request: S3Request) => Promise<void> {
+  const ofPage = `/${String(page).padStart(5, '0')}-`
   let spent = false
   return async ({ method, key }) => {
-    if (spent || method !== 'PUT' || !/^intents\/.*\/00001-/.test(key)) return
+    if (spent || method !== 'PUT' || !key.startsWith('intents/') || !key.includes(ofPage)) return
     spent = true
-    await sql`update kilocode_users set microdollars_used = microdollars_used + 1000000 where id = ${BUSY_USER}`
+    await sql`update kilocode_users set microdollars_used = microdollars_used + 1000000 where id = ${userId}`
   }
 }
 
