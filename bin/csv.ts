@@ -34,9 +34,9 @@ type Table = {
 }
 
 /**
- * Writes the users, grants or mutations of a run as RFC 4180 with a header, one page after the other; `out` is ended.
- * Amounts are in dollars and in microdollars. A text that a spreadsheet would take for a formula gets a leading
- * apostrophe. The last row is the total, and equals the exit card's.
+ * Writes the users, grants or mutations of a run as RFC 4180 with a header, one page after the other; `out`
+ * is ended. Amounts are in dollars and in microdollars. A text that a spreadsheet would take for a formula
+ * gets a leading apostrophe. The last row is the total, and equals the exit card's.
  * @throws ArchiveCorrupt when a part was edited or the total differs from the card's, ArchiveUnavailable
  */
 export async function writeCsv(kind: CsvKind, runId: string, store: Store, out: Writable): Promise<void> {
@@ -185,7 +185,10 @@ function grantRows(line: LoggedLine): TableRow[] {
   }))
 }
 
-/** `moved` is by how much a row moved the user's total: the amount of an inserted row, minus that of a deleted one. */
+/**
+ * `moved` is by how much a row moved the user's total: the amount of an inserted row, minus that of a deleted
+ * one.
+ */
 function mutationRows(lines: readonly string[]): TableRow[] {
   return rowChanges(lines).map((change) => ({
     before: { user_id: change.user_id, type: change.type, row_id: change.row_id },

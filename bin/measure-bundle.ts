@@ -12,9 +12,9 @@ import { startPostgres } from './sandbox/postgres.ts'
 import { startS3 } from './sandbox/s3.ts'
 
 /**
- * Measures the bundle of the last `npm run synth`: its size, and how long a fresh process takes from its start to the
- * code's being loaded and to its first query. The database is here and without TLS, and its address is in the
- * environment: on Lambda, a handshake and an answer of Secrets Manager come on top.
+ * Measures the bundle of the last `npm run synth`: its size, and how long a fresh process takes from its
+ * start to the code's being loaded and to its first query. The database is here and without TLS, and its
+ * address is in the environment: on Lambda, a handshake and an answer of Secrets Manager come on top.
  */
 
 const ROUNDS = 15

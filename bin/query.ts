@@ -8,8 +8,8 @@ import { nearestFew } from '../lambda/nearest.ts'
 import { type Format, formatRows, type Row } from './query-rows.ts'
 
 /**
- * Asks logs that are on this machine: `folder` holds users/, mutations/, errors/ and runs/ with *.jsonl below them, as
- * the bucket's logs/ does. The tables are the deployed ones of Athena, by name, column and type.
+ * Asks logs that are on this machine: `folder` holds users/, mutations/, errors/ and runs/ with *.jsonl below
+ * them, as the bucket's logs/ does. The tables are the deployed ones of Athena, by name, column and type.
  */
 export async function queryLogs(folder: string, sql: string, values: readonly string[] = []): Promise<Row[]> {
   const instance = await DuckDBInstance.create(':memory:')

@@ -47,8 +47,8 @@ const PLANNED = new Set([
 ])
 
 /**
- * Plans every user in downloaded logs again with the rules of this checkout, under the settings of the logged run, and
- * collects what would differ.
+ * Plans every user in downloaded logs again with the rules of this checkout, under the settings of the logged
+ * run, and collects what would differ.
  * @throws UnreadableInputs for logs of another version
  */
 export async function replayFolder(folder: string): Promise<Replay> {

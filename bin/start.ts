@@ -2,7 +2,9 @@
 import { existsSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
 
-/** Something that never answers, such as a connection that stalls, must not keep the process after its work. */
+/**
+ * Something that never answers, such as a connection that stalls, must not keep the process after its work.
+ */
 const LAST_MOMENT_MS = 2_000
 
 // Loading takes more time than the work on a small ledger: the second start finds everything compiled.

@@ -12,8 +12,9 @@ export type VerifiedRun = {
 }
 
 /**
- * Compares downloaded runs with the rules of this checkout, and with their manifests and cards: without database and
- * without bucket. A run before another in the chain is compared with what that one's manifest says of it.
+ * Compares downloaded runs with the rules of this checkout, and with their manifests and cards: without
+ * database and without bucket. A run before another in the chain is compared with what that one's manifest
+ * says of it.
  */
 export async function verifyFolder(folder: string, only: string | null = null): Promise<VerifiedRun[]> {
   const root = await rootOf(folder)

@@ -131,7 +131,8 @@ const NO_URL =
  */
 export function problemOfDatabaseUrl(url: string): string | null {
   if (!/^postgres(ql)?:\/\/./.test(url) || !URL.canParse(url)) return NO_URL
-  // A question mark in a password that is not encoded would begin the parameters: they must not be quoted then.
+  // A question mark in a password that is not encoded would begin the parameters: they must not be quoted
+  // then.
   if (new URL(url).search.includes('@')) return NO_URL
   const parameters = [...new Set(new URL(url).searchParams.keys())]
   const unknown = parameters.filter((name) => !URL_PARAMETERS.includes(name))

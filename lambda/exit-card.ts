@@ -3,8 +3,8 @@ import * as z from 'zod'
 const counts = z.record(z.string(), z.int())
 
 /**
- * matched = without grants + processed + skipped + failed + not reached. Amounts in microdollars, and beside them as
- * text in dollars.
+ * matched = without grants + processed + skipped + failed + not reached. Amounts in microdollars, and beside
+ * them as text in dollars.
  */
 const cardTotals = z.object({
   usersMatched: z.int(),
@@ -33,7 +33,10 @@ const newSince = z.object({
   grants: z.int(),
   expiredMicrodollars: z.int(),
   expired: z.string(),
-  /** Users by the outcome because of which they are skipped, where the earlier run did not skip them because of it. */
+  /**
+   * Users by the outcome because of which they are skipped, where the earlier run did not skip them because
+   * of it.
+   */
   skipped: counts,
 })
 export type NewSince = z.infer<typeof newSince>
@@ -81,10 +84,16 @@ export const exitCardSchema = z.object({
       faceValue: z.string(),
     }),
   ),
-  /** Of a dry run: what is new since the latest complete dry run of the same selection, and since the last executed plan. */
+  /**
+   * Of a dry run: what is new since the latest complete dry run of the same selection, and since the last
+   * executed plan.
+   */
   sincePrevious: newSince.nullable(),
   sinceExecuted: newSince.nullable(),
-  /** Of an execute: the runs that rolled it back, wholly or for some users. Of a rollback: the run it rolls back. */
+  /**
+   * Of an execute: the runs that rolled it back, wholly or for some users. Of a rollback: the run it rolls
+   * back.
+   */
   rolledBackBy: z.array(z.string()),
   rollsBack: z.string().nullable(),
   warnings: z.array(z.string()),
@@ -120,7 +129,10 @@ export function isComplete(status: RunStatus): boolean {
   return status === 'complete' || status === 'complete_with_errors'
 }
 
-/** Microdollars as dollars with all their cents, and with more decimals only where the amount has them: `$4,812.00`, `-$0.000001`. */
+/**
+ * Microdollars as dollars with all their cents, and with more decimals only where the amount has them:
+ * `$4,812.00`, `-$0.000001`.
+ */
 export function dollars(microdollars: number): string {
   const amount = BigInt(Math.abs(microdollars))
   const whole = (amount / 1_000_000n).toString().replace(/\B(?=(\d{3})+$)/g, ',')

@@ -12,7 +12,10 @@ import { type Answer, answer, isCard } from './answer.ts'
 import { type Host, lambdaHost, withTools } from './host.ts'
 import { errorLogging, logCard, metricsByMode } from './observability.ts'
 
-/** The door: from an event to the exit card. The host says what differs between Lambda, a person's machine and a test. */
+/**
+ * The door: from an event to the exit card. The host says what differs between Lambda, a person's machine and
+ * a test.
+ */
 export function createHandler(given: Partial<Host>, logger: Logger, metrics: Metrics) {
   const host = { ...lambdaHost(logger, metrics), ...given }
   const stage = host.env[STAGE.variable] ?? STAGE.fallback

@@ -47,7 +47,10 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
   }
 }
 
-/** What an invocation may say of its caller: the workflow names its execution, a person's tool may name the person. */
+/**
+ * What an invocation may say of its caller: the workflow names its execution, a person's tool may name the
+ * person.
+ */
 const customSchema = z.object({
   by: z.string().trim().min(1).max(200).optional().catch(undefined),
   workflowExecution: z
@@ -59,8 +62,8 @@ const customSchema = z.object({
 })
 
 /**
- * In Lambda, the client context of the invocation says who called, if anything does. Whoever may invoke the function
- * can write anything there: it is a label for the records, and the request id leads to CloudTrail.
+ * In Lambda, the client context of the invocation says who called, if anything does. Whoever may invoke the
+ * function can write anything there: it is a label for the records, and the request id leads to CloudTrail.
  */
 function lambdaCaller({ awsRequestId, invokedFunctionArn, clientContext }: Context): Tools['caller'] {
   const custom: unknown = clientContext?.custom
@@ -131,7 +134,10 @@ export async function withTools<T>(
   }
 }
 
-/** Without an address it fails at its first use: what needs no database works, and a check can say what is wrong. */
+/**
+ * Without an address it fails at its first use: what needs no database works, and a check can say what is
+ * wrong.
+ */
 async function poolOf(source: DatabaseSource, login: Login, waits?: Partial<LedgerWaits>): Promise<Sql> {
   try {
     return connect(await databaseAddress(source, login), CONNECTIONS, waits)

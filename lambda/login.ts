@@ -21,10 +21,11 @@ const secretSchema = z.object({
 const DEFAULT_PORT = 5432
 
 /**
- * Where a database is, and how each new connection gets its password: from the URL; from the secret, which is read
- * again each time, so that a rotation during a run does no harm; or, with IAM, a new token, which is valid for 15
- * minutes.
- * @throws InvalidConfiguration where the secret or the URL does not say enough, and what reading the secret throws
+ * Where a database is, and how each new connection gets its password: from the URL; from the secret, which is
+ * read again each time, so that a rotation during a run does no harm; or, with IAM, a new token, which is
+ * valid for 15 minutes.
+ * @throws InvalidConfiguration where the secret or the URL does not say enough, and what reading the secret
+ * throws
  */
 export async function databaseAddress(source: DatabaseSource, login: Login): Promise<Address> {
   if ('url' in source) return addressOfUrl(source.url, 'The database URL', login)

@@ -44,9 +44,9 @@ function causesOf(error: Error): string[] {
 export type Emitter = { readonly stage: string; readonly writes: boolean }
 
 /**
- * Gives everything that an invocation emits the dimensions `stage` and `mode`, and no other, from its first page on
- * (Powertools sends metrics as soon as there are a hundred values); and counts what ends it without a card. Comes after
- * the parser.
+ * Gives everything that an invocation emits the dimensions `stage` and `mode`, and no other, from its first
+ * page on (Powertools sends metrics as soon as there are a hundred values); and counts what ends it without a
+ * card. Comes after the parser.
  */
 export function metricsByMode(
   metrics: Metrics,
@@ -80,7 +80,10 @@ function modeOf(payload: { kind: string; mode?: string; runId?: string }, writes
   return NO_RUN.status
 }
 
-/** The exit card in the log, once. Only `asked.by` may be an e-mail address there: a reason and a payload are free text. */
+/**
+ * The exit card in the log, once. Only `asked.by` may be an e-mail address there: a reason and a payload are
+ * free text.
+ */
 export function logCard(logger: Logger, card: ExitCard): void {
   const text = JSON.stringify(card, (key, value: unknown) =>
     typeof value === 'string' && key !== 'by' ? redact(value) : value,

@@ -5,8 +5,8 @@ import { failureOf, invokeJob } from './support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser } from './support/ledger.ts'
 
 /**
- * ALLOW_WRITES=false through the handler, on a login that could write everything: only the handler itself keeps
- * these payloads from writing. An open writing run, a closed one and a plan are there to be acted on.
+ * ALLOW_WRITES=false through the handler, on a login that could write everything: only the handler itself
+ * keeps these payloads from writing. An open writing run, a closed one and a plan are there to be acted on.
  */
 
 const { url, sql, drop } = await freshDatabase()
@@ -41,7 +41,10 @@ afterAll(drop)
 /** Time for one page. */
 let left = 60_000
 
-/** Everything that the preview function must not change: the ledger, control/, and what belongs to writing runs. */
+/**
+ * Everything that the preview function must not change: the ledger, control/, and what belongs to writing
+ * runs.
+ */
 async function guarded(): Promise<object> {
   const own = (key: string) => /-dry-run-/.test(key) || key.startsWith('control/requests/dry-run/')
   const objects: Record<string, string> = {}

@@ -23,8 +23,8 @@ type Round = {
 }
 
 /**
- * The three contenders, in turn, each on a fresh copy of the bench ledger. In the first round all three must leave the
- * same state. Ratios are taken within each round, since a machine's speed drifts.
+ * The three contenders, in turn, each on a fresh copy of the bench ledger. In the first round all three must
+ * leave the same state. Ratios are taken within each round, since a machine's speed drifts.
  * @throws Error when the states differ, or the job does not complete
  */
 export async function compare(options: Options): Promise<Figure[]> {

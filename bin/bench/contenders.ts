@@ -63,9 +63,9 @@ export function planReading(reading: Reading, instant: string): ChangePlan | nul
 }
 
 /**
- * What people do today: user by user, 50 at once, read, date, read again, then a transaction of user update, closing
- * rows, one baseline update at a time, and a correction; and three JSONL files on the local disk, written as it goes.
- * `write` false is its dry run, with the same files.
+ * What people do today: user by user, 50 at once, read, date, read again, then a transaction of user update,
+ * closing rows, one baseline update at a time, and a correction; and three JSONL files on the local disk,
+ * written as it goes. `write` false is its dry run, with the same files.
  */
 export async function script(sql: Sql, dir: string, instant: string, write: boolean): Promise<void> {
   const files = await mkdtemp(join(dir, 'script-'))

@@ -3,7 +3,10 @@ import { type Figure, median } from './figures.ts'
 import { BENCH } from './ledger.ts'
 import { startBench } from './servers.ts'
 
-/** The job with 1 ms added to every database round trip and 15 ms to every S3 request, against the job without, both through proxies. */
+/**
+ * The job with 1 ms added to every database round trip and 15 ms to every S3 request, against the job
+ * without, both through proxies.
+ */
 export async function distance({ rounds, event, say }: Options): Promise<Figure[]> {
   const bench = await startBench(BENCH)
   const seconds: { near: number; far: number }[] = []

@@ -7,7 +7,9 @@ import { startBench } from './servers.ts'
 
 const ROWS = 62_500
 
-/** One internal user with 50,000 open free grants, a page alone: how long the plan takes, and the whole job. */
+/**
+ * One internal user with 50,000 open free grants, a page alone: how long the plan takes, and the whole job.
+ */
 export async function giant({ event, say }: Options): Promise<Figure[]> {
   const bench = await startBench({ users: 2, internal: 1, transactionsEach: ROWS, othersEach: 1 })
   try {

@@ -5,7 +5,10 @@ import type { Context } from 'aws-lambda'
 import { isCard } from '../../lambda/answer.ts'
 import { createHandler } from '../../lambda/handler.ts'
 
-/** The job in a process of its own, through its handler: the argument is the event, the environment says where it works. */
+/**
+ * The job in a process of its own, through its handler: the argument is the event, the environment says where
+ * it works.
+ */
 const logger = new Logger({ logLevel: 'SILENT' })
 const metrics = new Metrics({ namespace: 'Bench', serviceName: 'bench', logger })
 const pageEnds: number[] = []

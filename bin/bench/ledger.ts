@@ -8,13 +8,16 @@ export type Size = {
   readonly othersEach: number
 }
 
-/** The ledger of 7-targets: 50,000 users, 5,000 of them internal, 8 transactions each, about 32,000 targeted grants. */
+/**
+ * The ledger of 7-targets: 50,000 users, 5,000 of them internal, 8 transactions each, about 32,000 targeted
+ * grants.
+ */
 export const BENCH: Size = { users: 50_000, internal: 5_000, transactionsEach: 8, othersEach: 8 }
 
 /**
- * Fills the two tables with made-up users, internal ones spread evenly among the others. Of the transactions four in
- * five are free, open grants, every other one dated; the rest are paid. Usage covers a part of them. One user in fifty
- * was clawed back. The same for the same size, so that copies can be compared.
+ * Fills the two tables with made-up users, internal ones spread evenly among the others. Of the transactions
+ * four in five are free, open grants, every other one dated; the rest are paid. Usage covers a part of them.
+ * One user in fifty was clawed back. The same for the same size, so that copies can be compared.
  */
 export async function seedBenchLedger(sql: Sql, size: Size): Promise<void> {
   const every = Math.floor(size.users / size.internal)
@@ -71,8 +74,8 @@ export async function seedBenchLedger(sql: Sql, size: Size): Promise<void> {
 }
 
 /**
- * What the two tables come to, as one hash: times equal to `instant` (however it was chosen) and the ids of inserted rows
- * count as the same. Contenders that do the same work come to the same hash.
+ * What the two tables come to, as one hash: times equal to `instant` (however it was chosen) and the ids of
+ * inserted rows count as the same. Contenders that do the same work come to the same hash.
  */
 export async function stateHash(sql: Sql, instant: string): Promise<string> {
   const rows = await sql<{ hash: string }[]>`

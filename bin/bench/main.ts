@@ -7,8 +7,8 @@ import { table } from './figures.ts'
 import { scale, sparse } from './scale.ts'
 
 /**
- * `npm run bench`: the table of 7-targets, measured. `-- --scale` and `-- --distance` measure the other lines. Takes
- * minutes. docs/decisions/7-fast.md explains the figures.
+ * `npm run bench`: the table of 7-targets, measured. `-- --scale` and `-- --distance` measure the other
+ * lines. Takes minutes. docs/decisions/7-fast.md explains the figures.
  */
 const { values } = parseArgs({
   options: {

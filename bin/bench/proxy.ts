@@ -5,8 +5,8 @@ import { connect, createServer, type Socket } from 'node:net'
 export type Seen = { statements: number; lockMilliseconds: number[] }
 
 /**
- * A TCP proxy on loopback that holds back what a client sends by `delayMs`, as if the server were that far away, and
- * that counts PostgreSQL statements and how long user rows stay locked, where `seen` is given.
+ * A TCP proxy on loopback that holds back what a client sends by `delayMs`, as if the server were that far
+ * away, and that counts PostgreSQL statements and how long user rows stay locked, where `seen` is given.
  */
 export async function startProxy(
   port: number,
@@ -45,7 +45,9 @@ export async function startProxy(
   }
 }
 
-/** Looks for statements by their text: a Parse message holds it in clear. Good enough to count and to time. */
+/**
+ * Looks for statements by their text: a Parse message holds it in clear. Good enough to count and to time.
+ */
 function watcher(seen: Seen): { asked(chunk: Buffer): void; answered(chunk: Buffer): void } {
   let lockedAt: number | null = null
   let committing = false

@@ -2,9 +2,10 @@ import { createInterface } from 'node:readline'
 import { startS3 } from '../sandbox/s3.ts'
 
 /**
- * The S3 server in a process of its own, for one run after the other. Prints its port; then, for each empty line of
- * input, the requests since the last one by phase: opening the run, its pages (from the first page that is read), or
- * closing (from the first listing); the bytes sent to it; and the CPU time that took. It forgets all objects then.
+ * The S3 server in a process of its own, for one run after the other. Prints its port; then, for each empty
+ * line of input, the requests since the last one by phase: opening the run, its pages (from the first page
+ * that is read), or closing (from the first listing); the bytes sent to it; and the CPU time that took. It
+ * forgets all objects then.
  */
 const bucket = process.argv[2] ?? 'bench'
 const server = await startS3({ buckets: [bucket] })

@@ -9,7 +9,10 @@ const SMALL = 10_000
 const LARGE = 100_000
 const SPARSE = 1_000_000
 
-/** An execute at 10,000 and at 100,000 internal users: time per user, peak memory, and whether later pages get slower. */
+/**
+ * An execute at 10,000 and at 100,000 internal users: time per user, peak memory, and whether later pages get
+ * slower.
+ */
 export async function scale({ event, rounds, say }: Options): Promise<Figure[]> {
   const run = async (internal: number): Promise<JobResult[]> => {
     const bench = await startBench({ users: internal * 2, internal, transactionsEach: 8, othersEach: 1 })
@@ -60,7 +63,10 @@ function slowDown(pageEnds: readonly number[]): number {
   return (at(10) - at(9)) / (at(2) - at(1))
 }
 
-/** A dry run over 1,000,000 users, 200 of them internal: how often the users table is scanned, and a bare count beside it. */
+/**
+ * A dry run over 1,000,000 users, 200 of them internal: how often the users table is scanned, and a bare
+ * count beside it.
+ */
 export async function sparse({ say }: Options): Promise<Figure[]> {
   const bench = await startBench({ users: SPARSE, internal: 200, transactionsEach: 8, othersEach: 0 })
   try {
@@ -108,8 +114,9 @@ async function secondsOfCount(sql: Sql): Promise<number> {
 }
 
 /**
- * The one scan may be sequential, which PostgreSQL counts once for each process that takes part, or go along the primary
- * key, which it does not tell from a look-up: how many rows were read tells how often the whole table was.
+ * The one scan may be sequential, which PostgreSQL counts once for each process that takes part, or go along
+ * the primary key, which it does not tell from a look-up: how many rows were read tells how often the whole
+ * table was.
  */
 async function scansOfUsers(sql: Sql): Promise<{ scans: number; rows: number }> {
   // A backend counts its scans at its end, which may come a moment after the job's.

@@ -27,7 +27,10 @@ export type Bench = {
   stop(): Promise<void>
 }
 
-/** Starts servers of its own, PostgreSQL in a temporary folder and durable as by default, and seeds the ledger. */
+/**
+ * Starts servers of its own, PostgreSQL in a temporary folder and durable as by default, and seeds the
+ * ledger.
+ */
 export async function startBench(size: Size): Promise<Bench> {
   const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-bench-'))
   await chmod(dir, 0o711)
@@ -78,7 +81,9 @@ async function cpuOf(admin: Sql, work: () => Promise<unknown>): Promise<number> 
 
 const TICKS_A_SECOND = 100
 
-/** Of /proc/<pid>/stat: parent, and user and system time of the process and of its children that have ended. */
+/**
+ * Of /proc/<pid>/stat: parent, and user and system time of the process and of its children that have ended.
+ */
 async function statOf(pid: number): Promise<{ parent: number; own: number; ended: number }> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
   const fields = stat
@@ -113,7 +118,10 @@ const tallySchema = z.object({
   cpuSeconds: z.number(),
 })
 
-/** An S3 server in a process of its own, with one bucket. `tally` tells what it has had since the last time, and empties it. */
+/**
+ * An S3 server in a process of its own, with one bucket. `tally` tells what it has had since the last time,
+ * and empties it.
+ */
 export type BenchS3 = {
   readonly port: number
   tally(): Promise<z.infer<typeof tallySchema>>

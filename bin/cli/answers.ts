@@ -35,8 +35,8 @@ export function exitStatusOf({ answer, result }: Answered): number {
 }
 
 /**
- * Any answer that is no exit card as text: a line for each value, a table for a list of records, and the next command.
- * Fields that end in `Microdollars` are shown in dollars.
+ * Any answer that is no exit card as text: a line for each value, a table for a list of records, and the next
+ * command. Fields that end in `Microdollars` are shown in dollars.
  */
 export function answerText({ answer, result, next, ...fields }: Answered, out: Out): string {
   const all: Fields = isRecord(result) ? { ...result, ...fields } : fields

@@ -4,8 +4,8 @@ import type { Tools } from '../../lambda/run/tools.ts'
 const STS_MS = 3_000
 
 /**
- * Who runs this command: the user of the operating system and the host, and the caller's ARN where AWS is used. A
- * missing ARN is no error: the run records that it is not known.
+ * Who runs this command: the user of the operating system and the host, and the caller's ARN where AWS is
+ * used. A missing ARN is no error: the run records that it is not known.
  */
 export async function callerHere(env: NodeJS.ProcessEnv): Promise<Omit<Tools['caller'], 'requestId'>> {
   const arn = env.AWS_ENDPOINT_URL_S3 === undefined ? await callerArn() : 'none (local S3 server)'

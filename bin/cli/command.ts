@@ -26,7 +26,10 @@ export type Command = {
   readonly event: Readonly<Record<string, unknown>>
   readonly payload: Payload
   readonly given: Given
-  /** What the command does itself, without an invocation: lists the runs, opens the report of one, or prints its CSV. */
+  /**
+   * What the command does itself, without an invocation: lists the runs, opens the report of one, or prints
+   * its CSV.
+   */
   readonly own: Own | null
   readonly invocationSeconds: number
 }

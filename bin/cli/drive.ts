@@ -9,7 +9,10 @@ export type Drive = {
   readonly invoke: Invoke
   readonly interrupt: Interrupt
   readonly progress: Progress
-  /** Whether to wait while another invocation holds the lease, and how long between two looks, in milliseconds. */
+  /**
+   * Whether to wait while another invocation holds the lease, and how long between two looks, in
+   * milliseconds.
+   */
   readonly wait: boolean
   readonly lookEveryMs: number
   /** When the lease of a run expires, as ISO text; null where none is held. */
@@ -20,8 +23,8 @@ export type Drive = {
 const IDLE_INVOCATIONS = 5
 
 /**
- * Repeats invocations until the run is closed, and gives the last card: `incomplete` when the person asked to stop,
- * `busy` when another invocation works on it and this command does not wait.
+ * Repeats invocations until the run is closed, and gives the last card: `incomplete` when the person asked to
+ * stop, `busy` when another invocation works on it and this command does not wait.
  * @throws whatever an invocation throws
  */
 export async function drive(event: Record<string, unknown>, given: Drive): Promise<ExitCard> {

@@ -9,7 +9,10 @@ export async function target({ ledger, store }: Tools): Promise<Server & { reado
   return { ...(await readServer(ledger.writer)), bucket: store.bucket }
 }
 
-/** When the lease of a run expires, as ISO text; null where none is held. @throws ArchiveUnavailable, ArchiveCorrupt */
+/**
+ * When the lease of a run expires, as ISO text; null where none is held.
+ * @throws ArchiveUnavailable, ArchiveCorrupt
+ */
 export async function leaseExpiresAt(runId: string, { store }: Tools): Promise<string | null> {
   return (await findCursor(store, runId))?.document.lease?.expiresAt ?? null
 }

@@ -10,7 +10,10 @@ const INDENT = '  '
 type Look = Pick<Place, 'lookInto'>
 type Out = Pick<Output, 'columns' | 'style'>
 
-/** The largest changes, the corrections, the failures and the warnings of a run, each with how to see all of them. */
+/**
+ * The largest changes, the corrections, the failures and the warnings of a run, each with how to see all of
+ * them.
+ */
 export function highlightTables(card: ExitCard, found: Highlights, place: Look, out: Out): string {
   const { users, mutations, errors } = card.logs
   const reasons = outcomesOf(card.totals).skipped.map(([outcome]) => `"outcome":"${outcome}"`)

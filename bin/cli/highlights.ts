@@ -41,8 +41,8 @@ export type Highlights = {
 }
 
 /**
- * Reads a closed run's logs once, line by line, and keeps the first `size` of each ranking only: a log may be far
- * larger than memory. Null when `stop` says so meanwhile.
+ * Reads a closed run's logs once, line by line, and keeps the first `size` of each ranking only: a log may be
+ * far larger than memory. Null when `stop` says so meanwhile.
  * @throws ArchiveUnavailable, ArchiveCorrupt
  */
 export async function readHighlights(

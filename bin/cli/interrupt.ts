@@ -14,7 +14,10 @@ export type Interrupt = {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** npm passes a terminal's Ctrl-C on to a child that has had it already: signals this close together are one request. */
+/**
+ * npm passes a terminal's Ctrl-C on to a child that has had it already: signals this close together are one
+ * request.
+ */
 const ONE_REQUEST_MS = 1_000
 
 /** Watches for requests to stop: `first` is called with the first, `second` with the next. */

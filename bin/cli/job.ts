@@ -36,8 +36,8 @@ export class DeadlinePassed extends Error {
 const GRACE_MS = 5_000
 
 /**
- * The job with invocations of `seconds`; once `stopped` says so, none of its time is left, so that it stops after the
- * pages in flight. Its log is silent, or with `debug` on standard error.
+ * The job with invocations of `seconds`; once `stopped` says so, none of its time is left, so that it stops
+ * after the pages in flight. Its log is silent, or with `debug` on standard error.
  */
 export function jobHere(options: { seconds: number; debug: boolean; stopped: () => boolean }): Job {
   // Powertools reads it from the process; standard output is for the result alone.
@@ -54,7 +54,8 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
     caller ??= await callerHere(process.env)
     const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
     const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after parsing
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after
+    // parsing
     const invoked = async () => handler(event as never, contextOf(timeLeft))
     return withinDeadline(milliseconds + GRACE_MS, invoked)
   }
@@ -74,7 +75,8 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
 }
 
 /**
- * The result of `work`, unless `milliseconds` pass in which it neither ends nor calls `alive`, or `signal` is aborted.
+ * The result of `work`, unless `milliseconds` pass in which it neither ends nor calls `alive`, or `signal` is
+ * aborted.
  * @throws DeadlinePassed, the signal's reason, and whatever `work` throws
  */
 export async function withinDeadline<T>(
@@ -107,7 +109,10 @@ export async function withinDeadline<T>(
 /** What is only read is recorded nowhere, so that the caller does not matter. */
 const UNRECORDED = { by: 'unknown', via: 'command', evidence: {} }
 
-/** Opens the job's own connections, to read the ledger and the bucket beside an invocation. @throws as withTools */
+/**
+ * Opens the job's own connections, to read the ledger and the bucket beside an invocation.
+ * @throws as withTools
+ */
 export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
   const told = {
     log: () => {},

@@ -37,8 +37,8 @@ export type Telling = {
 }
 
 /**
- * What a person reads about an error: its message, without secrets, and without e-mails that were not typed. An
- * unexpected error says so.
+ * What a person reads about an error: its message, without secrets, and without e-mails that were not typed.
+ * An unexpected error says so.
  */
 export function messageFor(error: unknown, { debug, payloads, readonly, given }: Telling): string {
   const name = error instanceof Error ? error.name : 'Error'

@@ -11,8 +11,8 @@ import type { Place } from './place.ts'
 import { commandFor } from './shell.ts'
 
 /**
- * The path of a run's report on this machine: the file itself where the bucket is here, else a copy in the temporary
- * folder.
+ * The path of a run's report on this machine: the file itself where the bucket is here, else a copy in the
+ * temporary folder.
  * @throws UsageError where the run has no report, RunRefused for an unknown run, ArchiveUnavailable
  */
 export async function reportFile(asked: string, place: Place, tools: Tools): Promise<string> {

@@ -9,8 +9,8 @@ export class UsageError extends Error {
 /** One option of the command: parser, help, payload and docs/command.md come from this. */
 export type CommandOption = {
   /**
-   * As commander has them: `-y, --yes`; `<n>` takes a number, `<a,b>` a list, `<run id...>` several words; `[run id]`
-   * may be left out.
+   * As commander has them: `-y, --yes`; `<n>` takes a number, `<a,b>` a list, `<run id...>` several words;
+   * `[run id]` may be left out.
    */
   readonly flags: string
   readonly help: string
@@ -227,7 +227,8 @@ function sentenceFor({ code, message }: CommanderError): string {
 const OF_NPM_TOO: readonly string[] = ['json', 'yes', 'debug', 'diff']
 
 /**
- * Refuses what npm has kept for itself: `npm start --execute` gives the command no argument, only an environment variable.
+ * Refuses what npm has kept for itself: `npm start --execute` gives the command no argument, only an
+ * environment variable.
  * @throws UsageError
  */
 export function refuseWhatNpmKept(env: NodeJS.ProcessEnv): void {

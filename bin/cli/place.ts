@@ -4,12 +4,15 @@ import type { LogServer } from '../sandbox/sandbox.ts'
 import { UsageError } from './options.ts'
 import { quoted } from './shell.ts'
 
-/** Where a run works: the sandbox, or a database of one's own with its logs in a bucket or in the sandbox's bucket. */
+/**
+ * Where a run works: the sandbox, or a database of one's own with its logs in a bucket or in the sandbox's
+ * bucket.
+ */
 export type Place = {
   readonly sandbox: boolean
   /**
-   * A log's s3:// address as a person finds it: the path of a plain file where the bucket is on this machine, null where
-   * there is none.
+   * A log's s3:// address as a person finds it: the path of a plain file where the bucket is on this machine,
+   * null where there is none.
    */
   readonly locate: (url: string) => string | null
   /** The command that shows a log, or with `texts` its lines that hold one of them. */
@@ -24,8 +27,9 @@ const OWN = [...DATABASES, 'LOG_BUCKET', 'READONLY_DATABASE_URL', 'READONLY_DATA
 const ELSEWHERE = ['AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS'] as const
 
 /**
- * Opens the place that the environment names; without one, the sandbox, whose addresses it sets in `env`, which is the
- * process's own: the AWS SDK reads its settings there. Local logs are for dry runs, unless `localLogs` was given.
+ * Opens the place that the environment names; without one, the sandbox, whose addresses it sets in `env`,
+ * which is the process's own: the AWS SDK reads its settings there. Local logs are for dry runs, unless
+ * `localLogs` was given.
  * @throws UsageError when the environment names only a part of a place, SandboxInUse
  */
 export async function openPlace(

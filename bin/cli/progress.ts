@@ -34,7 +34,9 @@ export type Facts = {
 
 const LINE_EVERY_MS = 5_000
 const COUNTDOWN_EVERY_MS = 1_000
-/** A run whose instant is older than this was begun by an earlier command; less may be a difference of clocks. */
+/**
+ * A run whose instant is older than this was begun by an earlier command; less may be a difference of clocks.
+ */
 const CLOCKS_DIFFER_MS = 60_000
 const CLEAR_LINE = '\r\u001b[K'
 
@@ -131,7 +133,10 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
   }
 }
 
-/** `Execute [#####-----] 300/600 users, 0:01 left, $300.00 expired, 1,200/s, Ctrl-C stops`: what fits in one line. */
+/**
+ * `Execute [#####-----] 300/600 users, 0:01 left, $300.00 expired, 1,200/s, Ctrl-C stops`: what fits in one
+ * line.
+ */
 export function barText(facts: Facts, columns: number): string {
   const { label, done, total } = facts
   const [users = '', ...more] = parts(facts)

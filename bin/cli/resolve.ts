@@ -6,7 +6,10 @@ import { type Command, payloadOf } from './command.ts'
 import { withinDeadline, withToolsHere } from './job.ts'
 import { UsageError } from './options.ts'
 
-/** What is shown before the question must be what is written: for these fields `latest` is looked up once, here. */
+/**
+ * What is shown before the question must be what is written: for these fields `latest` is looked up once,
+ * here.
+ */
 const LOOKED_UP: Readonly<Record<string, (tools: Tools) => Promise<string>>> = {
   plan: latestOf(['dry-run']),
   rollback: latestOf(['execute']),

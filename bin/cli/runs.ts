@@ -3,8 +3,8 @@ import { count, money, table, textOf } from './tables.ts'
 import { printable } from './terminal.ts'
 
 /**
- * The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores credit. Below it,
- * what is wrong with runs that cannot be read.
+ * The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores
+ * credit. Below it, what is wrong with runs that cannot be read.
  */
 export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width: number): string {
   const runs = listed.filter((run) => 'mode' in run)

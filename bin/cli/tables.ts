@@ -5,7 +5,9 @@ import { dollars } from '../../lambda/exit-card.ts'
 export type Column = {
   readonly head: string
   readonly right?: true
-  /** Where the table is wider than the terminal, such columns are shortened, but not below `least` characters. */
+  /**
+   * Where the table is wider than the terminal, such columns are shortened, but not below `least` characters.
+   */
   readonly least?: number
   /** Where that does not suffice, such columns are left out, the highest number first. */
   readonly optional?: number
@@ -31,8 +33,8 @@ const NO_LINES = {
 const GAP = 2
 
 /**
- * Rows of cells below a line of headings (left out where all are empty), no line wider than `width` characters as long
- * as the columns that are neither shortened nor left out fit.
+ * Rows of cells below a line of headings (left out where all are empty), no line wider than `width`
+ * characters as long as the columns that are neither shortened nor left out fit.
  */
 export function table(
   columns: readonly Column[],
@@ -49,7 +51,9 @@ export function table(
 /** A column of a wrapped table has at least this many characters, and room for its longest word. */
 const LEAST_WRAPPED = 16
 
-/** The same with long cells broken between words, so that nothing is cut off; null where that does not fit. */
+/**
+ * The same with long cells broken between words, so that nothing is cut off; null where that does not fit.
+ */
 export function wrappedTable(
   columns: readonly Pick<Column, 'head' | 'right'>[],
   rows: readonly (readonly string[])[],
@@ -145,8 +149,8 @@ export function count(number: number): string {
 }
 
 /**
- * A text on lines of at most `width` characters, broken between words. The first line begins with `first`, later ones
- * with `later`.
+ * A text on lines of at most `width` characters, broken between words. The first line begins with `first`,
+ * later ones with `later`.
  */
 export function wrapped(text: string, width: number, first = '', later = first): string[] {
   const lines: string[] = []

@@ -55,8 +55,8 @@ function outputOf(stream: WriteStream): Output {
 }
 
 /**
- * Reads and drops what was typed before a question was shown. The line discipline hands over half-typed lines only in
- * raw mode. Without a controlling terminal (Windows) there is nothing to drop.
+ * Reads and drops what was typed before a question was shown. The line discipline hands over half-typed lines
+ * only in raw mode. Without a controlling terminal (Windows) there is nothing to drop.
  */
 export function discardTypedAhead(): void {
   if (process.platform === 'win32') return
@@ -75,7 +75,9 @@ export function discardTypedAhead(): void {
   }
 }
 
-/** Text from the database or the bucket without control characters: they could rewrite what a terminal shows. */
+/**
+ * Text from the database or the bucket without control characters: they could rewrite what a terminal shows.
+ */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '?')

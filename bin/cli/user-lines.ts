@@ -1,8 +1,8 @@
 import { list, readBytes, type Store } from '../../lambda/archive/store.ts'
 
 /**
- * The lines of one of a run's logs, in the order of its parts. `url` is what the card names: a folder of parts, or one
- * file. A part that a later holder of the lease emptied has no lines.
+ * The lines of one of a run's logs, in the order of its parts. `url` is what the card names: a folder of
+ * parts, or one file. A part that a later holder of the lease emptied has no lines.
  * @throws ArchiveUnavailable
  */
 export async function* logLines(store: Store, url: string): AsyncGenerator<string> {

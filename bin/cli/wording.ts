@@ -2,8 +2,8 @@ import { commandFor, optionFor } from './shell.ts'
 
 /**
  * A message of the job in the words of this command: payloads become command lines, fields become options.
- * `{"resume": "x"}` → `npm start -- --resume x`; `field "domains"` → `--domains`; `add "restart": "x" to this payload`
- * → `add --restart x to this command`.
+ * `{"resume": "x"}` → `npm start -- --resume x`; `field "domains"` → `--domains`; `add "restart": "x" to this
+ * payload` → `add --restart x to this command`.
  */
 export function inCommandWords(text: string): string {
   let result = ''

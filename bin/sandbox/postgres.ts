@@ -29,9 +29,10 @@ const LOOK_EVERY_MS = 20
 const PORT_TRIES = 5
 
 /**
- * Starts PostgreSQL on the loopback interface, on `port`, or on the port that it had before, or where that is in use on
- * another one, with everything it keeps in `dir` (data, log, password, ports); the data folder is created at the first start. The server stops when this process ends,
- * whatever ends it. `ephemeral` gives up durability for speed.
+ * Starts PostgreSQL on the loopback interface, on `port`, or on the port that it had before, or where that is
+ * in use on another one, with everything it keeps in `dir` (data, log, password, ports); the data folder is
+ * created at the first start. The server stops when this process ends, whatever ends it. `ephemeral` gives up
+ * durability for speed.
  * @throws SandboxInUse, and an Error with the end of the server's log when it does not start
  */
 export async function startPostgres(options: {
@@ -64,7 +65,9 @@ export async function startPostgres(options: {
   }
 }
 
-/** Creates the data folder under another name first: an interrupted initdb leaves nothing that looks complete. */
+/**
+ * Creates the data folder under another name first: an interrupted initdb leaves nothing that looks complete.
+ */
 async function initialise(dir: string, { initdb, owner, asOwner }: PostgresPrograms): Promise<string> {
   for (const name of await readdir(dir)) {
     if (name.startsWith('initdb-')) await rm(join(dir, name), { recursive: true, force: true })
@@ -166,7 +169,10 @@ async function pidFile(data: string): Promise<string[]> {
   }
 }
 
-/** After a crash, another process may have the number in the pid file, and PostgreSQL would then refuse to start. */
+/**
+ * After a crash, another process may have the number in the pid file, and PostgreSQL would then refuse to
+ * start.
+ */
 async function removePidFileOfAnother(data: string): Promise<void> {
   const [pid] = await pidFile(data)
   if (pid === undefined || process.platform === 'win32') return

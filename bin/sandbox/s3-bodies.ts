@@ -22,7 +22,9 @@ export type Checksums = { etag: string; crc32: string }
 /** A completely received and verified body, in a file of its own. */
 export type Body = Checksums & { path: string }
 
-/** Computes the checksums of the chunks that are added. `byHeader` has each in base64 under its header's name. */
+/**
+ * Computes the checksums of the chunks that are added. `byHeader` has each in base64 under its header's name.
+ */
 export function startChecksums(withSha256 = false): {
   add: (chunk: Uint8Array) => void
   finish: () => Checksums & { byHeader: Readonly<Record<string, string | undefined>> }
@@ -52,8 +54,8 @@ export function startChecksums(withSha256 = false): {
 }
 
 /**
- * Writes the body of a request into the new file `path`, and verifies the length and the checksums that the request
- * names in its headers or trailers.
+ * Writes the body of a request into the new file `path`, and verifies the length and the checksums that the
+ * request names in its headers or trailers.
  * @throws S3Error when they differ, and Error when the client disconnects before the end
  */
 export async function receiveBody(request: IncomingMessage, path: string): Promise<Body> {
@@ -101,9 +103,9 @@ function verify(name: string, expected: string, computed: string | undefined): v
 }
 
 /**
- * Decodes the AWS SDK's chunks of a stream (`<size in hex>[;signature]`, the bytes, and at the end a chunk of size 0
- * with trailers). Adds the trailers to `trailers`.
- * Source: Amazon S3 API reference, "Signature calculations: chunked uploads".
+ * Decodes the AWS SDK's chunks of a stream (`<size in hex>[;signature]`, the bytes, and at the end a chunk of
+ * size 0 with trailers). Adds the trailers to `trailers`. Source: Amazon S3 API reference, "Signature
+ * calculations: chunked uploads".
  * @throws S3Error when the last chunk is missing or a size is not a number
  */
 async function* decodeChunks(

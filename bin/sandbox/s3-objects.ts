@@ -20,13 +20,15 @@ type Description = Checksums & { contentType: string }
 export type S3Object = Description & { path: string; size: number; lastModified: Date }
 
 /**
- * Buckets and objects as plain files: object `key` of `bucket` is `<dir>/<bucket>/<key>`. `known` describes the
- * files that this process has stored or read, each in one version: a file changed by hand is described again, and
- * the content type of a file that this process did not store follows from the ending of its key.
+ * Buckets and objects as plain files: object `key` of `bucket` is `<dir>/<bucket>/<key>`. `known` describes
+ * the files that this process has stored or read, each in one version: a file changed by hand is described
+ * again, and the content type of a file that this process did not store follows from the ending of its key.
  */
 export type ObjectFiles = { dir: string; known: Map<string, Description & { version: string }> }
 
-/** Opens the objects kept in `dir`, and removes the bodies that a killed server had not received completely. */
+/**
+ * Opens the objects kept in `dir`, and removes the bodies that a killed server had not received completely.
+ */
 export function openObjectFiles(dir: string): ObjectFiles {
   rmSync(join(dir, '.new'), { recursive: true, force: true })
   mkdirSync(join(dir, '.new'), { recursive: true })
@@ -146,7 +148,10 @@ function objectPath(files: ObjectFiles, bucket: string, key: string): string {
   return join(bucketFolder(files, bucket), ...key.split('/').map(fileName))
 }
 
-/** One part of a key as a file name: what a file system could read as something else is written as `%` and hex. */
+/**
+ * One part of a key as a file name: what a file system could read as something else is written as `%` and
+ * hex.
+ */
 function fileName(part: string): string {
   if (part === '') return '%'
   if (part === '.' || part === '..') return part.replaceAll('.', '%2e')

@@ -13,7 +13,10 @@ import {
   storeObject,
 } from './s3-objects.ts'
 
-/** One request to a bucket; `number` counts the bucket's requests from 1, since the start or the last `setHooks`. */
+/**
+ * One request to a bucket; `number` counts the bucket's requests from 1, since the start or the last
+ * `setHooks`.
+ */
 export type S3Request = {
   number: number
   method: string
@@ -25,7 +28,9 @@ export type S3Request = {
   bytes: number
 }
 
-/** An answer that is ready to be sent. `file` is an open file that must be closed, whether it is sent or not. */
+/**
+ * An answer that is ready to be sent. `file` is an open file that must be closed, whether it is sent or not.
+ */
 export type Answer = {
   status: number
   headers: OutgoingHttpHeaders
@@ -47,8 +52,8 @@ export function readTarget(url: string): Pick<S3Request, 'bucket' | 'key' | 'que
 }
 
 /**
- * Carries out a request, and returns its answer, also where that is a refusal. It does so synchronously: nothing
- * happens between checking a condition and writing.
+ * Carries out a request, and returns its answer, also where that is a refusal. It does so synchronously:
+ * nothing happens between checking a condition and writing.
  */
 export function answerTo(
   files: ObjectFiles,
@@ -202,7 +207,10 @@ function checksumHeaders(crc32: string): OutgoingHttpHeaders {
   return { 'x-amz-checksum-crc32': crc32, 'x-amz-checksum-type': 'FULL_OBJECT' }
 }
 
-/** The bytes [from, to) that a Range header asks for; undefined for none, or for one that HTTP allows to ignore. */
+/**
+ * The bytes [from, to) that a Range header asks for; undefined for none, or for one that HTTP allows to
+ * ignore.
+ */
 function rangeOf(header: string | undefined, size: number): { from: number; to: number } | undefined {
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? []
   if (first === '' && last === '') return undefined

@@ -18,16 +18,17 @@ export type { S3Request }
  * - answer it with an S3 error;
  * - `drop`: close the connection without an answer;
  * - `silent`: keep the connection open and never answer;
- * - `stall`: send the headers and half of the body, and then nothing; for an answer without a body, as `silent`.
+ * - `stall`: send the headers and half of the body, and then nothing; for an answer without a body, as
+ *   `silent`.
  */
 export type S3Fault = { status: number; code: string } | 'drop' | 'silent' | 'stall'
 
 type HookResult = S3Fault | void | Promise<S3Fault | void>
 
 /**
- * `before` runs when a request has been received completely, before it takes effect; `after` runs when it has taken
- * effect, before its answer (with this HTTP status) is sent. The server waits for both. A request whose hook throws
- * is answered with 500. `stall` has the same meaning from both: the request takes effect.
+ * `before` runs when a request has been received completely, before it takes effect; `after` runs when it has
+ * taken effect, before its answer (with this HTTP status) is sent. The server waits for both. A request whose
+ * hook throws is answered with 500. `stall` has the same meaning from both: the request takes effect.
  */
 export type S3Hooks = {
   before?: (request: S3Request) => HookResult
@@ -57,11 +58,11 @@ const ENOUGH_BYTES = 4 * 2 ** 30
 type State = { files: ObjectFiles; counts: Map<string, number>; hooks: Map<string, S3Hooks> }
 
 /**
- * Starts an S3 server on the loopback interface, on a free port unless `port` is given. It supports PutObject (of any
- * size, with conditions and checksums), GetObject (also of a byte range), HeadObject, DeleteObject, ListObjectsV2,
- * CreateBucket and HeadBucket, and answers NotImplemented to everything else. It ignores credentials, encryption and
- * user metadata, and keeps no versions.
- * Objects are plain files in `dir`, or in a temporary folder that `stop` removes. One server at a time may use `dir`.
+ * Starts an S3 server on the loopback interface, on a free port unless `port` is given. It supports PutObject
+ * (of any size, with conditions and checksums), GetObject (also of a byte range), HeadObject, DeleteObject,
+ * ListObjectsV2, CreateBucket and HeadBucket, and answers NotImplemented to everything else. It ignores
+ * credentials, encryption and user metadata, and keeps no versions. Objects are plain files in `dir`, or in a
+ * temporary folder that `stop` removes. One server at a time may use `dir`.
  * @throws Error when the port is in use
  */
 export async function startS3(
@@ -101,7 +102,10 @@ export async function startS3(
   }
 }
 
-/** The folder for temporary buckets: in memory, which is faster, if the system has such a folder with enough space. */
+/**
+ * The folder for temporary buckets: in memory, which is faster, if the system has such a folder with enough
+ * space.
+ */
 export function temporaryRoot(): string {
   const inMemory = '/dev/shm'
   if (!existsSync(inMemory)) return tmpdir()

@@ -1,9 +1,9 @@
 import type { ISql } from 'postgres'
 
 /**
- * Adds ordinary users, the first `internal` of them internal: each with up to six credits, of which a part is spent, and
- * with the rows by which the application closed those that are past their date. All choices come from hashes of the
- * user's number. Totals are left to setBalances.
+ * Adds ordinary users, the first `internal` of them internal: each with up to six credits, of which a part is
+ * spent, and with the rows by which the application closed those that are past their date. All choices come
+ * from hashes of the user's number. Totals are left to setBalances.
  */
 export async function addOrdinaryUsers(
   sql: ISql,

@@ -31,8 +31,8 @@ export type Sandbox = LogServer & {
 }
 
 /**
- * Starts the sandbox in `root`, or uses the one that `npm run sandbox` keeps up; at the first start it gets the sample
- * ledger. The servers end with this process.
+ * Starts the sandbox in `root`, or uses the one that `npm run sandbox` keeps up; at the first start it gets
+ * the sample ledger. The servers end with this process.
  * @throws SandboxInUse while another command uses it, and an Error that says why when a server does not start
  */
 export async function openSandbox(root = '.sandbox'): Promise<Sandbox> {
@@ -113,7 +113,10 @@ export async function publish(
   return async () => rm(path, { force: true })
 }
 
-/** The addresses of a sandbox that another process keeps up; after a crash they are there, and nothing answers. */
+/**
+ * The addresses of a sandbox that another process keeps up; after a crash they are there, and nothing
+ * answers.
+ */
 async function keptUp(dir: string) {
   const path = join(dir, 'addresses.json')
   if (!existsSync(path)) return null

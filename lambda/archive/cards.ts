@@ -16,8 +16,8 @@ async function readCard(store: Store, runId: string) {
 export type StoredCard = { readonly card: ExitCard; readonly body: string }
 
 /**
- * Stores a card as the run's summary. A final one stays: a later caller gets that one back. Only the holder of
- * the lease may call this (or the refuser of a run that nobody else knows).
+ * Stores a card as the run's summary. A final one stays: a later caller gets that one back. Only the holder
+ * of the lease may call this (or the refuser of a run that nobody else knows).
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function storeCard(store: Store, card: ExitCard): Promise<StoredCard> {
@@ -31,7 +31,10 @@ export async function storeCard(store: Store, card: ExitCard): Promise<StoredCar
   }
 }
 
-/** A run's card as it was last stored, final or not; null when none was. @throws ArchiveCorrupt, ArchiveUnavailable */
+/**
+ * A run's card as it was last stored, final or not; null when none was.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
 export async function lastCard(store: Store, runId: string): Promise<ExitCard | null> {
   return (await readCard(store, runId))?.card ?? null
 }
@@ -49,7 +52,10 @@ export const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>
 export type ManifestFile = z.infer<typeof fileSchema>
 
-/** Stores the manifest of a run once, and returns the text that is stored. @throws ArchiveCorrupt, ArchiveUnavailable */
+/**
+ * Stores the manifest of a run once, and returns the text that is stored.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
 export async function createManifest(store: Store, manifest: Manifest): Promise<string> {
   const key = runFileKey(manifest.runId, 'manifest.json')
   const body = serialize(checked(manifestSchema, manifest))

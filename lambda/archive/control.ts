@@ -28,13 +28,19 @@ const writerSchema = z.object({
 })
 export type Writer = z.infer<typeof writerSchema>
 
-/** Reads which writing run is open; null when the bucket never had one. @throws ArchiveCorrupt, ArchiveUnavailable */
+/**
+ * Reads which writing run is open; null when the bucket never had one.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
 export async function readWriter(store: Store): Promise<Versioned<Writer> | null> {
   const stored = await get(store, WRITER_KEY)
   return stored && { document: parseDocument(writerSchema, WRITER_KEY, stored.body), etag: stored.etag }
 }
 
-/** Names the open writing run, or none; false when another invocation wrote it since it was read. @throws ArchiveUnavailable */
+/**
+ * Names the open writing run, or none; false when another invocation wrote it since it was read.
+ * @throws ArchiveUnavailable
+ */
 export async function swapWriter(
   store: Store,
   read: Versioned<Writer> | null,
@@ -81,7 +87,10 @@ export async function swapHold(
 
 const markSchema = z.object({ runId: z.string() })
 
-/** Which run a request key or a plan belongs to; null if none yet. @throws ArchiveCorrupt, ArchiveUnavailable */
+/**
+ * Which run a request key or a plan belongs to; null if none yet.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
 export async function readMark(store: Store, kind: MarkKind, name: string): Promise<string | null> {
   const key = markKey(kind, name)
   const stored = await get(store, key)
@@ -138,7 +147,10 @@ export async function readRollbacks(store: Store, runId: string): Promise<Rollba
   return records
 }
 
-/** The rollback runs of every run that has any, oldest first: from the keys alone. @throws ArchiveUnavailable */
+/**
+ * The rollback runs of every run that has any, oldest first: from the keys alone.
+ * @throws ArchiveUnavailable
+ */
 export async function listRollbacks(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {
   const found = new Map<string, string[]>()
   for await (const { key } of list(store, ROLLBACKS)) {

@@ -67,8 +67,8 @@ const cursorSchema = z.object({
   mode: z.string(),
   instant: z.string(),
   /**
-   * prepared: written, and no attempt may begin yet. open: pages are worked on. closing: the final status is decided,
-   * no page is planned any more. closed: nothing changes any more.
+   * prepared: written, and no attempt may begin yet. open: pages are worked on. closing: the final status is
+   * decided, no page is planned any more. closed: nothing changes any more.
    */
   state: z.enum(['prepared', 'open', 'closing', 'closed']),
   finalStatus: finalStatus.nullable(),

@@ -25,8 +25,8 @@ export type IntentUser = z.infer<typeof userSchema>
 export type Intent = { readonly head: IntentHead; readonly users: readonly IntentUser[] }
 
 /**
- * Stores an attempt's record before anything of it is written to the database. Never rewritten. `signal` ends the
- * request where a row lock is held meanwhile.
+ * Stores an attempt's record before anything of it is written to the database. Never rewritten. `signal` ends
+ * the request where a row lock is held meanwhile.
  * @throws ArchiveCorrupt when the attempt has another record already, ArchiveUnavailable
  */
 export async function createIntent(store: Store, intent: Intent, signal?: AbortSignal): Promise<void> {
@@ -47,7 +47,10 @@ export async function listAttempts(store: Store, runId: string, page: number): P
   return attempts
 }
 
-/** Reads an attempt's record. @throws ArchiveCorrupt when it is missing, incomplete or damaged, ArchiveUnavailable */
+/**
+ * Reads an attempt's record.
+ * @throws ArchiveCorrupt when it is missing, incomplete or damaged, ArchiveUnavailable
+ */
 export async function readIntent(store: Store, runId: string, attempt: string): Promise<Intent> {
   const key = intentKey(runId, attempt)
   const restore = 'Restore it from its versions in S3, then resume the run.'

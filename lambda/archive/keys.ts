@@ -1,6 +1,9 @@
 import { MODES, PREFIXES } from '../constants.ts'
 
-/** The layout of the bucket: 3-contract, "The bucket". Numbers are zero-padded, so that keys sort like numbers. */
+/**
+ * The layout of the bucket: 3-contract, "The bucket". Numbers are zero-padded, so that keys sort like
+ * numbers.
+ */
 
 const PAGE_DIGITS = 5
 const EPOCH_DIGITS = 4

@@ -9,8 +9,8 @@ import { create, get, getVerified, list, replaceIfMatch, type Store } from './st
 export type PartBytes = Readonly<Record<LogKind, Uint8Array>>
 
 /**
- * Stores the parts of a page's outcome under the holder's own epoch. They count once the cursor names the page with
- * this epoch. Returns what the cursor has to say of them.
+ * Stores the parts of a page's outcome under the holder's own epoch. They count once the cursor names the
+ * page with this epoch. Returns what the cursor has to say of them.
  * @throws LeaseLost when a later holder has emptied one of them, ArchiveUnavailable
  */
 export async function createParts(
@@ -37,8 +37,8 @@ export async function createParts(
 const NOTHING = new Uint8Array()
 
 /**
- * Empties the parts that holders of earlier epochs may have left on a page that is not named, or may still write: a
- * late create then finds an object and fails, and a reader of the folder sees every line once.
+ * Empties the parts that holders of earlier epochs may have left on a page that is not named, or may still
+ * write: a late create then finds an object and fails, and a reader of the folder sees every line once.
  * @throws ArchiveUnavailable
  */
 export async function emptyParts(
@@ -64,7 +64,8 @@ async function emptyPart(store: Store, key: string): Promise<void> {
 
 /**
  * Reads the lines of a page's part, compared with what its writer recorded.
- * @throws ArchiveCorrupt when it is missing, was edited, or a line is not of the expected shape; ArchiveUnavailable
+ * @throws ArchiveCorrupt when it is missing, was edited, or a line is not of the expected shape;
+ * ArchiveUnavailable
  */
 export async function readPart<T>(
   store: Store,
@@ -82,7 +83,8 @@ export async function readPart<T>(
 }
 
 /**
- * The lines of a run's log in the order of its named pages, with one page in memory. `beforePage` may throw, to end it.
+ * The lines of a run's log in the order of its named pages, with one page in memory. `beforePage` may throw,
+ * to end it.
  * @throws as readPart
  */
 export async function* readLog<T>(

@@ -7,7 +7,10 @@ import { create, get, type Store } from './store.ts'
 export const pageSchema = z.object({
   page: z.int(),
   userIds: z.array(z.string()).min(1),
-  /** Of a plan-bound execute or a rollback: the part of the log that it follows, as its run's cursor recorded it. */
+  /**
+   * Of a plan-bound execute or a rollback: the part of the log that it follows, as its run's cursor recorded
+   * it.
+   */
   source: z.object({ page: z.int(), epoch: z.int(), bytes: z.int(), sha256: z.string() }).nullable(),
 })
 /** The frozen users of one page. */
@@ -21,7 +24,10 @@ export async function createPage(store: Store, runId: string, page: Page): Promi
   throw new ArchiveCorrupt(`${key} exists already with other users. Nothing was overwritten.`)
 }
 
-/** Reads the frozen users of one page. @throws ArchiveCorrupt when it is missing or damaged, ArchiveUnavailable */
+/**
+ * Reads the frozen users of one page.
+ * @throws ArchiveCorrupt when it is missing or damaged, ArchiveUnavailable
+ */
 export async function readPage(store: Store, runId: string, page: number): Promise<Page> {
   const key = pageKey(runId, page)
   const stored = await get(store, key)

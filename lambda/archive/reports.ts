@@ -3,7 +3,10 @@ import { create, get, replaceIfMatch, type Store } from './store.ts'
 
 const HTML_TYPE = 'text/html; charset=utf-8'
 
-/** Stores a run's report, in place of an earlier one, and returns its key. @throws ArchiveUnavailable, ArchiveCorrupt */
+/**
+ * Stores a run's report, in place of an earlier one, and returns its key.
+ * @throws ArchiveUnavailable, ArchiveCorrupt
+ */
 export async function storeReport(store: Store, runId: string, html: string): Promise<string> {
   const key = runFileKey(runId, 'report.html')
   for (;;) {

@@ -46,7 +46,10 @@ const ledger = z.object({
 })
 export type LedgerIdentity = z.infer<typeof ledger>
 
-/** What was asked and what was fixed at opening: later invocations work by this, whatever their environment says. */
+/**
+ * What was asked and what was fixed at opening: later invocations work by this, whatever their environment
+ * says.
+ */
 export const runSchema = z.object({
   format: z.literal(2),
   runId: z.string(),
@@ -132,7 +135,10 @@ export async function listRunIds(store: Store): Promise<string[]> {
   return ids
 }
 
-/** Whether anything of a run is in the bucket: its run.json may be the one object that is missing. @throws ArchiveUnavailable */
+/**
+ * Whether anything of a run is in the bucket: its run.json may be the one object that is missing.
+ * @throws ArchiveUnavailable
+ */
 export async function runExists(store: Store, runId: string): Promise<boolean> {
   for await (const folder of listFolders(store, runFolder(runId).slice(0, -1)))
     if (folder === runFolder(runId)) return true

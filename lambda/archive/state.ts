@@ -8,8 +8,8 @@ import { isWriting, type Run } from './runs.ts'
 import type { Store } from './store.ts'
 
 /**
- * The state of a run: open; closed, with its card (null only where it was deleted); refused at its opening; or prepared
- * and never opened, with nothing written.
+ * The state of a run: open; closed, with its card (null only where it was deleted); refused at its opening;
+ * or prepared and never opened, with nothing written.
  */
 export type RunState =
   | { readonly is: 'open'; readonly cursor: Cursor }
@@ -18,8 +18,10 @@ export type RunState =
   | { readonly is: 'refused'; readonly card: ExitCard }
 
 /**
- * Finds out the state of a run. The cursor's state decides; a writing run is worked on only while writer.json names it.
- * @throws ArchiveCorrupt when a run that was opened has no cursor, or is open and writer.json does not name it;
+ * Finds out the state of a run. The cursor's state decides; a writing run is worked on only while writer.json
+ * names it.
+ * @throws ArchiveCorrupt when a run that was opened has no cursor, or is open and writer.json does not name
+ * it;
  *   ArchiveUnavailable
  */
 export async function stateOf(store: Store, run: Pick<Run, 'runId' | 'mode'>): Promise<RunState> {

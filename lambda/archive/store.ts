@@ -207,8 +207,8 @@ export async function swap(
 const NO_ETAG = '"00000000000000000000000000000000"'
 
 /**
- * Tests the right to write an object, without writing: by a PUT whose condition cannot hold. 412 and 404 mean that S3
- * would have written.
+ * Tests the right to write an object, without writing: by a PUT whose condition cannot hold. 412 and 404 mean
+ * that S3 would have written.
  * @throws ArchiveUnavailable that says why not
  */
 export async function testPut(store: Store, key: string): Promise<void> {

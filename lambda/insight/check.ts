@@ -32,8 +32,9 @@ export type CheckAnswer = {
 type Find = () => Promise<string | { readonly detail: string; readonly fix: string }>
 
 /**
- * Checks everything that a run needs, on the connections of this function: database, rights, foreign keys, clocks,
- * bucket, hold and the open run. Writes nothing. A check that fails does not keep the others from being made.
+ * Checks everything that a run needs, on the connections of this function: database, rights, foreign keys,
+ * clocks, bucket, hold and the open run. Writes nothing. A check that fails does not keep the others from
+ * being made.
  */
 export async function check(tools: Tools): Promise<CheckAnswer> {
   const finds = { ...ledgerChecks(tools), ...bucketChecks(tools), ...controlChecks(tools) }

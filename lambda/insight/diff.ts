@@ -41,7 +41,9 @@ export type UserDifference = {
   readonly grantsOmitted: number
 }
 
-/** What `{"diff": [first, second]}` answers: what the second run has, compared with the first. Never stored. */
+/**
+ * What `{"diff": [first, second]}` answers: what the second run has, compared with the first. Never stored.
+ */
 export type DiffAnswer = {
   readonly answer: 'diff'
   readonly result: 'same' | 'different'
@@ -60,8 +62,8 @@ export type DiffAnswer = {
 }
 
 /**
- * Compares two closed dry runs, or a dry run and an execute, user by user and grant by grant, with one page of each in
- * memory. Users without a targeted grant in both are the same.
+ * Compares two closed dry runs, or a dry run and an execute, user by user and grant by grant, with one page
+ * of each in memory. Users without a targeted grant in both are the same.
  * @throws RunRefused, ArchiveCorrupt, ArchiveUnavailable
  */
 export async function diff(runIds: readonly [string, string], tools: Tools): Promise<DiffAnswer> {

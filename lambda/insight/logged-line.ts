@@ -17,7 +17,10 @@ export const loggedCredit = z.object({
 })
 export type LoggedCredit = z.infer<typeof loggedCredit>
 
-/** Rows that a line shows as they are: what made a user `needs_review`, what exceeds a plan, what changed since. */
+/**
+ * Rows that a line shows as they are: what made a user `needs_review`, what exceeds a plan, what changed
+ * since.
+ */
 const shownRows = z.array(z.record(z.string(), z.unknown())).optional()
 
 /** One line of the users log as insight reads it back: 3-contract, "The bucket". */

@@ -30,7 +30,8 @@ const ENOUGH_MS = 20_000
 
 /**
  * Makes the report of a closed run and stores it, in place of an earlier one. "latest" means the newest run.
- * @throws RunRefused for a run that is not closed, or when the time of the invocation does not suffice; ArchiveCorrupt
+ * @throws RunRefused for a run that is not closed, or when the time of the invocation does not suffice;
+ * ArchiveCorrupt
  *   naming the part that is missing or was edited; ArchiveUnavailable
  */
 export async function report(runId: string, given: Tools): Promise<ReportAnswer> {
@@ -51,8 +52,8 @@ export async function report(runId: string, given: Tools): Promise<ReportAnswer>
 }
 
 /**
- * Makes the report of a run that this invocation has closed, if the time suffices. Never throws: the run is closed,
- * whatever becomes of its report.
+ * Makes the report of a run that this invocation has closed, if the time suffices. Never throws: the run is
+ * closed, whatever becomes of its report.
  */
 export async function reportAfterClosing(runId: string, tools: Tools): Promise<void> {
   const again = `{"report": "${runId}"} makes it`

@@ -25,7 +25,10 @@ export type UnreadableRun = { readonly runId: string; readonly problem: string }
 
 const READS_AT_A_TIME = 8
 
-/** All runs of the bucket, the newest first, each as it is; no work is done on any. @throws ArchiveUnavailable */
+/**
+ * All runs of the bucket, the newest first, each as it is; no work is done on any.
+ * @throws ArchiveUnavailable
+ */
 export async function listRuns(tools: Tools): Promise<(ListedRun | UnreadableRun)[]> {
   const ids = (await listRunIds(tools.store)).toReversed()
   const listed = new Map<string, ListedRun | UnreadableRun>()

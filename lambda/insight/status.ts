@@ -11,9 +11,10 @@ import { knownRun } from '../run/known-run.ts'
 import type { Tools } from '../run/tools.ts'
 
 /**
- * The exit card of a run as it is, without any work. "latest" means the open writing run, or else the newest one. Also
- * reports for how long the open writing run has made no progress.
- * @throws RunRefused for an unknown id, ArchiveCorrupt naming the object that is missing or damaged, ArchiveUnavailable
+ * The exit card of a run as it is, without any work. "latest" means the open writing run, or else the newest
+ * one. Also reports for how long the open writing run has made no progress.
+ * @throws RunRefused for an unknown id, ArchiveCorrupt naming the object that is missing or damaged,
+ * ArchiveUnavailable
  */
 export async function status(runId: string, tools: Tools): Promise<ExitCard> {
   const openId = (await openWritingRun(tools))?.runId ?? null
@@ -26,8 +27,8 @@ export async function status(runId: string, tools: Tools): Promise<ExitCard> {
 }
 
 /**
- * The open writing run, and for how many seconds it has made no progress, which is also reported; null where none is
- * open.
+ * The open writing run, and for how many seconds it has made no progress, which is also reported; null where
+ * none is open.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function openWritingRun(
@@ -45,7 +46,10 @@ function askedOf({ caller }: Tools): Run['asked'] {
   return { ...caller, reason: null, requestKey: null, payload: {} }
 }
 
-/** The exit card of a run as it is: its last one where it ended. @throws ArchiveCorrupt, ArchiveUnavailable */
+/**
+ * The exit card of a run as it is: its last one where it ended.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
 export async function currentCard(run: Run, tools: Tools): Promise<ExitCard> {
   const state = await stateOf(tools.store, run)
   switch (state.is) {

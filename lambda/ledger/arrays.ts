@@ -1,8 +1,9 @@
 type Element = string | number | boolean | null
 
 /**
- * A list as the text of a PostgreSQL array, for a parameter that the statement casts (`::text[]`, `::bigint[]`): the
- * driver itself infers no array types. Unlike a list of JSON records, the planner sees how long an array is.
+ * A list as the text of a PostgreSQL array, for a parameter that the statement casts (`::text[]`,
+ * `::bigint[]`): the driver itself infers no array types. Unlike a list of JSON records, the planner sees how
+ * long an array is.
  */
 export function arrayOf(list: readonly Element[]): string {
   return `{${list.map(elementOf).join(',')}}`

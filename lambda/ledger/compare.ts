@@ -36,9 +36,10 @@ export type Written = {
 type Difference = { user_id: string; table_name: string; row_id: string; found: string | null }
 
 /**
- * Reads again what was written, in a statement later than all writes and their deferred constraints, and compares it
- * field by field: a guard that failed for a grant, and a trigger or rule that rewrites or moves anything, show here,
- * before COMMIT. Then checks the lease by the database's clock: COMMIT goes out only after that reply.
+ * Reads again what was written, in a statement later than all writes and their deferred constraints, and
+ * compares it field by field: a guard that failed for a grant, and a trigger or rule that rewrites or moves
+ * anything, show here, before COMMIT. Then checks the lease by the database's clock: COMMIT goes out only
+ * after that reply.
  * @throws GuardConflict naming the user and the row, LeaseExpired
  */
 export async function compareWritten(

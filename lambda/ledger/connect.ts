@@ -11,7 +11,10 @@ export type Transaction = {
     template: TemplateStringsArray,
     ...parameters: readonly postgres.ParameterOrFragment<never>[]
   ): postgres.PendingQuery<T>
-  /** A name from the catalogue, for a statement about a table that is not known beforehand; the driver quotes it. */
+  /**
+   * A name from the catalogue, for a statement about a table that is not known beforehand; the driver quotes
+   * it.
+   */
   readonly identifier: (name: string) => postgres.Helper<string>
 }
 

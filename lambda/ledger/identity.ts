@@ -1,7 +1,9 @@
 import type { Sql } from './connect.ts'
 import { type Patience, withRetriedRead } from './transaction.ts'
 
-/** Which ledger a connection leads to. A physical copy has the same identifier; host and port tell it apart. */
+/**
+ * Which ledger a connection leads to. A physical copy has the same identifier; host and port tell it apart.
+ */
 export type Identity = {
   readonly systemIdentifier: string
   readonly databaseOid: string

@@ -34,8 +34,8 @@ type CreditRow = {
 }
 
 /**
- * Reads users by id with all their rows, within a transaction. A user who is not in the result is gone.
- * Which grants are closed is found in memory: as an anti-join in SQL the plan falls apart while the run itself
+ * Reads users by id with all their rows, within a transaction. A user who is not in the result is gone. Which
+ * grants are closed is found in memory: as an anti-join in SQL the plan falls apart while the run itself
  * inserts closing rows that the planner's statistics don't know.
  * @throws LedgerUnavailable
  */

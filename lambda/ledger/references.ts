@@ -1,7 +1,10 @@
 import { arrayOf } from './arrays.ts'
 import type { Transaction } from './connect.ts'
 
-/** A foreign key of another table onto credit_transactions.id, and whether this user may read the referencing column. */
+/**
+ * A foreign key of another table onto credit_transactions.id, and whether this user may read the referencing
+ * column.
+ */
 export type ForeignKey = {
   readonly schema: string
   readonly table: string
@@ -35,14 +38,16 @@ export async function readForeignKeys(sql: Transaction): Promise<ForeignKey[]> {
   return [...rows]
 }
 
-/** The foreign keys that a rollback looks at: all of which the configuration does not accept the consequences. */
+/**
+ * The foreign keys that a rollback looks at: all of which the configuration does not accept the consequences.
+ */
 export function watchedKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): ForeignKey[] {
   return foreignKeys.filter(({ constraint }) => !accepted.includes(constraint))
 }
 
 /**
- * Why a rollback cannot tell whether other tables refer to the rows that it would delete, and the statement that changes
- * it: one text for each watched key whose column this user may not read.
+ * Why a rollback cannot tell whether other tables refer to the rows that it would delete, and the statement
+ * that changes it: one text for each watched key whose column this user may not read.
  */
 export function unreadableKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): string[] {
   return watchedKeys(foreignKeys, accepted)
@@ -57,8 +62,8 @@ export function unreadableKeys(foreignKeys: readonly ForeignKey[], accepted: rea
 export type Reference = { readonly table: string; readonly row: string; readonly column: string }
 
 /**
- * The rows that refer to credit transactions, by the id they refer to: through original_transaction_id, which has no
- * foreign key, and through every foreign key of another table that is given.
+ * The rows that refer to credit transactions, by the id they refer to: through original_transaction_id, which
+ * has no foreign key, and through every foreign key of another table that is given.
  */
 export async function findReferences(
   sql: Transaction,

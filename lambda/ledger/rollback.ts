@@ -5,7 +5,10 @@ import type { Written } from './compare.ts'
 import type { Transaction } from './connect.ts'
 import { findReferences, type ForeignKey } from './references.ts'
 
-/** The columns of an inserted row that a rollback compares, those left to their defaults too; others do not matter. */
+/**
+ * The columns of an inserted row that a rollback compares, those left to their defaults too; others do not
+ * matter.
+ */
 const DEFAULTS = {
   expiration_baseline_microdollars_used: null,
   stripe_payment_id: null,
@@ -17,9 +20,9 @@ const DEFAULTS = {
 } as const
 
 /**
- * How the rows that a run inserted are now: in which columns they differ, and what refers to them. Absent rows are not
- * in the result. Compared by the columns that the job set or left to known defaults, so that a column added since
- * changes nothing.
+ * How the rows that a run inserted are now: in which columns they differ, and what refers to them. Absent
+ * rows are not in the result. Compared by the columns that the job set or left to known defaults, so that a
+ * column added since changes nothing.
  */
 export async function readInserted(
   sql: Transaction,
@@ -75,8 +78,9 @@ export async function readInserted(
 }
 
 /**
- * Locks the rows that are to be deleted, then looks for rows that refer to them in a later statement: a reference that
- * comes after that waits for this transaction and then fails. Returns the rollbacks whose rows nothing refers to.
+ * Locks the rows that are to be deleted, then looks for rows that refer to them in a later statement: a
+ * reference that comes after that waits for this transaction and then fails. Returns the rollbacks whose rows
+ * nothing refers to.
  */
 export async function lockInserted(
   tx: Transaction,
@@ -96,9 +100,10 @@ export async function lockInserted(
 }
 
 /**
- * Writes users first, then what depends on those whose guard held: inserted rows are deleted, grants get their values
- * back. microdollars_used is no guard here: what was spent since stays spent. The number of closing rows and corrections
- * is one, since a closing row of 0 moves no total. Returns the users whose guard held.
+ * Writes users first, then what depends on those whose guard held: inserted rows are deleted, grants get
+ * their values back. microdollars_used is no guard here: what was spent since stays spent. The number of
+ * closing rows and corrections is one, since a closing row of 0 moves no total. Returns the users whose guard
+ * held.
  */
 export async function writeRollbacks(
   tx: Transaction,

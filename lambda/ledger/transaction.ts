@@ -172,18 +172,20 @@ async function transact<T>(
 }
 
 /**
- * postgres.js asks for the types of a statement's parameters in a round trip of its own, before it sends the rest. In
- * between, the server is inside a statement and applies neither its statement timeout nor its idle timeout: with a client
- * or a network that stalls there, it would keep the users locked for hours (seen). Nothing needs to be asked here: all
- * parameters are text, and the SQL says what they are. The property is postgres.js's own, and not in its types.
+ * postgres.js asks for the types of a statement's parameters in a round trip of its own, before it sends the
+ * rest. In between, the server is inside a statement and applies neither its statement timeout nor its idle
+ * timeout: with a client or a network that stalls there, it would keep the users locked for hours (seen).
+ * Nothing needs to be asked here: all parameters are text, and the SQL says what they are. The property is
+ * postgres.js's own, and not in its types.
  */
 function inOneRoundTrip<Query extends object>(query: Query): Query {
   return Object.defineProperty(query, 'describeFirst', { get: () => false, set: () => {} })
 }
 
 /**
- * A connection on which BEGIN failed is not used again: a transaction may be open on it. The driver never answers a
- * statement that it takes between a socket's `error` and its `close`, so the loss of the connection ends the wait.
+ * A connection on which BEGIN failed is not used again: a transaction may be open on it. The driver never
+ * answers a statement that it takes between a socket's `error` and its `close`, so the loss of the connection
+ * ends the wait.
  */
 async function beginOn(line: Line, begin: string, milliseconds: number): Promise<void> {
   const timer = setTimeout(() => line.cut(silence(milliseconds)), milliseconds)

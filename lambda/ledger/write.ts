@@ -11,10 +11,10 @@ export type PlannedUser = {
 }
 
 /**
- * Writes users, grants and new rows in one statement in which every write depends on the one before it: no grant of a
- * user whose guard failed is touched, and no closing row is inserted beside a grant that is not as it was read. A due
- * grant whose date and baseline stay is written with its own values: that guards it too. Returns the users whose guard
- * held; compareWritten checks that all their rows were written.
+ * Writes users, grants and new rows in one statement in which every write depends on the one before it: no
+ * grant of a user whose guard failed is touched, and no closing row is inserted beside a grant that is not as
+ * it was read. A due grant whose date and baseline stay is written with its own values: that guards it too.
+ * Returns the users whose guard held; compareWritten checks that all their rows were written.
  */
 export async function writeExpirations(
   tx: Transaction,
@@ -23,8 +23,9 @@ export async function writeExpirations(
   const u = arraysOf(planned.map(userParameter), USER_COLUMNS)
   const g = arraysOf(planned.flatMap(grantParameters), GRANT_COLUMNS)
   const k = arraysOf(planned.flatMap(correctionParameter), CORRECTION_COLUMNS)
-  // `(…) is true` keeps a condition out of the planner's reach. It cannot know how many users `held` has, and would go
-  // through all grants once for each of them; and through all rows of a user, once for each grant of that user.
+  // `(…) is true` keeps a condition out of the planner's reach. It cannot know how many users `held` has, and
+  // would go through all grants once for each of them; and through all rows of a user, once for each grant of
+  // that user.
   const rows = await tx<{ id: string }[]>`
     with held as (
       update kilocode_users u

@@ -16,8 +16,8 @@ export type Raise = {
 }
 
 /**
- * How one grant came to expire, in the order in which the grants of a user are expired:
- * startBaseline + the sum of raisedBy = baseline; claimed + expired = amount; balanceAfter = balanceBefore - expired.
+ * How one grant came to expire, in the order in which the grants of a user are expired: startBaseline + the
+ * sum of raisedBy = baseline; claimed + expired = amount; balanceAfter = balanceBefore - expired.
  */
 export type GrantExplanation = {
   readonly id: string
@@ -40,14 +40,15 @@ export type GrantExplanation = {
 export const RAISES_SHOWN = 20
 
 /**
- * A user with more grants gets no list of raises, only their sum: the list takes a comparison with every earlier claim.
+ * A user with more grants gets no list of raises, only their sum: the list takes a comparison with every
+ * earlier claim.
  */
 const MOST_COMPARISONS = 4_000_000
 
 /**
- * Explains every closing row that planning these inputs leads to (1-ledger-rules, steps 1 to 3), in the order of the
- * pass; empty where planning changes nothing. The figures are those of the plan itself; only the list of raises follows
- * the published algorithm step by step.
+ * Explains every closing row that planning these inputs leads to (1-ledger-rules, steps 1 to 3), in the order
+ * of the pass; empty where planning changes nothing. The figures are those of the plan itself; only the list
+ * of raises follows the published algorithm step by step.
  * @throws UnusableValue when a stored amount or time cannot be worked with exactly
  */
 export function explain({ user, rows, circumstances }: Inputs, settings: RuleSettings): GrantExplanation[] {
@@ -100,7 +101,9 @@ function startOf({ grant, targeted }: Expired) {
   return { startBaselineMicrodollars: 0, baselineFrom: 'nothing_stored' as const }
 }
 
-/** The claims that moved a baseline, one after the other: raised by min(claimed, end of the claim - baseline). */
+/**
+ * The claims that moved a baseline, one after the other: raised by min(claimed, end of the claim - baseline).
+ */
 function raisesOf(
   startMicrodollars: number,
   closed: readonly ClaimedWindow[],

@@ -1,9 +1,15 @@
-/** It is not known yet what became of a commit: its users are neither done nor failed. The lease is kept and expires. */
+/**
+ * It is not known yet what became of a commit: its users are neither done nor failed. The lease is kept and
+ * expires.
+ */
 export class AttemptOpen extends Error {
   override readonly name = 'AttemptOpen'
 }
 
-/** The invocation's time ended in the middle of a page. Its commits are in its intents, and the next invocation settles them. */
+/**
+ * The invocation's time ended in the middle of a page. Its commits are in its intents, and the next
+ * invocation settles them.
+ */
 export class OutOfTime extends Error {
   override readonly name = 'OutOfTime'
 }

@@ -5,8 +5,8 @@ import { parse, v5 } from 'uuid'
 const NAMESPACE = parse('5f0c6d1e-3b0e-4d3f-9a54-c1f3a8e2b7d6')
 
 /**
- * The id of a row that an attempt inserts: UUID v5 of (run id, attempt, grant id or user id). An id in the database so
- * names the attempt that wrote it, and one attempt cannot insert a row twice.
+ * The id of a row that an attempt inserts: UUID v5 of (run id, attempt, grant id or user id). An id in the
+ * database so names the attempt that wrote it, and one attempt cannot insert a row twice.
  */
 export function rowId(runId: string, attempt: string, subject: string): string {
   return v5(Buffer.from(`${runId}/${attempt}/${subject}`), NAMESPACE)

@@ -19,8 +19,10 @@ export type RunPayload = Extract<
 >
 
 /**
- * One invocation that opens, continues or ends a run, or holds writing: from a valid payload to the exit card.
- * @throws InvalidEvent, RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt, PlannedByOtherVersion
+ * One invocation that opens, continues or ends a run, or holds writing: from a valid payload to the exit
+ * card.
+ * @throws InvalidEvent, RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt,
+ * PlannedByOtherVersion
  */
 export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCard | HoldAnswer> {
   const by = ('by' in payload ? payload.by : undefined) ?? tools.caller.by

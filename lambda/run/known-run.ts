@@ -10,7 +10,8 @@ const SHOWN = 3
 
 /**
  * The run that an id names.
- * @throws RunRefused that shows the nearest ids; ArchiveCorrupt when only its run.json is missing; ArchiveUnavailable
+ * @throws RunRefused that shows the nearest ids; ArchiveCorrupt when only its run.json is missing;
+ * ArchiveUnavailable
  */
 export async function knownRun(runId: string, tools: Tools): Promise<Run> {
   const run = await readRun(tools.store, runId)
@@ -28,7 +29,10 @@ export async function knownRun(runId: string, tools: Tools): Promise<Run> {
   )
 }
 
-/** The run that "latest" means for a payload: the open writing run, else the newest one that fits. @throws RunRefused */
+/**
+ * The run that "latest" means for a payload: the open writing run, else the newest one that fits.
+ * @throws RunRefused
+ */
 export async function latestRunId(fits: (runId: string) => boolean, tools: Tools): Promise<string> {
   const openId = (await readWriter(tools.store))?.document.runId ?? null
   if (openId !== null && fits(openId)) return openId

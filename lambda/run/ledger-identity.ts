@@ -5,8 +5,8 @@ import { type Identity, readIdentity } from '../ledger/identity.ts'
 import type { Tools } from './tools.ts'
 
 /**
- * Refuses to continue a run on another ledger than the one that it was opened on. What continues a writing run must
- * reach the same host too, since a physical copy has the same identifier.
+ * Refuses to continue a run on another ledger than the one that it was opened on. What continues a writing
+ * run must reach the same host too, since a physical copy has the same identifier.
  * @throws RunRefused naming both, LedgerUnavailable
  */
 export async function checkLedger(run: Run, tools: Tools): Promise<void> {
@@ -15,7 +15,10 @@ export async function checkLedger(run: Run, tools: Tools): Promise<void> {
   refuseOtherLedger(run, now, writes, tools)
 }
 
-/** The same for an identity that was read already; `sameHost` where a physical copy must not pass. @throws RunRefused */
+/**
+ * The same for an identity that was read already; `sameHost` where a physical copy must not pass.
+ * @throws RunRefused
+ */
 export function refuseOtherLedger(run: Run, now: Identity, sameHost: boolean, { config }: Tools): void {
   const expected = textsOf(run.ledger)
   const found = textsOf(now)

@@ -8,7 +8,9 @@ import type { Sql } from '../ledger/connect.ts'
 export type Tools = {
   readonly config: Config
   readonly store: Store
-  /** The connections of writing runs, and those of dry runs (which may log in as a role that can only read). */
+  /**
+   * The connections of writing runs, and those of dry runs (which may log in as a role that can only read).
+   */
   readonly ledger: { readonly writer: Sql; readonly reader: Sql }
   /** The longest this invocation may take, in milliseconds. */
   readonly invocationMs: number

@@ -6,7 +6,10 @@ import { cardAt, cardWith } from './cards.ts'
 const LEASE = '2026-11-22T06:13:00.000Z'
 const RESUME = { resume: '2026-11-22T06-12-30-123Z-execute-k3j9' }
 
-/** Drives a job that answers with these cards, one an invocation; gives the last card, what was sent, and how often it waited. */
+/**
+ * Drives a job that answers with these cards, one an invocation; gives the last card, what was sent, and how
+ * often it waited.
+ */
 async function driven(cards: readonly ExitCard[], { wait = false, interruptAt = Infinity } = {}) {
   const sent: unknown[] = []
   const waits: (string | null)[] = []

@@ -24,7 +24,9 @@ export function testOutput({ isTTY = false, columns = Infinity } = {}): TestOutp
   }
 }
 
-/** Lines as a terminal shows them, for the few sequences that are used: the cursor to column 1, and erasing. */
+/**
+ * Lines as a terminal shows them, for the few sequences that are used: the cursor to column 1, and erasing.
+ */
 export function screenOf(written: string): string[] {
   /* oxlint-disable no-control-regex -- escape sequences are what is looked for */
   return written

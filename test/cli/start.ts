@@ -37,7 +37,9 @@ export function start(
 /** Whether commands can be given a terminal here: that takes util-linux's script. */
 export const hasTerminals = process.platform === 'linux' && existsSync('/usr/bin/script')
 
-/** The same with a terminal as standard input, output and error: what goes to either output is in `stdout`. */
+/**
+ * The same with a terminal as standard input, output and error: what goes to either output is in `stdout`.
+ */
 export function startOnTerminal(
   args: readonly string[],
   { cwd, env = {}, columns = 80 }: { cwd: string; env?: Record<string, string>; columns?: number },

@@ -21,11 +21,12 @@ import { type Fate, startProxy } from './proxy.ts'
 import { LONG_WAITS, SHORT_WAITS } from './waits.ts'
 
 /**
- * Three processes at a time that are killed, or stopped past their lease and woken; requests and statements that are
- * lost, late, repeated or never answered; usage, grants, production's pass and row locks meanwhile. In the end every run
- * is closed, every committed change is logged once, and the money adds up.
+ * Three processes at a time that are killed, or stopped past their lease and woken; requests and statements
+ * that are lost, late, repeated or never answered; usage, grants, production's pass and row locks meanwhile.
+ * In the end every run is closed, every committed change is logged once, and the money adds up.
  *
- * SOAK=full takes many seeds; CHAOS_SEED=… makes the same choices again (in what order they meet is up to the machine).
+ * SOAK=full takes many seeds; CHAOS_SEED=… makes the same choices again (in what order they meet is up to the
+ * machine).
  */
 const SEEDS = Number(process.env.CHAOS_RUNS ?? (process.env.SOAK === 'full' ? 60 : 1))
 const FIRST_SEED = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 1_000_000))
@@ -163,8 +164,8 @@ async function lockFor(sql: Sql, id: string, milliseconds: number): Promise<void
 }
 
 /**
- * Production and the job may close the same grant: the later one is refused. So is a closing row of the user whose rows
- * a trigger refuses.
+ * Production and the job may close the same grant: the later one is refused. So is a closing row of the user
+ * whose rows a trigger refuses.
  */
 function ignoreConflict(error: unknown): void {
   if (!(error instanceof postgres.PostgresError && ['23505', 'P0001'].includes(error.code))) throw error

@@ -12,7 +12,10 @@ export type ChildPlace = {
   readonly waits?: Host['waits']
 }
 
-/** A job in a process of its own, for a test to kill or to stop. Its arguments: where it works, and the event, as JSON. */
+/**
+ * A job in a process of its own, for a test to kill or to stop. Its arguments: where it works, and the event,
+ * as JSON.
+ */
 const [where = '', event = ''] = process.argv.slice(2)
 const { databaseUrl, endpoint, bucket, env, aheadMs = 0, waits = {} } = JSON.parse(where) as ChildPlace
 const job: JobPlace = { databaseUrl, bucket: { endpoint, bucket }, env }

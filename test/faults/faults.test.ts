@@ -8,11 +8,12 @@ import { CANCEL, EXECUTE, RESTART, ROLLBACK, type Story } from './stories.ts'
 import { type Fault, MODES, runTrial, type Trial } from './trial.ts'
 
 /**
- * Every call of an invocation in turn fails, loses its reply, is never answered, or sees its process die; then its run
- * is continued. What is left must be as if nothing had happened. Besides, two such faults in one run.
+ * Every call of an invocation in turn fails, loses its reply, is never answered, or sees its process die;
+ * then its run is continued. What is left must be as if nothing had happened. Besides, two such faults in one
+ * run.
  *
- * FAULTS=all tries every call in every mode and many pairs; FAULTS=rollback:17:kill or FAULTS=execute:17:kill,60:stall
- * replays one; else FAULTS_SEED picks a sample.
+ * FAULTS=all tries every call in every mode and many pairs; FAULTS=rollback:17:kill or
+ * FAULTS=execute:17:kill,60:stall replays one; else FAULTS_SEED picks a sample.
  */
 const STORIES: readonly { readonly story: Story; readonly singles: number; readonly pairs: number }[] = [
   { story: EXECUTE, singles: 8, pairs: 3 },

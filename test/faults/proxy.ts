@@ -1,18 +1,24 @@
 import { connect, createServer, type Socket } from 'node:net'
 
-/** One round trip of a client to PostgreSQL: what it asks for, and the statement before it on the same connection. */
+/**
+ * One round trip of a client to PostgreSQL: what it asks for, and the statement before it on the same
+ * connection.
+ */
 export type RoundTrip = { readonly what: string; readonly previous: string }
 
 /**
- * What becomes of a round trip: it passes; it never arrives (`fail`) or takes effect and its reply is lost (`lose`), and
- * the connection is closed; or the same, and the connection stays open and silent (`silent`, `stall`: half of the reply
- * arrives).
+ * What becomes of a round trip: it passes; it never arrives (`fail`) or takes effect and its reply is lost
+ * (`lose`), and the connection is closed; or the same, and the connection stays open and silent (`silent`,
+ * `stall`: half of the reply arrives).
  */
 export type Fate = 'pass' | 'fail' | 'lose' | 'silent' | 'stall'
 
 export type PostgresProxy = {
   readonly url: string
-  /** Closes all connections on the client's side; what clients have sent still arrives, as when a process is killed. */
+  /**
+   * Closes all connections on the client's side; what clients have sent still arrives, as when a process is
+   * killed.
+   */
   cutClients(): void
   stop(): Promise<void>
 }
@@ -27,10 +33,10 @@ const QUEUED = new Set(['P', 'B', 'D', 'E', 'C'])
 type Decide = (trip: RoundTrip) => Fate | Promise<Fate>
 
 /**
- * A TCP proxy in front of PostgreSQL that knows just enough of the protocol to see its round trips: the start-up,
- * and every message on which the client waits for an answer (Sync, Flush, a simple query). `decide` is asked for each;
- * while it takes its time, the connection is held: nothing more of the client arrives, nor does it hear of a loss.
- * `onConnect` is told by which local port each connection reaches PostgreSQL.
+ * A TCP proxy in front of PostgreSQL that knows just enough of the protocol to see its round trips: the
+ * start-up, and every message on which the client waits for an answer (Sync, Flush, a simple query). `decide`
+ * is asked for each; while it takes its time, the connection is held: nothing more of the client arrives, nor
+ * does it hear of a loss. `onConnect` is told by which local port each connection reaches PostgreSQL.
  */
 export async function startProxy(
   databaseUrl: string,
@@ -73,7 +79,8 @@ function join(client: Socket, upstream: Socket, decide: Decide): void {
   let statement = ''
   let previous = ''
   let passing = Promise.resolve()
-  // PostgreSQL executes a statement before its Sync arrives, so nothing of a round trip goes out before it is decided on.
+  // PostgreSQL executes a statement before its Sync arrives, so nothing of a round trip goes out before it is
+  // decided on.
   let batch: Buffer[] = []
   let state: 'open' | 'cut' | 'silent' = 'open'
   const cutBoth = (): void => {
@@ -110,8 +117,8 @@ function join(client: Socket, upstream: Socket, decide: Decide): void {
       state = 'silent'
     } else if (types.some((type) => fateOfReply?.until.has(type))) cutBoth()
   })
-  // What the client sent before it went still has to arrive: a killed process's COMMIT is on its way. Over a connection
-  // that is silent the server hears nothing of the end.
+  // What the client sent before it went still has to arrive: a killed process's COMMIT is on its way. Over a
+  // connection that is silent the server hears nothing of the end.
   client.on('close', () => void passing.then(() => state === 'silent' || upstream.end()))
   upstream.on('close', () => void passing.then(() => state === 'silent' || client.destroy()))
 }

@@ -10,9 +10,9 @@ export const BATCH_SIZE = 4
 const USD = 1_000_000
 
 /**
- * Twelve internal users on three pages: a partly and a fully spent grant, an undated and a dated one, a due paid
- * credit, a user to correct, one to skip, one without grants, a busy one and one whose rows a trigger refuses.
- * The database gets a clock that a test can set forward, so that a lease expires without waiting.
+ * Twelve internal users on three pages: a partly and a fully spent grant, an undated and a dated one, a due
+ * paid credit, a user to correct, one to skip, one without grants, a busy one and one whose rows a trigger
+ * refuses. The database gets a clock that a test can set forward, so that a lease expires without waiting.
  */
 export async function buildScenario(sql: Sql): Promise<void> {
   await sql.unsafe(`

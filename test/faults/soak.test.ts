@@ -9,9 +9,9 @@ import { freshDatabase } from '../support/ledger.ts'
 import { productionPass } from '../support/production.ts'
 
 /**
- * Every kind of writer at once on 2,000 users, for a bounded number of rounds: usage, new grants, top-ups, clawbacks, production's
- * own pass, and two executes at a time. SOAK=full takes a minute and more; SOAK_SEED=… makes the same choices again
- * (in what order they meet is up to the machine).
+ * Every kind of writer at once on 2,000 users, for a bounded number of rounds: usage, new grants, top-ups,
+ * clawbacks, production's own pass, and two executes at a time. SOAK=full takes a minute and more;
+ * SOAK_SEED=… makes the same choices again (in what order they meet is up to the machine).
  */
 const FULL = process.env.SOAK === 'full'
 const SEED = Number(process.env.SOAK_SEED ?? Math.floor(Math.random() * 2 ** 31))
@@ -41,7 +41,10 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Users with a free grant, most of them undated; some with a paid credit that is due, or due soon; some overdrawn. */
+/**
+ * Users with a free grant, most of them undated; some with a paid credit that is due, or due soon; some
+ * overdrawn.
+ */
 async function fill(): Promise<void> {
   await sql`
     INSERT INTO kilocode_users (id, google_user_email, google_user_name, google_user_image_url, stripe_customer_id, created_at)
@@ -144,7 +147,10 @@ const grantInOneCommit = inOneCommit((dice) => Math.ceil(dice() * 5) * USD, true
 const topUp = inOneCommit((dice) => Math.ceil(dice() * 20) * USD, false)
 const clawback = inOneCommit((dice) => -Math.ceil(dice() * 6) * USD, false)
 
-/** Two of production's passes, or one of them and the job, may want to close the same grant: the later one is refused. */
+/**
+ * Two of production's passes, or one of them and the job, may want to close the same grant: the later one is
+ * refused.
+ */
 const production: Happening = (userId) =>
   productionPass(application, userId).catch((error: unknown) => {
     if (!(error instanceof postgres.PostgresError && error.code === '23505')) throw error

@@ -30,7 +30,10 @@ export function gate(): Gate {
 /** What an invocation came to: its card, or the error that it failed with. */
 export type Answer = { readonly status: string; readonly why: string; readonly runId: string }
 
-/** A database with its ledger, a bucket, and a way to the database on which a test can hold what the job sends. */
+/**
+ * A database with its ledger, a bucket, and a way to the database on which a test can hold what the job
+ * sends.
+ */
 export type Place = {
   readonly sql: Sql
   readonly url: string
@@ -42,7 +45,10 @@ export type Place = {
   direct(event: object, timeLeft?: () => number): Promise<ExitCard>
   /** Sets the database's clock forward, past every lease by default. */
   later(by?: string): Promise<void>
-  /** Ends the connections that came over the proxy, as the server does with a transaction that idles for too long. */
+  /**
+   * Ends the connections that came over the proxy, as the server does with a transaction that idles for too
+   * long.
+   */
   endDisturbed(): Promise<void>
   drop(): Promise<void>
 }
@@ -132,7 +138,10 @@ export async function countIntents({ bucket }: Place, runId: string): Promise<nu
   return (await keys(bucket, `intents/${runId}/`)).length
 }
 
-/** Round trips of an apply: the statement that writes, with the users locked, and the COMMIT after the clock check. */
+/**
+ * Round trips of an apply: the statement that writes, with the users locked, and the COMMIT after the clock
+ * check.
+ */
 export function isWrite({ what }: RoundTrip): boolean {
   return what.startsWith('database: with held as')
 }

@@ -28,8 +28,9 @@ import {
 } from './stall.ts'
 
 /**
- * A holder stalls at one step of its first page, its lease expires, others finish the run, and then it wakes. Real
- * connections: what stalls is a message on its way to PostgreSQL or a request to S3, and once the whole process.
+ * A holder stalls at one step of its first page, its lease expires, others finish the run, and then it wakes.
+ * Real connections: what stalls is a message on its way to PostgreSQL or a request to S3, and once the whole
+ * process.
  */
 vi.setConfig({ testTimeout: 300_000 })
 
@@ -57,7 +58,10 @@ afterAll(async () => {
   await s3.stop()
 })
 
-/** While `slow.on` holds a row, a transaction of the job that inserted one stays in its COMMIT, at most for its statement timeout. */
+/**
+ * While `slow.on` holds a row, a transaction of the job that inserted one stays in its COMMIT, at most for
+ * its statement timeout.
+ */
 async function slowCommits(sql: Place['sql']): Promise<void> {
   await sql.unsafe(`
     CREATE SCHEMA slow;
@@ -80,7 +84,9 @@ async function placeWith(hold: (trip: RoundTrip) => Promise<void>): Promise<Plac
   return place
 }
 
-/** One winner per user, nothing twice, nothing lost: as undisturbed, and the log is what the database noted. */
+/**
+ * One winner per user, nothing twice, nothing lost: as undisturbed, and the log is what the database noted.
+ */
 async function expectAsUndisturbed(place: Place, { runId }: Pick<ExitCard, 'runId'>): Promise<void> {
   expect(await essenceOf(place.sql, place.bucket, runId)).toEqual(undisturbed)
   const { database, logs } = await auditAndLogs(place.sql, place.bucket, [runId])
@@ -151,7 +157,9 @@ test.concurrent.each(unlocked)(
   },
 )
 
-/** Steps with users locked: who comes next can only wait, until the stalled transaction has come to its end. */
+/**
+ * Steps with users locked: who comes next can only wait, until the stalled transaction has come to its end.
+ */
 const locked: [string, (trip: RoundTrip) => boolean][] = [
   ['with its users locked', isWrite],
   ['before its COMMIT, after the check', isCommitOfApply],
@@ -208,7 +216,9 @@ async function untilInCommit({ sql }: Place): Promise<void> {
   }
 }
 
-/** It is not known yet whether the first one's users are committed: they are neither failed nor planned again. */
+/**
+ * It is not known yet whether the first one's users are committed: they are neither failed nor planned again.
+ */
 async function expectOthersToWait(place: Place): Promise<void> {
   const runId = await openRun(place)
   await place.later()

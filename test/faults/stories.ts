@@ -10,8 +10,9 @@ export type Spender = { readonly userId: string; readonly page: number }
 export type Story = {
   readonly name: string
   /**
-   * The user who spends between read and write, and the page. It has to be a user that the run writes: of all others
-   * the line shows the balance when it was read, which depends on the fault. A rollback has none for the same reason.
+   * The user who spends between read and write, and the page. It has to be a user that the run writes: of all
+   * others the line shows the balance when it was read, which depends on the fault. A rollback has none for
+   * the same reason.
    */
   readonly spender: Spender | null
   readonly prepare: (place: JobPlace & { readonly bucket: TestBucket }, s3: S3Server) => Promise<object>
@@ -37,7 +38,10 @@ export const ROLLBACK: Story = {
   },
 }
 
-/** A run whose holder died once a page was committed and before its outcome was stored: there is something to settle. */
+/**
+ * A run whose holder died once a page was committed and before its outcome was stored: there is something to
+ * settle.
+ */
 export const CANCEL: Story = {
   name: 'cancel',
   spender: null,

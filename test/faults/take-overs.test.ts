@@ -235,7 +235,9 @@ test('a rollback that was committed, of a user whose account is removed before t
   expect(logs).toEqual(database)
 })
 
-/** Rolls a run back until such a request has taken effect, and returns the id of the rollback, which is open. */
+/**
+ * Rolls a run back until such a request has taken effect, and returns the id of the rollback, which is open.
+ */
 async function rollbackDiesAfter(runId: string, which: (request: S3Request) => boolean): Promise<string> {
   let dead = false
   s3.setHooks(place.bucket.bucket, {

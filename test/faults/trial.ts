@@ -11,9 +11,10 @@ import type { Spender, Story } from './stories.ts'
 import { LONG_WAITS, SHORT_WAITS } from './waits.ts'
 
 /**
- * What happens at one call: it fails before it takes effect; it takes effect and its reply is lost, where the client
- * tries once (`lose`) or tries again (`lose-retried`); the process is killed while it takes effect; it never arrives and
- * is never answered (`silent`); or it takes effect, and its answer stops in the middle of its body (`stall`).
+ * What happens at one call: it fails before it takes effect; it takes effect and its reply is lost, where the
+ * client tries once (`lose`) or tries again (`lose-retried`); the process is killed while it takes effect; it
+ * never arrives and is never answered (`silent`); or it takes effect, and its answer stops in the middle of
+ * its body (`stall`).
  */
 export const MODES = ['fail', 'lose', 'lose-retried', 'kill', 'silent', 'stall'] as const
 export type Mode = (typeof MODES)[number]
@@ -33,9 +34,9 @@ export type Trial = {
 const RESUMES = 6
 
 /**
- * Runs a story with faults, the first of them in the invocation that it is about, and then, with the clock set forward
- * past every lease, continues it until it is closed. Everything goes over one proxy, whose port is part of what the
- * job knows the ledger by.
+ * Runs a story with faults, the first of them in the invocation that it is about, and then, with the clock
+ * set forward past every lease, continues it until it is closed. Everything goes over one proxy, whose port
+ * is part of what the job knows the ledger by.
  */
 export async function runTrial(
   template: string,
@@ -118,7 +119,10 @@ const FATES: Readonly<Record<Mode, Fate>> = {
   stall: 'stall',
 }
 
-/** Lets the user spend a dollar when an intent of the page is first on its way: after the read, before the write. */
+/**
+ * Lets the user spend a dollar when an intent of the page is first on its way: after the read, before the
+ * write.
+ */
 function spendOnce(
   { sql }: Trial['database'],
   { userId, page }: Spender,
@@ -176,8 +180,9 @@ async function runInChild(
 }
 
 /**
- * What continues the run that a disturbed invocation opened: its id. If it came not so far, and to cancel: its event
- * again. A run that was prepared but not opened leaves its files behind; the same payload then opens another one.
+ * What continues the run that a disturbed invocation opened: its id. If it came not so far, and to cancel:
+ * its event again. A run that was prepared but not opened leaves its files behind; the same payload then
+ * opens another one.
  */
 async function nextEvent(
   bucket: TestBucket,

@@ -62,7 +62,10 @@ async function ask(name: string, ...values: string[]): Promise<Row[]> {
   return queryLogs(folder, saved.sql, values)
 }
 
-/** Only lines of users who were recovered after a crash, exceed a plan, need a review or are excluded have these. */
+/**
+ * Only lines of users who were recovered after a crash, exceed a plan, need a review or are excluded have
+ * these.
+ */
 const NOT_HERE: Readonly<Record<string, readonly string[]>> = {
   users: ['recovered', 'exceeds', 'review', 'excluded'],
 }

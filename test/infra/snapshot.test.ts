@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { EVERYTHING, LEAST, templateWith } from './synthesized.ts'
 
 /**
- * The whole templates, so that a review shows what a change does to the deployment: a line a property, names sorted,
- * references as `${…}`, JSON and SQL unfolded, hashes of code left out. After an intended change:
- * npx vitest run test/infra/snapshot.test.ts -u
+ * The whole templates, so that a review shows what a change does to the deployment: a line a property, names
+ * sorted, references as `${…}`, JSON and SQL unfolded, hashes of code left out. After an intended change: npx
+ * vitest run test/infra/snapshot.test.ts -u
  */
 test.for([
   ['the least that must be configured', LEAST, 'least'],

@@ -8,8 +8,8 @@ import { ask } from './ask.ts'
 import { putText, removeObject } from './objects.ts'
 
 /**
- * Two executes, a rollback of the first for some users, a dry run: ada is expired, rolled back and expired again, bob
- * has nothing, cid needs review, dan fails.
+ * Two executes, a rollback of the first for some users, a dry run: ada is expired, rolled back and expired
+ * again, bob has nothing, cid needs review, dan fails.
  */
 
 const ADA = 'oauth/google:ada'

@@ -100,7 +100,9 @@ test('the recorded runs are planned by these rules as they were when they were r
   expect(replayReport(replay)).toEqual([expect.stringMatching(/^No difference/)])
 })
 
-/** Writes the fixture anew, where a change of the rules is intended: RECORD=replay npx vitest run <this file>. */
+/**
+ * Writes the fixture anew, where a change of the rules is intended: RECORD=replay npx vitest run <this file>.
+ */
 async function record(): Promise<void> {
   await rm(RECORDED, { recursive: true, force: true })
   for (const key of [`runs/${first.runId}/run.json`, ...(await partsOf(first.runId))]) {

@@ -96,7 +96,10 @@ export function partOf(lines: readonly Line[]): Part {
   return { etag: lines.map(hashOf).join('\n'), lines }
 }
 
-/** The manifest takes everything from the cursor, so that every holder that closes the run writes the same bytes. */
+/**
+ * The manifest takes everything from the cursor, so that every holder that closes the run writes the same
+ * bytes.
+ */
 export function manifestOf({ named }: Cursor): Manifest {
   const said = named.map(
     ({ page, epoch, parts }) => `${page}-${epoch} ${parts.users} ${parts.mutations} ${parts.errors}`,

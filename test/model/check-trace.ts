@@ -3,8 +3,9 @@ import { runOfPrefix, type TraceEvent, type WriterView } from './trace.ts'
 import { allowedNext } from './transitions.ts'
 
 /**
- * Checks the requests of one invocation against the transitions that the model allows. Returns the violations, each
- * with the number of its event; none means that the invocation kept to the order of 2-run-protocol.
+ * Checks the requests of one invocation against the transitions that the model allows. Returns the
+ * violations, each with the number of its event; none means that the invocation kept to the order of
+ * 2-run-protocol.
  */
 export function checkTrace(events: readonly TraceEvent[]): string[] {
   const runs = new Map<string, Seen>()
@@ -27,7 +28,9 @@ export function checkTrace(events: readonly TraceEvent[]): string[] {
   })
 }
 
-/** The run that an event is about: that of its key, or the one that writer.json names, or that is worked on. */
+/**
+ * The run that an event is about: that of its key, or the one that writer.json names, or that is worked on.
+ */
 function runOf(
   event: TraceEvent,
   place: { readonly writer: string | null; readonly working: string },

@@ -96,7 +96,10 @@ function checkUsersLog(place: Place, run: Run, cursor: Cursor): readonly string[
   return violations
 }
 
-/** Readers of a log's folder see the lines of named parts and nothing else, with the hashes that the cursor has. */
+/**
+ * Readers of a log's folder see the lines of named parts and nothing else, with the hashes that the cursor
+ * has.
+ */
 function checkFolders({ s3 }: Place, runId: string, cursor: Cursor): readonly string[] {
   const violations: string[] = []
   const named = new Set<string>()
@@ -135,7 +138,10 @@ function checkWriter(place: Place): readonly string[] {
   return writer?.runId ? [`control/writer.json still names ${writer.runId}`] : []
 }
 
-/** However often and late a request is delivered, one run answers it, and no other run changes anything for it. */
+/**
+ * However often and late a request is delivered, one run answers it, and no other run changes anything for
+ * it.
+ */
 function checkRequestKeys(place: Place, runIds: readonly string[]): readonly string[] {
   const byKey = new Map<string, Set<string>>()
   const add = (key: string, runId: string) => byKey.set(key, (byKey.get(key) ?? new Set()).add(runId))

@@ -26,8 +26,8 @@ import { count, type Steps } from './world.ts'
 export const archiveCorrupt = new Error('ArchiveCorrupt')
 
 /**
- * Empties the parts of lower epochs of the pages that predecessors may have begun, so that a late PUT gets 412 and
- * readers of the folder see every line once. The cursor says below which epoch this is done.
+ * Empties the parts of lower epochs of the pages that predecessors may have begun, so that a late PUT gets
+ * 412 and readers of the folder see every line once. The cursor says below which epoch this is done.
  */
 export function* emptyPredecessors(holder: Holder): Steps<void> {
   const { place, run, epoch, cursor } = holder
@@ -73,8 +73,8 @@ export function* close(holder: Holder, status: FinalStatus): Steps<void> {
 
 /**
  * Decides the final status, once. Pages that may have been begun get their outcome: what was committed, and
- * `not_reached` for all other users. They are named in the same write: after some of them are named, other pages would
- * be the first unnamed ones.
+ * `not_reached` for all other users. They are named in the same write: after some of them are named, other
+ * pages would be the first unnamed ones.
  */
 function* beginClosing(holder: Holder, status: FinalStatus): Steps<void> {
   const { place, run } = holder

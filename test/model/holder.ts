@@ -18,7 +18,9 @@ import {
 import { count, sleep, type Steps, until, type World } from './world.ts'
 import type { Mistake } from './mistakes.ts'
 
-/** One invocation and what it holds: the lease of a run, its cursor, and what it knows of attempts before it. */
+/**
+ * One invocation and what it holds: the lease of a run, its cursor, and what it knows of attempts before it.
+ */
 
 export type Place = {
   readonly world: World
@@ -119,8 +121,8 @@ export function* acquire(place: Place, name: string, run: Run, found: Cursor): S
 }
 
 /**
- * Compare-and-swap of the cursor, one at a time. `change` returns null when the cursor says so already. A cursor read
- * back with this holder's epoch was written by this holder: continue from it.
+ * Compare-and-swap of the cursor, one at a time. `change` returns null when the cursor says so already. A
+ * cursor read back with this holder's epoch was written by this holder: continue from it.
  */
 export function* updateCursor(holder: Holder, change: (cursor: Cursor) => Cursor | null): Steps<void> {
   const { place, epoch } = holder

@@ -48,7 +48,10 @@ function* answered(place: Place, name: string, request: Request): Steps<Said> {
   }
 }
 
-/** A request with a key: the run that has it is resumed or answered; otherwise it joins the open run or opens one. */
+/**
+ * A request with a key: the run that has it is resumed or answered; otherwise it joins the open run or opens
+ * one.
+ */
 function* deliver(place: Place, name: string, request: Opening): Steps<Said> {
   const { requestKey } = request
   const marked = yield* get<Mark>(place.s3, markKey(requestKey))
@@ -130,7 +133,9 @@ function* rollbackPages(place: Place, target: string): Steps<Run['pages'] | null
   return pages
 }
 
-/** Continues an open run, or gives the card of a closed one. `joins` is the request that found the run open. */
+/**
+ * Continues an open run, or gives the card of a closed one. `joins` is the request that found the run open.
+ */
 function* resume(place: Place, name: string, runId: string, joins: Opening | null = null): Steps<Said> {
   const { s3 } = place
   const run = yield* get<Run>(s3, runKey(runId))
@@ -149,8 +154,8 @@ function* resume(place: Place, name: string, runId: string, joins: Opening | nul
       if (!holder) return { runId, answer: 'busy' }
       return yield* workAndAnswer(holder, joins)
     }
-    // A run is named by writer.json from before it is open until after it is closed. So it is corrupt only if it is open
-    // in two reads of the cursor and not named in a read of writer.json between them.
+    // A run is named by writer.json from before it is open until after it is closed. So it is corrupt only if
+    // it is open in two reads of the cursor and not named in a read of writer.json between them.
     const isOpen = cursor !== null && cursor.state !== 'prepared'
     if (isOpen && wasOpen) return { runId, answer: 'corrupt' }
     if (!isOpen && reads === 2) return { runId, answer: 'refused' }

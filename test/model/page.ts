@@ -63,7 +63,10 @@ function* finishPage(holder: Holder, page: number, lines: readonly Line[]): Step
   yield* nameInCursor(holder, page, lines)
 }
 
-/** One attempt: read, plan, intent, apply, and settle what is uncertain. Returns the lines of users who are done. */
+/**
+ * One attempt: read, plan, intent, apply, and settle what is uncertain. Returns the lines of users who are
+ * done.
+ */
 function* attempt(
   holder: Holder,
   page: number,
@@ -115,7 +118,9 @@ function* writeIntent(holder: Holder, page: number, id: string, inputs: readonly
   return intent
 }
 
-/** One short transaction under an intent. COMMIT is sent only after the reply that the lease has not expired. */
+/**
+ * One short transaction under an intent. COMMIT is sent only after the reply that the lease has not expired.
+ */
 function* apply(
   holder: Holder,
   intent: Intent,
@@ -164,7 +169,9 @@ function abandon({ place }: Holder, transaction: Transaction): readonly Line[] {
   return []
 }
 
-/** Whether the ledger refuses this user's values from this holder: another holder may find the cause fixed. */
+/**
+ * Whether the ledger refuses this user's values from this holder: another holder may find the cause fixed.
+ */
 function isDamaged({ place, epoch }: Holder, user: number): boolean {
   return place.damage > 0 && (user + 3 * epoch + place.damage) % 5 === 0
 }

@@ -1,7 +1,9 @@
 import type { Line, Run } from './bucket.ts'
 import type { Change, Input } from './toy-ledger.ts'
 
-/** The rules of the toy: a pure function of the inputs, the run and the attempt, so that settling plans again. */
+/**
+ * The rules of the toy: a pure function of the inputs, the run and the attempt, so that settling plans again.
+ */
 
 /** A user's outcome if the change is committed; no change means that the user is not touched. */
 export type Planned = { readonly line: Line; readonly change: Change | null }

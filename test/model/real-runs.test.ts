@@ -10,8 +10,8 @@ import { recordInvocation } from './recorder.ts'
 import type { TraceEvent } from './trace.ts'
 
 /**
- * The requests of real invocations, on PostgreSQL and S3, keep to the transitions of the model: 2-run-protocol as a
- * table, in transitions.ts.
+ * The requests of real invocations, on PostgreSQL and S3, keep to the transitions of the model:
+ * 2-run-protocol as a table, in transitions.ts.
  */
 
 const USERS = 6
@@ -133,7 +133,9 @@ describe('a run whose process died is taken over', () => {
     expect(commits(cancelled)).toBe(0)
   })
 
-  /** Nothing of an invocation reaches S3 any more from a request on; its lease has expired when this returns. */
+  /**
+   * Nothing of an invocation reaches S3 any more from a request on; its lease has expired when this returns.
+   */
   async function dies(which: Parameters<typeof dieAt>[2]): Promise<Pick<Recorded, 'events'>> {
     const events: TraceEvent[] = []
     dieAt(team.s3, team.bucket, which)

@@ -7,7 +7,10 @@ import { parseKey, type PutResult, type TraceEvent } from './trace.ts'
 /** The attempt whose intent was stored last for a user. */
 export type AttemptOf = ReadonlyMap<string, string>
 
-/** Adds the requests of a client to `events`, as they are answered. Returns the attempts that it stores intents of. */
+/**
+ * Adds the requests of a client to `events`, as they are answered. Returns the attempts that it stores
+ * intents of.
+ */
 export function recordS3(client: S3Client, events: TraceEvent[]): AttemptOf {
   const attempts = new Map<string, string>()
   client.middlewareStack.add(

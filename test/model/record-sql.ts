@@ -3,8 +3,8 @@ import type { AttemptOf } from './record-s3.ts'
 import type { Statement, TraceEvent } from './trace.ts'
 
 /**
- * What the statements of each file of lambda/ledger are, by the function that sends them where they differ; null where
- * a statement is no step of the protocol. A statement from elsewhere is an error of the recorder.
+ * What the statements of each file of lambda/ledger are, by the function that sends them where they differ;
+ * null where a statement is no step of the protocol. A statement from elsewhere is an error of the recorder.
  */
 const SENDERS: Readonly<Record<string, Statement | null | Readonly<Record<string, Statement | null>>>> = {
   clock: 'clock',
@@ -120,7 +120,8 @@ function onReply(query: Query, tell: (result: Result, rows: Rows | null) => void
         throw error
       },
     )
-  // oxlint-disable-next-line unicorn/no-thenable, typescript/no-floating-promises -- the driver's own query, watched
+  // oxlint-disable-next-line unicorn/no-thenable, typescript/no-floating-promises -- the driver's own query,
+  // watched
   Object.defineProperty(query, 'then', { value: then })
 }
 

@@ -9,8 +9,8 @@ import { recordSql } from './record-sql.ts'
 import type { TraceEvent } from './trace.ts'
 
 /**
- * Runs one invocation as the handler does. Its requests to S3 and its steps of the ledger are added to `events`, in the
- * order of their replies. @throws what the invocation ends with
+ * Runs one invocation as the handler does. Its requests to S3 and its steps of the ledger are added to
+ * `events`, in the order of their replies. @throws what the invocation ends with
  */
 export async function recordInvocation(
   place: JobPlace,

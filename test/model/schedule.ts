@@ -9,8 +9,9 @@ import type { TraceEvent } from './trace.ts'
 import { arrive, count, createWorld, start, step, wake, type World } from './world.ts'
 
 /**
- * One schedule from its seed: an execute run under faults, then fair invocations until it is closed, and often its
- * rollback in the same way. At the end everything that is still on its way arrives, and every stall ends.
+ * One schedule from its seed: an execute run under faults, then fair invocations until it is closed, and
+ * often its rollback in the same way. At the end everything that is still on its way arrives, and every stall
+ * ends.
  */
 
 export type Result = {
@@ -199,7 +200,9 @@ function stateOf({ s3 }: Place, runId: string): Cursor['state'] | undefined {
   return (s3.objects.get(cursorKey(runId)) as Cursor | undefined)?.state
 }
 
-/** A page whose first holder had errors and whose last one had none: the errors part that was stored is empty. */
+/**
+ * A page whose first holder had errors and whose last one had none: the errors part that was stored is empty.
+ */
 function countErrorsParts({ s3, world, errorsParts }: Place, runId: string): void {
   const cursor = s3.objects.get(cursorKey(runId)) as Cursor
   for (const { page, parts } of cursor.named)

@@ -15,7 +15,10 @@ export type Seen = {
   /** The cursor as this invocation stored or read it last, and whether it holds the lease since. */
   cursor: CursorView | null
   held: boolean
-  /** Another invocation's cursor, read after this one held the lease: requests of pages in flight still follow. */
+  /**
+   * Another invocation's cursor, read after this one held the lease: requests of pages in flight still
+   * follow.
+   */
   successor: CursorView | null
   /** Of which pages predecessors may have left parts, and from which epoch on: as the lease was acquired. */
   begunBefore: readonly number[]
@@ -26,7 +29,10 @@ export type Seen = {
   readonly parts: Set<string>
   readonly intents: Set<string>
   readonly lastAttempt: Map<number, string>
-  /** Pages that predecessors may have begun: those whose intents were not listed yet, and the intents not read yet. */
+  /**
+   * Pages that predecessors may have begun: those whose intents were not listed yet, and the intents not read
+   * yet.
+   */
   readonly unlistedPages: Set<number>
   readonly unreadIntents: Set<string>
   readonly leaseChecked: Set<string>

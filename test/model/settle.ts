@@ -122,7 +122,10 @@ function attemptedUsers({ run }: Holder, intents: readonly Intent[]): readonly n
   return [...new Set(attempted)].toSorted((a, b) => a - b)
 }
 
-/** The client goes away without a COMMIT: the server sees it at once, or when the transaction has been idle too long. */
+/**
+ * The client goes away without a COMMIT: the server sees it at once, or when the transaction has been idle
+ * too long.
+ */
 export function giveUp(world: World, transaction: Transaction): void {
   if (world.random.chance(0.6)) rollBack(transaction)
 }

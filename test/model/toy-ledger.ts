@@ -1,7 +1,10 @@
 import { LOST, type Request, type Steps, type World } from './world.ts'
 import type { Statement } from './trace.ts'
 
-/** A ledger with one grant a user, row locks, and transactions that outlive their client until they are idle too long. */
+/**
+ * A ledger with one grant a user, row locks, and transactions that outlive their client until they are idle
+ * too long.
+ */
 
 /** A closing row: its id is made of run, attempt and user. */
 export type Row = { readonly runId: string; readonly attempt: string; readonly amount: number }
@@ -87,7 +90,10 @@ export function inputOf(ledger: Ledger, user: number): Input {
   return { user, used, date, baseline, row }
 }
 
-/** Locks users FOR NO KEY UPDATE, skipping locked ones, or waiting for them: then all, or none after a lock timeout. */
+/**
+ * Locks users FOR NO KEY UPDATE, skipping locked ones, or waiting for them: then all, or none after a lock
+ * timeout.
+ */
 export function lock(
   world: World,
   ledger: Ledger,

@@ -40,7 +40,10 @@ export function* list(s3: S3, prefix: string): Steps<readonly string[]> {
   throw archiveUnavailable
 }
 
-/** One PUT as the SDK sends it: repeated until there is an answer, so that a 412 may come from its own first try. */
+/**
+ * One PUT as the SDK sends it: repeated until there is an answer, so that a 412 may come from its own first
+ * try.
+ */
 export function* put(
   s3: S3,
   key: string,

@@ -1,6 +1,7 @@
 /**
- * The recorded requests of one invocation, in the order of their replies: what `checkTrace` reads. The model records
- * them of itself; a recorder around the S3 client and the database connection makes them of a real run.
+ * The recorded requests of one invocation, in the order of their replies: what `checkTrace` reads. The model
+ * records them of itself; a recorder around the S3 client and the database connection makes them of a real
+ * run.
  */
 
 export type PutResult = 'stored' | 'precondition failed' | 'conflict'

@@ -215,7 +215,10 @@ function newlyNamed(seen: Seen, event: TraceEvent, name: ObjectName): CursorView
   return next.named.filter(({ page }) => !isNamed(before, page))
 }
 
-/** The cursor that a cursor write changes: this holder's own, or a successor's when the lease is acquired again. */
+/**
+ * The cursor that a cursor write changes: this holder's own, or a successor's when the lease is acquired
+ * again.
+ */
 function cursorBefore({ cursor, successor }: Seen, next: CursorView): CursorView | null {
   return successor && next.epoch > successor.epoch ? successor : cursor
 }

@@ -61,7 +61,10 @@ function* holdRun(holder: Holder, joins: string | null): Steps<Done> {
   return { runId, answer: 'closed' }
 }
 
-/** What predecessors may have left is emptied, and their attempts are settled, before any page is planned or closed. */
+/**
+ * What predecessors may have left is emptied, and their attempts are settled, before any page is planned or
+ * closed.
+ */
 function* takeOver(holder: Holder): Steps<void> {
   if (holder.epoch === 1) return
   yield* emptyPredecessors(holder)

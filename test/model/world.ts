@@ -3,8 +3,9 @@ import { chooseFate, type Fate, type Faults, type Network, NO_FAULTS } from './f
 import { eventOf, type TraceEvent } from './trace.ts'
 
 /**
- * A seeded scheduler. Processes (invocations) are generators that yield requests; one step lets one request reach its
- * server, or lets it be lost, delayed or repeated, or stops the process. The same seed gives the same schedule.
+ * A seeded scheduler. Processes (invocations) are generators that yield requests; one step lets one request
+ * reach its server, or lets it be lost, delayed or repeated, or stops the process. The same seed gives the
+ * same schedule.
  */
 
 /** What a process gets instead of a reply: the request was lost, or its reply, or it is still on its way. */
@@ -91,7 +92,9 @@ export function start(
   return process
 }
 
-/** Runs several generators of one process side by side; ends when all have ended, with the first error if any. */
+/**
+ * Runs several generators of one process side by side; ends when all have ended, with the first error if any.
+ */
 export function* together(steps: readonly Steps<unknown>[]): Steps<void> {
   yield { fork: steps }
 }

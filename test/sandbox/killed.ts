@@ -18,8 +18,8 @@ export function isAlive(pid: number): boolean {
 }
 
 /**
- * Runs a module's code in a process of its own, waits for its first line of output, and kills the process as a crash
- * would. Gives that line. Throws an Error when the process ends before it prints one.
+ * Runs a module's code in a process of its own, waits for its first line of output, and kills the process as
+ * a crash would. Gives that line. Throws an Error when the process ends before it prints one.
  */
 export async function runAndKill(code: string): Promise<string> {
   const child = spawn(

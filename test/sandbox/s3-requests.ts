@@ -24,7 +24,10 @@ export function put(
 
 export type RawRequest = { method?: string; path: string; headers?: Record<string, string>; body?: string }
 
-/** Sends a request as it is, for what the AWS SDK does not send, and gives the status and the body of its answer. */
+/**
+ * Sends a request as it is, for what the AWS SDK does not send, and gives the status and the body of its
+ * answer.
+ */
 export async function sendRaw(
   endpoint: string,
   { method = 'GET', path, headers = {}, body = '' }: RawRequest,

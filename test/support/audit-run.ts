@@ -15,10 +15,11 @@ import { readText, type TestBucket } from './bucket.ts'
 import { readDocument, readLogs, readStoredCursor, type LogLine, type RunLogs } from './logs.ts'
 
 /**
- * Checks a closed run against itself, and returns its logs: every line belongs to the run and names its attempt; each
- * user has one line, and in a complete run every matched user has one; the lines of a planned user are what the rules
- * give again from the line's own inputs; totals are those of the lines; parts, manifest and writer.json agree.
- * With `sql` also that the rows which the run inserted are in the ledger as logged (unless it was rolled back since).
+ * Checks a closed run against itself, and returns its logs: every line belongs to the run and names its
+ * attempt; each user has one line, and in a complete run every matched user has one; the lines of a planned
+ * user are what the rules give again from the line's own inputs; totals are those of the lines; parts,
+ * manifest and writer.json agree. With `sql` also that the rows which the run inserted are in the ledger as
+ * logged (unless it was rolled back since).
  */
 export async function auditRun(bucket: TestBucket, runId: string, sql?: Sql): Promise<RunLogs> {
   const store = { client: bucket.client, bucket: bucket.bucket }

@@ -2,7 +2,10 @@ import type { Sql } from 'postgres'
 import type { TestBucket } from './bucket.ts'
 import { readLogs, type LogLine } from './logs.ts'
 
-/** One row as one of the job's transactions changed it, written down by PostgreSQL itself within that transaction. */
+/**
+ * One row as one of the job's transactions changed it, written down by PostgreSQL itself within that
+ * transaction.
+ */
 type Audited = {
   kind: string
   user_id: string
@@ -14,7 +17,9 @@ type Audited = {
 /** A user's row as it stood when a transaction of the job committed, under its lock. */
 export type Committed = { user_id: string; used: bigint; acquired: bigint }
 
-/** The database writes down what the job changes; the writes of others are not noted. Before the job connects. */
+/**
+ * The database writes down what the job changes; the writes of others are not noted. Before the job connects.
+ */
 export async function auditJob(sql: Sql): Promise<void> {
   await sql.unsafe(`
     CREATE SCHEMA audit;
@@ -63,8 +68,9 @@ export async function commitsOf(sql: Sql): Promise<Committed[]> {
 }
 
 /**
- * What the database noted of the job's commits, and what the mutation logs of these closed runs say, in the same form
- * and order: every committed change is in the log, once, with its values, and nothing else is, if the two are equal.
+ * What the database noted of the job's commits, and what the mutation logs of these closed runs say, in the
+ * same form and order: every committed change is in the log, once, with its values, and nothing else is, if
+ * the two are equal.
  */
 export async function auditAndLogs(
   sql: Sql,
@@ -87,7 +93,10 @@ export async function auditAndLogs(
   }
 }
 
-/** A due grant whose date and baseline stay is written with its own values, which guards it: no change, and no line. */
+/**
+ * A due grant whose date and baseline stay is written with its own values, which guards it: no change, and no
+ * line.
+ */
 function changesSomething({ kind, before, after }: Audited): boolean {
   return kind !== 'update' || JSON.stringify(before) !== JSON.stringify(after)
 }

@@ -17,8 +17,8 @@ export function isCursorWrite({ method, key }: S3Request): boolean {
 }
 
 /**
- * Runs `act` between read and write: while the job waits for the answer to the PUT of an intent. `act` is told how
- * many there have been, from 1 on.
+ * Runs `act` between read and write: while the job waits for the answer to the PUT of an intent. `act` is
+ * told how many there have been, from 1 on.
  */
 export function betweenReadAndWrite(
   s3: S3Server,

@@ -2,7 +2,8 @@ import type { Sql } from 'postgres'
 
 /**
  * Stops the database's own clock at `at` for every connection opened from now on: `clock_timestamp()` is
- * found in another schema first. So two runs can have the same instant, to the microsecond. `setClock` moves it.
+ * found in another schema first. So two runs can have the same instant, to the microsecond. `setClock` moves
+ * it.
  */
 export async function stopClock(sql: Sql, at: string): Promise<void> {
   goWith(at)

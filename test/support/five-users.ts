@@ -16,7 +16,9 @@ let database: Awaited<ReturnType<typeof freshDatabase>>
 /** The transactions that were there before the test. */
 let known: ReadonlySet<unknown>
 
-/** Ada in the middle of a page of five users, each with an undated and a due grant of 10 USD and 4 USD spent. */
+/**
+ * Ada in the middle of a page of five users, each with an undated and a due grant of 10 USD and 4 USD spent.
+ */
 export function useFiveUsers(): void {
   beforeAll(async () => {
     s3 = await startS3()

@@ -34,7 +34,10 @@ export async function invokeJob(
   return createHandler(host, logger, metrics)(event as never, lambdaContext(options))
 }
 
-/** The host of an invocation in this process, silent. The S3 client reads its endpoint from the process, as in Lambda. */
+/**
+ * The host of an invocation in this process, silent. The S3 client reads its endpoint from the process, as in
+ * Lambda.
+ */
 export function hostIn(place: JobPlace, { host: given }: InvocationOptions = {}) {
   Object.assign(process.env, {
     AWS_REGION: 'us-east-1',

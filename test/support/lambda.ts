@@ -12,7 +12,9 @@ export type Invoked = {
   readonly lines: Record<string, unknown>[]
 }
 
-/** Sends events, one after the other, to the deployed handler in a process of its own, with this environment. */
+/**
+ * Sends events, one after the other, to the deployed handler in a process of its own, with this environment.
+ */
 export async function invokeInProcess(
   env: Record<string, string>,
   events: readonly unknown[],

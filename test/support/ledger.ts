@@ -51,8 +51,8 @@ export type LedgerDump = { users: TextRow[]; transactions: TextRow[] }
 const DAY_MS = 86_400_000
 
 /**
- * A new database with the ledger's empty tables, or a copy of another one, for one test file. `drop` closes `sql` and removes the database, also
- * while another client is still connected to it.
+ * A new database with the ledger's empty tables, or a copy of another one, for one test file. `drop` closes
+ * `sql` and removes the database, also while another client is still connected to it.
  */
 export async function freshDatabase(
   template: string = inject('templateDatabase'),
@@ -97,8 +97,8 @@ export async function insertUser(sql: Sql, given: Partial<UserRow> = {}): Promis
 }
 
 /**
- * Inserts a transaction of a user: a free, undated, personal welcome grant of 10 USD, a month old, unless `given` says
- * otherwise. It does not change the user's total.
+ * Inserts a transaction of a user: a free, undated, personal welcome grant of 10 USD, a month old, unless
+ * `given` says otherwise. It does not change the user's total.
  */
 export async function insertTransaction(
   sql: Sql,
@@ -129,8 +129,8 @@ export async function insertTransaction(
 }
 
 /**
- * Both tables in the text that PostgreSQL gives (times in UTC with microseconds), to compare two states byte for byte;
- * `updatedAt: false` leaves the users' updated_at out.
+ * Both tables in the text that PostgreSQL gives (times in UTC with microseconds), to compare two states byte
+ * for byte; `updatedAt: false` leaves the users' updated_at out.
  */
 export function dump(sql: Sql, { updatedAt = true }: { updatedAt?: boolean } = {}): Promise<LedgerDump> {
   return sql.begin('isolation level repeatable read read only', async (tx) => {

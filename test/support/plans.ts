@@ -18,7 +18,10 @@ export async function readNow(sql: Sql, userIds: readonly string[]): Promise<Map
   return readTransaction(sql, async (tx) => readUsers(tx, userIds))
 }
 
-/** Writes planned users in one transaction as the job does (lock, write, compare); returns those whose guard held. */
+/**
+ * Writes planned users in one transaction as the job does (lock, write, compare); returns those whose guard
+ * held.
+ */
 export async function applyPlans(
   sql: Sql,
   planned: readonly PlannedUser[],

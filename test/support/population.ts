@@ -5,8 +5,9 @@ import type { Ledger } from '../rules/ledgers.ts'
 export const LEDGERS_INSTANT = '2026-11-22T06:12:30.123Z'
 
 /**
- * Stores random ledgers of test/rules, one user each (`user-000`, `user-001`, …, all internal), with ids that the
- * database takes. `takenLinks` also stores rows of an outsider that link to the grants which a ledger calls taken.
+ * Stores random ledgers of test/rules, one user each (`user-000`, `user-001`, …, all internal), with ids that
+ * the database takes. `takenLinks` also stores rows of an outsider that link to the grants which a ledger
+ * calls taken.
  */
 export async function insertLedgers(
   sql: Sql,

@@ -6,17 +6,26 @@ import { openPlace, type Place } from '../faults/stall.ts'
 import { auditJob } from './audit.ts'
 import { freshDatabase } from './ledger.ts'
 
-/** Pages of four users, one at a time: users 1 to 4 are page 0, 5 to 8 page 1, 9 to 12 page 2; see test/faults/scenario.ts. */
+/**
+ * Pages of four users, one at a time: users 1 to 4 are page 0, 5 to 8 page 1, 9 to 12 page 2; see
+ * test/faults/scenario.ts.
+ */
 export const EVENT = { execute: true, batchSize: 4, concurrency: 1 }
 
 /** The S3 server of a test file, and the place of the test that runs; set by the hooks below. */
 export let s3: S3Server
 export let place: Place
 
-/** What becomes of the job's round trips to the database in the test that runs; they pass unless it says otherwise. */
+/**
+ * What becomes of the job's round trips to the database in the test that runs; they pass unless it says
+ * otherwise.
+ */
 export const steer: { decide: (trip: RoundTrip) => Fate | Promise<Fate> } = { decide: () => 'pass' }
 
-/** The name of a template database with the scenario, in which triggers note every change that the job commits. */
+/**
+ * The name of a template database with the scenario, in which triggers note every change that the job
+ * commits.
+ */
 export async function auditedTemplate(): Promise<string> {
   const made = await freshDatabase()
   await buildScenario(made.sql)

@@ -19,7 +19,9 @@ declare module 'vitest' {
 
 const TEMPLATE_DATABASE = 'ledger_template'
 
-/** Starts one PostgreSQL and one S3 server for a whole test run, and removes them and their files after it. */
+/**
+ * Starts one PostgreSQL and one S3 server for a whole test run, and removes them and their files after it.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-test-'))
   const stops = [() => rm(dir, { recursive: true, force: true })]

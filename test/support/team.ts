@@ -9,7 +9,10 @@ export const NOW = '2026-11-22T06:00:00.000Z'
 /** Past every lease that was taken at NOW. */
 export const LATER = '2026-11-22T09:00:00.000Z'
 
-/** A ledger of internal users, `user-1` and so on, each with one free grant of 10 USD; and an empty bucket with hooks. */
+/**
+ * A ledger of internal users, `user-1` and so on, each with one free grant of 10 USD; and an empty bucket
+ * with hooks.
+ */
 export type Team = {
   readonly url: string
   readonly sql: Sql

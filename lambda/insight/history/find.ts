@@ -9,9 +9,9 @@ import { type LoggedLine, loggedLine } from '../logged-line.ts'
 const READS_AT_A_TIME = 8
 
 /**
- * The page of a run that holds a user, or null. Pages hold users in the database's id order, so a bisection by the text
- * of the ids finds it where the database orders texts the same way; otherwise every page is looked at. Log parts, which
- * are many times larger than pages, are not read.
+ * The page of a run that holds a user, or null. Pages hold users in the database's id order, so a bisection
+ * by the text of the ids finds it where the database orders texts the same way; otherwise every page is
+ * looked at. Log parts, which are many times larger than pages, are not read.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function findPage(
@@ -88,7 +88,10 @@ export async function errorOf(
   )
 }
 
-/** The users of a page's part whose e-mail address is this one, with ASCII letters folded. @throws as lineOf */
+/**
+ * The users of a page's part whose e-mail address is this one, with ASCII letters folded.
+ * @throws as lineOf
+ */
 export async function idsWithEmail(
   store: Store,
   runId: string,

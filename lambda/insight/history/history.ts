@@ -55,7 +55,9 @@ export type HistoryAnswer = {
     /** Oldest first. */
     readonly runs: readonly (HistoryRun | UnreadableHistory)[]
   }
-  /** Runs for which there was no time, the oldest ones; `athena` is the query that gives the same of all runs. */
+  /**
+   * Runs for which there was no time, the oldest ones; `athena` is the query that gives the same of all runs.
+   */
   readonly runsNotRead: number
   readonly athena: string
   readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
@@ -66,8 +68,8 @@ const READS_AT_A_TIME = 8
 const RESERVE_MS = 5_000
 
 /**
- * One story of one user over all runs, from S3: who, when, why, and each grant explained. Real runs only, unless
- * `dryRuns`. The newest runs are read first; where time ends, the answer says from where to ask again.
+ * One story of one user over all runs, from S3: who, when, why, and each grant explained. Real runs only,
+ * unless `dryRuns`. The newest runs are read first; where time ends, the answer says from where to ask again.
  * @throws RunRefused where an e-mail address names no user, or several; ArchiveUnavailable
  */
 export async function history(
@@ -125,7 +127,10 @@ function athenaQuery(userId: string, dryRuns: boolean): string {
   return `SELECT * FROM users WHERE user_id = '${userId.replaceAll("'", "''")}'${modes} ORDER BY run_id`
 }
 
-/** What a run did to a user; null where it did not match the user. One damaged run never keeps the others away. */
+/**
+ * What a run did to a user; null where it did not match the user. One damaged run never keeps the others
+ * away.
+ */
 async function entryOf(
   runId: string,
   userId: string,
@@ -168,7 +173,10 @@ async function findIn(runId: string, userId: string, { store }: Tools): Promise<
   return { run, status, line, error }
 }
 
-/** Null for a run that was never opened: nothing was done. @throws ArchiveCorrupt where the cursor was lost */
+/**
+ * Null for a run that was never opened: nothing was done.
+ * @throws ArchiveCorrupt where the cursor was lost
+ */
 async function cursorOf(run: Run, store: Store): Promise<Cursor | null> {
   const found = await findCursor(store, run.runId)
   if (found) return found.document

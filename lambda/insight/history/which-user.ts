@@ -9,8 +9,8 @@ import { idsWithEmail } from './find.ts'
 const RESERVE_MS = 20_000
 
 /**
- * The user id that an id or an e-mail address means. An address is looked up in the ledger; one that the ledger does not
- * have (any more) is looked for in the logs of these runs, the first one that has it counts.
+ * The user id that an id or an e-mail address means. An address is looked up in the ledger; one that the
+ * ledger does not have (any more) is looked for in the logs of these runs, the first one that has it counts.
  * @throws RunRefused where an address names no user, or several; ArchiveUnavailable
  */
 export async function whichUser(asked: string, runIds: readonly string[], tools: Tools): Promise<string> {

@@ -29,7 +29,10 @@ export const userLogLine = loggedLine
     credits: z
       .array(loggedCredit.omit({ had_expiry_date: true, baseline_microdollars_used: true }))
       .readonly(),
-    /** The rows, changes or excesses that kept a user from being touched: texts, or records of columns and values. */
+    /**
+     * The rows, changes or excesses that kept a user from being touched: texts, or records of columns and
+     * values.
+     */
     review: z.array(z.unknown()).readonly().optional(),
     changed: z.array(z.unknown()).readonly().optional(),
     exceeds: z.array(z.unknown()).readonly().optional(),

@@ -6,9 +6,9 @@ import { type Findings, report, type Value } from './differences.ts'
 import { filesOfStore, type RunFiles } from './files.ts'
 
 /**
- * Follows the chain of writing runs from the last closed one to the first: each manifest names the one before it, with
- * its SHA-256. A manifest that is missing or was replaced ends the chain and is named. Returns the runs that it holds,
- * the newest first.
+ * Follows the chain of writing runs from the last closed one to the first: each manifest names the one before
+ * it, with its SHA-256. A manifest that is missing or was replaced ends the chain and is named. Returns the
+ * runs that it holds, the newest first.
  * @throws ArchiveCorrupt for writer.json, ArchiveUnavailable
  */
 export async function followChain(store: Store, findings: Findings): Promise<string[]> {
@@ -26,7 +26,10 @@ export async function followChain(store: Store, findings: Findings): Promise<str
   return runs
 }
 
-/** The manifest that a link of the chain names, compared with it; null, with a difference, where it is another one. */
+/**
+ * The manifest that a link of the chain names, compared with it; null, with a difference, where it is another
+ * one.
+ */
 export async function readLinked(
   files: RunFiles,
   link: ClosedRun,

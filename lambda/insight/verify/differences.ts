@@ -1,4 +1,7 @@
-/** What is compared: the log with the rules; logs with manifest and card; the ledger with the log; the chain of runs. */
+/**
+ * What is compared: the log with the rules; logs with manifest and card; the ledger with the log; the chain
+ * of runs.
+ */
 export type Step = 'rules' | 'logs' | 'ledger' | 'chain'
 
 /** A value as it is shown: a text, a number, or null for nothing. */

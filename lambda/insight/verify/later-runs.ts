@@ -17,8 +17,9 @@ type LaterRun = {
 export type LaterRuns = { explain(differences: readonly Difference[]): Promise<Difference[]> }
 
 /**
- * The writing runs after a run. Their users are indexed when the first difference asks for it: four bytes a user, so that
- * a year of runs over 100,000 users fits. Of log parts only those that may hold the user are read.
+ * The writing runs after a run. Their users are indexed when the first difference asks for it: four bytes a
+ * user, so that a year of runs over 100,000 users fits. Of log parts only those that may hold the user are
+ * read.
  */
 export function laterRuns(store: Store, runId: string): LaterRuns {
   let loaded: Promise<LaterRun[]> | null = null

@@ -22,9 +22,9 @@ type Now = {
 }
 
 /**
- * Compares the rows that a run wrote on one page with the ledger, in one READ ONLY transaction, three statements however
- * many users there are. Every row must be as the run left it; the total and the next expiry of a user may have moved with
- * rows that were added since.
+ * Compares the rows that a run wrote on one page with the ledger, in one READ ONLY transaction, three
+ * statements however many users there are. Every row must be as the run left it; the total and the next
+ * expiry of a user may have moved with rows that were added since.
  * @throws LedgerUnavailable
  */
 export async function compareLedger(tx: Transaction, page: LoggedPage): Promise<Difference[]> {

@@ -70,8 +70,8 @@ function checkHash({ key, sha256 }: ManifestFile, bytes: Uint8Array | null, find
 }
 
 /**
- * Compares a closed run's logs with its manifest, its card and the rules, page by page, and hands each page on. One page
- * is in memory at a time. `enough` ends it early.
+ * Compares a closed run's logs with its manifest, its card and the rules, page by page, and hands each page
+ * on. One page is in memory at a time. `enough` ends it early.
  */
 export async function checkLogs(
   files: RunFiles,

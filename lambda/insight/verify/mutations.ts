@@ -13,7 +13,10 @@ const mutation = z.object({
 })
 export type RowChange = z.infer<typeof mutation>
 
-/** The changes of rows in lines of a mutation log; a line of another form is left to the comparison with the rules. */
+/**
+ * The changes of rows in lines of a mutation log; a line of another form is left to the comparison with the
+ * rules.
+ */
 export function rowChanges(lines: readonly string[]): RowChange[] {
   return lines.flatMap((line) => {
     try {

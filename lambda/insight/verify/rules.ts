@@ -46,9 +46,9 @@ export type Replanned = {
 }
 
 /**
- * Plans a user again from the inputs of the line, and compares the lines with those in the logs, byte for byte; where
- * they differ, value by value. A line without inputs (gone, failed, not reached) proves nothing but that nothing may
- * have been written. `change` is what a rollback rolls back.
+ * Plans a user again from the inputs of the line, and compares the lines with those in the logs, byte for
+ * byte; where they differ, value by value. A line without inputs (gone, failed, not reached) proves nothing
+ * but that nothing may have been written. `change` is what a rollback rolls back.
  */
 export function replan(run: Run, user: ReadUser, change: LoggedChange | null, where: string): Replanned {
   const report = (column: string, expected: Difference['expected'], found: Difference['found']) => ({
@@ -101,7 +101,10 @@ function differencesOf(
   return paths.map(({ path, ...values }) => report(`${prefix}${path}`, values.expected, values.found))
 }
 
-/** Null where a line has no inputs, or its outcome depends on more than them. @throws UnreadableInputs, UnusableValue */
+/**
+ * Null where a line has no inputs, or its outcome depends on more than them.
+ * @throws UnreadableInputs, UnusableValue
+ */
 function expectedLines(run: Run, line: ReadLine, change: LoggedChange | null): Lines | null {
   if (line.inputs === undefined) return null
   const context = contextOf(run, line.attempt)

@@ -32,9 +32,10 @@ export type VerifyAnswer = {
 const RESERVE_MS = 10_000
 
 /**
- * Compares a closed run's logs with the rules, the manifest and the card, and the ledger with the logs; follows the chain
- * of runs. Reads only. One page is in memory at a time.
- * @throws RunRefused for a run that is unknown, open, or of another ledger; LedgerUnavailable, ArchiveUnavailable
+ * Compares a closed run's logs with the rules, the manifest and the card, and the ledger with the logs;
+ * follows the chain of runs. Reads only. One page is in memory at a time.
+ * @throws RunRefused for a run that is unknown, open, or of another ledger; LedgerUnavailable,
+ * ArchiveUnavailable
  */
 export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer> {
   const runId = asked === 'latest' ? await latestRunId((id) => id.includes('-execute-'), tools) : asked
@@ -73,7 +74,10 @@ async function refuseUnlessClosed(run: Run, { store }: Tools): Promise<void> {
   throw new RunRefused(`Run ${run.runId} ${why}. Nothing was compared.`)
 }
 
-/** A replica has the identity of the ledger, and serves as well. @throws RunRefused on another ledger, LedgerUnavailable */
+/**
+ * A replica has the identity of the ledger, and serves as well.
+ * @throws RunRefused on another ledger, LedgerUnavailable
+ */
 async function ledgerOf(run: Run, tools: Tools) {
   const { reader } = tools.ledger
   refuseOtherLedger(run, await readIdentity(reader, tools), false, tools)

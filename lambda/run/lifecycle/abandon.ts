@@ -15,8 +15,9 @@ import { isHeldAt } from './lease.ts'
 import { checkNewestRows, placeOf } from './work.ts'
 
 /**
- * Gives up an open writing run whose objects cannot be read: writer.json is freed, the run gets the final status
- * `abandoned`, and its intents stay for verify. For no other run: a readable one is resumed or cancelled.
+ * Gives up an open writing run whose objects cannot be read: writer.json is freed, the run gets the final
+ * status `abandoned`, and its intents stay for verify. For no other run: a readable one is resumed or
+ * cancelled.
  * @throws RunRefused, ArchiveUnavailable, LedgerUnavailable
  */
 export async function abandon(runId: string, reason: string, by: string, tools: Tools): Promise<ExitCard> {
@@ -62,7 +63,9 @@ export async function abandon(runId: string, reason: string, by: string, tools: 
   return card
 }
 
-/** Whether everything is readable that resuming or cancelling the run reads, and the ledger has what it wrote. */
+/**
+ * Whether everything is readable that resuming or cancelling the run reads, and the ledger has what it wrote.
+ */
 async function canBeFinished(run: Run, cursor: Cursor, tools: Tools): Promise<boolean> {
   const { runId, settings } = run
   const all = await readable(async () => {

@@ -28,8 +28,8 @@ import { readCursor } from '../../archive/cursor.ts'
 import { work } from './work.ts'
 
 /**
- * Opens the run that a payload asks for, or continues or shows the one that the payload belongs to already: by its
- * request key, its plan, or as the open writing run.
+ * Opens the run that a payload asks for, or continues or shows the one that the payload belongs to already:
+ * by its request key, its plan, or as the open writing run.
  * @throws InvalidEvent, RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
@@ -63,7 +63,10 @@ async function runOfKey(request: OpeningRequest, tools: Tools): Promise<Run | nu
   return owner === null ? null : knownRun(owner, tools)
 }
 
-/** The run that a request key or a plan belongs to, however late the duplicate comes. @throws RunRefused for another payload */
+/**
+ * The run that a request key or a plan belongs to, however late the duplicate comes.
+ * @throws RunRefused for another payload
+ */
 async function runDelivered(
   request: OpeningRequest,
   selection: Selection,
@@ -95,8 +98,8 @@ async function openDryRun(request: OpeningRequest, selection: Selection, tools: 
 /** At most one writing run is open per bucket: the same payload continues it, another one is refused. */
 async function openOrJoin(request: OpeningRequest, selection: Selection, tools: Tools): Promise<ExitCard> {
   const writer = await readWriter(tools.store)
-  // Once more, now that the writer was read: another delivery may have opened a run since, and closed it. It marks its
-  // key before it frees the writer, and after this moment the swap below would fail.
+  // Once more, now that the writer was read: another delivery may have opened a run since, and closed it. It
+  // marks its key before it frees the writer, and after this moment the swap below would fail.
   const delivered = await runDelivered(request, selection, tools)
   if (delivered) return resume(delivered, tools)
   const openId = writer?.document.runId ?? null
@@ -129,7 +132,10 @@ async function swapNaming(
   }
 }
 
-/** A swap whose reply was lost may have won, and another invocation may have resumed, even closed, the run since. */
+/**
+ * A swap whose reply was lost may have won, and another invocation may have resumed, even closed, the run
+ * since.
+ */
 async function wasOpened(run: Run, tools: Tools): Promise<boolean> {
   const { document } = await readCursor(tools.store, run.runId)
   if (document.state === 'prepared' && document.epoch === 1) return false
@@ -166,7 +172,8 @@ async function join(
         `open run do not change. Nothing was done. ${ways}`,
     )
   }
-  // Its own marks first: a run whose key or plan belongs to another run closes as `stopped`, and is not this delivery's.
+  // Its own marks first: a run whose key or plan belongs to another run closes as `stopped`, and is not this
+  // delivery's.
   if ((await markRun(run, tools)) !== null) {
     const card = await resume(run, tools)
     return isFinal(card.status) ? begin(request, tools) : card
@@ -178,7 +185,10 @@ async function join(
   return resume(run, tools)
 }
 
-/** Closes the run that is to be restarted; a card if it is not closed yet, so that nothing may begin. @throws RunRefused */
+/**
+ * Closes the run that is to be restarted; a card if it is not closed yet, so that nothing may begin.
+ * @throws RunRefused
+ */
 async function closeForRestart(
   request: OpeningRequest,
   runId: string,

@@ -15,9 +15,10 @@ const LOOK_AGAIN_MS = 1_000
 const RESERVE_MS = 15_000
 
 /**
- * Stops a run for good. An invocation that works on it looks before each page, and closes it; without one, this
- * invocation waits for the lease to expire as far as its time allows, settles what was begun, and closes the run.
- * Nothing is written to the ledger. A run that is closed or refused stays as it is: its card is returned.
+ * Stops a run for good. An invocation that works on it looks before each page, and closes it; without one,
+ * this invocation waits for the lease to expire as far as its time allows, settles what was begun, and closes
+ * the run. Nothing is written to the ledger. A run that is closed or refused stays as it is: its card is
+ * returned.
  * @throws RunRefused when the run was never opened or its intents may have expired; as work
  */
 export async function cancel(run: Run, by: string, tools: Tools, intentsRestored = false): Promise<ExitCard> {

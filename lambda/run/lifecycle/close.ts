@@ -16,9 +16,10 @@ import { markRun } from './marks.ts'
 import { newSinceEarlier } from './since.ts'
 
 /**
- * Closes a run whose pages have their outcome: part sizes compared with S3; then card, manifest, cursor, and, for a
- * writing run, writer.json last. The same few requests whatever the size of the run (a dry run is compared with earlier
- * ones, as far as the time allows), and each can be done again, so a closing that was interrupted is simply repeated.
+ * Closes a run whose pages have their outcome: part sizes compared with S3; then card, manifest, cursor, and,
+ * for a writing run, writer.json last. The same few requests whatever the size of the run (a dry run is
+ * compared with earlier ones, as far as the time allows), and each can be done again, so a closing that was
+ * interrupted is simply repeated.
  * @throws ArchiveCorrupt, ArchiveUnavailable, LeaseLost
  */
 export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> {
@@ -90,8 +91,8 @@ function fileOf(key: string, body: string): ManifestFile {
 }
 
 /**
- * Frees writer.json if it still names this run, which is closed. The run's marks are written before, once more: whoever
- * wrote them first may have been cut off.
+ * Frees writer.json if it still names this run, which is closed. The run's marks are written before, once
+ * more: whoever wrote them first may have been cut off.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function freeWriter(run: Run, manifest: string | null, tools: Tools): Promise<void> {

@@ -13,7 +13,9 @@ import { databaseClock } from '../../ledger/clock.ts'
 import { LONGEST_ORPHAN_MS } from '../../ledger/transaction.ts'
 import type { Tools } from '../tools.ts'
 
-/** A run whose lease this invocation holds. Only this invocation writes the cursor, one write after the other. */
+/**
+ * A run whose lease this invocation holds. Only this invocation writes the cursor, one write after the other.
+ */
 export type Holder = {
   readonly run: Run
   readonly epoch: number
@@ -29,7 +31,10 @@ export type Holder = {
   readonly update: (change: (cursor: Cursor) => Cursor) => Promise<void>
 }
 
-/** A new lease: until this invocation's deadline, and as long as a transaction can outlive its process. By the database's clock. */
+/**
+ * A new lease: until this invocation's deadline, and as long as a transaction can outlive its process. By the
+ * database's clock.
+ */
 export function leaseFrom(databaseNow: string, epoch: number, tools: Tools): NonNullable<Cursor['lease']> {
   const expiresAt = new Date(Date.parse(databaseNow) + tools.timeLeft() + LONGEST_ORPHAN_MS).toISOString()
   // A request that is delivered twice has one id: the rest tells the two invocations apart.
@@ -58,8 +63,8 @@ export async function acquireLease(
   const lease = leaseFrom(now, epoch, tools)
   const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease }).catch(
     async (error: unknown) => {
-      // A write that took effect without a reply must not leave a lease that nobody uses. Two invocations can aim for the
-      // same epoch, so the invocation decides.
+      // A write that took effect without a reply must not leave a lease that nobody uses. Two invocations can
+      // aim for the same epoch, so the invocation decides.
       const there = await readCursor(tools.store, run.runId)
       if (there.document.epoch === epoch && there.document.lease?.invocationId === lease.invocationId)
         return there
@@ -71,9 +76,9 @@ export async function acquireLease(
 }
 
 /**
- * Empties the parts that holders of lower epochs may have left on pages that the cursor does not name. A page is in
- * flight until the cursor that names it is acknowledged, so only the first `concurrency` of them can have been begun.
- * Comes before anything else that a holder does.
+ * Empties the parts that holders of lower epochs may have left on pages that the cursor does not name. A page
+ * is in flight until the cursor that names it is acknowledged, so only the first `concurrency` of them can
+ * have been begun. Comes before anything else that a holder does.
  * @throws LeaseLost, ArchiveUnavailable
  */
 export async function emptyPredecessors(
@@ -114,8 +119,9 @@ export function hold(
     predecessorReleased,
     cursor: () => current.document,
     async update(change) {
-      // Changes that come while a write is under way are written together, with the next one: they share its success
-      // and its failure. A write that failed is repaired by the next one, which reads the cursor back.
+      // Changes that come while a write is under way are written together, with the next one: they share its
+      // success and its failure. A write that failed is repaired by the next one, which reads the cursor
+      // back.
       if (!next) {
         writing = writing.catch(() => {}).then(writeNext)
         next = { changes: [], written: writing }
@@ -129,8 +135,9 @@ export function hold(
 const WRITE_TRIES = 2
 
 /**
- * Writes changes to the cursor. Where it is not known whether a write took effect, or another one did since, the cursor
- * is read back: with this holder's epoch it was written by this holder, and is what to continue from.
+ * Writes changes to the cursor. Where it is not known whether a write took effect, or another one did since,
+ * the cursor is read back: with this holder's epoch it was written by this holder, and is what to continue
+ * from.
  */
 async function writeChanges(
   read: VersionedCursor,

@@ -1,7 +1,9 @@
 import type { Run } from '../../archive/runs.ts'
 import { dollars, microdollarsOf } from '../../exit-card.ts'
 
-/** Why an execute over these matches is refused: one sentence for each limit that is exceeded. 0 means zero. */
+/**
+ * Why an execute over these matches is refused: one sentence for each limit that is exceeded. 0 means zero.
+ */
 export function limitsExceeded(matched: Run['matched'], limits: Run['settings']['limits']): string[] {
   const { users, grants, faceValueMicrodollars } = matched
   const face = microdollarsOf(limits.usd)

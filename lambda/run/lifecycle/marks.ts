@@ -3,8 +3,9 @@ import { isWriting, type Run } from '../../archive/runs.ts'
 import type { Tools } from '../tools.ts'
 
 /**
- * Assigns a writing run's request key and plan to it, so that a late duplicate finds it. Returns the other run that one
- * of them belongs to already, or null. Written after the run is opened, and again before it is freed.
+ * Assigns a writing run's request key and plan to it, so that a late duplicate finds it. Returns the other
+ * run that one of them belongs to already, or null. Written after the run is opened, and again before it is
+ * freed.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function markRun(run: Run, { store }: Tools): Promise<string | null> {

@@ -30,8 +30,8 @@ const FREEZE_PAUSE_MS = 250
 export type Prepared = { readonly run: Run; readonly cursor: VersionedCursor }
 
 /**
- * Prepares a new run: drafts it, and stores its run.json and cursor beside its pages. A writing run is open only once
- * writer.json names it; what is left of one that was prepared and never opened is unreferenced.
+ * Prepares a new run: drafts it, and stores its run.json and cursor beside its pages. A writing run is open
+ * only once writer.json names it; what is left of one that was prepared and never opened is unreferenced.
  * @throws as draftRun; RunRefused for a writing run that exceeds a limit; ArchiveUnavailable
  */
 export async function prepareRun(
@@ -48,7 +48,8 @@ export async function prepareRun(
 }
 
 /**
- * Checks the ledger, freezes the users in pages, and fixes what a run works by. Nothing but its pages is stored.
+ * Checks the ledger, freezes the users in pages, and fixes what a run works by. Nothing but its pages is
+ * stored.
  * @throws InvalidEvent, RunRefused (outsiders, a plan or a run that cannot be used), LedgerUnavailable,
  *   ArchiveUnavailable
  */
@@ -98,7 +99,9 @@ export async function draftRun(
   }
 }
 
-/** The database's clock counts; but one that differs much from this machine's is wrong itself, or this one is. */
+/**
+ * The database's clock counts; but one that differs much from this machine's is wrong itself, or this one is.
+ */
 function refuseClocksApart(databaseNow: string, now: Date): void {
   const apartMs = clocksApartMs(databaseNow, now)
   if (apartMs <= FURTHEST_CLOCKS_MS) return
@@ -114,7 +117,9 @@ async function sourceOf({ plan, rollback }: Selection, instant: string, tools: T
   return rollback === null ? null : rollbackTarget(rollback, tools)
 }
 
-/** A plan inherits all of its dry run's selection; a rollback that of its run, and can name some of its users. */
+/**
+ * A plan inherits all of its dry run's selection; a rollback that of its run, and can name some of its users.
+ */
 function inheritedSelection(selection: Selection, source: Run | null): Selection {
   if (!source) return selection
   const { plan, rollback, userIds } = selection
@@ -124,7 +129,10 @@ function inheritedSelection(selection: Selection, source: Run | null): Selection
 type Frozen = Pick<Run, 'runId' | 'matched'>
 type Base = Pick<Run, 'mode' | 'selection' | 'settings'>
 
-/** Users are frozen while they are read, so a read that fails begins again with another run id: a page is written once. */
+/**
+ * Users are frozen while they are read, so a read that fails begins again with another run id: a page is
+ * written once.
+ */
 async function freezeRetried(
   instant: string,
   base: Base,
@@ -176,7 +184,9 @@ function settingsOf(
   }
 }
 
-/** The settings that the rules use: of the run that this one follows, so that both see a user in the same way. */
+/**
+ * The settings that the rules use: of the run that this one follows, so that both see a user in the same way.
+ */
 function rulesOf(source: Run | null, { config }: Tools) {
   const {
     minGrantAgeSeconds,

@@ -17,8 +17,8 @@ import { placeOf } from './work.ts'
 export type Preview = { readonly run: Run; readonly card: ExitCard }
 
 /**
- * Counts what a request would do, with the rights, limits and plan checked as at its opening, and stores nothing.
- * `onUsers` is told how many users are counted.
+ * Counts what a request would do, with the rights, limits and plan checked as at its opening, and stores
+ * nothing. `onUsers` is told how many users are counted.
  * @throws RunRefused, InvalidEvent, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function preview(

@@ -93,7 +93,10 @@ function sorted(value: unknown): unknown {
   return Array.isArray(value) ? value.map(String).toSorted() : value
 }
 
-/** Whether a payload is the one that a run was opened with, whatever has become of configuration and users since. */
+/**
+ * Whether a payload is the one that a run was opened with, whatever has become of configuration and users
+ * since.
+ */
 export function isSentAgain(request: OpeningRequest, { mode, asked }: Run): boolean {
   const given = new Map<string, unknown>(Object.entries(request))
   return (
@@ -102,7 +105,10 @@ export function isSentAgain(request: OpeningRequest, { mode, asked }: Run): bool
   )
 }
 
-/** Whether a payload asks for the limits of a run: those that it names, and no lower ones that only the run has. */
+/**
+ * Whether a payload asks for the limits of a run: those that it names, and no lower ones that only the run
+ * has.
+ */
 export function hasSameLimits(request: OpeningRequest, run: Run): boolean {
   const asked = request.kind === 'run' ? request.limits : undefined
   return sameJson(sortedLimits(asked), sortedLimits(run.asked.payload.limits))

@@ -29,9 +29,9 @@ type Reading = {
 }
 
 /**
- * What is new in a dry run since the latest complete dry run of the same selection, and since the last plan of that
- * selection that was executed: null where there is none. Never keeps the run from closing: where the time is short, or
- * an earlier run cannot be read, the answer is null too, and a warning says why.
+ * What is new in a dry run since the latest complete dry run of the same selection, and since the last plan
+ * of that selection that was executed: null where there is none. Never keeps the run from closing: where the
+ * time is short, or an earlier run cannot be read, the answer is null too, and a warning says why.
  */
 export async function newSinceEarlier(run: Run, cursor: Cursor, tools: Tools): Promise<NewSinceEarlier> {
   const reading = readingOf(run, cursor, tools)
@@ -85,8 +85,8 @@ async function latestDryRun(reading: Reading): Promise<string | null> {
 }
 
 /**
- * The plan of the newest execute that went to its end. One that was rolled back, if only for some users, does not count:
- * whoever did that did not want its grants to expire, so they must show as new.
+ * The plan of the newest execute that went to its end. One that was rolled back, if only for some users, does
+ * not count: whoever did that did not want its grants to expire, so they must show as new.
  */
 async function lastExecutedPlan(reading: Reading): Promise<string | null> {
   for await (const { runId, selection } of earlierRuns('execute', reading)) {

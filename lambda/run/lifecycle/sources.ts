@@ -7,8 +7,8 @@ import type { Tools } from '../tools.ts'
 import { knownRun } from '../known-run.ts'
 
 /**
- * The dry run that a plan-bound execute names, if it may still be executed: complete, of the same configuration, not too
- * old by the database's clock, and not executed by another run.
+ * The dry run that a plan-bound execute names, if it may still be executed: complete, of the same
+ * configuration, not too old by the database's clock, and not executed by another run.
  * @throws RunRefused with the reason and what to do
  */
 export async function approvedPlan(dryRunId: string, databaseNow: string, tools: Tools): Promise<Run> {
@@ -51,7 +51,10 @@ function differenceOf({ settings, selection }: Run, config: Config): string | nu
   return changed ? changed[1] : null
 }
 
-/** The execute run that a rollback names: it must be closed, so that its mutation log is whole. @throws RunRefused */
+/**
+ * The execute run that a rollback names: it must be closed, so that its mutation log is whole.
+ * @throws RunRefused
+ */
 export async function rollbackTarget(runId: string, tools: Tools): Promise<Run> {
   const refused = (why: string): RunRefused =>
     new RunRefused(`Run ${runId} cannot be rolled back: ${why}. Nothing was done.`)

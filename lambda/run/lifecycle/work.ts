@@ -28,13 +28,17 @@ import { heldBecause } from './hold.ts'
 import { emptyPredecessors, type Holder } from './lease.ts'
 import { markRun } from './marks.ts'
 
-/** How an invocation ended that holds a run's lease. `otherRun` is the run that its request key or plan belongs to. */
+/**
+ * How an invocation ended that holds a run's lease. `otherRun` is the run that its request key or plan
+ * belongs to.
+ */
 export type Worked = { readonly card: ExitCard; readonly otherRun: string | null }
 
 /**
- * What an invocation does with a run whose lease it holds: marks, settling what another invocation left, pages,
- * closing; ending in good order whatever happens.
- * @throws RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt; the message says how far the run got
+ * What an invocation does with a run whose lease it holds: marks, settling what another invocation left,
+ * pages, closing; ending in good order whatever happens.
+ * @throws RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt; the message says how far the run
+ * got
  */
 export async function work(holder: Holder, tools: Tools): Promise<Worked> {
   const { run, epoch, leaseExpiresAt } = holder
@@ -58,8 +62,8 @@ export async function work(holder: Holder, tools: Tools): Promise<Worked> {
 }
 
 /**
- * Decides how the run ends, once: a final status that is there already stays. The pages that were begun are named in the
- * same write, so that whoever continues a closing that was cut off names no further ones.
+ * Decides how the run ends, once: a final status that is there already stays. The pages that were begun are
+ * named in the same write, so that whoever continues a closing that was cut off names no further ones.
  */
 async function beginClosing(
   holder: Holder,
@@ -131,8 +135,8 @@ function withPage(
 }
 
 /**
- * A physical copy or an older backup has the identity of the ledger, but not what the run wrote: at least one row that
- * the newest page inserted must be there before anything is continued.
+ * A physical copy or an older backup has the identity of the ledger, but not what the run wrote: at least one
+ * row that the newest page inserted must be there before anything is continued.
  * @throws ArchiveCorrupt, LedgerUnavailable
  */
 export async function checkNewestRows(run: Run, cursor: Cursor, tools: Tools): Promise<void> {
@@ -210,7 +214,10 @@ async function leaveIncomplete(
   return card
 }
 
-/** The lease is released, unless a commit may still be under way. Errors say how far the run got and how to resume it. */
+/**
+ * The lease is released, unless a commit may still be under way. Errors say how far the run got and how to
+ * resume it.
+ */
 async function handleFailure(holder: Holder, error: unknown, tools: Tools): Promise<ExitCard> {
   const { run, leaseExpiresAt } = holder
   const why = error instanceof Error ? error.message : 'an unknown error'

@@ -184,7 +184,9 @@ function payloadOf({ asked, selection }: ShownRun): Record<string, unknown> {
   return payload
 }
 
-/** The card of a closed run as it is shown: with the runs that rolled it back, which a final card cannot have. */
+/**
+ * The card of a closed run as it is shown: with the runs that rolled it back, which a final card cannot have.
+ */
 export function closedCard(
   run: ShownRun,
   { cursor, card }: { readonly cursor: Cursor; readonly card: ExitCard | null },

@@ -180,7 +180,9 @@ export function adviceOf({ meaning, todo }: Pick<OutcomeEntry, 'meaning' | 'todo
   return advice === '' ? meaning : `${meaning} ${advice.charAt(0).toUpperCase()}${advice.slice(1)}`
 }
 
-/** A sentence on the exit card, and what it means and what to do about it where the sentence does not say so. */
+/**
+ * A sentence on the exit card, and what it means and what to do about it where the sentence does not say so.
+ */
 export type Warning = { readonly text: string; readonly explanation: string | null }
 
 /** Of a run that writes nothing, for each reason why an execute would be refused. */

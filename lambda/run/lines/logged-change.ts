@@ -29,7 +29,10 @@ export const mutationSchema = z.discriminatedUnion('type', [
 ])
 export type Mutation = z.infer<typeof mutationSchema>
 
-/** What the lines of one user in a run's mutation log say. @throws ArchiveCorrupt when the user's own line is missing */
+/**
+ * What the lines of one user in a run's mutation log say.
+ * @throws ArchiveCorrupt when the user's own line is missing
+ */
 export function toLoggedChange(userId: string, mutations: readonly Mutation[]): LoggedChange {
   const user = mutations.find((mutation) => mutation.type === 'user_update')
   if (!user) throw new ArchiveCorrupt(`The mutation log has no user_update line of user ${userId}.`)

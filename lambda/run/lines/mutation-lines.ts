@@ -10,7 +10,10 @@ export function mutationLineFor({ runId, mode, at, attempt }: LineContext, userI
     JSON.stringify({ run_id: runId, mode, at, attempt, user_id: userId, type, row_id, before, after })
 }
 
-/** One line for each row that an execute changes or inserts, with its values before and after; the user's own first. */
+/**
+ * One line for each row that an execute changes or inserts, with its values before and after; the user's own
+ * first.
+ */
 export function mutationLines(context: LineContext, planned: PlannedUser, closings: object): string[] {
   const { plan, closingIds, correctionId } = planned
   const { user, change } = plan
@@ -92,8 +95,9 @@ function insertedRow(id: string, userId: string, row: NewRow): object {
 }
 
 /**
- * Count and hash of a user's personal closing rows and corrections: how a rollback notices what was built on top.
- * Organization rows are not counted: the inputs of an intent omit most of them, and settling must count the same.
+ * Count and hash of a user's personal closing rows and corrections: how a rollback notices what was built on
+ * top. Organization rows are not counted: the inputs of an intent omit most of them, and settling must count
+ * the same.
  */
 export function closingsOf(
   rows: readonly Transaction[],

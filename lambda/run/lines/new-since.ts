@@ -4,9 +4,10 @@ import { SKIPPED_OUTCOMES } from './glossary.ts'
 import type { ComparedLine, Pair } from './pairs.ts'
 
 /**
- * What a dry run would do that an earlier one would not have done: users none of whose grants the earlier one would
- * close, grants that it would not close, and what expires of those. A grant that the earlier one only showed, of a
- * skipped user for instance, was not part of that plan. Users who are skipped for a reason that is new are counted by it.
+ * What a dry run would do that an earlier one would not have done: users none of whose grants the earlier one
+ * would close, grants that it would not close, and what expires of those. A grant that the earlier one only
+ * showed, of a skipped user for instance, was not part of that plan. Users who are skipped for a reason that
+ * is new are counted by it.
  * @throws UnusableValue when the sum leaves the safe integers, and what reading the pairs throws
  */
 export async function countNew(runId: string, pairs: AsyncIterable<Pair>): Promise<NewSince> {

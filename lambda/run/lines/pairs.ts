@@ -1,6 +1,9 @@
 import * as z from 'zod'
 
-/** What of a user's line is compared between two runs. The line itself fits, and so does the same line read back. */
+/**
+ * What of a user's line is compared between two runs. The line itself fits, and so does the same line read
+ * back.
+ */
 export const comparedSchema = z.object({
   user_id: z.string(),
   email: z.string().nullable(),
@@ -31,10 +34,10 @@ export class TooDifferent extends Error {
 const MOST_UNPAIRED = 50_000
 
 /**
- * Pairs the lines of two runs by user, while both are read. Both logs are in the id order of the ledger, whose collation
- * is not known here; so the order of two users is never asked for. It only counts that users who are in both logs have
- * the same order in both: once one of them is found, whoever was read before and is not paired is in one log only.
- * Memory: the users between two that both logs have.
+ * Pairs the lines of two runs by user, while both are read. Both logs are in the id order of the ledger,
+ * whose collation is not known here; so the order of two users is never asked for. It only counts that users
+ * who are in both logs have the same order in both: once one of them is found, whoever was read before and is
+ * not paired is in one log only. Memory: the users between two that both logs have.
  * @throws TooDifferent, and what reading the logs throws
  */
 export async function* pairUsers(

@@ -20,8 +20,8 @@ export type Planned = {
 export type Lines = { readonly line: UserLine; readonly mutations: readonly string[] }
 
 /**
- * The lines of a planned user, with the ids that the attempt gives to the rows to insert. A pure function: settling and
- * verify make the same lines again from the same inputs.
+ * The lines of a planned user, with the ids that the attempt gives to the rows to insert. A pure function:
+ * settling and verify make the same lines again from the same inputs.
  */
 export function linesOfChange(
   run: Run,

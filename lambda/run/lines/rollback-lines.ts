@@ -5,8 +5,9 @@ import { grantValues, mutationLineFor, userValues } from './mutation-lines.ts'
 import { bareLine, creditRecord, type LineContext, type Outcome, type UserLine } from './user-line.ts'
 
 /**
- * The line of a user who is rolled back. Amounts have the opposite sign of the run's own, so that the lines of all runs
- * add up to what expired: a rollback of 5 USD that had expired shows `expired_microdollars: -5000000`.
+ * The line of a user who is rolled back. Amounts have the opposite sign of the run's own, so that the lines
+ * of all runs add up to what expired: a rollback of 5 USD that had expired shows `expired_microdollars:
+ * -5000000`.
  */
 export function rollbackLine(
   context: LineContext,
@@ -65,7 +66,10 @@ export function notRolledBackLine(
   }
 }
 
-/** One line for each row that the rollback changes or deletes: `before` is what is there now, `after` what is left. */
+/**
+ * One line for each row that the rollback changes or deletes: `before` is what is there now, `after` what is
+ * left.
+ */
 export function rollbackMutations(context: LineContext, rollback: Rollback): string[] {
   const { user, logged } = rollback
   const line = mutationLineFor(context, user.id)

@@ -174,8 +174,9 @@ function addCounts(a: Totals['flags'], b: Totals['flags']): Totals['flags'] {
 }
 
 /**
- * For amounts that only a warning or a face value shows: what was committed must be logged, whatever other rows hold.
- * What expires and is corrected is exact: the gate refuses a sum that is not, before anything is written.
+ * For amounts that only a warning or a face value shows: what was committed must be logged, whatever other
+ * rows hold. What expires and is corrected is exact: the gate refuses a sum that is not, before anything is
+ * written.
  */
 function addUpTo(a: number, b: number): number {
   return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, a + b))

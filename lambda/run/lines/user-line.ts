@@ -122,7 +122,10 @@ export function planLine(context: LineContext, plan: Plan, inputs: unknown): Use
   }
 }
 
-/** The line of a user who is not touched, although there was a plan: nothing expires, and it shows the grants found. */
+/**
+ * The line of a user who is not touched, although there was a plan: nothing expires, and it shows the grants
+ * found.
+ */
 export function untouchedLine(
   context: LineContext,
   plan: ChangePlan,

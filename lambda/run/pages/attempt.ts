@@ -42,7 +42,10 @@ export type PageWork = {
   readonly gate: Gate
   readonly mode: PageMode
   readonly tools: Tools
-  /** The users who are done, with their results; those that an earlier invocation committed are here from the start. */
+  /**
+   * The users who are done, with their results; those that an earlier invocation committed are here from the
+   * start.
+   */
   readonly results: Map<string, UserResult>
   /** Grants whose link the database reported as taken. */
   readonly takenLinks: Set<string>
@@ -59,14 +62,15 @@ export type Refusal = {
 }
 
 /**
- * How users are locked: many at once, after they were planned, leaving out those that another transaction has locked;
- * or one user, waited for and locked before the read, so that usage every few milliseconds cannot come in between.
+ * How users are locked: many at once, after they were planned, leaving out those that another transaction has
+ * locked; or one user, waited for and locked before the read, so that usage every few milliseconds cannot
+ * come in between.
  */
 export type Locking = { readonly users: 'together'; readonly atATime: number } | { readonly users: 'alone' }
 
 /**
- * One attempt at users of a page: read, plan, intent, then short transactions (lock, write, compare, commit). Users
- * without a result afterwards are in a refusal, were locked, or changed since they were read.
+ * One attempt at users of a page: read, plan, intent, then short transactions (lock, write, compare, commit).
+ * Users without a result afterwards are in a refusal, were locked, or changed since they were read.
  * @throws OutOfTime, CorrectionsLimit, AttemptOpen, LeaseLost, LedgerUnavailable, ArchiveUnavailable
  */
 export async function attempt(
@@ -195,7 +199,9 @@ function chunksOf(candidates: readonly Candidate[], atATime: number): Candidate[
   return chunks
 }
 
-/** Writes locked users and compares what the ledger then holds with the plan; returns those whose guard held. */
+/**
+ * Writes locked users and compares what the ledger then holds with the plan; returns those whose guard held.
+ */
 async function writeCompared(
   { mode, leaseExpiresAt }: PageWork,
   tx: Transaction,
@@ -211,7 +217,10 @@ async function writeCompared(
   return written
 }
 
-/** Runs one transaction until it is settled. Stores the results of its users, or returns why it did not commit. */
+/**
+ * Runs one transaction until it is settled. Stores the results of its users, or returns why it did not
+ * commit.
+ */
 async function commit(
   work: PageWork,
   name: string,
@@ -279,7 +288,10 @@ function amountsOf(candidates: readonly Candidate[]): Amounts {
   }
 }
 
-/** Holds the amounts of candidates against the limits while they are written. What may still commit stays reserved. */
+/**
+ * Holds the amounts of candidates against the limits while they are written. What may still commit stays
+ * reserved.
+ */
 async function reserving<T>(
   work: PageWork,
   candidates: readonly Candidate[],

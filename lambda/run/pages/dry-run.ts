@@ -10,9 +10,9 @@ import type { PageMode, Planning } from './mode.ts'
 import { type PageOutcome, pageOutcome } from './outcome.ts'
 
 /**
- * One page without writing: read, plan, and the log lines of what would be written now, mutations too. In READ ONLY
- * transactions, so that the database itself refuses a write. An execute learns from the unique index that a row of
- * another user links to a grant; this asks.
+ * One page without writing: read, plan, and the log lines of what would be written now, mutations too. In
+ * READ ONLY transactions, so that the database itself refuses a write. An execute learns from the unique
+ * index that a row of another user links to a grant; this asks.
  * @throws LedgerUnavailable
  */
 export async function previewPage(

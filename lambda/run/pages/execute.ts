@@ -19,7 +19,10 @@ import { planInputs, planReading } from './planning.ts'
 /** What an approved dry run showed, by user. */
 export type PlanShown = ReadonlyMap<string, ShownPlan>
 
-/** What an execute does to users: the rules' plan of each, within what the approved dry run showed, if there is one. */
+/**
+ * What an execute does to users: the rules' plan of each, within what the approved dry run showed, if there
+ * is one.
+ */
 export function executeMode(run: Run, shown: PlanShown | null): PageMode {
   return {
     async read(sql, userIds) {
@@ -73,7 +76,9 @@ function unlinkedGrants(readings: ReadonlyMap<string, Reading>): string[] {
     .map(({ id }) => id)
 }
 
-/** A planned user with the ids that the attempt gives to the rows to insert, and the log lines that result. */
+/**
+ * A planned user with the ids that the attempt gives to the rows to insert, and the log lines that result.
+ */
 export function candidateOf(run: Run, context: LineContext, user: Planned): Candidate {
   const { planned, line, mutations } = linesOfChange(run, context, user)
   const { plan, closingIds, correctionId } = planned

@@ -16,9 +16,10 @@ type Matched = Run['matched']
 const NOTHING_MATCHED: Matched = { users: 0, grants: 0, faceValueMicrodollars: 0, rows: 0, pages: 0 }
 
 /**
- * Reads the matching users once and writes them to pages as they arrive: at most `batchSize` users and about 4,000
- * ledger rows each; a user with more is a page alone.
- * @throws RunRefused when SQL returns a user that the e-mail rule does not match, or a named user does not match;
+ * Reads the matching users once and writes them to pages as they arrive: at most `batchSize` users and about
+ * 4,000 ledger rows each; a user with more is a page alone.
+ * @throws RunRefused when SQL returns a user that the e-mail rule does not match, or a named user does not
+ * match;
  *   UnusableValue when a total could not be exact; LedgerUnavailable, ArchiveUnavailable
  */
 export async function freezeMatches(
@@ -108,7 +109,10 @@ export async function freezeRollback(
   )
 }
 
-/** Takes pages as they arrive. `done` waits until all are stored. @throws ArchiveUnavailable, ArchiveCorrupt */
+/**
+ * Takes pages as they arrive. `done` waits until all are stored.
+ * @throws ArchiveUnavailable, ArchiveCorrupt
+ */
 export type PageSink = { readonly write: (page: Page) => void; readonly done: () => Promise<void> }
 
 /** Stores pages while more of them arrive, a few at a time. */
@@ -139,7 +143,9 @@ export function storedPages(runId: string, store: Store): PageSink {
 }
 
 /** Totals are exact or refused. @throws RunRefused */
-/** A user with an amount that cannot be worked with exceeds every limit, and fails alone when it is planned. */
+/**
+ * A user with an amount that cannot be worked with exceeds every limit, and fails alone when it is planned.
+ */
 function faceValueOf(soFar: number, ofUser: number): number {
   return Math.max(soFar, ofUser) >= MOST_MICRODOLLARS ? MOST_MICRODOLLARS : exactSum(soFar, ofUser)
 }

@@ -6,7 +6,10 @@ import { CorrectionsLimit } from '../errors.ts'
 /** The same error for this many users in a row stops the run: more is wrong than these users' data. */
 const SAME_ERROR_IN_A_ROW = 5
 
-/** Amounts that a run has written or is about to write, held against its limit and against what a total can hold. */
+/**
+ * Amounts that a run has written or is about to write, held against its limit and against what a total can
+ * hold.
+ */
 export type Gate = {
   /**
    * Counts amounts before they are written.

@@ -31,7 +31,10 @@ export type PageLoop = {
   readonly foreignKeys: readonly ForeignKey[]
   /** The cursor as it was last written. */
   readonly cursor: () => Cursor
-  /** Names a page in the cursor; with a final status, the run closes with it. @throws LeaseLost, ArchiveUnavailable */
+  /**
+   * Names a page in the cursor; with a final status, the run closes with it.
+   * @throws LeaseLost, ArchiveUnavailable
+   */
   readonly namePage: (
     named: NamedPage,
     outcome: PageOutcome,
@@ -44,7 +47,10 @@ export type PageLoop = {
   readonly tools: Tools
 }
 
-/** Why the pages ended: all done, no time for another, a hold, a limit or threshold, or a cancellation request. */
+/**
+ * Why the pages ended: all done, no time for another, a hold, a limit or threshold, or a cancellation
+ * request.
+ */
 export type LoopEnd =
   | { readonly end: 'done' | 'out_of_time' }
   | { readonly end: 'held' | 'stopped' | 'cancelled'; readonly why: string }
@@ -74,8 +80,8 @@ function begunPages({ run, cursor }: PageLoop): number[] {
 }
 
 /**
- * Works through the pages that the cursor does not name, `concurrency` of them at a time. A page's parts are stored
- * before the cursor names it, and the next page of a worker begins only after that.
+ * Works through the pages that the cursor does not name, `concurrency` of them at a time. A page's parts are
+ * stored before the cursor names it, and the next page of a worker begins only after that.
  * @throws what a page throws, after the other pages in flight have ended
  */
 export async function workThroughPages(loop: PageLoop, recovered: RecoveredPages): Promise<LoopEnd> {
@@ -182,8 +188,9 @@ async function nameOutcome(
 export type StoredPage = { readonly named: NamedPage; readonly outcome: PageOutcome }
 
 /**
- * Gives an outcome to the pages that may have been begun and will not be continued: what was committed of them, and
- * `not_reached` for everybody else. For a run that closes before its end. The cursor has to name them yet.
+ * Gives an outcome to the pages that may have been begun and will not be continued: what was committed of
+ * them, and `not_reached` for everybody else. For a run that closes before its end. The cursor has to name
+ * them yet.
  * @throws LeaseLost, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function storeBegunPages(loop: PageLoop, recovered: RecoveredPages): Promise<StoredPage[]> {

@@ -14,7 +14,9 @@ export type Observed = {
   readonly takenLinks?: ReadonlySet<string>
 }
 
-/** One user to be changed by an attempt: what is written, what tells that it was, and the result if it was. */
+/**
+ * One user to be changed by an attempt: what is written, what tells that it was, and the result if it was.
+ */
 export type Candidate = {
   readonly userId: string
   /** What planning was given, as the intent keeps it. */
@@ -36,7 +38,10 @@ export type Candidate = {
 /** What planning a user leads to: something to write, or a result. */
 export type Planning = { readonly candidate: Candidate } | { readonly result: UserResult }
 
-/** What a writing mode does to the users of one page. Intents, transactions, retries and settling are the same for both. */
+/**
+ * What a writing mode does to the users of one page. Intents, transactions, retries and settling are the same
+ * for both.
+ */
 export type PageMode = {
   /** Reads users with everything that planning them takes. */
   read(sql: Transaction, userIds: readonly string[]): Promise<Observed>

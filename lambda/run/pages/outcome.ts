@@ -7,7 +7,10 @@ import { addUserLine, noTotals } from '../lines/totals.ts'
 import type { Counted } from '../lines/totals.ts'
 import { bareLine, type LineContext, type Outcome, type UserLine } from '../lines/user-line.ts'
 
-/** How one user of a page ended: the line of the users log, those of the mutation log, and why it failed, if it did. */
+/**
+ * How one user of a page ended: the line of the users log, those of the mutation log, and why it failed, if
+ * it did.
+ */
 export type UserResult = {
   readonly line: Uint8Array
   readonly counted: Counted
@@ -15,7 +18,10 @@ export type UserResult = {
   readonly failure: UserFailure | null
 }
 
-/** A page's outcome: its log parts, its totals, and the errors of its users in order (null for those who did not fail). */
+/**
+ * A page's outcome: its log parts, its totals, and the errors of its users in order (null for those who did
+ * not fail).
+ */
 export type PageOutcome = {
   readonly page: number
   readonly bytes: PartBytes
@@ -85,7 +91,8 @@ export function recoveredResult(result: UserResult): UserResult {
 }
 
 /**
- * Puts the results of a page's users together, in the order of the page, so that the lines of one user are adjacent.
+ * Puts the results of a page's users together, in the order of the page, so that the lines of one user are
+ * adjacent.
  * @throws UnusableValue when a sum leaves the safe integers
  */
 export function pageOutcome(

@@ -18,9 +18,10 @@ const PAUSE_MS = 50
 const PATIENCE_MS = 60_000
 
 /**
- * One page of a writing run: 2-run-protocol, "One page of an execute run", steps 1 to 5. When it returns, every attempt
- * is settled and every user has a result. `stop` says why no further page may begin.
- * @throws OutOfTime, AttemptOpen, LeaseLost, LedgerUnavailable, ArchiveUnavailable: the page has no outcome then, and
+ * One page of a writing run: 2-run-protocol, "One page of an execute run", steps 1 to 5. When it returns,
+ * every attempt is settled and every user has a result. `stop` says why no further page may begin.
+ * @throws OutOfTime, AttemptOpen, LeaseLost, LedgerUnavailable, ArchiveUnavailable: the page has no outcome
+ * then, and
  *   what was committed of it is in its intents
  */
 export async function writePage(
@@ -46,7 +47,10 @@ function usersLeft({ page, results }: PageWork): string[] {
   return page.userIds.filter((userId) => !results.has(userId))
 }
 
-/** Rounds of all users that are left, in smaller and smaller transactions where something refuses a transaction. */
+/**
+ * Rounds of all users that are left, in smaller and smaller transactions where something refuses a
+ * transaction.
+ */
 async function writeTogether(work: PageWork): Promise<void> {
   let atATime = work.run.settings.gentle ? GENTLE_USERS_A_TRANSACTION : USERS_A_TRANSACTION
   for (let round = 1; usersLeft(work).length > 0; round++) {

@@ -11,7 +11,9 @@ import type { Planned } from '../lines/planned-lines.ts'
 import { settingsOf } from '../lines/run-rules.ts'
 import { bareResult, failedResult, resultOf, type UserResult } from './outcome.ts'
 
-/** Plans one user from what was read; `undefined` means that the user is gone. One user's data never throws. */
+/**
+ * Plans one user from what was read; `undefined` means that the user is gone. One user's data never throws.
+ */
 export function planReading(
   run: Run,
   context: LineContext,

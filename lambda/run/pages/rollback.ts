@@ -70,7 +70,8 @@ export function rollbackMode(run: Run, changes: LoggedChanges, foreignKeys: read
           const expiryDate = dates.get(id)
           return expiryDate === undefined ? [] : [{ id, expiryDate }]
         })
-        // Of a user who is gone with all rows nothing tells; one who is gone without them was rolled back before.
+        // Of a user who is gone with all rows nothing tells; one who is gone without them was rolled back
+        // before.
         return (users.has(userId) || rows.length > 0) && isRolledBack(change, rows)
       })
       // Several attempts delete the same rows: the latest one did it.

@@ -16,10 +16,11 @@ const TRIES = 8
 const PAUSE_MS = 250
 
 /**
- * Finds out which attempts were committed (2-run-protocol, "Crashes and stalls"). A user is done where the database
- * shows what the attempt wrote. Not done takes a lock on the user's row and a later statement that finds nothing: an
- * attempt under way would hold that lock, and one statement that both locks and looks misses a row committed while it
- * waited. A user without a row counts as locked. Users that another transaction keeps locked stay open.
+ * Finds out which attempts were committed (2-run-protocol, "Crashes and stalls"). A user is done where the
+ * database shows what the attempt wrote. Not done takes a lock on the user's row and a later statement that
+ * finds nothing: an attempt under way would hold that lock, and one statement that both locks and looks
+ * misses a row committed while it waited. A user without a row counts as locked. Users that another
+ * transaction keeps locked stay open.
  * @throws LedgerUnavailable after many tries
  */
 export async function settleAttempts(
@@ -64,9 +65,10 @@ async function settleUnlocked(
 export type Recovered = ReadonlyMap<string, UserResult>
 
 /**
- * Settles all attempts of one page that the cursor does not name. Whoever was committed gets the result planned again
- * from that attempt's inputs, marked `recovered`; the other users may be planned afresh. `predecessorReleased` says
- * that the holder before released its lease, so that nothing of it can commit any more.
+ * Settles all attempts of one page that the cursor does not name. Whoever was committed gets the result
+ * planned again from that attempt's inputs, marked `recovered`; the other users may be planned afresh.
+ * `predecessorReleased` says that the holder before released its lease, so that nothing of it can commit any
+ * more.
  * @throws AttemptOpen when some users stay locked or an attempt may still commit; PlannedByOtherVersion,
  *   ArchiveCorrupt, LedgerUnavailable
  */
@@ -98,8 +100,8 @@ export async function settlePage(
 }
 
 /**
- * Only after its lease can another holder's attempt no longer pass its clock check. The lease was taken over after that
- * moment, so this holds unless the database's clock was set back.
+ * Only after its lease can another holder's attempt no longer pass its clock check. The lease was taken over
+ * after that moment, so this holds unless the database's clock was set back.
  */
 async function refuseUnexpired(intents: readonly Intent[], tools: Tools): Promise<void> {
   const latest = intents
@@ -112,7 +114,10 @@ async function refuseUnexpired(intents: readonly Intent[], tools: Tools): Promis
   )
 }
 
-/** Plans the users of an intent again. @throws PlannedByOtherVersion when that gives other log lines than it had */
+/**
+ * Plans the users of an intent again.
+ * @throws PlannedByOtherVersion when that gives other log lines than it had
+ */
 function planAgain(mode: PageMode, { head, users }: Intent): AttemptedUser[] {
   const candidates = users.map((user) => mode.planAgain(user, head.attempt))
   if (digestOf(candidates) === head.digest)

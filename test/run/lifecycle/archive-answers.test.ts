@@ -204,7 +204,10 @@ test('404 on If-Match: a cursor that disappeared during the run is an error, and
   expect({ stored: await everything(), ledger: await dump(place.sql) }).toEqual(before)
 })
 
-/** A run whose last page, 2, was committed, in its second attempt, before its holder died; every lease has expired. */
+/**
+ * A run whose last page, 2, was committed, in its second attempt, before its holder died; every lease has
+ * expired.
+ */
 async function begun(): Promise<string> {
   let outcomes = 0
   let dead = false

@@ -18,7 +18,10 @@ let team: Team
 let sql: Team['sql']
 let place: JobPlace
 
-/** Three users; the first also has a paid credit that is due, one that comes due tomorrow, and has spent 25 of 40 USD. */
+/**
+ * Three users; the first also has a paid credit that is due, one that comes due tomorrow, and has spent 25 of
+ * 40 USD.
+ */
 beforeEach(async () => {
   team = await freshTeam(3)
   sql = team.sql

@@ -171,7 +171,10 @@ describe('a trigger or rule that changes what is written', () => {
 })
 
 describe("an administrator's recomputation of a balance, guarded on updated_at", () => {
-  /** Reads the user, lets `between` happen, and writes only if updated_at is as it was read; says whether it wrote. */
+  /**
+   * Reads the user, lets `between` happen, and writes only if updated_at is as it was read; says whether it
+   * wrote.
+   */
   async function recompute(between: () => Promise<unknown>): Promise<boolean> {
     const [user] = await sql<{ updated_at: string; total: string }[]>`
       SELECT updated_at::text, total_microdollars_acquired AS total FROM kilocode_users WHERE id = 'user-2'`

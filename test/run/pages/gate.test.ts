@@ -49,7 +49,10 @@ async function poison(numbers: number[], message: (n: number) => string): Promis
   for (const n of numbers) await sql`INSERT INTO poison VALUES (${idOf(n)}, ${message(n)})`
 }
 
-/** The run is consistent in itself, and the users who changed in the database are those with mutations in the log. */
+/**
+ * The run is consistent in itself, and the users who changed in the database are those with mutations in the
+ * log.
+ */
 async function expectLoggedAsChanged({ runId }: ExitCard): Promise<void> {
   const { users } = await dump(sql)
   const { mutations } = await auditRun(bucket, runId, sql)

@@ -2,7 +2,10 @@ import type { Sql } from 'postgres'
 import { insertTransaction, type TransactionRow } from '../../support/ledger.ts'
 import { productionPass } from '../../support/production.ts'
 
-/** Something that the application, or a person, does to a user; `forbids` where an earlier run cannot be rolled back after it. */
+/**
+ * Something that the application, or a person, does to a user; `forbids` where an earlier run cannot be
+ * rolled back after it.
+ */
 export type Happening = {
   readonly what: string
   readonly forbids: boolean

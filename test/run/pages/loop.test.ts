@@ -31,8 +31,9 @@ async function invoke({ database, bucket }: Place, event: unknown): Promise<Exit
 }
 
 /**
- * Where an invocation's time ends: while it waits for the answer to the nth of these requests. A resumed run first
- * empties a part of its predecessor and writes the lease into the cursor; the requests after that are a page's.
+ * Where an invocation's time ends: while it waits for the answer to the nth of these requests. A resumed run
+ * first empties a part of its predecessor and writes the lease into the cursor; the requests after that are a
+ * page's.
  */
 const STOPS: readonly [string, number, (request: S3Request) => boolean][] = [
   ['an intent', 2, isIntent],

@@ -53,7 +53,8 @@ test('a committed user is found without a lock on the row', async () => {
 })
 
 test('attempts of several invocations on one page: each user has the one that committed', async () => {
-  // User 2 is locked while the first invocation works, user 4 while the second does; both die before their outcome.
+  // User 2 is locked while the first invocation works, user 4 while the second does; both die before their
+  // outcome.
   const dieBusy = (user: string) =>
     place.sql.begin(async (tx) => {
       await tx`SELECT FROM kilocode_users WHERE id = ${user} FOR UPDATE`

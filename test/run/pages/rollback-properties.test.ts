@@ -46,7 +46,9 @@ const sum = (rows: readonly LedgerDump['transactions'][number][]): bigint =>
 const beyondRows = ({ user, rows }: UserState): bigint =>
   BigInt(user.total_microdollars_acquired ?? 0) - sum(rows)
 
-/** Compares every user with what the rollback's lines say: rolled back to the last row, or not touched at all. */
+/**
+ * Compares every user with what the rollback's lines say: rolled back to the last row, or not touched at all.
+ */
 async function expectAllOrNothing(
   place: Place,
   run: ExitCard,

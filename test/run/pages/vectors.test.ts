@@ -67,7 +67,10 @@ const vectors = ['expiration.json', 'drift.json']
   .map(withOwnIds)
 const INSTANT = '2026-11-22T06:12:30.123Z'
 
-/** Some vectors share ids, which one database cannot hold twice: their first group becomes the vector's number. The order stays. */
+/**
+ * Some vectors share ids, which one database cannot hold twice: their first group becomes the vector's
+ * number. The order stays.
+ */
 function withOwnIds(vector: Vector, index: number): Vector {
   const own = index.toString(16).padStart(8, '0')
   return JSON.parse(JSON.stringify(vector).replaceAll('"00000000-', `"${own}-`)) as Vector
