@@ -5,8 +5,13 @@ import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import type { Context } from 'aws-lambda'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as z from 'zod'
-import { attempt, type Waits as ArchiveWaits, statusOf, WAITS as ARCHIVE_WAITS } from './archive/attempts.ts'
-import { isPassing } from './archive/reasons.ts'
+import {
+  attempt,
+  type Waits as ArchiveWaits,
+  statusOf,
+  WAITS as ARCHIVE_WAITS,
+} from './archive/s3/attempts.ts'
+import { isPassing } from './archive/s3/reasons.ts'
 import { InvalidConfiguration, readConfig } from './config.ts'
 import type { DatabaseSource } from './config.ts'
 import { connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'

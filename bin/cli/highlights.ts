@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { Store } from '../../lambda/archive/store.ts'
+import type { Store } from '../../lambda/archive/s3/store.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { loggedLine } from '../../lambda/insight/logged-line.ts'
 import { logLines } from './user-lines.ts'

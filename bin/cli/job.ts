@@ -54,8 +54,7 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
     caller ??= await callerHere(process.env)
     const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
     const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type is that of the event after
-    // parsing
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- typed as the parsed event
     const invoked = async () => handler(event as never, contextOf(timeLeft))
     return withinDeadline(milliseconds + GRACE_MS, invoked)
   }

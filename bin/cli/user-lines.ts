@@ -1,4 +1,6 @@
-import { list, readBytes, type Store } from '../../lambda/archive/store.ts'
+import { list } from '../../lambda/archive/s3/list.ts'
+import type { Store } from '../../lambda/archive/s3/store.ts'
+import { readBytes } from '../../lambda/archive/s3/stream.ts'
 
 /**
  * The lines of one of a run's logs, in the order of its parts. `url` is what the card names: a folder of

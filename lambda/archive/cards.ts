@@ -2,7 +2,8 @@ import * as z from 'zod'
 import { type ExitCard, exitCardSchema, isFinal } from '../exit-card.ts'
 import { checked, JSON_TYPE, JSONL_TYPE, parseDocument, serialize } from './documents.ts'
 import { runFileKey, runLineKey } from './keys.ts'
-import { create, get, type Store, swap } from './store.ts'
+import { create, get, swap } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 async function readCard(store: Store, runId: string) {
   const key = runFileKey(runId, 'summary.json')

@@ -12,7 +12,9 @@ import {
   runFileKey,
   WRITER_KEY,
 } from './keys.ts'
-import { create, get, list, type Store, swap } from './store.ts'
+import { list } from './s3/list.ts'
+import { create, get, swap } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 const closedRun = z.object({ runId: z.string(), manifestSha256: z.string() })
 /** The last closed writing run, and the SHA-256 of its manifest: the link of the chain of runs. */

@@ -3,7 +3,8 @@ import * as z from 'zod'
 import { checked, parseDocument, serializeCompactly, type Versioned } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { runFileKey } from './keys.ts'
-import { get, type Store, swap } from './store.ts'
+import { get, swap } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 const counts = z.record(z.string(), z.int())
 

@@ -2,7 +2,9 @@ import * as z from 'zod'
 import { JSONL_TYPE, parseDocument } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { attemptOfKey, intentKey, intentPrefix } from './keys.ts'
-import { create, get, list, type Store } from './store.ts'
+import { list } from './s3/list.ts'
+import { create, get } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 /** What is known of an attempt beside its users. */
 const headSchema = z.object({

@@ -3,7 +3,9 @@ import type { NamedPage, Part } from './cursor.ts'
 import { JSONL_TYPE, parseDocument } from './documents.ts'
 import { ArchiveCorrupt, LeaseLost } from './errors.ts'
 import { LOG_KINDS, logFolder, type LogKind, partKey } from './keys.ts'
-import { create, get, getVerified, list, replaceIfMatch, type Store } from './store.ts'
+import { list } from './s3/list.ts'
+import { create, get, getVerified, replaceIfMatch } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 /** The bytes of a page's parts; no errors part is written where `errors` is empty. */
 export type PartBytes = Readonly<Record<LogKind, Uint8Array>>

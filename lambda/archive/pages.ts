@@ -2,7 +2,8 @@ import * as z from 'zod'
 import { JSON_TYPE, parseDocument, serializeCompactly } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { pageKey } from './keys.ts'
-import { create, get, type Store } from './store.ts'
+import { create, get } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 export const pageSchema = z.object({
   page: z.int(),

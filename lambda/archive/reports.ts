@@ -1,5 +1,6 @@
 import { runFileKey } from './keys.ts'
-import { create, get, replaceIfMatch, type Store } from './store.ts'
+import { create, get, replaceIfMatch } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 const HTML_TYPE = 'text/html; charset=utf-8'
 

@@ -3,7 +3,9 @@ import { MODES, PREFIXES } from '../constants.ts'
 import { checked, JSON_TYPE, parseDocument, serialize } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { runFileKey, runFolder, runIdOfFolder } from './keys.ts'
-import { create, get, listFolders, type Store } from './store.ts'
+import { listFolders } from './s3/list.ts'
+import { create, get } from './s3/objects.ts'
+import type { Store } from './s3/store.ts'
 
 export type Mode = (typeof MODES)[number]
 

@@ -5,7 +5,7 @@ import { type Cursor, findCursor, readCursor } from './cursor.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { WRITER_KEY } from './keys.ts'
 import { isWriting, type Run } from './runs.ts'
-import type { Store } from './store.ts'
+import type { Store } from './s3/store.ts'
 
 /**
  * The state of a run: open; closed, with its card (null only where it was deleted); refused at its opening;

@@ -1,5 +1,5 @@
 import type { Asked } from '../archive/runs.ts'
-import type { Store } from '../archive/store.ts'
+import type { Store } from '../archive/s3/store.ts'
 import type { Config } from '../config.ts'
 import type { ExitCard } from '../exit-card.ts'
 import type { Sql } from '../ledger/connect.ts'

@@ -6,7 +6,7 @@ import { createIntent, listAttempts, readIntent } from '../../lambda/archive/int
 import { checkPartSizes, createParts, emptyParts, readPart } from '../../lambda/archive/logs.ts'
 import { readPage } from '../../lambda/archive/pages.ts'
 import { readRun } from '../../lambda/archive/runs.ts'
-import type { Store } from '../../lambda/archive/store.ts'
+import type { Store } from '../../lambda/archive/s3/store.ts'
 import { freshBucket, keys, putText, readText, remove, type TestBucket } from '../support/bucket.ts'
 
 const RUN = '2026-11-22T06-12-30-123Z-execute-k3j9'

@@ -120,8 +120,7 @@ function onReply(query: Query, tell: (result: Result, rows: Rows | null) => void
         throw error
       },
     )
-  // oxlint-disable-next-line unicorn/no-thenable, typescript/no-floating-promises -- the driver's own query,
-  // watched
+  // oxlint-disable-next-line unicorn/no-thenable, typescript/no-floating-promises -- the driver's
   Object.defineProperty(query, 'then', { value: then })
 }
 

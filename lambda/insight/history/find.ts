@@ -3,7 +3,8 @@ import type { NamedPage } from '../../archive/cursor.ts'
 import { parseDocument } from '../../archive/documents.ts'
 import { partKey } from '../../archive/keys.ts'
 import { type Page, readPage } from '../../archive/pages.ts'
-import { getVerified, type Store } from '../../archive/store.ts'
+import { getVerified } from '../../archive/s3/objects.ts'
+import type { Store } from '../../archive/s3/store.ts'
 import { type LoggedLine, loggedLine } from '../logged-line.ts'
 
 const READS_AT_A_TIME = 8

@@ -1,7 +1,8 @@
 import { type Manifest, manifestSchema } from '../../archive/cards.ts'
 import { type ClosedRun, readWriter } from '../../archive/control.ts'
 import { runFileKey, WRITER_KEY } from '../../archive/keys.ts'
-import { sha256Of, type Store } from '../../archive/store.ts'
+import { sha256Of } from '../../archive/s3/objects.ts'
+import type { Store } from '../../archive/s3/store.ts'
 import { type Findings, report, type Value } from './differences.ts'
 import { filesOfStore, type RunFiles } from './files.ts'
 

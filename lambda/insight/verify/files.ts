@@ -1,4 +1,6 @@
-import { get, list, type Listed, type Store } from '../../archive/store.ts'
+import { list, type Listed } from '../../archive/s3/list.ts'
+import { get } from '../../archive/s3/objects.ts'
+import type { Store } from '../../archive/s3/store.ts'
 
 /** Where the objects of runs are read from: a bucket, or a folder that was downloaded from one. */
 export type RunFiles = {

@@ -1,7 +1,7 @@
 import { readCursor } from '../../archive/cursor.ts'
 import { createPage, type Page, readPage } from '../../archive/pages.ts'
 import type { Run } from '../../archive/runs.ts'
-import type { Store } from '../../archive/store.ts'
+import type { Store } from '../../archive/s3/store.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Sql } from '../../ledger/connect.ts'
 import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers } from '../../ledger/matching.ts'

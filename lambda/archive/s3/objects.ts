@@ -1,25 +1,8 @@
 import { hash } from 'node:crypto'
-import { Readable } from 'node:stream'
-import {
-  GetObjectCommand,
-  ListObjectsV2Command,
-  type ListObjectsV2CommandOutput,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3'
-import { attempt, type Deadline, silence, statusOf, WAITS, type Waits } from './attempts.ts'
-import { ArchiveCorrupt, ArchiveUnavailable } from './errors.ts'
-import { reasonFor } from './reasons.ts'
-
-/** A bucket, a client that reaches it, and how long to wait for it. */
-export type Store = {
-  readonly client: S3Client
-  readonly bucket: string
-  /** Milliseconds until the invocation ends; absent: no end. */
-  readonly timeLeft?: () => number
-  /** Overrides WAITS. */
-  readonly waits?: Partial<Waits>
-}
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { ArchiveCorrupt, ArchiveUnavailable } from '../errors.ts'
+import { statusOf } from './attempts.ts'
+import { isAbsent, missing, request, type Store, unavailable } from './store.ts'
 
 /** An object's bytes, and their text. */
 export type Stored = { readonly bytes: Uint8Array; readonly body: string; readonly etag: string }
@@ -74,86 +57,6 @@ export async function getVerified(
       `${expected.bytes} bytes with ${expected.sha256}. Nothing was done. ` +
       'Restore the version that has the expected hash.',
   )
-}
-
-/**
- * Streams an object's bytes, or those of [from, to), for those that may be too large to hold. A stream that
- * is cut or falls silent is opened again where it stopped, in the same version of the object.
- * @throws ArchiveCorrupt when it is absent or was replaced meanwhile, ArchiveUnavailable
- */
-export async function* readBytes(
-  store: Store,
-  key: string,
-  range: { from: number; to: number } = { from: 0, to: Infinity },
-): AsyncGenerator<Uint8Array> {
-  const { silenceMs, tries } = { ...WAITS, ...store.waits }
-  let { from } = range
-  let etag: string | undefined
-  for (let failures = 0; from < range.to;) {
-    const opened = await open(store, key, { from, to: range.to }, etag)
-    if (!opened) return
-    etag = opened.etag
-    const end = from + opened.length
-    const chunks = opened.body[Symbol.asyncIterator]()
-    try {
-      while (from < end) {
-        const chunk = await nextWithin(opened.body, chunks, silenceMs).catch((error: unknown) => {
-          if (++failures === tries) throw unavailable(store, `read ${key}`, error)
-          return null
-        })
-        if (!chunk) break
-        from += chunk.length
-        yield chunk
-      }
-      if (from >= end) return
-    } finally {
-      opened.body.destroy()
-    }
-  }
-}
-
-type Opened = { readonly body: Readable; readonly length: number; readonly etag: string }
-
-/** Null where the object holds nothing from there on. */
-async function open(
-  store: Store,
-  key: string,
-  { from, to }: { from: number; to: number },
-  etag: string | undefined,
-): Promise<Opened | null> {
-  const Range = from === 0 && to === Infinity ? undefined : `bytes=${from}-${to === Infinity ? '' : to - 1}`
-  const command = new GetObjectCommand({ Bucket: store.bucket, Key: key, Range, IfMatch: etag })
-  try {
-    return await request(store, undefined, async ({ signal }) => {
-      const { Body, ContentLength, ETag } = await store.client.send(command, { abortSignal: signal })
-      if (!(Body instanceof Readable)) throw new Error('The answer has no body.')
-      // Its errors are thrown to whoever reads it; one that comes in between must not end the process (seen).
-      return { body: Body.on('error', () => {}), length: ContentLength ?? 0, etag: ETag ?? '' }
-    })
-  } catch (error) {
-    if (isAbsent(error)) throw missing(key, error)
-    const status = statusOf(error)
-    if (status === 416) return null
-    if (status === 412)
-      throw new ArchiveCorrupt(`${key} was replaced while it was read. Read it again.`, { cause: error })
-    throw unavailable(store, `read ${key}`, error)
-  }
-}
-
-/** The clock runs only while something is waited for: a reader that takes its time is no stall. */
-async function nextWithin(
-  body: Readable,
-  chunks: AsyncIterator<Uint8Array>,
-  milliseconds: number,
-): Promise<Uint8Array> {
-  const timer = setTimeout(() => body.destroy(silence(milliseconds)), milliseconds)
-  try {
-    const next = await chunks.next()
-    if (next.done) throw Object.assign(new Error('the answer was cut off'), { code: 'ECONNRESET' })
-    return next.value
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /**
@@ -280,71 +183,4 @@ function toBytes(body: Body): Buffer {
 
 export function sha256Of(bytes: Uint8Array | string): string {
   return hash('sha256', bytes)
-}
-
-/** A key, and its object's size. */
-export type Listed = { readonly key: string; readonly bytes: number }
-
-/** All keys under a prefix with their sizes, in S3's order, 1,000 a request. @throws ArchiveUnavailable */
-export async function* list(store: Store, prefix: string): AsyncGenerator<Listed> {
-  for await (const page of listPages(store, { Prefix: prefix })) {
-    for (const { Key, Size } of page.Contents ?? [])
-      if (Key !== undefined) yield { key: Key, bytes: Size ?? 0 }
-  }
-}
-
-/** The folders directly under a prefix that ends in `/`, in S3's order. @throws ArchiveUnavailable */
-export async function* listFolders(store: Store, prefix: string): AsyncGenerator<string> {
-  for await (const page of listPages(store, { Prefix: prefix, Delimiter: '/' })) {
-    for (const { Prefix } of page.CommonPrefixes ?? []) if (Prefix !== undefined) yield Prefix
-  }
-}
-
-async function* listPages(
-  store: Store,
-  what: { readonly Prefix: string; readonly Delimiter?: string },
-): AsyncGenerator<ListObjectsV2CommandOutput> {
-  let token: string | undefined
-  do {
-    const command = new ListObjectsV2Command({
-      Bucket: store.bucket,
-      ...what,
-      ContinuationToken: token,
-    })
-    const page = await request(store, undefined, async ({ signal }) =>
-      store.client.send(command, { abortSignal: signal }),
-    ).catch((error: unknown) => {
-      throw unavailable(store, `list ${what.Prefix}`, error)
-    })
-    yield page
-    token = page.NextContinuationToken
-  } while (token !== undefined)
-}
-
-async function request<T>(
-  { waits, timeLeft = () => Infinity }: Store,
-  signal: AbortSignal | undefined,
-  send: (deadline: Deadline) => Promise<T>,
-): Promise<T> {
-  return attempt(send, { waits: { ...WAITS, ...waits }, timeLeft, signal })
-}
-
-/** NoSuchBucket is a 404 too. */
-function isAbsent(error: unknown): boolean {
-  return error instanceof Error && error.name === 'NoSuchKey'
-}
-
-function missing(key: string, cause?: unknown): ArchiveCorrupt {
-  return new ArchiveCorrupt(
-    `${key} is missing from the bucket, although the run names it. Restore it from its versions in S3.`,
-    { cause },
-  )
-}
-
-function unavailable({ bucket }: Store, doing: string, cause: unknown): ArchiveUnavailable {
-  const { what, todo } = reasonFor(cause, statusOf(cause))
-  return new ArchiveUnavailable(
-    `Could not ${doing} in the bucket ${bucket}: ${what}. ${todo} Then try again.`,
-    { cause },
-  )
 }

@@ -3,16 +3,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startS3, type S3Hooks, type S3Server } from '../../bin/sandbox/s3.ts'
-import {
-  create,
-  get,
-  getVerified,
-  list,
-  readBytes,
-  replaceIfMatch,
-  type Store,
-  swap,
-} from '../../lambda/archive/store.ts'
+import { list } from '../../lambda/archive/s3/list.ts'
+import { create, get, getVerified, replaceIfMatch, swap } from '../../lambda/archive/s3/objects.ts'
+import type { Store } from '../../lambda/archive/s3/store.ts'
+import { readBytes } from '../../lambda/archive/s3/stream.ts'
 import { clientFor, freshBucket, keys, readText, type TestBucket } from '../support/bucket.ts'
 import { type MisbehavingS3, startMisbehavingS3 } from '../support/misbehaving-s3.ts'
 

@@ -1,0 +1,45 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { ArchiveCorrupt, ArchiveUnavailable } from '../errors.ts'
+import { attempt, type Deadline, statusOf, WAITS, type Waits } from './attempts.ts'
+import { reasonFor } from './reasons.ts'
+
+/** A bucket, a client that reaches it, and how long to wait for it. */
+export type Store = {
+  readonly client: S3Client
+  readonly bucket: string
+  /** Milliseconds until the invocation ends; absent: no end. */
+  readonly timeLeft?: () => number
+  /** Overrides WAITS. */
+  readonly waits?: Partial<Waits>
+}
+
+/** Sends a request until it succeeds or its tries are used up. @throws the error of the last try */
+export async function request<T>(
+  { waits, timeLeft = () => Infinity }: Store,
+  signal: AbortSignal | undefined,
+  send: (deadline: Deadline) => Promise<T>,
+): Promise<T> {
+  return attempt(send, { waits: { ...WAITS, ...waits }, timeLeft, signal })
+}
+
+/** Whether an object is absent: NoSuchBucket is a 404 too. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof Error && error.name === 'NoSuchKey'
+}
+
+/** An object that a run names is not there. */
+export function missing(key: string, cause?: unknown): ArchiveCorrupt {
+  return new ArchiveCorrupt(
+    `${key} is missing from the bucket, although the run names it. Restore it from its versions in S3.`,
+    { cause },
+  )
+}
+
+/** What a failed request is reported as: what was tried, why it failed, what to do. */
+export function unavailable({ bucket }: Store, doing: string, cause: unknown): ArchiveUnavailable {
+  const { what, todo } = reasonFor(cause, statusOf(cause))
+  return new ArchiveUnavailable(
+    `Could not ${doing} in the bucket ${bucket}: ${what}. ${todo} Then try again.`,
+    { cause },
+  )
+}
