@@ -1,7 +1,7 @@
 import type { RollbackRequest, RunRequest } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { status } from '../../lambda/insight/status.ts'
-import { preview as count } from '../../lambda/run/lifecycle/preview.ts'
+import { preview as count } from '../../lambda/run/lifecycle/opening/preview.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
 
 /** What a writing command would do now. Nothing of it is stored. */

@@ -11,7 +11,7 @@ import { freeWriter } from './close.ts'
 import { knownRun } from '../known-run.ts'
 import { hold } from './lease.ts'
 import { markRun } from './marks.ts'
-import { prepareRun } from './open.ts'
+import { prepareRun } from './opening/open.ts'
 import { resume } from './resume.ts'
 import {
   hasSameLimits,
@@ -22,8 +22,8 @@ import {
   payloadOf,
   type Selection,
   selectionOf,
-} from './selection.ts'
-import { approvedPlan, rollbackTarget } from './sources.ts'
+} from './opening/selection.ts'
+import { approvedPlan, rollbackTarget } from './opening/sources.ts'
 import { readCursor } from '../../archive/cursor.ts'
 import { work } from './work.ts'
 

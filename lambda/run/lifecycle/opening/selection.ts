@@ -1,9 +1,9 @@
-import { isWriting, type Limits, type Run } from '../../archive/runs.ts'
-import type { Config } from '../../config.ts'
-import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../event.ts'
-import { findNamedUsers } from '../../ledger/matching.ts'
-import { nearest } from '../../nearest.ts'
-import type { Tools } from '../tools.ts'
+import { isWriting, type Limits, type Run } from '../../../archive/runs.ts'
+import type { Config } from '../../../config.ts'
+import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../../event.ts'
+import { findNamedUsers } from '../../../ledger/matching.ts'
+import { nearest } from '../../../nearest.ts'
+import type { Tools } from '../../tools.ts'
 
 /** A payload that opens a run. */
 export type OpeningRequest = RunRequest | RollbackRequest

@@ -1,10 +1,10 @@
-import { readMark } from '../../archive/control.ts'
-import { stateOf } from '../../archive/state.ts'
-import { readRun, type Run } from '../../archive/runs.ts'
-import type { Config } from '../../config.ts'
-import { RunRefused } from '../../errors.ts'
-import type { Tools } from '../tools.ts'
-import { knownRun } from '../known-run.ts'
+import { readMark } from '../../../archive/control.ts'
+import { stateOf } from '../../../archive/state.ts'
+import { readRun, type Run } from '../../../archive/runs.ts'
+import type { Config } from '../../../config.ts'
+import { RunRefused } from '../../../errors.ts'
+import type { Tools } from '../../tools.ts'
+import { knownRun } from '../../known-run.ts'
 
 /**
  * The dry run that a plan-bound execute names, if it may still be executed: complete, of the same

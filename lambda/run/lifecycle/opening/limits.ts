@@ -1,5 +1,5 @@
-import type { Run } from '../../archive/runs.ts'
-import { dollars, microdollarsOf } from '../../exit-card.ts'
+import type { Run } from '../../../archive/runs.ts'
+import { dollars, microdollarsOf } from '../../../exit-card.ts'
 
 /**
  * Why an execute over these matches is refused: one sentence for each limit that is exceeded. 0 means zero.
