@@ -2,7 +2,7 @@ import type { EnvironmentName } from '../lambda/config.ts'
 import { STAGE } from '../lambda/constants.ts'
 import type { Settings } from './settings.ts'
 
-/** What both functions are told: only what is configured, since the defaults are the function's own. */
+/** The environment of both functions: only what is configured, since the defaults are the function's own. */
 export function ruleEnvironment(settings: Settings): Record<string, string> {
   const values: Partial<Record<EnvironmentName, string | undefined>> = {
     [STAGE.variable]: settings.stage,

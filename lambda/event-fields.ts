@@ -18,7 +18,7 @@ const runIdOrLatest = z
 
 const text = (longest: number) =>
   z
-    .string({ error: 'must be a text' })
+    .string({ error: 'must be a string' })
     .trim()
     .min(1, 'must not be empty')
     .max(longest, `must have at most ${longest} characters`)
@@ -81,7 +81,7 @@ export const fields = z.strictObject({
   by: text(200).optional(),
   reason: reason.optional(),
   requestKey: text(200)
-    .regex(/^[\w.:-]+$/, 'may hold letters, digits and . _ : - only')
+    .regex(/^[\w.:-]+$/, 'must contain only letters, digits and . _ : -')
     .optional(),
   restart: runId.optional(),
   plan: runId.optional(),

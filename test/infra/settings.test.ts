@@ -113,7 +113,7 @@ test.for([
   },
 )
 
-test('all that is wrong is said at once', () => {
+test('everything that is wrong is reported at once', () => {
   const complaint = complaintAbout({ limitUsd: 'much', vpcID: 'vpc-0123456789abcdef0' })
   for (const name of ['databaseSecretArn', 'limitUsd', 'vpcID']) expect(complaint).toContain(`"${name}"`)
 })

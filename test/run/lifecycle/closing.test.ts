@@ -130,7 +130,7 @@ test('an older version of writer.json that was restored: an error that says what
     const error = await failureOf(invoke(event))
     expect(error.name).toBe('ArchiveCorrupt')
     expect(error.message).toContain(
-      `Run ${open.runId} is open by its cursor, and control/writer.json does not name it`,
+      `The cursor of run ${open.runId} is open, but control/writer.json does not name the run`,
     )
     expect(error.message).not.toContain('Nothing was written')
   }

@@ -157,7 +157,7 @@ describe('requestKey', () => {
 })
 
 describe('restart', () => {
-  test('closes the named run, opens anew; a duplicate does not close the new one', async () => {
+  test('closes the named run and opens a new one; a duplicate does not close the new one', async () => {
     const old = await invoke(EVENT, timeForPages(1))
     const event = { ...EVENT, restart: old.runId }
     const anew = await invoke(event, timeForPages(1))
@@ -187,7 +187,7 @@ describe('restart', () => {
   })
 
   test.each([{}, { userIds: ['user-6'] }])(
-    'where the old run cannot be closed in time, nothing is begun, and the same payload continues (%j)',
+    'where the old run cannot be closed in time, no run is opened, and the same payload continues (%j)',
     async (fields) => {
       dieAt(team.s3, bucket, isUsersPart)
       await failed(EVENT)
@@ -218,7 +218,7 @@ describe('restart', () => {
     expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
   })
 
-  test('what only the ledger can refuse is said together with what was closed', async () => {
+  test('a refusal that only the ledger can give also says which run was closed', async () => {
     const open = await invoke(EVENT, timeForPages(1))
     const refused = await failed({ execute: true, limits: { users: 0 }, restart: open.runId })
     expect(refused).toMatchObject({
@@ -227,7 +227,7 @@ describe('restart', () => {
     })
   })
 
-  test('a dry run is not restarted, which a slip for "plan" would ask for', async () => {
+  test('a dry run is not restarted: the payload probably meant "plan"', async () => {
     const { runId } = await invoke({})
     const before = await state()
     expect(await failed({ execute: true, restart: runId })).toMatchObject({
