@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { limitsSchema } from './limits.ts'
 import { isCategoryPattern } from './rules/categories.ts'
 import { foldAscii } from './rules/internal.ts'
 
@@ -35,9 +36,6 @@ function whole(least: number, most: number) {
   return z.int(error).min(least, error).max(most, error)
 }
 
-const count = z.int('must be a whole number of 0 or more').min(0, 'must be a whole number of 0 or more')
-const usd = z.number('must be a number of 0 or more').min(0, 'must be a number of 0 or more')
-
 /** Any text that PostgreSQL can hold. */
 const user = z
   .string({ error: 'must be the id or the e-mail of a user' })
@@ -71,13 +69,7 @@ export const fields = z.strictObject({
   batchSize: whole(1, 2000).optional(),
   concurrency: whole(1, 16).optional(),
   gentle: flag,
-  limits: z
-    .strictObject(
-      { users: count, grants: count, usd, correctionsUsd: usd },
-      { error: 'must be an object like {"users": 300, "usd": 20000}' },
-    )
-    .partial()
-    .optional(),
+  limits: limitsSchema.partial().optional(),
   by: text(200).optional(),
   reason: reason.optional(),
   requestKey: text(200)
