@@ -45,7 +45,8 @@ async function assetDir(): Promise<string> {
   const out = join(import.meta.dirname, '..', 'cdk.out')
   const template = await readFile(join(out, 'CreditExpiry.template.json'), 'utf8')
   const [, hash] = /"S3Key": "([0-9a-f]{64})\.zip"/.exec(template) ?? []
-  if (hash === undefined) throw new Error('The template in cdk.out has no code asset: run npm run synth first.')
+  if (hash === undefined)
+    throw new Error('The template in cdk.out has no code asset: run npm run synth first.')
   return join(out, `asset.${hash}`)
 }
 

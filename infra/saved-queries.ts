@@ -114,7 +114,8 @@ ORDER BY run_id DESC, correction_microdollars DESC, user_id`,
   },
   {
     name: 'runs in dollars',
-    description: 'The totals of each run except dry runs, newest first; the amounts of rollbacks are negative.',
+    description:
+      'The totals of each run except dry runs, newest first; the amounts of rollbacks are negative.',
     sql: `
 SELECT
   run_id,

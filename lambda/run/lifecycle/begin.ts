@@ -211,7 +211,10 @@ async function closeForRestart(
   await checkRequest(request, selection, tools)
   const card = await cancel(run, request.by ?? tools.caller.by, tools)
   if (card.status !== 'busy' && card.status !== 'incomplete') return null
-  return { ...card, next: { text: 'cancel that run, then start a new one', payload: payloadOf(request, selection) } }
+  return {
+    ...card,
+    next: { text: 'cancel that run, then start a new one', payload: payloadOf(request, selection) },
+  }
 }
 
 /**
