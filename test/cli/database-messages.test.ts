@@ -170,7 +170,7 @@ describe('a server of its own', () => {
       "LedgerUnavailable: The database's TLS certificate is not trusted: self-signed certificate",
     )
     expect(said).toContain(
-      'Name the authority that signed it in NODE_EXTRA_CA_CERTS (a PEM file). It is never accepted unverified.',
+      'Set NODE_EXTRA_CA_CERTS to a PEM file with the authority that signed it. A certificate is never accepted unverified.',
     )
 
     const ca = join(dir, 'ca.pem')

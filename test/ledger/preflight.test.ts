@@ -136,7 +136,7 @@ test('the lock timeout is below the deadlock_timeout of the server, or writing i
   expect(await lockTimeout()).toBe(25)
   await reconnect("SET deadlock_timeout = '15ms'")
   const refusal = expect.stringMatching(
-    /^LedgerUnavailable: The server's deadlock_timeout is 15 ms, .* Set deadlock_timeout to at least 20ms there/,
+    /^LedgerUnavailable: The server's deadlock_timeout is 15 ms\. .* Set deadlock_timeout to at least 20ms there/,
   )
   expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
 })
