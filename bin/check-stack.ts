@@ -43,7 +43,7 @@ const FIXES: Readonly<Record<string, string>> = {
     'Correct the setting or the secret that the message names. In a VPC, Secrets Manager needs an ' +
     'interface endpoint or NAT.',
   LedgerUnavailable:
-    "Let the function's security group into the database's; check host, user and password in the secret; " +
+    "Allow the function's security group in the database's; check host, user and password in the secret; " +
     'run docs/roles.sql.',
   ArchiveUnavailable: "Check the bucket's policy and KMS key. In a VPC, S3 needs a gateway endpoint or NAT.",
   InvalidEvent: 'The deployed code is older than this checkout: deploy again.',
@@ -116,13 +116,13 @@ async function invoke(functionName: string, payload: object): Promise<{ answer: 
 function checkLines(answer: unknown): Line[] {
   const parsed = answerSchema.safeParse(answer)
   if (parsed.success) return parsed.data.result.checks
-  return [failed('check', 'the answer is not one of this version', 'Deploy this version of the stack.')]
+  return [failed('check', 'the answer comes from another version', 'Deploy this version of the stack.')]
 }
 
 function dryRunLine(answer: unknown): Line {
   const parsed = cardSchema.safeParse(answer)
   if (!parsed.success)
-    return failed('dry run', 'the answer is no exit card', 'Deploy this version of the stack.')
+    return failed('dry run', 'the answer is not an exit card', 'Deploy this version of the stack.')
   const { runId, status, why, totals } = parsed.data
   const found = `${runId} is ${status}: ${totals.usersMatched} users matched, ${totals.expired} would expire`
   if (status === 'complete' || status === 'incomplete') return passed('dry run', found)

@@ -45,7 +45,8 @@ async function assetDir(): Promise<string> {
   const out = join(import.meta.dirname, '..', 'cdk.out')
   const template = await readFile(join(out, 'CreditExpiry.template.json'), 'utf8')
   const [, hash] = /"S3Key": "([0-9a-f]{64})\.zip"/.exec(template) ?? []
-  if (hash === undefined) throw new Error('The template in cdk.out names no code: run npm run synth first.')
+  if (hash === undefined)
+    throw new Error('The template in cdk.out has no code asset: run npm run synth first.')
   return join(out, `asset.${hash}`)
 }
 
@@ -129,7 +130,7 @@ async function startProxy(port: number) {
       firstQuery = null
     },
     firstQueryAt: () => {
-      if (firstQuery === null) throw new Error('No query came by.')
+      if (firstQuery === null) throw new Error('No query reached the proxy.')
       return firstQuery
     },
     stop: () => {

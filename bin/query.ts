@@ -78,7 +78,7 @@ const SANDBOX_LOGS = '.sandbox/s3/credit-expiry-logs/logs'
 const USAGE = `npm run query -- [--csv | --json] [folder] <question> [value …]
 
 [folder] holds the bucket's logs/: users/, mutations/, errors/ and runs/ with *.jsonl below. Without it, the logs of the
-sandbox are asked (${SANDBOX_LOGS}).
+sandbox are queried (${SANDBOX_LOGS}).
 <question> is SQL, or the name of a saved query, with its value (a user id, a run id) after it:
 ${SAVED_QUERIES.map(({ name, description }) => `  "${name}": ${description}`).join('\n')}`
 
@@ -100,7 +100,7 @@ export async function answerQuery(args: readonly string[]): Promise<Answered> {
     if ('problem' in asked) return failed(asked.problem)
     const rows = await queryLogs(folder, asked.sql, values)
     const format: Format = given.csv ? 'csv' : given.json ? 'json' : 'text'
-    const note = rows.length === 0 ? 'No row: nothing in these logs matches.' : ''
+    const note = rows.length === 0 ? 'No rows: nothing in these logs matches.' : ''
     return { out: formatRows(rows, format), error: note, exitCode: 0 }
   } catch (error) {
     return failed(error instanceof Error ? error.message : 'an unknown error')
@@ -118,8 +118,8 @@ function logsIn(folder: string): string {
 
 function noLogs(folder: string): string {
   return (
-    `There is no log in ${folder}: it must hold users/, mutations/, errors/ or runs/ with *.jsonl below. ` +
-    'Nothing was asked. Name the folder that you downloaded, or make a run with npm start.'
+    `No logs in ${folder}: it must hold users/, mutations/, errors/ or runs/ with *.jsonl files. ` +
+    'No query was run. Name the folder that you downloaded, or make a run with npm start.'
   )
 }
 
@@ -136,14 +136,14 @@ function questionOf(
   const names = SAVED_QUERIES.map(({ name }) => name)
   const near = nearestFew(question, names, 3).map((name) => `"${name}"`)
   const hint = near.length > 0 ? ` Did you mean ${near.join(' or ')}?` : ''
-  return { problem: `No saved query "${question}".${hint} Nothing was asked. All names: npm run query` }
+  return { problem: `No saved query "${question}".${hint} No query was run. All names: npm run query` }
 }
 
 function withValues({ name, sql }: SavedQuery, values: readonly string[]): ReturnType<typeof questionOf> {
   const needed = sql.split('?').length - 1
   if (values.length === needed) return { sql }
   const what = needed === 0 ? 'takes no value' : `needs ${needed} value${needed === 1 ? '' : 's'} after it`
-  return { problem: `The saved query "${name}" ${what}, and ${values.length} were given. Nothing was asked.` }
+  return { problem: `The saved query "${name}" ${what}, and ${values.length} were given. No query was run.` }
 }
 
 if (import.meta.main) {

@@ -6,7 +6,7 @@ export function accept(construct: IConstruct, finding: string, reason: string): 
   Validations.of(construct).acknowledge({ id: `AwsSolutions-${finding}`, reason })
 }
 
-/** An attribute of a resource, its ARN unless told otherwise, as cdk-nag writes it in a finding. */
+/** An attribute of a resource, by default its ARN, as cdk-nag writes it in a finding. */
 export function inFinding(construct: IConstruct, attribute = 'Arn'): string {
   const { defaultChild } = construct.node
   if (!CfnElement.isCfnElement(defaultChild)) throw new Error(`${construct.node.path} is no single resource.`)

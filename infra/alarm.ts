@@ -81,7 +81,7 @@ type CompositeProps = {
   readonly heading: string
   readonly sentence: string
   readonly when: IAlarm
-  /** While one of these is in alarm, it tells of the same event, and nothing more is published. */
+  /** While one of these is in alarm, it reports the same event, and nothing more is published. */
   readonly unlessExplainedBy: readonly [IAlarm, ...IAlarm[]]
 }
 
@@ -119,7 +119,7 @@ function anyOf(
   if (others.length === 0) return first
   return new CompositeAlarm(scope, id, {
     compositeAlarmName: `${name}-explained`,
-    alarmDescription: `Another alarm tells of the same event, so that ${name} is not published.`,
+    alarmDescription: `Another alarm reports the same event, so ${name} is not published.`,
     alarmRule: AlarmRule.anyOf(
       ...[first, ...others].map((alarm) => AlarmRule.fromAlarm(alarm, AlarmState.ALARM)),
     ),

@@ -1,6 +1,6 @@
 /**
  * The words of a notice, as fields for a Pass state: Step Functions puts them together itself, so that every
- * end is told, also that of a run whose function no longer answers. A path that is missing would end the
+ * end is published, also that of a run whose function no longer answers. A path that is missing would end the
  * execution without a notice: only fields that 3-contract promises are named one by one.
  */
 export type NoticeFields = ({ readonly 'subject.$': string } | { readonly subject: string }) & {

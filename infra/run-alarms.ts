@@ -58,7 +58,7 @@ export class RunAlarms extends Construct {
       'VerifyDifferences',
       {
         heading: 'Alarm: verify found differences',
-        sentence: 'A run verified differs from its logs or from the ledger.',
+        sentence: 'A verified run differs from its logs or from the ledger.',
         metric: jobMetric(METRICS.verifyDifferences, { stage, mode: NO_RUN.status, statistic: 'Maximum' }),
         above: 0,
         kind: 'event',

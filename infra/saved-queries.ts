@@ -31,7 +31,7 @@ export const SAVED_QUERIES: readonly SavedQuery[] = [
   {
     name: 'all runs',
     description:
-      'Every closed run but dry runs, newest first: who, why, what it came to, and what rolled it back.',
+      'Every closed run except dry runs, newest first: who, why, its totals, and what rolled it back.',
     sql: `
 SELECT
   run.run_id,
@@ -57,7 +57,7 @@ ORDER BY run.run_id DESC`,
   },
   {
     name: 'what happened to one user',
-    description: `Over all runs but dry runs, newest first. ${USER}`,
+    description: `Over all runs except dry runs, newest first. ${USER}`,
     sql: userHistory(`\n  AND ${WRITING}`),
   },
   {
@@ -67,7 +67,7 @@ ORDER BY run.run_id DESC`,
   },
   {
     name: 'every row changed for one user',
-    description: `Over all runs but dry runs, newest first, with the values before and after. ${USER}`,
+    description: `Over all runs except dry runs, newest first, with the values before and after. ${USER}`,
     sql: `
 SELECT run_id, mode, "at", type, row_id, before, after
 FROM mutations
@@ -114,7 +114,8 @@ ORDER BY run_id DESC, correction_microdollars DESC, user_id`,
   },
   {
     name: 'runs in dollars',
-    description: 'What each run but dry runs came to, newest first; what a rollback gave back is negative.',
+    description:
+      'The totals of each run except dry runs, newest first; the amounts of rollbacks are negative.',
     sql: `
 SELECT
   run_id,
@@ -133,7 +134,7 @@ ORDER BY run_id DESC`,
   {
     name: 'expired by credit category',
     description:
-      'What each run but dry runs expired of each credit category, the largest amount first; newest run first.',
+      'What each run except dry runs expired of each credit category: newest run first, then the largest amount.',
     sql: `
 SELECT run_id, mode, "at", expired_microdollars / 1e6 AS expired_usd, by_category
 FROM runs

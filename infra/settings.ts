@@ -1,6 +1,8 @@
 import * as z from 'zod'
+import type { Limits } from '../lambda/limits.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { NO_STOPS, STOPS } from './auto-execute-stops.ts'
+import { type FunctionNumbers, functionNumbers } from './function-numbers.ts'
 import {
   days,
   keyArn,
@@ -57,14 +59,6 @@ const fields = z.object({
   securityGroupIds: list(/^sg-[0-9a-f]{8,17}$/, 'sg-0123456789abcdef0').optional(),
 
   internalDomains: list(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/i, 'kilocode.ai,kilo.ai').optional(),
-  limitUsers: whole(2000).optional(),
-  limitGrants: whole(50_000).optional(),
-  limitUsd: number(250_000).optional(),
-  limitCorrectionsUsd: number(10_000).optional(),
-  maxFailedUsers: whole(20).optional(),
-  maxFailedPercent: number(5).optional(),
-  minGrantAgeSeconds: whole(60).optional(),
-  planMaxAgeHours: number(24).optional(),
   correctionDescriptions: texts('["Correction to $0 after expiring internal free credits"]').optional(),
   reviewCategories: list(CATEGORY, 'manual_decrement,kilo-pass-store-refund:*').optional(),
   excludedCategories: list(CATEGORY, 'kilo-pass-bonus,promo-*').optional(),
@@ -116,14 +110,6 @@ export type Network = {
   readonly securityGroupIds: readonly string[]
 }
 
-/** The limits that every scheduled execute carries. */
-export type ExecuteLimits = {
-  readonly users: number
-  readonly grants: number
-  readonly usd: number
-  readonly correctionsUsd: number
-}
-
 /** When a scheduled run executes its plan without a person's approval. Default: only when nothing is new. */
 export type AutoExecute = {
   readonly newUsers: number
@@ -133,12 +119,14 @@ export type AutoExecute = {
 
 export type ScheduledExecute = {
   readonly schedule: string
-  readonly limits: ExecuteLimits
+  /** The limits that every scheduled execute carries. */
+  readonly limits: Limits
   readonly auto: AutoExecute
 }
 
 /** What is configured for a deployment. What is absent is left to the function's own default. */
 export type Settings = Readonly<Fields> & {
+  readonly numbers: FunctionNumbers
   readonly network: Network | null
   readonly scheduledExecute: ScheduledExecute | null
 }
@@ -150,16 +138,21 @@ export type Settings = Readonly<Fields> & {
 export function readSettings(context: Readonly<Record<string, unknown>>): Settings {
   const own = Object.fromEntries(Object.entries(context).filter(([key]) => !belongsToCdk(key)))
   const parsed = fields.safeParse(own)
+  const numbers = functionNumbers.safeParse(own)
+  const known = [...Object.keys(fields.shape), ...Object.keys(functionNumbers.shape)]
   const wrong = [
-    ...(parsed.error?.issues ?? []).map(({ path, message }) => sentence(String(path[0]), own, message)),
+    ...[parsed, numbers]
+      .flatMap(({ error }) => error?.issues ?? [])
+      .map(({ path, message }) => sentence(String(path[0]), own, message)),
     ...Object.keys(own)
-      .filter((key) => !(key in fields.shape))
-      .map((key) => `"${key}" is not known: the values are ${Object.keys(fields.shape).join(', ')}`),
+      .filter((key) => !known.includes(key))
+      .map((key) => `"${key}" is not known: the values are ${known.join(', ')}`),
   ]
-  if (!parsed.success || wrong.length > 0) throw invalid(wrong)
+  if (!parsed.success || !numbers.success || wrong.length > 0) throw invalid(wrong)
   checkSecrets(parsed.data)
   return {
     ...parsed.data,
+    numbers: numbers.data,
     network: networkOf(parsed.data),
     scheduledExecute: scheduledExecuteOf(parsed.data),
   }

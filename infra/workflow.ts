@@ -11,7 +11,7 @@ import type { Notices } from './notices.ts'
 import type { ScheduledExecute } from './settings.ts'
 import { WorkflowDefinition } from './workflow-definition.ts'
 
-/** A run of a million users takes minutes; a run that others keep busy must end some day. */
+/** A run of a million users takes minutes; an execution that waits for another invocation must end too. */
 const LONGEST = Duration.days(3)
 
 type WorkflowParts = {
@@ -20,7 +20,7 @@ type WorkflowParts = {
   readonly logRetentionDays: RetentionDays
   readonly scheduledExecute: ScheduledExecute | null
   readonly alarms: AlarmPlace
-  /** Alarms that tell why a run did not end as asked. */
+  /** Alarms that say why a run did not end as asked. */
   readonly explanations: readonly [IAlarm, ...IAlarm[]]
 }
 
@@ -87,7 +87,7 @@ export class Workflow extends Construct {
       {
         heading,
         suffix: 'any',
-        sentence: 'An execution of the workflow failed, for a reason that another alarm may tell of.',
+        sentence: 'An execution of the workflow failed, for a reason that another alarm may report.',
         metric: stateMachine.metricFailed(options),
         above: 0,
         kind: 'event',
@@ -100,7 +100,7 @@ export class Workflow extends Construct {
       'Failures',
       {
         heading,
-        sentence: 'An execution of the workflow failed, and no other alarm tells why.',
+        sentence: 'An execution of the workflow failed, and no other alarm says why.',
         when: failed,
         unlessExplainedBy: explanations,
       },
@@ -111,8 +111,8 @@ export class Workflow extends Construct {
 
 /**
  * Under this prefix, CloudWatch needs no resource policy per log group (an account may have ten). The suffix
- * comes from the stack's id, so that a stack deployed anew does not meet the log group that the last one
- * left.
+ * comes from the stack's id, so that a stack deployed again does not collide with the log group of the
+ * previous one.
  */
 function vendedLogsName(scope: Construct): string {
   const { stackName, stackId } = Stack.of(scope)

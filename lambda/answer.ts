@@ -58,7 +58,7 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
   }
 }
 
-/** Whatever this invocation closed gets its report, once the run is free. */
+/** A run that this invocation closed gets its report once it is free. */
 async function invokeThenReport(payload: RunPayload, tools: Tools): Promise<ExitCard | HoldAnswer> {
   const closed: string[] = []
   const onClosed = (card: ExitCard): void => {
@@ -70,7 +70,7 @@ async function invokeThenReport(payload: RunPayload, tools: Tools): Promise<Exit
   return answered
 }
 
-/** The preview function: nothing that it is sent changes the ledger or the state of a writing run. */
+/** The preview function: no payload that it gets changes the ledger or the state of a writing run. */
 function refuseWrites(payload: Payload): void {
   if (!writes(payload)) return
   throw new RunRefused(

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { STAGE } from './constants.ts'
+import { type Limits, NUMBERS } from './limits.ts'
 import { isCategoryPattern } from './rules/categories.ts'
 import { foldAscii, isDomainName } from './rules/internal.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from './rules/review.ts'
@@ -13,13 +14,6 @@ export class InvalidConfiguration extends Error {
 
 /** Where a database is: a URL, or the ARN of the secret that holds its address and password. */
 export type DatabaseSource = { readonly url: string } | { readonly secretArn: string }
-
-export type Limits = {
-  readonly users: number
-  readonly grants: number
-  readonly usd: number
-  readonly correctionsUsd: number
-}
 
 /** What is fixed for an invocation: 3-contract, "Environment of the function". */
 export type Config = {
@@ -51,16 +45,6 @@ export type Config = {
   /** The asymmetric KMS key that signs manifests. */
   readonly signingKeyArn: string | null
 }
-
-const number = (fallback: number) =>
-  z
-    .string()
-    .regex(/^\d+(\.\d+)?$/, `must be a number, such as ${fallback}`)
-    .transform(Number)
-    .default(fallback)
-
-const wholeNumber = (fallback: number) =>
-  number(fallback).refine(Number.isSafeInteger, `must be a whole number, such as ${fallback}`)
 
 const domains = z
   .string()
@@ -157,14 +141,7 @@ export const environment = z.object({
   READONLY_DATABASE_SECRET_ARN: databaseSecret,
   READONLY_DATABASE_URL: databaseUrl.optional(),
   INTERNAL_DOMAINS: domains,
-  LIMIT_USERS: wholeNumber(2_000),
-  LIMIT_GRANTS: wholeNumber(50_000),
-  LIMIT_USD: number(250_000),
-  LIMIT_CORRECTIONS_USD: number(10_000),
-  MAX_FAILED_USERS: wholeNumber(20),
-  MAX_FAILED_PERCENT: number(5),
-  MIN_GRANT_AGE_SECONDS: wholeNumber(60),
-  PLAN_MAX_AGE_HOURS: number(24),
+  ...NUMBERS,
   CORRECTION_DESCRIPTIONS: descriptions,
   REVIEW_CATEGORIES: categories
     .refine((list) => list.length > 0, NO_REVIEW)

@@ -15,7 +15,8 @@ export const METRICS = {
   /** Invocations that ended with an error other than InvalidEvent and RunRefused. */
   failures: { name: 'Failures', unit: 'Count' },
   /**
-   * Invocations that ended with any error of the job's own; what AWS counts beyond these are dead processes.
+   * Invocations that ended with any error of the job's own; what AWS counts beyond these are processes that
+   * died.
    */
   errorsReported: { name: 'ErrorsReported', unit: 'Count' },
   usersProcessed: { name: 'UsersProcessed', unit: 'Count' },
@@ -44,7 +45,7 @@ export const NODE_OPTIONS = '--enable-source-maps --max-old-space-size=1400 --ma
 /** The environment variable with the stage, and the stage where it is not set. */
 export const STAGE = { variable: 'STAGE', fallback: 'local' } as const
 
-/** What a run can be; the last two take a run back. Also values of the dimension `mode`. */
+/** The modes of a run; the last two roll a run back. Also values of the dimension `mode`. */
 export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
 
 /**

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { limitsSchema } from './limits.ts'
 import { isCategoryPattern } from './rules/categories.ts'
 import { foldAscii } from './rules/internal.ts'
 
@@ -18,7 +19,7 @@ const runIdOrLatest = z
 
 const text = (longest: number) =>
   z
-    .string({ error: 'must be a text' })
+    .string({ error: 'must be a string' })
     .trim()
     .min(1, 'must not be empty')
     .max(longest, `must have at most ${longest} characters`)
@@ -34,9 +35,6 @@ function whole(least: number, most: number) {
   const error = `must be a whole number from ${least} to ${most}`
   return z.int(error).min(least, error).max(most, error)
 }
-
-const count = z.int('must be a whole number of 0 or more').min(0, 'must be a whole number of 0 or more')
-const usd = z.number('must be a number of 0 or more').min(0, 'must be a number of 0 or more')
 
 /** Any text that PostgreSQL can hold. */
 const user = z
@@ -71,17 +69,11 @@ export const fields = z.strictObject({
   batchSize: whole(1, 2000).optional(),
   concurrency: whole(1, 16).optional(),
   gentle: flag,
-  limits: z
-    .strictObject(
-      { users: count, grants: count, usd, correctionsUsd: usd },
-      { error: 'must be an object like {"users": 300, "usd": 20000}' },
-    )
-    .partial()
-    .optional(),
+  limits: limitsSchema.partial().optional(),
   by: text(200).optional(),
   reason: reason.optional(),
   requestKey: text(200)
-    .regex(/^[\w.:-]+$/, 'may hold letters, digits and . _ : - only')
+    .regex(/^[\w.:-]+$/, 'must contain only letters, digits and . _ : -')
     .optional(),
   restart: runId.optional(),
   plan: runId.optional(),

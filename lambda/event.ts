@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { type Field, type Fields, fields } from './event-fields.ts'
 import { complaintAbout, exampleOf, isGiven, shapeOf } from './event-shapes.ts'
+import { LIMIT_NAMES } from './limits.ts'
 import { nearest } from './nearest.ts'
 
 /**
@@ -191,7 +192,7 @@ function valueAt(payload: unknown, path: readonly (string | number)[], message: 
 }
 
 function unknownField(path: readonly (string | number)[], key: string): string {
-  const known = path.length > 0 ? ['users', 'grants', 'usd', 'correctionsUsd'] : Object.keys(fields.shape)
+  const known = path.length > 0 ? LIMIT_NAMES : Object.keys(fields.shape)
   const likely = nearest(key, known)
   const hint = likely === undefined ? '' : `, did you mean "${likely}"?`
   return `unknown field "${pathText([...path, key])}"${hint}`

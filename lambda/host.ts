@@ -37,7 +37,7 @@ export type Host = {
   readonly waits?: { readonly ledger?: Partial<LedgerWaits>; readonly aws?: Partial<ArchiveWaits> }
 }
 
-/** The host in Lambda: what the job tells of goes to the log and into metrics. */
+/** The host in Lambda: what the job reports goes to the log and into metrics. */
 export function lambdaHost(logger: Logger, metrics: Metrics): Host {
   return {
     env: process.env,
@@ -53,7 +53,7 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
 }
 
 /**
- * What an invocation may say of its caller: the workflow names its execution, a person's tool may name the
+ * What an invocation may say about its caller: the workflow names its execution, a person's tool may name the
  * person.
  */
 const customSchema = z.object({
@@ -67,8 +67,8 @@ const customSchema = z.object({
 })
 
 /**
- * In Lambda, the client context of the invocation says who called, if anything does. Whoever may invoke the
- * function can write anything there: it is a label for the records, and the request id leads to CloudTrail.
+ * In Lambda, the client context of the invocation says who called, if anything does. A caller can write
+ * anything there: it is a label for the records, and the request id is the link to CloudTrail.
  */
 function lambdaCaller({ awsRequestId, invokedFunctionArn, clientContext }: Context): Tools['caller'] {
   const custom: unknown = clientContext?.custom

@@ -77,7 +77,7 @@ function serverOf(
       database === null && 'dbname (DATABASE_NAME)',
     ]
     throw new InvalidConfiguration(
-      `The secret ${arn} lacks ${lacking.filter(Boolean).join(' and ')}. Nothing was done. ` +
+      `The secret ${arn} has no ${lacking.filter(Boolean).join(' and no ')}. Nothing was done. ` +
         'Set the environment variable: a secret that RDS manages holds only user and password.',
     )
   }
@@ -87,11 +87,11 @@ function serverOf(
 function passwordOf(arn: string, { password }: z.infer<typeof secretSchema>): string {
   if (password !== undefined) return password
   throw new InvalidConfiguration(
-    `The secret ${arn} lacks password. Nothing was done. To log in with IAM instead, set DATABASE_AUTH to iam.`,
+    `The secret ${arn} has no password. Nothing was done. To log in with IAM instead, set DATABASE_AUTH to iam.`,
   )
 }
 
-/** Signed anew for each connection: a token is only looked at when a connection is made. */
+/** Signed for each connection: the server checks a token only when a connection is made. */
 function iamToken({ host, port, username }: Server, region: string): () => Promise<string> {
   const signer = new Signer({ hostname: host, port, username, region })
   return async () => {

@@ -170,7 +170,7 @@ test.each<[string, Record<string, string | undefined>]>([
   expect(read).not.toThrow(SECRET)
 })
 
-test('everything that is wrong is named at once', () => {
+test('everything that is wrong is reported at once', () => {
   expect(() => readConfig({ LIMIT_USERS: 'x', LIMIT_USD: 'y' })).toThrow(/LOG_BUCKET.*LIMIT_USERS.*LIMIT_USD/)
 })
 

@@ -167,7 +167,7 @@ const wrongFields: [unknown, string][] = [
   [{ gentle: 'yes' }, 'field "gentle": must be the boolean true or false, not "yes"'],
   [{ by: '' }, 'field "by"'],
   [{ hold: '' }, 'field "hold"'],
-  [{ hold: true }, 'field "hold": must be a text'],
+  [{ hold: true }, 'field "hold": must be a string'],
   [{ release: ' ' }, 'field "release"'],
   [{ check: false }, 'field "check": must be the boolean true, not false'],
   [{ check: 'true' }, 'field "check"'],
@@ -292,7 +292,7 @@ describe('is refused, naming the field, with nothing done', () => {
   )
 })
 
-test('everything that is wrong with an event is named at once', async () => {
+test('everything that is wrong with an event is reported at once', async () => {
   const { message } = await refusal({ excute: true, batchSize: 0, limits: { usd: -1 } })
   for (const field of ['"excute"', '"batchSize"', '"limits.usd"']) expect(message).toContain(field)
 })

@@ -123,9 +123,9 @@ describe('the address and the password', () => {
   })
 
   test.each([
-    [{}, 'lacks host (DATABASE_HOST) and dbname (DATABASE_NAME). Nothing was done.'],
-    [{ DATABASE_HOST: 'db.example.com' }, 'lacks dbname (DATABASE_NAME). Nothing was done.'],
-    [{ DATABASE_NAME: 'app' }, 'lacks host (DATABASE_HOST). Nothing was done.'],
+    [{}, 'has no host (DATABASE_HOST) and no dbname (DATABASE_NAME). Nothing was done.'],
+    [{ DATABASE_HOST: 'db.example.com' }, 'has no dbname (DATABASE_NAME). Nothing was done.'],
+    [{ DATABASE_NAME: 'app' }, 'has no host (DATABASE_HOST). Nothing was done.'],
   ])('with %o it is refused, naming the secret and what is absent', async (env, said) => {
     secretIs({ SecretString: JSON.stringify(login()) })
     await expect(databaseOfSecret(env)).rejects.toMatchObject({
@@ -137,7 +137,7 @@ describe('the address and the password', () => {
   test('a secret without a password is refused, unless IAM authenticates', async () => {
     const { hostname: host, port } = address()
     secretIs({ SecretString: JSON.stringify({ username: 'job', host, port, dbname: name() }) })
-    await expect(databaseOfSecret()).rejects.toThrow(`The secret ${ARN} lacks password. Nothing was done.`)
+    await expect(databaseOfSecret()).rejects.toThrow(`The secret ${ARN} has no password. Nothing was done.`)
   })
 
   test('a URL in a secret that cannot be right is refused, naming the secret and not the password', async () => {

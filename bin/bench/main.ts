@@ -23,7 +23,7 @@ const { values } = parseArgs({
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 const options = { rounds: Number(values.rounds), event: JSON.parse(values.event), say }
 if (!Number.isInteger(options.rounds) || options.rounds < 1)
-  throw new Error(`--rounds ${values.rounds} is no number of rounds.`)
+  throw new Error(`--rounds must be a whole number of 1 or more, not ${values.rounds}.`)
 
 const figures = values.scale
   ? [...(await scale(options)), ...(await sparse(options)), ...(await giant(options))]

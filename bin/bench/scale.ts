@@ -115,8 +115,8 @@ async function secondsOfCount(sql: Sql): Promise<number> {
 
 /**
  * The one scan may be sequential, which PostgreSQL counts once for each process that takes part, or go along
- * the primary key, which it does not tell from a look-up: how many rows were read tells how often the whole
- * table was.
+ * the primary key, which it does not distinguish from a look-up: the number of rows read shows how often the
+ * whole table was.
  */
 async function scansOfUsers(sql: Sql): Promise<{ scans: number; rows: number }> {
   // A backend counts its scans at its end, which may come a moment after the job's.

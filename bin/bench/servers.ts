@@ -119,8 +119,8 @@ const tallySchema = z.object({
 })
 
 /**
- * An S3 server in a process of its own, with one bucket. `tally` tells what it has had since the last time,
- * and empties it.
+ * An S3 server in a process of its own, with one bucket. `tally` returns what it has received since the last
+ * call, and empties it.
  */
 export type BenchS3 = {
   readonly port: number

@@ -62,7 +62,7 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
     invoke: async (event, onCard) => {
       const answer = await answerTo(event, onCard)
       if (isCard(answer)) return answer
-      throw new Error(`The answer to ${JSON.stringify(event)} is no exit card.`)
+      throw new Error(`The answer to ${JSON.stringify(event)} is not an exit card.`)
     },
     ask: async (event) => {
       const answer = await answerTo(event, () => {})

@@ -85,26 +85,12 @@ export function labelFor(payload: Payload): string {
   return labels[payload.kind] ?? 'Read'
 }
 
-/** What an outcome means; the name itself is the one in the log. */
-const TEXTS: Readonly<Record<string, string>> = {
-  expired: 'credit was left in a grant',
-  nothing_to_expire: 'all grants fully spent; closed with 0',
-  too_recent: 'a row is too recent; the next run processes them',
-  needs_review: 'a grant may have been taken back already; check, then --user-ids',
-  excluded: 'excluded by --except-user-ids or the configuration',
-  exceeds_plan: 'more would happen than the plan showed; make a new dry run',
-  not_internal: 'no longer internal',
-  gone: 'no longer in the ledger',
-  rolled_back: 'what the run wrote was rolled back',
-  already_rolled_back: 'nothing was left to roll back',
-  changed_since: 'changed since that run; the users log says what',
-}
+const OUTCOME_ENTRIES = new Map(Object.entries(OUTCOMES))
 
+/** A few words about an outcome; the name itself is the one in the log. */
 export function outcomeText(outcome: string): string {
-  return TEXTS[outcome] ?? ''
+  return OUTCOME_ENTRIES.get(outcome)?.inShort ?? ''
 }
-
-const COUNTED_AS = new Map(Object.entries(OUTCOMES).map(([outcome, entry]) => [outcome, entry.countedAs]))
 
 /** Whether an outcome is a reason to skip a user. */
 export function isSkipped(outcome: string): boolean {
@@ -112,7 +98,7 @@ export function isSkipped(outcome: string): boolean {
 }
 
 function countedAs(outcome: string): CountedAs {
-  return COUNTED_AS.get(outcome) ?? null
+  return OUTCOME_ENTRIES.get(outcome)?.countedAs ?? null
 }
 
 type Counted = readonly (readonly [outcome: string, users: number])[]
@@ -122,7 +108,7 @@ export function outcomesOf(totals: ExitCard['totals']): {
   readonly processed: Counted
   readonly skipped: Counted
 } {
-  const counted = [...COUNTED_AS.keys()]
+  const counted = [...OUTCOME_ENTRIES.keys()]
     .map((outcome) => [outcome, totals.outcomes[outcome] ?? 0] as const)
     .filter(([, users]) => users > 0)
   return {

@@ -16,7 +16,7 @@ export type Program = {
   readonly stopSignal: NodeJS.Signals
 }
 
-/** What this process tells its parent. */
+/** What this process sends to its parent. */
 export type FromKeeper =
   | { readonly is: 'locked' }
   | { readonly is: 'in use'; readonly by: number }
@@ -75,7 +75,7 @@ async function lock(folder: string): Promise<(() => Promise<void>) | number> {
       const release = await lockfile.lock(folder, {
         lockfilePath: join(folder, 'lock'),
         stale: STALE_MS,
-        // Only a folder that someone removes while it is in use loses its lock.
+        // A folder loses its lock only when it is removed while it is in use.
         onCompromised: () => process.disconnect(),
       })
       await writeFile(holder, String(process.ppid))

@@ -12,8 +12,9 @@ const CLOSING = 'credits_expired'
 const ORGANIZATION_ID = '7c0e8a52-3f0b-4a55-9d0c-5b1f6a2e9d31'
 
 /**
- * Fills an empty ledger with 600 invented users, 60 of them internal: the told stories, and ordinary users.
- * The same time gives the same rows. Give it a transaction, so that an interrupted seeding leaves nothing.
+ * Fills an empty ledger with 600 invented users, 60 of them internal: the users of the stories, and ordinary
+ * users. The same time gives the same rows. Give it a transaction, so that an interrupted seeding leaves
+ * nothing.
  */
 export async function seedSampleLedger(sql: ISql, { now }: { readonly now: Date }): Promise<void> {
   const told = [...STORIES, ...LOOKALIKES.map(lookalike)]

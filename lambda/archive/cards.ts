@@ -17,8 +17,8 @@ async function readCard(store: Store, runId: string) {
 export type StoredCard = { readonly card: ExitCard; readonly body: string }
 
 /**
- * Stores a card as the run's summary. A final one stays: a later caller gets that one back. Only the holder
- * of the lease may call this (or the refuser of a run that nobody else knows).
+ * Stores a card as the run's summary. A final one stays, and is returned to a later caller. Only the holder
+ * of the lease may call this, or the invocation that refuses a run that it prepared.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function storeCard(store: Store, card: ExitCard): Promise<StoredCard> {

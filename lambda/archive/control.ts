@@ -72,7 +72,7 @@ export async function readHold(store: Store): Promise<Versioned<Hold> | null> {
     return { document: parseDocument(holdSchema, HOLD_KEY, stored.body), etag: stored.etag }
   } catch (error) {
     if (!(error instanceof ArchiveCorrupt)) throw error
-    const reason = `${HOLD_KEY} is damaged, which counts as held. Send {"release": "…"} to write it again`
+    const reason = `${HOLD_KEY} is damaged, which counts as held. Send {"release": "…"} to rewrite it`
     return { document: { held: true, by: 'unknown', at: '', reason, nonce: '' }, etag: stored.etag }
   }
 }
@@ -109,7 +109,7 @@ export async function mark(store: Store, kind: MarkKind, name: string, runId: st
 }
 
 const cancelSchema = z.object({ runId: z.string(), by: z.string(), at: z.string() })
-/** A request that a run be cancelled. */
+/** A request to cancel a run. */
 export type CancellationRequest = z.infer<typeof cancelSchema>
 
 /** Records a cancellation request. The first one stays. @throws ArchiveUnavailable */
@@ -131,7 +131,7 @@ const rollbackSchema = z.object({
   at: z.string(),
   users: z.int(),
 })
-/** That a rollback run rolled back users of a run. */
+/** The record that a rollback run rolled back users of a run. */
 export type RollbackRecord = z.infer<typeof rollbackSchema>
 
 /** Records that a run was rolled back, for some or all of its users. @throws ArchiveUnavailable */

@@ -104,7 +104,7 @@ export async function readCursor(store: Store, runId: string): Promise<Versioned
   if (found) return found
   throw new ArchiveCorrupt(
     `${runFileKey(runId, 'cursor.json')} is missing. Restore its last version in S3, then send the payload again. ` +
-      `If that is impossible, {"abandon": "${runId}", "reason": "…"} gives the run up.`,
+      `If that is impossible, abandon the run: {"abandon": "${runId}", "reason": "…"}.`,
   )
 }
 

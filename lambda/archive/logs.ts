@@ -55,7 +55,7 @@ export async function emptyParts(
 
 async function emptyPart(store: Store, key: string): Promise<void> {
   if (await create(store, key, NOTHING, JSONL_TYPE)) return
-  // A create that was under way may take effect between our look and our write, hence the loop.
+  // A create that was on its way may take effect between the read and the write, hence the loop.
   for (;;) {
     const there = await get(store, key)
     if (!there) throw new ArchiveCorrupt(`${key} was deleted while it was being emptied. Resume the run.`)

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { MODES, PREFIXES } from '../constants.ts'
+import { limitsSchema } from '../limits.ts'
 import { checked, JSON_TYPE, parseDocument, serialize } from './documents.ts'
 import { ArchiveCorrupt } from './errors.ts'
 import { runFileKey, runFolder, runIdOfFolder } from './keys.ts'
@@ -15,14 +16,6 @@ export function isWriting(mode: Mode): boolean {
 }
 
 const texts = z.array(z.string())
-
-const limits = z.object({
-  users: z.number(),
-  grants: z.number(),
-  usd: z.number(),
-  correctionsUsd: z.number(),
-})
-export type Limits = Readonly<z.infer<typeof limits>>
 
 /** Who asked for a run: a display name, the way it came, and the evidence that names the caller. */
 export const askedSchema = z.object({
@@ -73,7 +66,7 @@ export const runSchema = z.object({
     batchSize: z.int(),
     concurrency: z.int(),
     gentle: z.boolean(),
-    limits,
+    limits: z.object(limitsSchema.shape),
     maxFailedUsers: z.int(),
     maxFailedPercent: z.number(),
     minGrantAgeSeconds: z.int(),

@@ -25,12 +25,12 @@ export type RunState =
  *   ArchiveUnavailable
  */
 export async function stateOf(store: Store, run: Pick<Run, 'runId' | 'mode'>): Promise<RunState> {
-  // Whoever closes a run writes its cursor and then frees the writer: if they disagree, both are read again.
+  // Closing writes the cursor and then frees the writer: if they disagree, both are read again.
   const found = (await lookUp(store, run)) ?? (await lookUp(store, run))
   if (found) return found
   throw new ArchiveCorrupt(
-    `Run ${run.runId} is open by its cursor, and ${WRITER_KEY} does not name it: an older version of ${WRITER_KEY} was ` +
-      `restored, probably. The run may have written to the ledger. Restore the version of ${WRITER_KEY} that names ` +
+    `The cursor of run ${run.runId} is open, but ${WRITER_KEY} does not name the run: probably an older version of ` +
+      `it was restored. The run may have written to the ledger. Restore the version of ${WRITER_KEY} that names ` +
       `${run.runId}, then send {"resume": "${run.runId}"}.`,
   )
 }

@@ -29,7 +29,7 @@ export type CheckAnswer = {
   readonly next: { readonly text: string; readonly payload: Record<string, unknown> }
 }
 
-/** What a check finds: a detail where everything is in place. Whatever it throws is what is not. */
+/** What a check finds where everything is in place. An error that it throws says what is not. */
 type Find = () => Promise<string | { readonly detail: string; readonly fix: string }>
 
 /**
@@ -166,7 +166,7 @@ function controlChecks(tools: Tools): Record<string, Find> {
       const hold = (await readHold(tools.store))?.document
       if (hold?.held !== true) return 'not held'
       const detail = `Writing is held by ${hold.by}: ${hold.reason}`
-      return hold.at === '' ? { detail, fix: 'Send {"release": "…"} to write it again.' } : detail
+      return hold.at === '' ? { detail, fix: 'Send {"release": "…"} to rewrite it.' } : detail
     },
     'open run': async () => {
       const open = await openWritingRun(tools)

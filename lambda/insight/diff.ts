@@ -106,7 +106,7 @@ async function comparable(runId: string, tools: Tools): Promise<Comparable> {
     new RunRefused(`Run ${runId} cannot be compared: ${why}. Nothing was done.`)
   const run = await knownRun(runId, tools)
   if (run.mode !== 'dry-run' && run.mode !== 'execute')
-    throw refused(`it is of mode ${run.mode}, and a diff compares dry runs and executes`)
+    throw refused(`its mode is ${run.mode}, and a diff compares dry runs and executes`)
   const state = await stateOf(tools.store, run)
   if (state.is === 'open')
     throw refused(

@@ -100,7 +100,7 @@ async function openBecause(run: Run, cursor: Cursor, tools: Tools): Promise<stri
 function leaseText(lease: Cursor['lease'], databaseNow: string | null): string {
   if (!lease) return 'no invocation is working on it'
   if (databaseNow === null)
-    return `an invocation took its lease until ${lease.expiresAt}; the database did not say whether that is past`
+    return `an invocation took its lease until ${lease.expiresAt}; the database did not say whether it has expired`
   return lease.expiresAt > databaseNow
     ? `an invocation holds its lease until ${lease.expiresAt}`
     : `its lease expired at ${lease.expiresAt}: the invocation ended without releasing it`
@@ -110,7 +110,7 @@ function secondsSince(time: string, { now }: Tools): number {
   return Math.max(0, Math.round((now().getTime() - Date.parse(time)) / 1000))
 }
 
-/** An open writing run whose cursor cannot be read makes no progress that anybody could see. */
+/** An open writing run whose cursor cannot be read makes no visible progress. */
 async function idleSeconds(openId: string, tools: Tools): Promise<number> {
   const cursor = await findCursor(tools.store, openId).catch(() => null)
   return cursor ? secondsSince(cursor.document.progressAt, tools) : Number.MAX_SAFE_INTEGER

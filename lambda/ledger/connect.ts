@@ -4,7 +4,7 @@ import { LedgerUnavailable } from './errors.ts'
 
 /**
  * Statements inside one transaction, as a template tag: `await tx<Row[]>` and the SQL with its parameters.
- * The caller must await every statement: nobody else hears of its error.
+ * The caller must await every statement: an error that is not awaited is lost.
  */
 export type Transaction = {
   <T extends readonly (object | undefined)[] = postgres.Row[]>(
@@ -153,7 +153,7 @@ export function unreachable(error: unknown): Sql {
 /** postgres.js with one connection and a socket of ours, which it gets once. */
 async function openLine(address: Address, waits: Waits, onLost: () => void): Promise<Line> {
   const { promise: lost, reject } = Promise.withResolvers<never>()
-  // Nobody may be waiting for it.
+  // There may be nothing that awaits it.
   lost.catch(() => {})
   let socket: Socket | null = null
   let isLost = false
@@ -207,7 +207,7 @@ async function openLine(address: Address, waits: Waits, onLost: () => void): Pro
     cutFor: () => cutFor,
     drop,
     cutAfterSilence(milliseconds) {
-      // The driver removes all listeners when it turns to TLS, so this is set anew for each transaction.
+      // The driver removes all listeners when it turns to TLS, so this is set again for each transaction.
       socket?.removeAllListeners('timeout')
       socket?.setTimeout(milliseconds, () => cut(silence(milliseconds)))
     },

@@ -9,7 +9,8 @@ export class LedgerUnavailable extends Error {
 }
 
 /**
- * The database works, and did not do it in time: a lock, a slow statement, a conflict. Nothing was changed.
+ * The database is working, but did not finish in time: a lock, a slow statement, a conflict. Nothing was
+ * changed.
  */
 export class LedgerBusy extends Error {
   override readonly name = 'LedgerBusy'
@@ -25,12 +26,12 @@ export class GuardConflict extends Error {
   override readonly name = 'GuardConflict'
 }
 
-/** The lease ran out before the commit; nothing was committed. */
+/** The lease expired before the commit; nothing was committed. */
 export class LeaseExpired extends Error {
   override readonly name = 'LeaseExpired'
 }
 
-/** COMMIT went out and no answer came back: only the ids in the database tell what happened. */
+/** COMMIT was sent and no answer came back: only the ids in the database show what happened. */
 export class CommitUncertain extends Error {
   override readonly name = 'CommitUncertain'
 }
@@ -42,7 +43,7 @@ export class CommitUncertain extends Error {
  */
 export type Failure = 'conflict' | 'busy' | 'lost' | 'data' | 'broken'
 
-/** Serialization failure, deadlock, lock timeout, statement timeout: this job yields, and comes again. */
+/** Serialization failure, deadlock, lock timeout, statement timeout: this job yields and retries. */
 const BUSY = new Set(['40001', '40P01', '55P03', '57014'])
 const UNIQUE_VIOLATION = '23505'
 /** Classes of SQLSTATE that say that the server, the rights or the statement are at fault, not the rows. */
@@ -68,8 +69,8 @@ export function failureOf(error: unknown): Failure | undefined {
 }
 
 /**
- * Whether the server itself said no and goes on: to a COMMIT, that it rolled back. Its last words are no
- * answer.
+ * Whether the server refused a statement and keeps running: after a COMMIT, that it rolled back. An error
+ * that ends the connection is no such answer.
  */
 export function isServersAnswer(error: unknown): boolean {
   return sqlStateOf(error) !== null && failureOf(error) !== 'lost'

@@ -86,14 +86,14 @@ function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): s
   }
   if (settings.synchronous_commit !== 'on') {
     return (
-      `The server says synchronous_commit = ${settings.synchronous_commit} after this job has set it on, ` +
-      'so that a commit could be lost when the server crashes. Check the connection pooler and the server.'
+      `The server says synchronous_commit = ${settings.synchronous_commit} although this job has set it on, ` +
+      'so a commit could be lost when the server crashes. Check the connection pooler and the server.'
     )
   }
   if (lockTimeoutMs >= LEAST_LOCK_MS) return null
   return (
-    `The server's deadlock_timeout is ${settings.deadlock_ms} ms, too short for this job ` +
-    'to wait less for a lock, so that PostgreSQL would resolve a deadlock against the application. ' +
+    `The server's deadlock_timeout is ${settings.deadlock_ms} ms. This job must give up waiting for a lock sooner ` +
+    'than that; otherwise PostgreSQL could cancel a transaction of the application in a deadlock. ' +
     'Set deadlock_timeout to at least 20ms there (its default is 1s).'
   )
 }

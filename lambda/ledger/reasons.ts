@@ -9,11 +9,11 @@ export type Reason = { readonly what: string; readonly todo: string }
 /** By SQLSTATE; the server's own message names the user, the table, the column or the right. */
 const BY_SQLSTATE: Readonly<Record<string, Reason>> = {
   '28P01': {
-    what: 'The database refuses the login',
-    todo: 'Put the right user and password into DATABASE_URL, or into its secret.',
+    what: 'The database refused the login',
+    todo: 'Correct the user and password in DATABASE_URL or in its secret.',
   },
   '28000': {
-    what: 'The database refuses the login',
+    what: 'The database refused the login',
     todo:
       "Check the user, and the server's pg_hba.conf: it says who may log in, from where, and whether only " +
       'over TLS.',
@@ -31,8 +31,8 @@ const BY_SQLSTATE: Readonly<Record<string, Reason>> = {
   '42703': {
     what: 'A column is missing',
     todo:
-      "The ledger's tables are not those that this job was written for. Compare them before anything " +
-      'else.',
+      "The ledger's tables differ from those that this job was written for. Compare them before you " +
+      'continue.',
   },
   '42501': {
     what: 'A right is missing',
@@ -56,25 +56,25 @@ const BY_SQLSTATE: Readonly<Record<string, Reason>> = {
   '55P03': {
     what: 'A lock on the ledger was not granted in time',
     todo:
-      'A migration or a long transaction may hold it: look into pg_stat_activity and pg_locks, and wait ' +
-      'for it to end.',
+      'A migration or a long transaction may hold it: check pg_stat_activity and pg_locks, and wait for ' +
+      'it to end.',
   },
   '57014': {
     what: 'A statement took longer than its timeout, or was cancelled',
-    todo: 'Look into pg_stat_activity for what slows the database down.',
+    todo: 'Check pg_stat_activity for what slows the database down.',
   },
-  '57P03': { what: 'The database is starting up or shutting down', todo: 'Wait a little.' },
+  '57P03': { what: 'The database is starting up or shutting down', todo: 'Wait a minute.' },
 }
 
 const ROWS_REFUSED: Reason = {
   what: 'The database refused these rows',
-  todo: 'Look at the constraint or the trigger, and at the rows that it is about.',
+  todo: 'Check the constraint or the trigger that refused them.',
 }
 
 /** A standby that has to remove what a query still reads, in order to keep up with its primary. */
 const STANDBY_CONFLICT: Reason = {
   what: 'The standby cancelled a read in order to apply changes of its primary',
-  todo: 'Set hot_standby_feedback = on there or raise max_standby_streaming_delay, or read from the primary.',
+  todo: 'Set hot_standby_feedback = on or raise max_standby_streaming_delay there, or read from the primary.',
 }
 
 const NOT_TRUSTED =
@@ -89,22 +89,22 @@ const BY_CODE: readonly (readonly [RegExp, Reason])[] = [
     {
       what: "The database's TLS certificate is not trusted",
       todo:
-        'Name the authority that signed it in NODE_EXTRA_CA_CERTS (a PEM file). It is never accepted ' +
-        'unverified.',
+        'Set NODE_EXTRA_CA_CERTS to a PEM file with the authority that signed it. A certificate is never ' +
+        'accepted unverified.',
     },
   ],
   [
     NOT_VALID,
     {
       what: "The database's TLS certificate is not valid for this host and time",
-      todo: 'Use the host name that it was issued for, or have it renewed.',
+      todo: 'Use the host name that it was issued for, or renew it.',
     },
   ],
   [
     /^ECONNREFUSED$/,
     {
       what: 'The database does not answer',
-      todo: 'Check that it runs, and the host and the port in DATABASE_URL.',
+      todo: 'Check that it is running, and the host and the port in DATABASE_URL.',
     },
   ],
   [
@@ -118,14 +118,14 @@ const BY_CODE: readonly (readonly [RegExp, Reason])[] = [
     /^(CONNECT_TIMEOUT|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH)$/,
     {
       what: 'The database cannot be reached',
-      todo: 'Check the host and the port, and what lies between: VPN, VPC, security groups, firewall.',
+      todo: 'Check the host, the port and the network in between: VPN, VPC, security groups, firewall.',
     },
   ],
   [
     /^NO_ANSWER$/,
     {
       what: 'The database stopped answering',
-      todo: 'Check that it runs, and what lies between: VPN, VPC, security groups, a pooler.',
+      todo: 'Check that it is running, and the network in between: VPN, VPC, security groups, a pooler.',
     },
   ],
   [
@@ -133,14 +133,14 @@ const BY_CODE: readonly (readonly [RegExp, Reason])[] = [
     {
       what: 'The connection to the database was closed before the login',
       todo:
-        'Check that a database runs behind the host and port: a tunnel or load balancer without one does ' +
-        'this.',
+        'Check that a database is running behind the host and port: a tunnel or a load balancer without ' +
+        'one closes connections like this.',
     },
   ],
   [
     NO_DESCRIPTORS,
     {
-      what: 'This process may open no more files or connections',
+      what: 'This process cannot open more files or connections',
       todo: 'Raise the limit (ulimit -n), or send a lower "concurrency".',
     },
   ],
@@ -148,7 +148,7 @@ const BY_CODE: readonly (readonly [RegExp, Reason])[] = [
 
 const NO_TLS: Reason = {
   what: 'The database does not offer TLS',
-  todo: 'Turn TLS on there. Only where the way to it is private: add ?sslmode=disable to DATABASE_URL.',
+  todo: 'Turn TLS on there. On a private network only, you can add ?sslmode=disable to DATABASE_URL instead.',
 }
 
 const CONNECTION_CODES =
@@ -188,7 +188,7 @@ function ofServer({ code, message }: postgres.PostgresError): Reason {
   const known = BY_SQLSTATE[code]
   if (known) return known
   if (ABOUT_ROWS.has(code.slice(0, 2))) return ROWS_REFUSED
-  return { what: 'The database could not be worked with', todo: "Look into the server's log." }
+  return { what: 'The database reported an error', todo: "Check the server's log." }
 }
 
 function ofConnection(code: string, detail: string): Reason {
@@ -196,7 +196,7 @@ function ofConnection(code: string, detail: string): Reason {
   return (
     BY_CODE.find(([pattern]) => pattern.test(code))?.[1] ?? {
       what: 'The connection to the database was lost',
-      todo: 'Check that it runs.',
+      todo: 'Check that it is running.',
     }
   )
 }

@@ -136,7 +136,7 @@ function missingTables(rows: readonly Row[]): string | null {
   const tables = unique(rows.filter((row) => !row.table_there).map((row) => row.table_name))
   if (tables.length === 0) return null
   return (
-    `The user ${rows[0]?.username} sees no table ${tables.join(' and no table ')}. ` +
+    `The user ${rows[0]?.username} cannot see the table ${tables.join(' and the table ')}. ` +
     "Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of " +
     'its tables, and that it has USAGE on that schema.'
   )
@@ -148,8 +148,8 @@ function missingColumns(rows: readonly Row[]): string | null {
   )
   if (columns.length === 0) return null
   return (
-    `Missing in the database: ${columns.join(', ')}. The ledger's tables are not those ` +
-    `that this job was written for; compare them before anything else.`
+    `Missing in the database: ${columns.join(', ')}. The ledger's tables differ from those that this job was ` +
+    `written for. Compare them before you continue.`
   )
 }
 

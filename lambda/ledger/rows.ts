@@ -5,7 +5,7 @@ import type { Transaction } from './connect.ts'
 
 /**
  * Locks the rows of users in id order, so that two of this job's transactions never wait for each other.
- * `skip` leaves out rows that another transaction has locked, so that one busy user delays nobody; `wait`
+ * `skip` leaves out rows that another transaction has locked, so that one busy user delays no other; `wait`
  * waits for them, up to the lock timeout. Returns the users whose rows are locked now. Not against FOR KEY
  * SHARE: foreign keys stay usable.
  */

@@ -126,7 +126,7 @@ function beginWith(mode: string, { statementMs, idleMs }: Waits, lockMs: number)
 /**
  * A transaction on a connection of its own. When that is lost, this rejects at once, whatever `work` still
  * waits for, and no further statement of `work` reaches a server: neither another transaction nor another
- * connection. `onCommit` hears true when COMMIT goes out, and false when the server has answered it.
+ * connection. `onCommit` gets true when COMMIT is sent, and false when the server has answered it.
  */
 async function transact<T>(
   sql: Sql,

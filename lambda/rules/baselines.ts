@@ -17,9 +17,8 @@ export type Baselines = {
 /**
  * Keeps the baselines so that a claim costs O(log n), not O(n): 50,000 grants of one user would otherwise
  * take minutes. A claim never changes the order of two baselines. So in that order it is enough to keep their
- * distances: a claim moves everybody up by `claimed` and takes as much out of the distances behind `from`,
- * nearest first. A distance that is used up stays so, which is why all claims together visit each of them
- * once.
+ * distances: a claim raises all of them by `claimed` and takes as much out of the distances behind `from`,
+ * nearest first. A distance that is used up stays 0, so all claims together visit each distance once.
  * @throws UnusableValue when the lowest and the highest baseline lie further apart than the safe integers
  */
 export function trackBaselines(initial: readonly number[]): Baselines {

@@ -40,7 +40,7 @@ export function expiringSet(grants: Grants, instant: LedgerTime): Expiring[] {
 }
 
 /**
- * Step 2 for grants that never had a date: what production would have computed, had they carried one since
+ * Step 2 for grants that never had a date: what production would have computed if they had carried one since
  * they were issued.
  */
 function baselinesOfUndated(

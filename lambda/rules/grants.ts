@@ -10,11 +10,11 @@ export const CLOSING_CATEGORY = 'credits_expired'
 export const ORB_CLOSING_CATEGORIES: readonly string[] = ['orb_credit_expired', 'orb_credit_voided']
 export const CLOSING_CATEGORIES: readonly string[] = [CLOSING_CATEGORY, ...ORB_CLOSING_CATEGORIES]
 
-/** A user's rows, sorted by what the rules ask of them. A row is in at most one of the lists. */
+/** A user's rows, sorted by what the rules do with them. A row is in at most one of the lists. */
 export type Grants = {
   /** To be expired now. */
   readonly targeted: readonly Transaction[]
-  /** Would be targeted, had the run's categories not taken them out; dated ones are in `otherDated` too. */
+  /** Would be targeted if the run's categories did not exclude them; dated ones are in `otherDated` too. */
   readonly excluded: readonly ExcludedGrant[]
   /** Open and dated, but not targeted: they join the expiring set with their own date. */
   readonly otherDated: readonly Transaction[]
@@ -105,7 +105,7 @@ function linksOf(rows: readonly Transaction[], takenLinks: ReadonlySet<string>) 
   return { closings, otherLinks }
 }
 
-/** What takes grants of this category out of the run, or null. */
+/** What excludes grants of this category from the run, or null. */
 function reasonOfExclusion(
   category: string | null,
   { categories, excludedCategories }: RuleSettings,
@@ -114,7 +114,7 @@ function reasonOfExclusion(
   return categories === null || matchesCategory(category, categories) ? null : 'category_not_selected'
 }
 
-/** A grant as the plan shows it where it is taken out. */
+/** A grant as the plan shows it where it is excluded. */
 export function excludedGrant(grant: Transaction, why: ExcludedGrant['why']): ExcludedGrant {
   const { id, creditCategory, amountMicrodollars } = grant
   return { id, creditCategory, amountMicrodollars, why }

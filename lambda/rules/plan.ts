@@ -52,7 +52,9 @@ export function planUser(
   return planChange(user, { ...grants, excluded }, settings.instant, details)
 }
 
-/** A user who is taken out loses all grants from the run, whatever else would have taken them out. */
+/**
+ * For an excluded user every grant counts as excluded with the user, whatever else would have excluded it.
+ */
 function allExcluded(grants: Grants): ExcludedGrant[] {
   const others = grants.excluded.map((grant): ExcludedGrant => ({ ...grant, why: 'user_excluded' }))
   return [...grants.targeted.map((grant) => excludedGrant(grant, 'user_excluded')), ...others].toSorted(byId)

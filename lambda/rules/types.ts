@@ -92,7 +92,7 @@ export type CreditLine = {
   readonly expiredMicrodollars: number | null
 }
 
-/** A grant that would be targeted, had it not been taken out, and what took it out. */
+/** A grant that would be targeted if it were not excluded, and what excluded it. */
 export type ExcludedGrant = {
   readonly id: string
   readonly creditCategory: string | null

@@ -1,6 +1,6 @@
 /**
- * It is not known yet what became of a commit: its users are neither done nor failed. The lease is kept and
- * expires.
+ * It is not known yet whether a commit took effect: its users are neither done nor failed. The lease is kept
+ * and expires.
  */
 export class AttemptOpen extends Error {
   override readonly name = 'AttemptOpen'
@@ -14,7 +14,10 @@ export class OutOfTime extends Error {
   override readonly name = 'OutOfTime'
 }
 
-/** An intent was planned by other rules than these: this version cannot know what its attempt committed. */
+/**
+ * An intent was planned by rules that differ from those of this version, which therefore cannot tell what its
+ * attempt committed.
+ */
 export class PlannedByOtherVersion extends Error {
   override readonly name = 'PlannedByOtherVersion'
 }

@@ -19,7 +19,7 @@ export async function knownRun(runId: string, tools: Tools): Promise<Run> {
   if (await runExists(tools.store, runId)) {
     throw new ArchiveCorrupt(
       `${runFileKey(runId, 'run.json')} is missing, although other objects of run ${runId} are there. Nothing was done. ` +
-        `Restore its last version in S3. If that is impossible, {"abandon": "${runId}", "reason": "…"} gives the run up.`,
+        `Restore its last version in S3. If that is impossible, abandon the run: {"abandon": "${runId}", "reason": "…"}.`,
     )
   }
   const near = nearestFew(runId, await listRunIds(tools.store), SHOWN)

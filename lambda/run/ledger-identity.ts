@@ -28,9 +28,9 @@ export function refuseOtherLedger(run: Run, now: Identity, sameHost: boolean, { 
     return
   const formerly = [expected.database, ...(sameHost ? [expected.host] : [])].join(',')
   throw new RunRefused(
-    `Run ${run.runId} was opened on the ledger ${expected.database} at ${expected.host}, and this connection leads to ` +
-      `${found.database} at ${found.host}. Nothing was done. Correct DATABASE_URL or its secret. If the ledger was moved, ` +
-      `restored or upgraded, and this is the one, set LEDGER_FORMERLY=${formerly}.`,
+    `Run ${run.runId} was opened on the ledger ${expected.database} at ${expected.host}, but this connection leads to ` +
+      `${found.database} at ${found.host}. Nothing was done. Correct DATABASE_URL or its secret. If this is the same ` +
+      `ledger after a move, a restore or an upgrade, set LEDGER_FORMERLY=${formerly}.`,
   )
 }
 

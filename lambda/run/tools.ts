@@ -4,7 +4,7 @@ import type { Config } from '../config.ts'
 import type { ExitCard } from '../exit-card.ts'
 import type { Sql } from '../ledger/connect.ts'
 
-/** Everything that does I/O or knows the time, passed in: tests pass real ones, against real servers. */
+/** Everything that does I/O or reads a clock, passed in: tests pass real ones, against real servers. */
 export type Tools = {
   readonly config: Config
   readonly store: Store

@@ -28,7 +28,7 @@ beforeEach(async () => {
   store = { client: clientFor(s3.endpoint, { maxAttempts: 1 }), bucket: bucket.bucket, waits: WAITS }
 })
 
-/** Lets the first write meet a fault. */
+/** Applies a fault to the first write. */
 function onFirstWrite(hooks: { before?: S3Hooks['before']; after?: S3Hooks['after'] }): void {
   let writes = 0
   const isFirst = ({ method }: { method: string }): boolean => method === 'PUT' && ++writes === 1
@@ -135,7 +135,7 @@ describe('swap and replaceIfMatch', () => {
     expect(swaps.filter((etag) => etag !== null)).toHaveLength(1)
   })
 
-  test('an object that is gone is an error, and is not written anew', async () => {
+  test('an object that is gone is an error, and is not created again', async () => {
     const gone = { name: 'ArchiveCorrupt', message: expect.stringContaining('a is gone from the bucket') }
     const etag = '"0123456789abcdef0123456789abcdef"'
     await expect(swap(store, 'a', '{"nonce":1}', etag)).rejects.toMatchObject(gone)
@@ -216,7 +216,7 @@ describe('S3 that falls silent', () => {
   const first = (behaviour: 'silent' | 'mute' | 'half, then silent' | 'half, then cut') =>
     proxy.behave((_request, number) => (number === 1 ? behaviour : 'pass'))
 
-  test('and takes no PUT: it is tried again', async () => {
+  test('before a PUT takes effect: it is tried again', async () => {
     first('silent')
     expect(await create(store, 'a', 'one', JSON_TYPE)).not.toBeNull()
     expect(proxy.requests).toHaveLength(2)

@@ -51,7 +51,7 @@ test.each<[string, S3Fault, string]>([
   [
     'access is forbidden',
     { status: 403, code: 'AccessDenied' },
-    'these credentials may not do that (403 AccessDenied). They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects',
+    'these credentials lack a permission (403 AccessDenied). They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects',
   ],
   [
     'the credentials have expired',
@@ -81,7 +81,7 @@ test.each<[string, S3Fault, string]>([
   [
     'S3 fails',
     { status: 503, code: 'SlowDown' },
-    'S3 answers with an error of its own (503 SlowDown). Wait a little.',
+    'S3 reported an internal error (503 SlowDown). Wait a minute.',
   ],
   ['another refusal', { status: 400, code: 'Odd' }, 'S3 refused (400 Odd). Check that the bucket exists'],
   ['the connection is cut', 'drop', 'S3 cannot be reached ('],
@@ -104,7 +104,7 @@ test('an absent object is not taken for one that may not be read', async () => {
   s3.setHooks(bucket.bucket, {
     before: ({ key }) => (key === 'control/writer.json' ? { status: 403, code: 'AccessDenied' } : undefined),
   })
-  expect(await refusal(bucket)).toContain('these credentials may not do that')
+  expect(await refusal(bucket)).toContain('these credentials lack a permission')
 })
 
 test('no credentials, no region', async () => {
@@ -112,7 +112,7 @@ test('no credentials, no region', async () => {
   const noKey = await start([], { cwd, env: { ...withoutKey, AWS_EC2_METADATA_DISABLED: 'true' } }).ended
   expect(noKey).toMatchObject({ status: 1, stdout: '' })
   expect(noKey.stderr).toContain(
-    'there are no AWS credentials, or their login has ended (CredentialsProviderError). Log in (aws sso login), or set AWS_PROFILE',
+    'there are no AWS credentials, or the login has expired (CredentialsProviderError). Log in (aws sso login), or set AWS_PROFILE',
   )
   const { AWS_REGION: __, ...withoutRegion } = ownPlace(database.url, bucket)
   const noRegion = await start([], { cwd, env: withoutRegion }).ended

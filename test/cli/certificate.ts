@@ -3,7 +3,7 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 /** A certificate that its own key has signed, and that key, as PEM. */
 export type Certificate = { readonly certificate: string; readonly key: string }
 
-/** Makes a certificate for localhost and 127.0.0.1, valid until 2049, that is trusted nowhere. */
+/** Makes a certificate for localhost and 127.0.0.1, valid until 2049, that no trust store contains. */
 export function selfSigned(): Certificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(set(sequence(oid(0x55, 0x04, 0x03), tagged(0x0c, Buffer.from('localhost')))))

@@ -37,18 +37,18 @@ test.each<[string, (url: URL) => void, string]>([
   [
     'the server is down',
     (url) => (url.port = '1'),
-    'The database does not answer: connect ECONNREFUSED 127.0.0.1:1. Check that it runs, and the host and the port in DATABASE_URL.',
+    'The database does not answer: connect ECONNREFUSED 127.0.0.1:1. Check that it is running, and the host and the port in DATABASE_URL.',
   ],
   ['no such host', (url) => (url.hostname = 'ledger.invalid'), "The database's host name is unknown: "],
   [
     'a wrong password',
     (url) => (url.password = 'wrong-hunter2'),
-    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "postgres". Put the right user and password into DATABASE_URL, or into its secret.',
+    'The database refused the login (SQLSTATE 28P01): password authentication failed for user "postgres". Correct the user and password in DATABASE_URL or in its secret.',
   ],
   [
     'no such user',
     (url) => (url.username = 'stranger'),
-    'The database refuses the login (SQLSTATE 28P01): password authentication failed for user "stranger".',
+    'The database refused the login (SQLSTATE 28P01): password authentication failed for user "stranger".',
   ],
   [
     'no such database',
@@ -70,7 +70,7 @@ test.each<[string, (url: URL) => void, string]>([
 test('another database: the tables are missing', async () => {
   const said = await refusal(changed(database.url, (url) => (url.pathname = '/postgres')))
   expect(said).toContain(
-    'LedgerUnavailable: The user postgres sees no table kilocode_users and no table credit_transactions.',
+    'LedgerUnavailable: The user postgres cannot see the table kilocode_users and the table credit_transactions.',
   )
 })
 
@@ -121,8 +121,8 @@ test("a database whose clock is far from this machine's", async () => {
   const said = await refusal(other.url)
   expect(said).toMatch(
     new RegExp(
-      `^RunRefused: The clock of the database says ${hourAgo}, that of this machine \\S+Z: they differ by 60 minutes\\. ` +
-        'Nothing was done\\. Correct the one that is wrong',
+      `^RunRefused: The clock of the database says ${hourAgo}, and the clock of this machine \\S+Z: they differ by 60 minutes\\. ` +
+        'Nothing was done\\. Correct the wrong one',
     ),
   )
   await other.drop()
@@ -170,14 +170,14 @@ describe('a server of its own', () => {
       "LedgerUnavailable: The database's TLS certificate is not trusted: self-signed certificate",
     )
     expect(said).toContain(
-      'Name the authority that signed it in NODE_EXTRA_CA_CERTS (a PEM file). It is never accepted unverified.',
+      'Set NODE_EXTRA_CA_CERTS to a PEM file with the authority that signed it. A certificate is never accepted unverified.',
     )
 
     const ca = join(dir, 'ca.pem')
     await writeFile(ca, certificate)
     const trusting = await start([], { cwd: dir, env: { ...ownPlace(url, bucket), NODE_EXTRA_CA_CERTS: ca } })
       .ended
-    expect(trusting.stderr).toContain('The user postgres sees no table kilocode_users')
+    expect(trusting.stderr).toContain('The user postgres cannot see the table kilocode_users')
     await asAdmin('ALTER SYSTEM RESET ssl')
   })
 

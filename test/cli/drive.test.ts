@@ -57,7 +57,7 @@ test('a closed run is not sent again, whatever its status', async () => {
   }
 })
 
-test('another invocation at work: the end without --wait, the same again with it', async () => {
+test('another invocation holds the lease: without --wait the command ends, with it the payload is sent again', async () => {
   const busy = cardAt(10, 60, {
     status: 'busy',
     why: 'another invocation is at work; its lease expires at 06:13',
@@ -75,7 +75,7 @@ test('another invocation at work: the end without --wait, the same again with it
   expect(waited.waits).toEqual([LEASE, LEASE])
 })
 
-test('an own lease that was kept, since a commit is uncertain: what that invocation said, not that another one is at work', async () => {
+test('a lease kept by an invocation of this command, because a commit is uncertain: its own card, not busy', async () => {
   const uncertain = cardAt(10, 60, {
     why: 'It is not known yet whether 2 users of page 3 were committed. The lease expires at 06:14',
   })
@@ -88,7 +88,7 @@ test('an own lease that was kept, since a commit is uncertain: what that invocat
   })
 })
 
-test('once asked to stop there is no further invocation, and no further waiting', async () => {
+test('after a request to stop there is no further invocation and no further waiting', async () => {
   expect(await driven([cardAt(10, 60)], { interruptAt: 1 })).toMatchObject({
     card: { status: 'incomplete' },
     sent: [{ execute: true }],

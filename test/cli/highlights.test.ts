@@ -86,7 +86,7 @@ describe('what is shown of a log', () => {
     expect(found?.corrections).toMatchObject({ all: 1, first: [{ user_id: 'b' }] })
   })
 
-  test('nothing, where the person no longer waits for it', async () => {
+  test('nothing, once the person has asked to stop', async () => {
     expect(await read([userLine({ user_id: 'a' })], [], { stop: () => true })).toBeNull()
   })
 

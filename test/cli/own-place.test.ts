@@ -224,13 +224,13 @@ test('a misspelt domain: the nearest one', async () => {
   expect((await run(['--domains', 'kilo.al'])).stderr).toContain('Did you mean kilo.ai? Nothing was done.')
 })
 
-test('neither the password nor an e-mail is said, even with --debug', async () => {
+test('neither the password nor an e-mail address is printed, even with --debug', async () => {
   const url = new URL(database.url)
   url.password = 'hunter2-hunter2'
   url.username = 'ada@example.com'
   const { status, stderr } = await run(['--debug'], { DATABASE_URL: url.href })
   expect(status).toBe(1)
-  expect(stderr).toContain('The database refuses the login (SQLSTATE 28P01)')
+  expect(stderr).toContain('The database refused the login (SQLSTATE 28P01)')
   expect(stderr).not.toContain('hunter2')
   expect(stderr).not.toContain('ada@example.com')
 })

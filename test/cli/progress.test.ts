@@ -95,7 +95,7 @@ describe('waiting', () => {
     expect(err.screen()).toEqual([''])
   })
 
-  test('is said once where there is no terminal', () => {
+  test('is printed once where there is no terminal', () => {
     const { err, progress } = progressTo(false)
     progress.waiting('2026-11-22T06:13:00.000Z')
     progress.waiting('2026-11-22T06:14:00.000Z')

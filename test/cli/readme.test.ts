@@ -41,17 +41,34 @@ function inShell(
   })
 }
 
-test('the commands in the README do what they say', { timeout: 900_000 }, async () => {
-  const commands = commandsIn(await readFile(join(PROJECT, 'README.md'), 'utf8'))
-  expect(commands.length).toBeGreaterThanOrEqual(2)
-  const ids = { '<dry run id>': '', '<run id>': '' }
-  for (const { line, status } of commands) {
-    const filled = line
-      .replaceAll('<dry run id>', ids['<dry run id>'])
-      .replaceAll('<run id>', ids['<run id>'])
-    const ended = await inShell(filled)
-    expect({ line, ...ended }).toMatchObject({ line, status })
-    ids['<dry run id>'] = /^Dry run (\S+)/m.exec(ended.stdout)?.[1] ?? ids['<dry run id>']
-    ids['<run id>'] = /^Execute (\S+)/m.exec(ended.stdout)?.[1] ?? ids['<run id>']
-  }
-})
+/** The lines of an output, without what differs from run to run. */
+function linesOf(output: string): string[] {
+  return output
+    .split('\n')
+    .filter((line) => !/^Asked by: |^ *…$/.test(line))
+    .map((line) => line.replace(/\d{4}-\d\d-\d\dT\S+-dry-run-\w+/, '<dry run id>'))
+}
+
+test(
+  'the commands in the README do what they say, and print what it shows',
+  { timeout: 900_000 },
+  async () => {
+    const readme = await readFile(join(PROJECT, 'README.md'), 'utf8')
+    const commands = commandsIn(readme)
+    expect(commands.length).toBeGreaterThanOrEqual(2)
+    const ids = { '<dry run id>': '', '<run id>': '' }
+    const printed: string[] = []
+    for (const { line, status } of commands) {
+      const filled = line
+        .replaceAll('<dry run id>', ids['<dry run id>'])
+        .replaceAll('<run id>', ids['<run id>'])
+      const ended = await inShell(filled)
+      expect({ line, ...ended }).toMatchObject({ line, status })
+      printed.push(ended.stdout)
+      ids['<dry run id>'] = /^Dry run (\S+)/m.exec(ended.stdout)?.[1] ?? ids['<dry run id>']
+      ids['<run id>'] = /^Execute (\S+)/m.exec(ended.stdout)?.[1] ?? ids['<run id>']
+    }
+    const [, shown = 'no output is shown'] = /^```\n(Dry run .*?)^```/ms.exec(readme) ?? []
+    expect(linesOf(printed[0] ?? '')).toEqual(expect.arrayContaining(linesOf(shown)))
+  },
+)

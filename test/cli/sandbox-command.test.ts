@@ -76,7 +76,7 @@ test('a dry run in a new sandbox, then what each summary says to do next, and an
   expect(JSON.parse(latest.stdout)).toEqual(card)
 })
 
-test('standard output holds the result and nothing else, whatever is said', async () => {
+test('standard output holds the result and nothing else', async () => {
   const { stdout, stderr } = await run('--json', '--debug', '--concurrency', '1')
   expect(exitCardSchema.parse(JSON.parse(stdout)).status).toBe('complete')
   expect(stderr).toContain('exit card')

@@ -54,7 +54,7 @@ function duringPage2(work: () => Promise<void>): S3Hooks {
   }
 }
 
-/** Its invocation is long enough for whatever a busy machine does meanwhile. */
+/** Its invocation is long enough for a busy machine. */
 const openExecute = () => run(...EXECUTE, '--invocation-seconds', '900')
 const EXECUTE = ['--execute', '--yes', '--json', '--batch-size', '1', '--concurrency', '1']
 

@@ -111,7 +111,7 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     expect(await dump(database.sql)).toEqual(before)
   })
 
-  test('what was typed before the question is no answer to it', async () => {
+  test('what was typed before the question is not taken as the answer', async () => {
     const before = await dump(database.sql)
     const dry = await invokeJob({ databaseUrl: database.url, bucket }, {})
     const typed = Promise.withResolvers<void>()

@@ -8,7 +8,7 @@ export type RequestFate = {
   readonly delayMs: number
   /** How often it arrives; a copy comes a while after the first one, and its answer goes nowhere. */
   readonly copies: 0 | 1 | 2
-  /** Whether the client gets the answer, sees the connection closed, or hears nothing. */
+  /** Whether the client gets the answer, sees the connection closed, or gets no answer. */
   readonly answer: 'given' | 'cut' | 'none'
 }
 
@@ -44,7 +44,7 @@ async function handle(
   answer: ServerResponse,
   { delayMs, copies, answer: given }: RequestFate,
 ): Promise<void> {
-  // Whoever sent it may be dead by the time that it arrives.
+  // Its sender may be dead by the time that it arrives.
   const body = await buffer(incoming)
   await pause(delayMs)
   const reply = copies > 0 ? await forward(endpoint, incoming, body) : null

@@ -9,8 +9,7 @@ import { type Fault, MODES, runTrial, type Trial } from './trial.ts'
 
 /**
  * Every call of an invocation in turn fails, loses its reply, is never answered, or sees its process die;
- * then its run is continued. What is left must be as if nothing had happened. Besides, two such faults in one
- * run.
+ * then its run is continued. The result must be as if nothing had happened. Also two such faults in one run.
  *
  * FAULTS=all tries every call in every mode and many pairs; FAULTS=rollback:17:kill or
  * FAULTS=execute:17:kill,60:stall replays one; else FAULTS_SEED picks a sample.
@@ -132,7 +131,7 @@ type Faults = readonly Fault[]
 function chosenTrials(story: Story, calls: readonly string[], singles: number, pairs: number): Faults[] {
   const [name, given] = /^(\w+):(.*)$/.exec(ASKED)?.slice(1) ?? []
   if (given !== undefined) return name === story.name ? [given.split(',').map(faultOf)] : []
-  // Only the client of S3 sends a request again by itself.
+  // The S3 client is the only client that resends a request by itself.
   const all = MODES.flatMap((mode) =>
     calls.flatMap((what, index): Fault[] =>
       mode === 'lose-retried' && !what.startsWith('S3') ? [] : [{ at: index + 1, mode }],

@@ -35,8 +35,8 @@ type Decide = (trip: RoundTrip) => Fate | Promise<Fate>
 /**
  * A TCP proxy in front of PostgreSQL that knows just enough of the protocol to see its round trips: the
  * start-up, and every message on which the client waits for an answer (Sync, Flush, a simple query). `decide`
- * is asked for each; while it takes its time, the connection is held: nothing more of the client arrives, nor
- * does it hear of a loss. `onConnect` is told by which local port each connection reaches PostgreSQL.
+ * is called for each. Until it returns, the connection is held: nothing more from the client arrives, and the
+ * client does not notice a loss. `onConnect` gets the local port by which each connection reaches PostgreSQL.
  */
 export async function startProxy(
   databaseUrl: string,
@@ -117,8 +117,8 @@ function join(client: Socket, upstream: Socket, decide: Decide): void {
       state = 'silent'
     } else if (types.some((type) => fateOfReply?.until.has(type))) cutBoth()
   })
-  // What the client sent before it went still has to arrive: a killed process's COMMIT is on its way. Over a
-  // connection that is silent the server hears nothing of the end.
+  // What the client sent before it ended still has to arrive: a killed process's COMMIT is on its way. Over a
+  // silent connection, the server does not notice the end.
   client.on('close', () => void passing.then(() => state === 'silent' || upstream.end()))
   upstream.on('close', () => void passing.then(() => state === 'silent' || client.destroy()))
 }

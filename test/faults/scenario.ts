@@ -70,7 +70,7 @@ export async function buildScenario(sql: Sql): Promise<void> {
     description: 'Voided',
   })
   await user(12)
-  // A row of another user links to a grant of user 11: the database alone knows.
+  // A row of another user links to a grant of user 11: only the database can see it.
   const taken = await grant(11)
   await insertTransaction(sql, {
     kilo_user_id: `outsider-${randomUUID()}`,

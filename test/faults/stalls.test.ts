@@ -139,7 +139,7 @@ const unlocked: [string, (place: Place, held: Gate) => void][] = [
 ]
 
 test.concurrent.each(unlocked)(
-  'a holder that stalls %s: the others finish, and it wakes to nothing',
+  'a holder that stalls %s: the others finish, and it writes nothing when it wakes',
   async (_where, stall) => {
     const held = gate()
     const place = await placeWith(() => Promise.resolve())
@@ -166,7 +166,7 @@ const locked: [string, (trip: RoundTrip) => boolean][] = [
 ]
 
 test.concurrent.each(locked)(
-  'a holder that stalls %s: the server ends its transaction, the others finish, it wakes to nothing',
+  'a holder that stalls %s: the server ends its transaction, the others finish, it writes nothing when it wakes',
   async (_where, which) => {
     const held = gate()
     const place = await placeWith(async (trip) => (which(trip) ? held.hold() : undefined))
@@ -236,7 +236,7 @@ async function expectOthersToWait(place: Place): Promise<void> {
   })
 }
 
-test.concurrent('a holder that wakes while another one stores the last card: its own is no obstacle', async () => {
+test.concurrent('a holder that wakes while another one stores the last card: its own card does not get in the way', async () => {
   const held = gate()
   const place = await placeWith(() => Promise.resolve())
   const isCard = ({ method, key }: S3Request) => method === 'PUT' && key.endsWith('summary.json')

@@ -21,7 +21,7 @@ beforeAll(() => {
   undisturbed = null
 })
 
-/** In a place of its own the first time: an undisturbed run of the same scenario. */
+/** The first time, an undisturbed run of the same scenario in a place of its own. */
 async function expectAsUndisturbed(runId: string): Promise<void> {
   const found = await essenceOf(place.sql, place.bucket, runId)
   undisturbed ??= found
@@ -35,7 +35,7 @@ async function expectTrueLog(runId: string): Promise<void> {
   expect(logs).toEqual(database)
 }
 
-/** From the first such request on, neither S3 nor the database hears anything of the invocation. */
+/** From the first such request on, nothing of the invocation reaches S3 or the database. */
 function dieAt(which: (request: S3Request) => boolean): void {
   let dead = false
   s3.setHooks(place.bucket.bucket, {
@@ -219,7 +219,7 @@ test('a rollback cut off between intent and transaction: what others deleted mea
   expect(mutations.filter(({ user_id }) => user_id === 'user-01' || user_id === 'user-02')).toEqual([])
 })
 
-test('a rollback that was committed, of a user whose account is removed before that is found out: it is logged', async () => {
+test('a committed rollback of a user who is deleted before the attempt is settled: it is logged', async () => {
   const { runId } = await place.direct(EVENT)
   let isWritten = false
   const rollback = await rollbackDiesAfter(runId, (request) => {

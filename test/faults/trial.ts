@@ -180,9 +180,9 @@ async function runInChild(
 }
 
 /**
- * What continues the run that a disturbed invocation opened: its id. If it came not so far, and to cancel:
- * its event again. A run that was prepared but not opened leaves its files behind; the same payload then
- * opens another one.
+ * The payload that continues the run of a disturbed invocation: by the run's id, or, where no run was opened
+ * or the event cancels one, the same event again. A run that was prepared but not opened leaves its files
+ * behind; the same payload then opens another one.
  */
 async function nextEvent(
   bucket: TestBucket,

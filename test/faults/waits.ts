@@ -6,10 +6,10 @@ export const SHORT_WAITS: NonNullable<Host['waits']> = {
   aws: { requestMs: 2_000, silenceMs: 2_000, pauseMs: 20 },
 }
 
-/** Undisturbed, nothing ends for want of time, however busy the machine is. */
+/** Without a fault, nothing times out, however busy the machine is. */
 export const LONG_WAITS: NonNullable<Host['waits']> = { ledger: { connectMs: 60_000, statementMs: 60_000 } }
 
-/** For what a test holds for as long as it likes: neither side gives up. */
+/** For tests that hold a request: neither side gives up. */
 export const PATIENT_WAITS: NonNullable<Host['waits']> = {
   ledger: { connectMs: 60_000, statementMs: 300_000, idleMs: 300_000 },
   aws: { requestMs: 600_000, silenceMs: 600_000 },

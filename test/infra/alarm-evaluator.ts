@@ -16,7 +16,7 @@ export type Datapoint = {
   readonly seen?: number
 }
 
-/** What people are told: an alarm's name and its new state. */
+/** What is published: an alarm's name and its new state. */
 export type Published = { readonly at: number; readonly alarm: string; readonly state: 'ALARM' | 'OK' }
 
 type MetricStat = {

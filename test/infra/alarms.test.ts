@@ -117,7 +117,7 @@ describe('runs of the workflow', () => {
     expect(toldOf([users, executionFailed(T + 4)])).toEqual(['failed-users'])
   })
 
-  test('an execution that failed for a reason that no other alarm tells: workflow failures', () => {
+  test('an execution that failed for a reason that no other alarm reports: workflow failures', () => {
     expect(toldOf([...failed(T, 1, 'unknown', ['InvalidEvents']), executionFailed(T + 2)])).toEqual([
       'workflow-failures',
     ])
@@ -163,7 +163,7 @@ describe('the heartbeat', () => {
     for (const { at } of silent) expect(at).toBeLessThanOrEqual(START + 7 * HOUR + 2 * MINUTE)
   })
 
-  test('one function silent while the other answers: seen', () => {
+  test('one function silent while the other answers: detected', () => {
     const beats = heartbeats().filter(
       ({ dimensions, stamped }) => dimensions?.['mode'] === 'check' || stamped < T,
     )
@@ -217,7 +217,7 @@ describe('every alarm', () => {
       expect(AlarmDescription).toMatch(/^[A-Z].+\. https:\/\/example\.com\/runbook\.md#alarm-[a-z-]+$/)
   })
 
-  test('minds silence only where a heartbeat is expected', () => {
+  test('takes missing data for an alarm only where a heartbeat is expected', () => {
     const minding = alarms.filter(({ TreatMissingData }) => TreatMissingData === 'breaching')
     expect(minding.map(({ AlarmName }) => AlarmName)).toEqual([
       'credit-expiry-staging-dead-man-job',

@@ -30,7 +30,7 @@ let calls = 0
 process.on('message', (event) => {
   const call = ++calls
   const answer = (message: object) => {
-    // Whoever waits for the answer then knows that everything before it has been read.
+    // The caller that waits for the answer then knows that everything before it has been read.
     for (const stream of [process.stdout, process.stderr]) stream.write(`{"answered":${call}}\n`)
     process.send?.({ call, ...message })
   }

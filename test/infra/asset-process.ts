@@ -120,7 +120,7 @@ async function nextMessage(child: ChildProcess, errors: readonly Buffer[]): Prom
   }
 }
 
-/** A Secrets Manager that knows both secrets, on the loopback interface, and which of them were read. */
+/** A Secrets Manager with both secrets, on the loopback interface, and which of them were read. */
 export async function startSecrets(
   secret: string,
 ): Promise<{ endpoint: string; read: Set<string>; stop: () => Promise<void> }> {

@@ -80,7 +80,7 @@ test.for([
   ['ArchiveUnavailable', 'gateway endpoint'],
   ['InvalidConfiguration', 'interface endpoint'],
   ['SomethingNew', 'docs/runbook.md'],
-] as const)('%s: said with its fix, and no dry run is made', async ([name, fix]) => {
+] as const)('%s: reported with its fix, and no dry run is made', async ([name, fix]) => {
   const { status, stdout } = await check(answering(unavailable(name)))
   expect(stdout).toContain(`FAILED  check  ${name}: No connection within 5 s.`)
   expect(stdout).toMatch(new RegExp(`Fix: .*${fix}`))
@@ -108,7 +108,7 @@ test.for([
   ['no such stack', { ...STACK, name: 'Another' }, 'does not exist', 'AWS_REGION'],
   ['a failed deployment', { ...STACK, status: 'ROLLBACK_COMPLETE' }, 'ROLLBACK_COMPLETE', 'deploy again'],
   ['an older stack', { ...STACK, outputs: {} }, 'no output PreviewFunctionName', 'Deploy this version'],
-] as [string, typeof STACK, string, string][])('%s: said with a fix', async ([, stack, found, fix]) => {
+] as [string, typeof STACK, string, string][])('%s: reported with a fix', async ([, stack, found, fix]) => {
   const { status, stdout } = await check(answering(checks(SECRET)), stack)
   expect(stdout).toContain(found)
   expect(stdout).toContain(fix)

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { anchorOf } from '../../infra/alarm.ts'
-import { STOPS } from '../../infra/auto-execute-stops.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
@@ -96,14 +95,6 @@ describe('the runbook', () => {
     ])
       expect(erasing).toContain(folder)
   })
-})
-
-test('the flags and reasons that can stop a scheduled execute are those of the ledger rules', () => {
-  const names = readFileSync(new URL('../../lambda/rules/types.ts', import.meta.url), 'utf8')
-  const known = STOPS.filter((name) => names.includes(`'${name}'`))
-  expect(known).toEqual(
-    expect.arrayContaining(['auto_top_up_risk', 'needs_review', 'too_recent', 'link_taken']),
-  )
 })
 
 describe('the example pipeline', () => {

@@ -23,7 +23,7 @@ test.for(WAYS)('cdk-nag lets the synthesis through', (values) => {
   expect(() => app.synth()).not.toThrow()
 })
 
-test('and stops it at a finding that nobody has accepted', () => {
+test('and fails it at a finding that is not accepted', () => {
   const { app, stack } = stackWith(LEAST, { outdir })
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app))
   const { node } = new Queue(stack, 'Unwatched')

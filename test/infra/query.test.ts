@@ -223,7 +223,7 @@ test('why users failed', async () => {
   ])
 })
 
-test('a log that was downloaded alone can be asked too', async () => {
+test('a log that was downloaded alone can be queried too', async () => {
   const alone = await mkdtemp(join(tmpdir(), 'credit-expiry-logs-'))
   await mkdir(join(alone, 'users'))
   await writeFile(
@@ -236,13 +236,13 @@ test('a log that was downloaded alone can be asked too', async () => {
   await rm(alone, { recursive: true })
 })
 
-test('the command answers a question by its name, and says what is wrong with a folder or with SQL', () => {
+test('the command runs a saved query by its name, and says what is wrong with a folder or with SQL', () => {
   const command = (...given: string[]) =>
     spawnSync(process.execPath, ['bin/query.ts', ...given], { encoding: 'utf8' })
   expect(command(folder, 'what happened to one user', 'ada').stdout).toContain(executed.runId)
   expect(command(join(folder, 'nowhere'), 'all corrections')).toMatchObject({
     status: 1,
-    stderr: expect.stringContaining('There is no log in') as string,
+    stderr: expect.stringContaining('No logs in') as string,
   })
   const wrong = command(folder, 'SELECT nothing FROM users')
   expect(wrong).toMatchObject({ status: 1, stderr: expect.stringContaining('"nothing" not found') as string })

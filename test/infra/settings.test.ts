@@ -21,7 +21,7 @@ test('two secrets are enough, and every value is understood as text, as -c gives
     dryRunSchedule: 'cron(0 6 ? * MON *)',
   })
   expect(readSettings(EVERYTHING)).toMatchObject({
-    limitCorrectionsUsd: 100.5,
+    numbers: { limitUsers: 300, limitCorrectionsUsd: 100.5, maxFailedUsers: 0 },
     internalDomains: ['kilocode.ai', 'kilo.ai'],
     correctionDescriptions: ['Set right by hand'],
     network: {
@@ -80,8 +80,8 @@ test.for([
     '"internalDomains" must be a list like kilocode.ai,kilo.ai, not "ai"',
   ],
   [{ ...LEAST, internalDomains: '' }, '"internalDomains" must be a list like kilocode.ai,kilo.ai'],
-  [{ ...LEAST, limitUsers: '-1' }, '"limitUsers" must be a number like 2000, not "-1"'],
-  [{ ...LEAST, limitUsers: '1.5' }, '"limitUsers" must be a whole number like 2000, not "1.5"'],
+  [{ ...LEAST, limitUsers: '-1' }, '"limitUsers" must be a number, such as 2000, not "-1"'],
+  [{ ...LEAST, limitUsers: '1.5' }, '"limitUsers" must be a whole number, such as 2000, not "1.5"'],
   [{ ...LEAST, logRetentionDays: '7' }, '"logRetentionDays" must be one of 30, 60, 90'],
   [{ ...LEAST, schedulesPaused: 'yes' }, '"schedulesPaused" must be true or false, not "yes"'],
   [
@@ -113,7 +113,7 @@ test.for([
   },
 )
 
-test('all that is wrong is said at once', () => {
+test('everything that is wrong is reported at once', () => {
   const complaint = complaintAbout({ limitUsd: 'much', vpcID: 'vpc-0123456789abcdef0' })
   for (const name of ['databaseSecretArn', 'limitUsd', 'vpcID']) expect(complaint).toContain(`"${name}"`)
 })

@@ -171,12 +171,12 @@ test('refused: not tried again, nothing written, and the notice says why', async
   expect(ended.payloads).toHaveLength(1)
   expect(ended.failure).toEqual({
     error: 'RunRefused',
-    cause: expect.stringContaining('5 users match, the limit is 2') as string,
+    cause: expect.stringContaining('5 users match; the limit is 2') as string,
   })
   expect(ended.notices).toMatchObject([
     {
       Subject: 'Credit expiry: RunRefused',
-      Message: expect.stringContaining('5 users match, the limit is 2') as string,
+      Message: expect.stringContaining('5 users match; the limit is 2') as string,
     },
   ])
   expect((await balances(sql))['ada']).toBe(6_000_000)

@@ -52,7 +52,7 @@ type Checks = {
   readonly told: unknown[]
 }
 
-/** Checks, and tells what failed: the detail and the fix, by the name of the check. */
+/** Checks, and returns what failed: the detail and the fix, by the name of the check. */
 async function check(
   env: Record<string, string> = { READONLY_DATABASE_URL: urlAs(READER) },
   options: InvocationOptions = {},
@@ -190,7 +190,7 @@ test('names each object that may not be written, and a bucket that may not be li
   expect(Object.keys(puts.failed)).toEqual([
     'bucket: put intents/0000-01-01T00-00-00-000Z-execute-0000/check.jsonl',
   ])
-  expect(Object.values(puts.failed)[0]).toContain('these credentials may not do that')
+  expect(Object.values(puts.failed)[0]).toContain('these credentials lack a permission')
 
   s3.setHooks(
     bucket.bucket,

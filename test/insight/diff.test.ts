@@ -130,6 +130,6 @@ test('open runs and rollbacks are not compared', async () => {
   )
   const executed = await invoke({ resume: open.runId })
   const preview = await invoke({ rollback: executed.runId })
-  await expect(diff(plan.runId, preview.runId)).rejects.toThrow('it is of mode rollback-dry-run')
+  await expect(diff(plan.runId, preview.runId)).rejects.toThrow('its mode is rollback-dry-run')
   expect((await diff(plan.runId, executed.runId)).differences).not.toContainEqual(user('user-1'))
 })

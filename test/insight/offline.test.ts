@@ -48,7 +48,7 @@ test('downloaded runs are verified without database and bucket, rollbacks too', 
   expect(verified.map(({ checked }) => checked.users)).toEqual([60, first.totals.usersProcessed, 60])
 })
 
-test('an edited line, an edited manifest and a missing part are named, by people readable', async () => {
+test('an edited line, an edited manifest and a missing part are named, in text for people', async () => {
   const [key = ''] = await partsOf(first.runId)
   const text = await readFile(join(folder, key), 'utf8')
   await writeFile(join(folder, key), text.replace('"outcome":"expired"', '"outcome":"nothing_to_expire"'))

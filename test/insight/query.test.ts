@@ -96,11 +96,11 @@ test('a misspelt saved query is answered with the nearest name', async () => {
   expect(exitCode).toBe(1)
 })
 
-test('a missing value, an empty answer and a folder without logs are said so', async () => {
+test('a missing value, an empty answer and a folder without logs are reported', async () => {
   expect((await answerQuery([folder, 'what happened to one user'])).error).toContain('needs 1 value after it')
   const empty = await answerQuery([folder, 'what happened to one user', 'zoe'])
-  expect(empty).toEqual({ out: '', error: 'No row: nothing in these logs matches.', exitCode: 0 })
-  expect((await answerQuery([tmpdir(), 'all runs'])).error).toContain('There is no log in')
+  expect(empty).toEqual({ out: '', error: 'No rows: nothing in these logs matches.', exitCode: 0 })
+  expect((await answerQuery([tmpdir(), 'all runs'])).error).toContain('No logs in')
   expect((await answerQuery([folder, 'SELECT nothing FROM nowhere'])).error).toContain('nowhere')
   expect((await answerQuery([folder])).error).toContain('"all runs": ')
 })

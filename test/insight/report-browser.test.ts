@@ -23,7 +23,7 @@ describe.skipIf(chromiumPath === null)('a report in a browser', () => {
   afterEach(() => browser.closePages())
   afterAll(() => browser.close())
 
-  it('opens without a complaint and asks for nothing from anywhere', async () => {
+  it('opens without an error and makes no request', async () => {
     const { page, complaints, requests } = await openSample(browser)
 
     await expectRows(page, 100)
@@ -31,7 +31,7 @@ describe.skipIf(chromiumPath === null)('a report in a browser', () => {
     expect({ complaints, requests }).toEqual({ complaints: [], requests: [] })
   })
 
-  it('finds users by e-mail, id, outcome and category, and adds up what they lost', async () => {
+  it('finds users by e-mail, id, outcome and category, and adds up what expired', async () => {
     const lines = sampleLines(212)
     const { page } = await openSample(browser, { lines })
     const wanted = lines.filter(({ email }) => email?.includes('okafor') && email.includes('kilocode'))

@@ -86,7 +86,7 @@ test('made again after a rollback, it says so; with the rights of the preview fu
   expect(new Set(puts.map((put) => `${put.method} ${put.key}`))).toEqual(new Set([`PUT ${key}`]))
 })
 
-test('a run that its report fails for is closed and free all the same; the log says how to make it', async () => {
+test('a run whose report fails is closed and freed all the same; the log says how to make the report', async () => {
   const logged: (readonly [string, object])[] = []
   team.s3.setHooks(team.bucket.bucket, {
     before: ({ method, key }) =>

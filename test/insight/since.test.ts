@@ -40,7 +40,7 @@ async function newcomer(id: string, dollars: number): Promise<void> {
   await grant(id, dollars)
 }
 
-const NO_TIME = expect.stringMatching(/: the time of this invocation ended$/)
+const NO_TIME = expect.stringMatching(/: this invocation ran out of time$/)
 
 const since = (runId: string, users: number, grants: number, dollars: number, skipped = {}) => ({
   runId,
@@ -133,7 +133,7 @@ test('an earlier log that cannot be read does not keep a dry run from closing: a
   expect(card).toMatchObject({ status: 'complete', sincePrevious: null })
   expect(card.warnings).toEqual([
     expect.stringMatching(
-      /^not known what is new since the latest dry run of the same selection: Could not read logs\/users\//,
+      /^what is new since the latest dry run of the same selection is not known: Could not read logs\/users\//,
     ),
   ])
 })
@@ -147,7 +147,7 @@ test('without time to compare, a dry run closes, and its card says that it was n
   )
   expect(card).toMatchObject({ status: 'complete', sincePrevious: null })
   expect(card.warnings[0]).toBe(
-    'not known what is new since the latest dry run of the same selection: the time of this invocation ended',
+    'what is new since the latest dry run of the same selection is not known: this invocation ran out of time',
   )
 })
 

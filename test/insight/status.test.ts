@@ -1,28 +1,16 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { dieAt, isUsersPart, revive } from '../support/between.ts'
 import { keys, putText } from '../support/bucket.ts'
 import { setClock } from '../support/clock.ts'
-import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../support/job.ts'
+import { failureOf } from '../support/job.ts'
 import { readDocument } from '../support/logs.ts'
+import { bucket, EVENT, invoke, team, useSixUsers } from '../support/six-users.ts'
 import { timeForPages } from '../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../support/team.ts'
+import { LATER } from '../support/team.ts'
 
-const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+useSixUsers()
 
-let team: Team
-let bucket: Team['bucket']
-let place: JobPlace
-
-/** Six users on three pages; the database's clock is stopped. */
-beforeEach(async () => {
-  team = await freshTeam(6)
-  bucket = team.bucket
-  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
-})
-afterEach(() => team.drop())
-
-const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
 const openRun = () => invoke(EVENT, timeForPages(1))
 
 /** The card of a status, and the idle time that it reports. */

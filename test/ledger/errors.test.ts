@@ -7,7 +7,7 @@ test.each([
   [
     'EMFILE',
     'connect EMFILE 127.0.0.1:5432',
-    /^This process may open no more files or connections: .*ulimit -n/,
+    /^This process cannot open more files or connections: .*ulimit -n/,
   ],
   ['ECONNRESET', 'read ECONNRESET', /^The connection to the database was lost: read ECONNRESET\. /],
   ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', /^The database's host name is unknown: /],

@@ -84,7 +84,7 @@ test('no SELECT on a table: one statement for all its columns', async () => {
 
 test('tables in a schema outside of the search_path are missing', async () => {
   await database.sql.unsafe(`ALTER ROLE ${role} SET search_path = elsewhere`)
-  const refusal = `LedgerUnavailable: The user ROLE sees no table kilocode_users and no table credit_transactions. Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of its tables, and that it has USAGE on that schema. Nothing was done.`
+  const refusal = `LedgerUnavailable: The user ROLE cannot see the table kilocode_users and the table credit_transactions. Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of its tables, and that it has USAGE on that schema. Nothing was done.`
   expect((await answers())['dry-run']).toBe(refusal)
 })
 
@@ -92,7 +92,7 @@ test('a missing column is named', async () => {
   await database.sql`ALTER TABLE credit_transactions RENAME COLUMN expiry_date TO expires_at`
   try {
     expect((await answers())['execute']).toBe(
-      "LedgerUnavailable: Missing in the database: credit_transactions.expiry_date. The ledger's tables are not those that this job was written for; compare them before anything else. Nothing was done.",
+      "LedgerUnavailable: Missing in the database: credit_transactions.expiry_date. The ledger's tables differ from those that this job was written for. Compare them before you continue. Nothing was done.",
     )
   } finally {
     await database.sql`ALTER TABLE credit_transactions RENAME COLUMN expires_at TO expiry_date`
@@ -136,7 +136,7 @@ test('the lock timeout is below the deadlock_timeout of the server, or writing i
   expect(await lockTimeout()).toBe(25)
   await reconnect("SET deadlock_timeout = '15ms'")
   const refusal = expect.stringMatching(
-    /^LedgerUnavailable: The server's deadlock_timeout is 15 ms, .* Set deadlock_timeout to at least 20ms there/,
+    /^LedgerUnavailable: The server's deadlock_timeout is 15 ms\. .* Set deadlock_timeout to at least 20ms there/,
   )
   expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
 })

@@ -142,7 +142,8 @@ function* apply(
   if (written === LOST) return abandon(holder, transaction)
   if (written === false) {
     rollBack(transaction)
-    // A group that fails for a data reason is tried again one user at a time; who fails alone is `failed`.
+    // A group that fails for a data reason is tried again one user at a time; a user who fails alone is
+    // `failed`.
     return locked ? users.map((user) => bareLine(user, 'failed')) : []
   }
   const guarded = new Set(written)

@@ -38,7 +38,7 @@ function* refuseUnexpired(holder: Holder, intents: readonly Intent[]): Steps<voi
 }
 
 /**
- * Settles attempts of one page: the lines of the users who are done; who has none is not done.
+ * Settles attempts of one page: the lines of the users who are done; a user without a line is not done.
  * Throws attemptOpen where users stay locked: they are open, never failed and never planned again.
  */
 export function* settle(

@@ -15,7 +15,7 @@ export type S3 = {
 /** `*`: create only where nothing is there. Otherwise: overwrite only this ETag. */
 export type Condition = { readonly ifNoneMatch: '*' } | { readonly ifMatch: string }
 
-/** A lost read costs little: it is tried until it succeeds. A PUT is given up soon. */
+/** A lost read costs little: it is tried until it succeeds. A PUT is tried only a few times. */
 const READ_TRIES = 8
 const PUT_TRIES = 2
 export const archiveUnavailable = new Error('ArchiveUnavailable')

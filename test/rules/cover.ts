@@ -4,7 +4,7 @@ export type Cover = { readonly baseline: bigint; readonly amount: bigint }
 /**
  * The greatest usage that these credits can cover together: no usage twice, none from `used` on, each credit
  * only usage that is not before its baseline, and no more than its amount. All of them may reach to `used`,
- * so filling up from the lowest baseline wastes nothing; the dates have no say in it.
+ * so filling up from the lowest baseline wastes nothing; the dates do not matter.
  */
 export function greatestCover(used: bigint, credits: readonly Cover[]): bigint {
   let covered = 0n

@@ -56,7 +56,7 @@ describe.each([
     )
   })
 
-  test('so the job takes from each grant what it would have taken, had it been dated from the start', () => {
+  test('so the job takes from each grant what it would have taken if it had been dated from the start', () => {
     fc.assert(
       fc.property(histories, (events) => {
         const [undated, dated] = [
@@ -90,7 +90,7 @@ describe.each([
   })
 })
 
-test('who never overdrew is never corrected: expiry takes no credit that usage needs', () => {
+test('a user who never overdrew is never corrected: expiry takes no credit that usage needs', () => {
   fc.assert(
     fc.property(histories, (events) => {
       const state = lived(events, 'undated', false)

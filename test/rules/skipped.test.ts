@@ -193,7 +193,7 @@ describe('excluded', () => {
   const why = (plan: ReturnType<typeof planOf>): Record<string, string> =>
     Object.fromEntries(plan.excluded.map((row) => [row.id, row.why]))
 
-  test('a user who is taken out is not touched, and every grant is shown as taken out', () => {
+  test('an excluded user is not touched, and every grant is shown as excluded', () => {
     const plan = planOf(userWith(0, 10), [promo, referral], { excluded: true, named: true })
     expect(plan).toMatchObject({
       outcome: 'excluded',
@@ -208,7 +208,7 @@ describe('excluded', () => {
     ])
   })
 
-  test('a user who is taken out has this outcome without any grant too', () => {
+  test('an excluded user has this outcome without any grant too', () => {
     expect(planOf(userWith(0, 10), [], { excluded: true })).toMatchObject({
       outcome: 'excluded',
       excluded: [],
@@ -238,13 +238,13 @@ describe('excluded', () => {
     expect(why(plan)).toEqual({ P: 'category_excluded' })
   })
 
-  test('a user whose targeted grants are all taken out by category is excluded', () => {
+  test('a user whose targeted grants are all excluded by category is excluded', () => {
     const plan = planOf(userWith(0, 4), [promo], { excludedCategories: ['promo'] })
     expect(plan).toMatchObject({ outcome: 'excluded', change: null, grantsTargeted: 0 })
     expect(why(plan)).toEqual({ P: 'category_excluded' })
   })
 
-  test('a user without a grant that could be targeted is not: there is nothing to take out', () => {
+  test('a user without a grant that could be targeted is not: there is nothing to exclude', () => {
     const closed = free('C', 5)
     const rows = [closed, linkTo(closed, 5), paid('D', 5)]
     expect(planOf(userWith(0, 4), rows, { categories: ['x'] })).toMatchObject({

@@ -124,7 +124,7 @@ describe('a grant whose link is taken is skipped, and its user flagged', () => {
     expect(writtenBaselines(planned)).toEqual({ B: 0 })
   })
 
-  test('a grant that a category takes out is not flagged, unless it has a date', () => {
+  test('a grant that is excluded by its category is not flagged, unless it has a date', () => {
     const link = linkTo(grant, 10, { creditCategory: 'refund' })
     const flags = (row: Transaction): readonly string[] =>
       planOf(userWith(0, 15), [row, link, free('B', 5, { creditCategory: 'x' })], { categories: ['x'] }).flags

@@ -1,59 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import type { LedgerTime, Plan, Transaction } from '../../lambda/rules/types.ts'
+import { type Vector, type VectorRow, vectorsOf } from '../support/vectors.ts'
 import { SETTINGS } from './examples.ts'
-
-type VectorRow = {
-  id: string
-  amount_microdollars: number
-  expiration_baseline_microdollars_used: number | null
-  original_baseline_microdollars_used: number | null
-  is_free: boolean
-  description: string | null
-  original_transaction_id: string | null
-  credit_category: string | null
-  expiry_date: string | null
-  created_at: string
-  organization_id: string | null
-}
-type Vector = {
-  name: string
-  instant: string
-  user: {
-    microdollars_used: number
-    total_microdollars_acquired: number
-    next_credit_expiration_at: string | null
-  }
-  transactions: VectorRow[]
-  left_alone: string | null
-  expected: {
-    targeted: number
-    closing_rows: {
-      original_transaction_id: string
-      amount_microdollars: number
-      is_free: boolean
-      description: string
-      created_at: string
-      original_baseline_microdollars_used: number
-    }[]
-    changed_grants: {
-      id: string
-      expiry_date: string | null
-      expiration_baseline_microdollars_used: number
-    }[]
-    expired_microdollars: number
-    due_paid_microdollars: number
-    correction_microdollars: number
-    total_microdollars_acquired: number
-    next_credit_expiration_at: string | null
-  } | null
-}
-
-function vectorsOf(file: string): Vector[] {
-  return JSON.parse(readFileSync(new URL(`../fixtures/${file}`, import.meta.url), 'utf8')) as Vector[]
-}
 
 /** The vectors write times with three or six decimals; the ledger always has six. */
 function time(text: string): LedgerTime

@@ -89,7 +89,7 @@ test('a stale pid file does no harm, not even to a process that got its number s
   }
 })
 
-test('a half-made data folder is made anew', async () => {
+test('a half-created data folder is created again', async () => {
   await mkdir(join(dir, 'initdb-1234', 'base'), { recursive: true })
   await writeFile(join(dir, 'initdb-1234', 'PG_VERSION'), '18\n')
   const server = await startPostgres({ dir, ephemeral: true })
@@ -97,7 +97,7 @@ test('a half-made data folder is made anew', async () => {
   await server.stop()
 })
 
-test('a folder that other users may not enter will do', async () => {
+test('a folder that other users cannot enter works', async () => {
   await chmod(root, 0o700)
   const server = await startPostgres({ dir, ephemeral: true })
   expect(await query(server, 'SELECT 1 AS one')).toEqual([{ one: 1 }])

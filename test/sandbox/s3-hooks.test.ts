@@ -60,7 +60,7 @@ test.each<[string, S3Fault, unknown]>([
   expect(statuses).toEqual([200, 200, 412])
 })
 
-test('hooks may take their time, for example for a write that wins a race', async () => {
+test('hooks may be slow, for example for a write that wins a race', async () => {
   const rival = await freshBucket(s3.endpoint)
   s3.setHooks(bucket.bucket, {
     before: async ({ number }) => {

@@ -127,7 +127,7 @@ describe('requests', () => {
     await expect(head(bucket.bucket)).resolves.toBeDefined()
   })
 
-  test('what the server does not support is answered with NotImplemented, never ignored', async () => {
+  test('a request that the server does not support is answered with NotImplemented, never ignored', async () => {
     const path = `/${bucket.bucket}/a`
     const multipart = new CreateMultipartUploadCommand({ Bucket: bucket.bucket, Key: 'a' })
     await expect(bucket.client.send(multipart)).rejects.toEqual(refusedWith('NotImplemented', 501))

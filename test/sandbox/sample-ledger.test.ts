@@ -188,7 +188,7 @@ test('an outsider whose domain some locales would fold to kilo.ai', async () => 
   expect(await count(`kilocode_users WHERE google_user_email = 'dee@K\u0130LO.AI'`)).toBe(1)
 })
 
-test('every story is told once, and says what it shows', () => {
+test('every story occurs once and says what it shows', () => {
   expect(new Set(STORIES.map(({ email }) => email)).size).toBe(STORIES.length)
   expect(STORIES.filter(({ shows }) => shows === '')).toEqual([])
 })

@@ -17,8 +17,8 @@ export function isCursorWrite({ method, key }: S3Request): boolean {
 }
 
 /**
- * Runs `act` between read and write: while the job waits for the answer to the PUT of an intent. `act` is
- * told how many there have been, from 1 on.
+ * Runs `act` between read and write: while the job waits for the answer to the PUT of an intent. `act` gets
+ * their number so far, from 1.
  */
 export function betweenReadAndWrite(
   s3: S3Server,
@@ -33,7 +33,7 @@ export function betweenReadAndWrite(
   })
 }
 
-/** From the first such request on nothing of the invocation reaches S3: its process is as good as dead. */
+/** From the first such request on nothing of the invocation reaches S3: as if its process had died. */
 export function dieAt(
   s3: S3Server,
   { bucket }: Pick<TestBucket, 'bucket'>,

@@ -47,7 +47,7 @@ export async function remove({ client, bucket }: TestBucket, key: string): Promi
   await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }))
 }
 
-/** An object's JSON, for the test to look into. */
+/** An object's JSON, for the test to inspect. */
 export async function readJson(bucket: TestBucket, key: string): Promise<unknown> {
   return JSON.parse(await readText(bucket, key))
 }

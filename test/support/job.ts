@@ -24,7 +24,7 @@ export type InvocationOptions = {
   readonly requestId?: string
 }
 
-/** Calls the handler as Lambda does: with an event, and a context that tells the remaining time. */
+/** Calls the handler as Lambda does: with an event, and a context that gives the remaining time. */
 export async function invokeJob(
   place: JobPlace,
   event: unknown,

@@ -23,7 +23,7 @@ async function answer(event: unknown, awsRequestId: string): Promise<unknown> {
   try {
     return { card: await handler(event as never, context as never) }
   } catch (error) {
-    // What Lambda itself tells of an error: its name, its message, its stack and its other fields.
+    // What Lambda itself reports of an error: its name, its message, its stack and its other fields.
     return error instanceof Error
       ? {
           error: {

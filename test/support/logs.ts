@@ -2,7 +2,7 @@ import { LOG_KINDS, partKey, runFileKey } from '../../lambda/archive/keys.ts'
 import type { Cursor } from '../../lambda/archive/cursor.ts'
 import { keys, readJson, readLines, type TestBucket } from './bucket.ts'
 
-/** A line of a log, for a test to look into. */
+/** A line of a log, for a test to inspect. */
 export type LogLine = Record<string, unknown>
 
 /** The logs of a run: the lines of the parts that its cursor names, in the order of the pages. */
@@ -49,7 +49,7 @@ export async function readIntents(
   )
 }
 
-/** A JSON document, for a test to look into. */
+/** A JSON document, for a test to inspect. */
 export async function readDocument(bucket: TestBucket, key: string): Promise<LogLine> {
   return (await readJson(bucket, key)) as LogLine
 }

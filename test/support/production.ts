@@ -12,10 +12,10 @@ type Dated = {
 type Member = { row: Dated; amount: bigint; baseline: bigint; expired: bigint | null }
 
 /**
- * The application's own expiration of one user, as far as 1-ledger-rules tells: it reads without locks;
- * expires what is dated and due at `now`; and writes in one transaction whose only guard is that the user's
- * total and next_credit_expiration_at are as it read them. Returns whether it wrote. (Times go as text:
- * postgres.js would make Dates of them, and a guard with microseconds would never match.)
+ * The application's own expiration of one user, as far as 1-ledger-rules describes it: it reads without
+ * locks; expires what is dated and due at `now`; and writes in one transaction whose only guard is that the
+ * user's total and next_credit_expiration_at are as it read them. Returns whether it wrote. (Times go as
+ * text: postgres.js would make Dates of them, and a guard with microseconds would never match.)
  */
 export async function productionPass(
   sql: Sql,

@@ -68,7 +68,7 @@ export async function startClosingServer(when: 'at once' | 'after the first byte
   })
 }
 
-/** Accepts connections, and never says a word. */
+/** Accepts connections and never sends anything. */
 export async function startMuteServer(): Promise<Peer> {
   return listen((client) => client.resume())
 }

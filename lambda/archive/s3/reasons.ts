@@ -26,7 +26,7 @@ const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
   [
     /^(CredentialsProviderError|TokenProviderError)$/,
     {
-      what: 'there are no AWS credentials, or their login has ended',
+      what: 'there are no AWS credentials, or the login has expired',
       todo: 'Log in (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
     },
   ],
@@ -34,13 +34,13 @@ const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
     /^RequestTimeTooSkewed$/,
     {
       what: "this machine's clock is wrong",
-      todo: 'Set it (NTP): AWS refuses requests whose time is minutes off.',
+      todo: 'Set it (NTP): AWS refuses requests whose time is off by minutes.',
     },
   ],
   [
     /^(AccessDenied|AccessDeniedException|Forbidden|AllAccessDisabled)$/,
     {
-      what: 'these credentials may not do that',
+      what: 'these credentials lack a permission',
       todo:
         'They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects, and, where ' +
         'the bucket has a KMS key, kms:Decrypt and kms:GenerateDataKey on it.',
@@ -95,10 +95,10 @@ function byOther(error: unknown, status: number | undefined): Reason {
   if (status === 403)
     return { what: 'access is forbidden', todo: 'Check the credentials and their rights on the bucket.' }
   if (status !== undefined && status >= 500)
-    return { what: 'S3 answers with an error of its own', todo: 'Wait a little.' }
+    return { what: 'S3 reported an internal error', todo: 'Wait a minute.' }
   if (NO_DESCRIPTORS.test(words)) {
     return {
-      what: 'this process may open no more files or connections',
+      what: 'this process cannot open more files or connections',
       todo: 'Raise the limit (ulimit -n), or send a lower "concurrency".',
     }
   }

@@ -31,7 +31,7 @@ export async function whichUser(asked: string, runIds: readonly string[], tools:
   )
 }
 
-/** A ledger that cannot be reached is no reason to fail: the logs know the address too. */
+/** A ledger that cannot be reached is no reason to fail: the logs hold the address too. */
 async function findInLedger(email: string, tools: Tools): Promise<string[]> {
   try {
     return [...new Set((await findNamedUsers(tools.ledger.reader, [email])).map(({ id }) => id))]

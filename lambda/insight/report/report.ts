@@ -25,9 +25,9 @@ const DETAILS: readonly Detail[] = [
 ]
 
 /**
- * The report of a run as one HTML file under `MOST_BYTES`: no request to anywhere, every value escaped,
- * the same text for the same input. Where all details do not fit, it has fewer grants of a user, then
- * fewer users, and says so.
+ * The report of a run as one HTML file under `MOST_BYTES`: no request to anywhere, every value escaped, the
+ * same text for the same input. Where all details do not fit, it has fewer grants of a user, then fewer
+ * users, and a note says so.
  *
  * @throws Error for a card of an unknown mode.
  */

@@ -47,7 +47,7 @@ export async function begin(request: OpeningRequest, tools: Tools): Promise<Exit
     return await openOrJoin(request, selection, tools)
   } catch (error) {
     if (!(error instanceof RunRefused)) throw error
-    const closed = `Before that, run ${request.restart} was closed, as "restart" asked.`
+    const closed = `Run ${request.restart} was closed before that, as "restart" requested.`
     throw new RunRefused(`${error.message} ${closed}`, { cause: error })
   }
 }
@@ -158,8 +158,8 @@ async function join(
     return begin(request, tools)
   }
   const ways =
-    `To finish it first, send {"resume": "${openId}"}; to stop it, {"cancel": "${openId}"}; to stop it and begin ` +
-    `this, add "restart": "${openId}" to this payload.`
+    `To finish it first, send {"resume": "${openId}"}; to stop it, {"cancel": "${openId}"}; to stop it and start ` +
+    `this one, add "restart": "${openId}" to this payload.`
   if (!isSameRequest(request.mode, selection, run)) {
     throw new RunRefused(
       `Run ${openId} is open, and it was opened with another payload: ${JSON.stringify(run.asked.payload)}. Only one ` +
@@ -198,7 +198,7 @@ async function closeForRestart(
   const run = await knownRun(runId, tools)
   if (!isWriting(run.mode)) {
     throw new RunRefused(
-      `field "restart": ${runId} is of mode ${run.mode}, and only a writing run can be restarted. Nothing was done. ` +
+      `field "restart": the mode of ${runId} is ${run.mode}, and only a writing run can be restarted. Nothing was done. ` +
         'To execute what a dry run showed, send {"execute": true, "plan": "<its id>"}.',
     )
   }
@@ -211,10 +211,15 @@ async function closeForRestart(
   await checkRequest(request, selection, tools)
   const card = await cancel(run, request.by ?? tools.caller.by, tools)
   if (card.status !== 'busy' && card.status !== 'incomplete') return null
-  return { ...card, next: { text: 'stop that run, then begin anew', payload: payloadOf(request, selection) } }
+  return {
+    ...card,
+    next: { text: 'cancel that run, then start a new one', payload: payloadOf(request, selection) },
+  }
 }
 
-/** All that can be said of a request without reading the users: before another run is closed for it. */
+/**
+ * Everything that can be checked without reading the users, before another run is closed for this request.
+ */
 async function checkRequest(
   request: OpeningRequest,
   { plan, rollback }: Selection,

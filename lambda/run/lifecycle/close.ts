@@ -38,7 +38,7 @@ export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> 
   if (run.selection.rollback !== null && run.mode === 'rollback' && cursor.totals.usersProcessed > 0)
     await recordRollback(tools.store, rollbackRecord(run, run.selection.rollback, cursor))
   await holder.update((before) => ({ ...before, state: 'closed', lease: null }))
-  // Before the writer is freed: whoever comes after a crash here only finds a closed run.
+  // Before the writer is freed: after a crash here, the next invocation finds a closed run.
   tools.onClosed(card)
   await freeWriter(run, manifest, tools)
   return card
@@ -92,7 +92,7 @@ function fileOf(key: string, body: string): ManifestFile {
 
 /**
  * Frees writer.json if it still names this run, which is closed. The run's marks are written before, once
- * more: whoever wrote them first may have been cut off.
+ * more: the invocation that wrote them first may have been cut off.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
 export async function freeWriter(run: Run, manifest: string | null, tools: Tools): Promise<void> {

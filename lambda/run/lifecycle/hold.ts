@@ -22,7 +22,7 @@ export async function heldBecause(tools: Pick<Tools, 'store'>): Promise<string |
 
 /**
  * Holds or releases writing. Changed only by compare-and-swap, so that a late release cannot lift a newer
- * hold: whoever loses the race is told what is there now.
+ * hold: the answer to the loser of a race is the hold that is there now.
  * @throws ArchiveUnavailable
  */
 export async function setHold(held: boolean, reason: string, by: string, tools: Tools): Promise<HoldAnswer> {

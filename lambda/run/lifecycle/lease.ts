@@ -63,8 +63,8 @@ export async function acquireLease(
   const lease = leaseFrom(now, epoch, tools)
   const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease }).catch(
     async (error: unknown) => {
-      // A write that took effect without a reply must not leave a lease that nobody uses. Two invocations can
-      // aim for the same epoch, so the invocation decides.
+      // A write that took effect without a reply must not leave a lease that no invocation uses. Two
+      // invocations can try for the same epoch, so the invocation id decides.
       const there = await readCursor(tools.store, run.runId)
       if (there.document.epoch === epoch && there.document.lease?.invocationId === lease.invocationId)
         return there
@@ -165,7 +165,7 @@ async function writeChanges(
   }
 }
 
-/** To acquire or release a lease is no progress: a run that fails at every try must not look alive. */
+/** Acquiring or releasing a lease is not progress: a run that fails at every try must not look alive. */
 function progressAt(before: Cursor, after: Cursor, tools: Pick<Tools, 'now'>): string {
   const isSame = before.pages.length === after.pages.length && before.state === after.state
   return isSame ? before.progressAt : tools.now().toISOString()

@@ -42,7 +42,10 @@ export async function resume(run: Run, tools: Tools, intentsRestored = false): P
   return cardOf(run, lease.busy, { status: 'busy', why }, placeOf(tools), tools.now())
 }
 
-/** The card of a run that has ended. Whoever closed it may have been cut off before it freed the writer. */
+/**
+ * The card of a run that has ended. The invocation that closed it may have been cut off before it freed the
+ * writer.
+ */
 export async function endedCard(
   run: Run,
   state: Extract<RunState, { is: 'closed' | 'refused' }>,

@@ -50,7 +50,7 @@ export async function newSinceEarlier(run: Run, cursor: Cursor, tools: Tools): P
     } catch (error) {
       const why = error instanceof Error ? error.message : 'an unknown error'
       tools.log(`not compared with ${what}`, { runId: run.runId, why })
-      warnings.push(`not known what is new since ${what}: ${why}`)
+      warnings.push(`what is new since ${what} is not known: ${why}`)
       return null
     }
   }
@@ -63,7 +63,7 @@ function readingOf(run: Run, cursor: Cursor, tools: Tools): Reading {
   const reserveMs = Math.min(RESERVE_MS, tools.invocationMs / 3)
   const timeLeft = (): number => tools.timeLeft() - reserveMs
   const checkTime = (): void => {
-    if (timeLeft() <= 0) throw new OutOfTime('the time of this invocation ended')
+    if (timeLeft() <= 0) throw new OutOfTime('this invocation ran out of time')
   }
   return { run, cursor, store: { ...tools.store, timeLeft }, checkTime }
 }
@@ -86,7 +86,7 @@ async function latestDryRun(reading: Reading): Promise<string | null> {
 
 /**
  * The plan of the newest execute that went to its end. One that was rolled back, if only for some users, does
- * not count: whoever did that did not want its grants to expire, so they must show as new.
+ * not count: its grants were not meant to expire, so they must show as new.
  */
 async function lastExecutedPlan(reading: Reading): Promise<string | null> {
   for await (const { runId, selection } of earlierRuns('execute', reading)) {

@@ -63,7 +63,7 @@ export async function work(holder: Holder, tools: Tools): Promise<Worked> {
 
 /**
  * Decides how the run ends, once: a final status that is there already stays. The pages that were begun are
- * named in the same write, so that whoever continues a closing that was cut off names no further ones.
+ * named in the same write, so that an invocation that continues an interrupted closing names no further ones.
  */
 async function beginClosing(
   holder: Holder,
@@ -182,7 +182,7 @@ async function finalStatusOf(
   const end = await workThroughPages(loop, recovered)
   switch (end.end) {
     case 'out_of_time':
-      return { incomplete: 'the time of this invocation ended' }
+      return { incomplete: 'this invocation ran out of time' }
     case 'held':
       return { incomplete: end.why }
     case 'stopped':

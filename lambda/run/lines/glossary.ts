@@ -10,6 +10,8 @@ export type CountedAs = 'usersWithoutGrants' | 'usersProcessed' | 'usersSkipped'
 type OutcomeEntry = {
   readonly countedAs: CountedAs
   readonly label: string
+  /** A few words beside the outcome's name, in the summary of the command. */
+  readonly inShort: string
   readonly meaning: string
   /** The same in a run that writes nothing, where that differs. */
   readonly preview?: { readonly label: string; readonly meaning: string }
@@ -22,6 +24,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   expired: {
     countedAs: 'usersProcessed',
     label: 'Expired',
+    inShort: 'credit was left in a grant',
     meaning: 'Credit was left in at least one targeted grant, and it expired.',
     preview: {
       label: 'Would expire',
@@ -32,6 +35,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   nothing_to_expire: {
     countedAs: 'usersProcessed',
     label: 'Fully spent',
+    inShort: 'all grants fully spent; closed with 0',
     meaning: 'Every targeted grant was fully spent; each was closed with 0.',
     preview: {
       label: 'Fully spent',
@@ -42,12 +46,14 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   no_targeted_grant: {
     countedAs: 'usersWithoutGrants',
     label: 'No grant',
+    inShort: 'no free grant is open',
     meaning: 'The user has no free, personal, positive grant that is still open.',
     todo: 'Nothing.',
   },
   excluded: {
     countedAs: 'usersSkipped',
     label: 'Excluded',
+    inShort: 'excluded by the payload or the configuration',
     meaning:
       'The user, or every targeted grant of the user, is excluded by the payload or the configuration.',
     todo: 'Nothing, if that is intended: exceptUserIds, categories, EXCLUDED_USER_IDS, EXCLUDED_CATEGORIES.',
@@ -55,6 +61,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   too_recent: {
     countedAs: 'usersSkipped',
     label: 'Too recent',
+    inShort: 'a row is too recent; the next run processes them',
     meaning: 'A personal row of the user is younger than the minimum age and may be half written.',
     todo: 'Nothing: the next run processes the user.',
     warning: (users) => `${users} skipped because of a row that is too recent: the next run processes them`,
@@ -62,6 +69,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   needs_review: {
     countedAs: 'usersSkipped',
     label: 'Needs review',
+    inShort: 'a grant may have been taken back already; check, then name the user',
     meaning: 'A grant may already have been taken back by a row without a link, or a closing row is damaged.',
     todo: 'Check the rows named in "review", then name the user in "userIds".',
     warning: (users, { examples }) =>
@@ -71,6 +79,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   exceeds_plan: {
     countedAs: 'usersSkipped',
     label: 'Exceeds plan',
+    inShort: 'more would happen than the plan showed; make a new dry run',
     meaning: 'More would happen to the user now than the plan showed.',
     todo: 'Make a new dry run and execute that one.',
     warning: (users) => `${users} skipped because more would happen than the plan showed: make a new dry run`,
@@ -78,18 +87,21 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   not_internal: {
     countedAs: 'usersSkipped',
     label: 'Not internal',
+    inShort: 'no longer internal',
     meaning: 'The e-mail address of the user is no longer internal.',
     todo: 'Nothing.',
   },
   gone: {
     countedAs: 'usersSkipped',
     label: 'Gone',
+    inShort: 'no longer in the ledger',
     meaning: 'The user no longer exists.',
     todo: 'Nothing.',
   },
   rolled_back: {
     countedAs: 'usersProcessed',
     label: 'Restored',
+    inShort: 'what the run wrote was rolled back',
     meaning: 'What the run wrote for the user was rolled back.',
     preview: {
       label: 'Would be restored',
@@ -100,12 +112,14 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   already_rolled_back: {
     countedAs: 'usersSkipped',
     label: 'Already restored',
+    inShort: 'nothing was left to roll back',
     meaning: 'What the run wrote for the user had been rolled back before.',
     todo: 'Nothing.',
   },
   changed_since: {
     countedAs: 'usersSkipped',
     label: 'Changed since',
+    inShort: 'changed since that run; the users log says what',
     meaning: 'A row of the user is not as the run left it, so nothing was rolled back for the user.',
     todo: 'See "changed" in the user line: which row and column, expected and found.',
     warning: (users) => `${users} skipped because rows changed after the run: see "changed" in their lines`,
@@ -113,6 +127,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   failed: {
     countedAs: 'usersFailed',
     label: 'Failed',
+    inShort: 'see the errors log',
     meaning: 'The user could not be processed; nothing was written for the user.',
     todo: 'See the errors log, fix the cause, then run again.',
     warning: (users) => `${users} failed: see the errors log`,
@@ -120,6 +135,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   not_reached: {
     countedAs: null,
     label: 'Not reached',
+    inShort: 'the run ended before',
     meaning: 'The run ended before the user was processed.',
     todo: 'Run again.',
   },

@@ -35,8 +35,8 @@ const MOST_UNPAIRED = 50_000
 
 /**
  * Pairs the lines of two runs by user, while both are read. Both logs are in the id order of the ledger,
- * whose collation is not known here; so the order of two users is never asked for. It only counts that users
- * who are in both logs have the same order in both: once one of them is found, whoever was read before and is
+ * whose collation is not known here; so the order of two users is never compared. It only matters that users
+ * who are in both logs have the same order in both: once one of them is found, every user read before who is
  * not paired is in one log only. Memory: the users between two that both logs have.
  * @throws TooDifferent, and what reading the logs throws
  */

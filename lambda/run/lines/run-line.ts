@@ -1,7 +1,7 @@
 import type { Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 
-/** The line of a closed run in the table of runs: who, what, why, and its totals. */
+/** The line of a closed run in the table of runs: who asked for what and why, and its totals. */
 export function runLine(run: Run, { status, why, totals, byCategory }: ExitCard): object {
   return {
     run_id: run.runId,

@@ -35,7 +35,7 @@ export async function attempt(
 ): Promise<Refusal[]> {
   const { page, epoch, tools } = work
   if (work.attempts > 0 && tools.timeLeft() < LAST_MOMENT_MS)
-    throw new OutOfTime(`The time of this invocation ended in the middle of page ${page.page}.`)
+    throw new OutOfTime(`This invocation ran out of time in the middle of page ${page.page}.`)
   work.attempts += 1
   const name = attemptName(page.page, epoch, work.attempts)
   const sql = tools.ledger.writer

@@ -47,7 +47,7 @@ export function executeMode(run: Run, shown: PlanShown | null): PageMode {
       const planning = planInputs(run, context, user, rows, circumstances)
       if ('planned' in planning) return candidateOf(run, context, planning.planned)
       throw new PlannedByOtherVersion(
-        `The intent ${attempt} changes user ${userId}, and these rules would not. Nothing was done. ` +
+        `The intent ${attempt} changes user ${userId}, but the rules of this version would not. Nothing was done. ` +
           'Finish the run with the version of credit-expiry that wrote the intent.',
       )
     },

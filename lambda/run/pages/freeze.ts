@@ -161,7 +161,7 @@ function exactSum(a: number, b: number): number {
 function refuseOutsiders(outsiders: readonly string[]): void {
   if (outsiders.length === 0) return
   throw new RunRefused(
-    `The database and the e-mail rule disagree about ${outsiders.length} users, the first is ${outsiders[0]}. ` +
+    `The database and the e-mail rule disagree about ${outsiders.length} users; the first is ${outsiders[0]}. ` +
       'Nothing was done. Check the e-mail addresses of these users.',
   )
 }

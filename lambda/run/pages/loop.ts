@@ -189,7 +189,7 @@ export type StoredPage = { readonly named: NamedPage; readonly outcome: PageOutc
 
 /**
  * Gives an outcome to the pages that may have been begun and will not be continued: what was committed of
- * them, and `not_reached` for everybody else. For a run that closes before its end. The cursor has to name
+ * them, and `not_reached` for all other users. For a run that closes before its end. The cursor has to name
  * them yet.
  * @throws LeaseLost, ArchiveUnavailable, ArchiveCorrupt
  */

@@ -15,7 +15,7 @@ export type Observed = {
 }
 
 /**
- * One user to be changed by an attempt: what is written, what tells that it was, and the result if it was.
+ * One user to be changed by an attempt: what is written, what shows that it was, and the result if it was.
  */
 export type Candidate = {
   readonly userId: string

@@ -74,7 +74,7 @@ export function bareResult(
   return resultOf(bareLine(context, userId, email, outcome))
 }
 
-/** The result of a user who failed; everybody else continues. */
+/** The result of a user who failed; the other users continue. */
 export function failedResult(
   context: LineContext,
   userId: string,

@@ -12,7 +12,8 @@ import { settingsOf } from '../lines/run-rules.ts'
 import { bareResult, failedResult, resultOf, type UserResult } from './outcome.ts'
 
 /**
- * Plans one user from what was read; `undefined` means that the user is gone. One user's data never throws.
+ * Plans one user from what was read; `undefined` means that the user is gone. Data of one user never makes it
+ * throw.
  */
 export function planReading(
   run: Run,

@@ -42,7 +42,7 @@ export function rollbackMode(run: Run, changes: LoggedChanges, foreignKeys: read
       const planning = planWith(run, contextOf(run, attempt), change, user, rows, asInserted(change))
       if ('candidate' in planning) return planning.candidate
       throw new PlannedByOtherVersion(
-        `The intent ${attempt} rolls user ${userId} back, and these rules would not. Nothing was done. ` +
+        `The intent ${attempt} rolls user ${userId} back, but the rules of this version would not. Nothing was done. ` +
           'Finish the run with the version of credit-expiry that wrote the intent.',
       )
     },
@@ -70,8 +70,8 @@ export function rollbackMode(run: Run, changes: LoggedChanges, foreignKeys: read
           const expiryDate = dates.get(id)
           return expiryDate === undefined ? [] : [{ id, expiryDate }]
         })
-        // Of a user who is gone with all rows nothing tells; one who is gone without them was rolled back
-        // before.
+        // Where the user and all grants are gone, nothing shows what happened. Where only the user is gone, the
+        // grants do.
         return (users.has(userId) || rows.length > 0) && isRolledBack(change, rows)
       })
       // Several attempts delete the same rows: the latest one did it.
@@ -85,7 +85,7 @@ function rollbacksOf(candidates: readonly Candidate[]): Rollback[] {
   return candidates.flatMap(({ change }) => (change.kind === 'rollback' ? change.rollback : []))
 }
 
-/** Plans the rollback of one user. One user's data never throws. */
+/** Plans the rollback of one user. Data of one user never makes it throw. */
 export function planOne(
   run: Run,
   context: LineContext,

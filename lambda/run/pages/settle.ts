@@ -65,12 +65,12 @@ async function settleUnlocked(
 export type Recovered = ReadonlyMap<string, UserResult>
 
 /**
- * Settles all attempts of one page that the cursor does not name. Whoever was committed gets the result
- * planned again from that attempt's inputs, marked `recovered`; the other users may be planned afresh.
- * `predecessorReleased` says that the holder before released its lease, so that nothing of it can commit any
- * more.
+ * Settles all attempts of one page that the cursor does not name. A user who was committed gets the result
+ * planned again from that attempt's inputs, marked `recovered`; the other users may be planned again from the
+ * ledger. `predecessorReleased` says that the holder before released its lease, so that nothing of it can
+ * commit any more.
  * @throws AttemptOpen when some users stay locked or an attempt may still commit; PlannedByOtherVersion,
- *   ArchiveCorrupt, LedgerUnavailable
+ * ArchiveCorrupt, LedgerUnavailable
  */
 export async function settlePage(
   runId: string,
@@ -123,8 +123,8 @@ function planAgain(mode: PageMode, { head, users }: Intent): AttemptedUser[] {
   if (digestOf(candidates) === head.digest)
     return candidates.map((candidate) => ({ attempt: head.attempt, candidate }))
   throw new PlannedByOtherVersion(
-    `${intentKey(head.run_id, head.attempt)} was planned by version ${head.software_version} with other rules than these. ` +
-      `Nothing was done. Finish the run with version ${head.software_version}: deploy it, then send ` +
+    `${intentKey(head.run_id, head.attempt)} was planned by version ${head.software_version}, whose rules differ from those of ` +
+      `this version. Nothing was done. Finish the run with version ${head.software_version}: deploy it, then send ` +
       `{"resume": "${head.run_id}"}.`,
   )
 }

@@ -180,7 +180,7 @@ test('412: another invocation has taken over the run; this one is busy, and writ
   await expectWholeAndTrue(await resumeUntilClosed(place))
 })
 
-test('404 on If-Match: a cursor that disappeared during the run is an error, and is not written anew', async () => {
+test('404 on If-Match: a cursor that disappeared during the run is an error, and is not created again', async () => {
   let gone = false
   s3.setHooks(place.bucket.bucket, {
     before: async (request) => {

@@ -1,33 +1,20 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { auditRun } from '../../support/audit-run.ts'
 import { betweenReadAndWrite, dieAt, isIntent, isUsersPart, revive } from '../../support/between.ts'
 import { keys } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
-import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { failureOf } from '../../support/job.ts'
 import { dump } from '../../support/ledger.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
+import { bucket, EVENT, invoke, team, useSixUsers } from '../../support/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../../support/team.ts'
+import { LATER } from '../../support/team.ts'
 
-const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+useSixUsers()
 
-let team: Team
-let sql: Team['sql']
-let bucket: Team['bucket']
-let place: JobPlace
-
-/** Six users on three pages; the database's clock is stopped. */
-beforeEach(async () => {
-  team = await freshTeam(6)
-  ;({ sql, bucket } = team)
-  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
-})
-afterEach(() => team.drop())
-
-const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
 const expiredUsers = async () =>
-  (await dump(sql)).users.filter((user) => user.total_microdollars_acquired === '0').length
+  (await dump(team.sql)).users.filter((user) => user.total_microdollars_acquired === '0').length
 
 test('an open run without a holder is closed, with what was done and what was not; again returns the card', async () => {
   const open = await invoke(EVENT, timeForPages(1))
@@ -40,7 +27,7 @@ test('an open run without a holder is closed, with what was done and what was no
     next: { payload: { rollback: open.runId } },
   })
   expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
-  const { users } = await auditRun(bucket, open.runId, sql)
+  const { users } = await auditRun(bucket, open.runId, team.sql)
   expect(users.map(({ user_id, outcome }) => [user_id, outcome])).toEqual([
     ['user-1', 'expired'],
     ['user-2', 'expired'],
@@ -66,7 +53,7 @@ test('a live holder stops after the pages in flight and closes; the cancelling i
   expect(held).toMatchObject({ status: 'cancelled', totals: { usersProcessed: 4, usersNotReached: 2 } })
   expect(await Promise.all(cancelled)).toEqual([held])
   expect(await expiredUsers()).toBe(4)
-  await auditRun(bucket, held.runId, sql)
+  await auditRun(bucket, held.runId, team.sql)
 })
 
 test.each([
@@ -86,14 +73,14 @@ test.each([
       why: expect.stringContaining('lease expires at 2026-11-22T06:15'),
       next: { payload: { cancel: runId } },
     })
-    await setClock(sql, LATER)
+    await setClock(team.sql, LATER)
     const card = await invoke({ cancel: runId })
     expect(card).toMatchObject({
       status: 'cancelled',
       totals: { usersProcessed: processed, usersNotReached: 6 - processed },
     })
     expect(await expiredUsers()).toBe(processed)
-    const { users, mutations } = await auditRun(bucket, card.runId, sql)
+    const { users, mutations } = await auditRun(bucket, card.runId, team.sql)
     expect(users.filter(({ recovered }) => recovered === true)).toHaveLength(processed - 2)
     expect(new Set(mutations.map(({ user_id }) => user_id)).size).toBe(processed)
   },

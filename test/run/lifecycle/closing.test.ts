@@ -1,30 +1,17 @@
 import { createHash } from 'node:crypto'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { auditRun } from '../../support/audit-run.ts'
 import { isCursorWrite } from '../../support/between.ts'
 import { keys, putText, readLines, readText, remove } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
-import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { failureOf } from '../../support/job.ts'
 import { dump } from '../../support/ledger.ts'
 import { openRunId, readDocument, readStoredCursor } from '../../support/logs.ts'
+import { bucket, EVENT, invoke, team, useSixUsers } from '../../support/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../../support/team.ts'
+import { LATER } from '../../support/team.ts'
 
-const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
-
-let team: Team
-let bucket: Team['bucket']
-let place: JobPlace
-
-/** Six users on three pages. */
-beforeEach(async () => {
-  team = await freshTeam(6)
-  bucket = team.bucket
-  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
-})
-afterEach(() => team.drop())
-
-const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
+useSixUsers()
 
 test('a free writer.json names the last closed writing run and the hash of its manifest; manifests form a chain', async () => {
   const manifestOf = async (runId: string) => readText(bucket, `runs/${runId}/manifest.json`)
@@ -130,7 +117,7 @@ test('an older version of writer.json that was restored: an error that says what
     const error = await failureOf(invoke(event))
     expect(error.name).toBe('ArchiveCorrupt')
     expect(error.message).toContain(
-      `Run ${open.runId} is open by its cursor, and control/writer.json does not name it`,
+      `The cursor of run ${open.runId} is open, but control/writer.json does not name the run`,
     )
     expect(error.message).not.toContain('Nothing was written')
   }

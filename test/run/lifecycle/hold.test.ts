@@ -1,29 +1,12 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { auditRun } from '../../support/audit-run.ts'
 import { betweenReadAndWrite } from '../../support/between.ts'
 import { keys, putText } from '../../support/bucket.ts'
-import { invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
-import { dump } from '../../support/ledger.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
+import { bucket, EVENT, invoke, state, team, useSixUsers } from '../../support/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
 
-const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
-
-let team: Team
-let bucket: Team['bucket']
-let place: JobPlace
-
-/** Six users on three pages. */
-beforeEach(async () => {
-  team = await freshTeam(6)
-  bucket = team.bucket
-  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0' } }
-})
-afterEach(() => team.drop())
-
-const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
-const state = () => dump(team.sql, { updatedAt: false })
+useSixUsers()
 
 test('says who holds, since when and why; a release says the same, and writing works again', async () => {
   expect(await invoke({ hold: 'the auditors are here', by: 'Ada' })).toMatchObject({

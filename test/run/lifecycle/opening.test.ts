@@ -166,14 +166,14 @@ test('run.json keeps what was asked and what was fixed', async () => {
 
 describe('limits', () => {
   const LIMITS: [string, object, Record<string, string>, string][] = [
-    ['users', { users: 2 }, { LIMIT_USERS: '2' }, '3 users match, the limit is 2 '],
-    ['users, and 0 means zero', { users: 0 }, { LIMIT_USERS: '0' }, '3 users match, the limit is 0 '],
-    ['grants', { grants: 5 }, { LIMIT_GRANTS: '5' }, '6 grants are targeted, the limit is 5 '],
+    ['users', { users: 2 }, { LIMIT_USERS: '2' }, '3 users match; the limit is 2 '],
+    ['users, and 0 means zero', { users: 0 }, { LIMIT_USERS: '0' }, '3 users match; the limit is 0 '],
+    ['grants', { grants: 5 }, { LIMIT_GRANTS: '5' }, '6 grants are targeted; the limit is 5 '],
     [
       'face value',
       { usd: 59.999999 },
       { LIMIT_USD: '59.999999' },
-      'face value of the targeted grants is $60.00, the limit is $59.999999 ',
+      'face value of the targeted grants is $60.00; the limit is $59.999999 ',
     ],
   ]
 
@@ -252,7 +252,7 @@ describe('limits', () => {
 })
 
 describe('userIds', () => {
-  test('who is not an internal user is named, and nothing is done', async () => {
+  test('a user who is not internal is named, and nothing is done', async () => {
     await addUsers(1)
     await insertUser(sql, { id: 'outsider', google_user_email: 'x@example.com' })
     const outsiders = await failure({ execute: true, userIds: ['user-000', 'outsider'] })

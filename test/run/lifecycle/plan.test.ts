@@ -249,7 +249,7 @@ describe('refused, with nothing done', () => {
     )
     const { runId } = await invoke({ execute: true })
     expect(await refused({ execute: true, plan: runId })).toMatch(
-      /it is of mode execute, and a plan is a dry run/,
+      /its mode is execute, and only a dry run can be a plan/,
     )
   })
 

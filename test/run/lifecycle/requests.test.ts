@@ -1,41 +1,31 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { S3Request } from '../../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { auditRun } from '../../support/audit-run.ts'
 import { dieAt, isUsersPart, revive } from '../../support/between.ts'
 import { keys, remove } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
-import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
-import { dump, insertTransaction } from '../../support/ledger.ts'
+import { failureOf, invokeJob } from '../../support/job.ts'
+import { insertTransaction } from '../../support/ledger.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
+import { bucket, EVENT, invoke, place, state, team, useSixUsers } from '../../support/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../../support/team.ts'
+import { LATER } from '../../support/team.ts'
 
-const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
 const KEY = 'arn:aws:scheduler:k-1'
 
-let team: Team
-let bucket: Team['bucket']
-let place: JobPlace
+useSixUsers()
 
-/** Six users on three pages. */
-beforeEach(async () => {
-  team = await freshTeam(6)
-  bucket = team.bucket
-  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
-})
-afterEach(() => team.drop())
-
-const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
 const failed = async (event: object): Promise<Error> => failureOf(invoke(event))
 const isPut = ({ method, key }: S3Request, end: string) => method === 'PUT' && key.endsWith(end)
 const runs = async () => (await keys(bucket, 'logs/runs/')).length
-const state = () => dump(team.sql, { updatedAt: false })
+
 /** A grant in between, for a second run to find. */
 async function grantAgain(): Promise<void> {
   await insertTransaction(team.sql, { kilo_user_id: 'user-1', created_at: '2026-02-01' })
   await team.sql`UPDATE kilocode_users SET total_microdollars_acquired = total_microdollars_acquired + 10000000 WHERE id = 'user-1'`
 }
+
 describe('requestKey', () => {
   test.each([{}, { execute: true }])(
     '%j: a duplicate gets the card, and changes nothing, however late and whatever came since',
@@ -99,9 +89,9 @@ describe('requestKey', () => {
       const event = { ...EVENT, domains: ['kilocode.ai', 'kilo.ai'], requestKey: KEY }
       const card = await invoke(event)
       const bare = await invoke({ ...EVENT, requestKey: 'bare' })
-      place = { ...place, env: { ...place.env, INTERNAL_DOMAINS: domains } }
-      expect(await invoke(event)).toEqual(card)
-      expect(await invoke({ ...EVENT, requestKey: 'bare' })).toEqual(bare)
+      const changed = { ...place, env: { ...place.env, INTERNAL_DOMAINS: domains } }
+      expect(await invokeJob(changed, event)).toEqual(card)
+      expect(await invokeJob(changed, { ...EVENT, requestKey: 'bare' })).toEqual(bare)
     },
   )
 
@@ -157,7 +147,7 @@ describe('requestKey', () => {
 })
 
 describe('restart', () => {
-  test('closes the named run, opens anew; a duplicate does not close the new one', async () => {
+  test('closes the named run and opens a new one; a duplicate does not close the new one', async () => {
     const old = await invoke(EVENT, timeForPages(1))
     const event = { ...EVENT, restart: old.runId }
     const anew = await invoke(event, timeForPages(1))
@@ -187,7 +177,7 @@ describe('restart', () => {
   })
 
   test.each([{}, { userIds: ['user-6'] }])(
-    'where the old run cannot be closed in time, nothing is begun, and the same payload continues (%j)',
+    'where the old run cannot be closed in time, no run is opened, and the same payload continues (%j)',
     async (fields) => {
       dieAt(team.s3, bucket, isUsersPart)
       await failed(EVENT)
@@ -218,16 +208,16 @@ describe('restart', () => {
     expect(await invoke({ status: open.runId })).toMatchObject({ status: 'incomplete' })
   })
 
-  test('what only the ledger can refuse is said together with what was closed', async () => {
+  test('a refusal that only the ledger can give also says which run was closed', async () => {
     const open = await invoke(EVENT, timeForPages(1))
     const refused = await failed({ execute: true, limits: { users: 0 }, restart: open.runId })
     expect(refused).toMatchObject({
       name: 'RunRefused',
-      message: expect.stringContaining(`run ${open.runId} was closed, as "restart" asked`),
+      message: expect.stringContaining(`Run ${open.runId} was closed before that, as "restart" requested`),
     })
   })
 
-  test('a dry run is not restarted, which a slip for "plan" would ask for', async () => {
+  test('a dry run is not restarted: the payload probably meant "plan"', async () => {
     const { runId } = await invoke({})
     const before = await state()
     expect(await failed({ execute: true, restart: runId })).toMatchObject({

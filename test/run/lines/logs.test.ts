@@ -89,7 +89,7 @@ test("every user's total moves by exactly the sum of the inserted rows, and no p
   }
 })
 
-test('whoever has no mutation is unchanged, byte for byte', () => {
+test('a user without a mutation is unchanged, byte for byte', () => {
   const changed = new Set(logs.mutations.map((line) => line.user_id))
   for (const user of before.users.filter(({ id }) => !changed.has(id))) {
     expect(after.users.find(({ id }) => id === user.id)).toEqual(user)

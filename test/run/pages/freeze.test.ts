@@ -52,9 +52,9 @@ test('a user who becomes an outsider after the opening is skipped', async () => 
 })
 
 test.each([
-  [{ grants: 0 }, '3 grants are targeted, the limit is 0'],
-  [{ usd: 0 }, 'face value of the targeted grants is $30.00, the limit is $0.00'],
-  [{ users: 0, grants: 0, usd: 0 }, '3 users match, the limit is 0'],
+  [{ grants: 0 }, '3 grants are targeted; the limit is 0'],
+  [{ usd: 0 }, 'face value of the targeted grants is $30.00; the limit is $0.00'],
+  [{ users: 0, grants: 0, usd: 0 }, '3 users match; the limit is 0'],
 ])('a limit of zero is a limit (%j)', async (limits, why) => {
   expect(await failureOf(invoke({ execute: true, limits }))).toMatchObject({
     name: 'RunRefused',

@@ -1,70 +1,14 @@
-import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { auditRun } from '../../support/audit-run.ts'
 import { freshBucket } from '../../support/bucket.ts'
 import { stopClock } from '../../support/clock.ts'
 import { invokeJob } from '../../support/job.ts'
-import {
-  dump,
-  freshDatabase,
-  insertTransaction,
-  insertUser,
-  type LedgerDump,
-  type TransactionRow,
-} from '../../support/ledger.ts'
+import { dump, freshDatabase, insertTransaction, insertUser, type LedgerDump } from '../../support/ledger.ts'
 import type { LogLine, RunLogs } from '../../support/logs.ts'
+import { type Vector, vectorsOf } from '../../support/vectors.ts'
 
-type VectorRow = Pick<
-  TransactionRow,
-  | 'id'
-  | 'is_free'
-  | 'description'
-  | 'original_transaction_id'
-  | 'credit_category'
-  | 'expiry_date'
-  | 'created_at'
-  | 'organization_id'
-> & {
-  amount_microdollars: number
-  expiration_baseline_microdollars_used: number | null
-  original_baseline_microdollars_used: number | null
-}
-type Vector = {
-  name: string
-  instant: string
-  user: {
-    microdollars_used: number
-    total_microdollars_acquired: number
-    next_credit_expiration_at: string | null
-  }
-  transactions: VectorRow[]
-  left_alone: string | null
-  expected: {
-    targeted: number
-    closing_rows: (Pick<
-      VectorRow,
-      'is_free' | 'description' | 'created_at' | 'amount_microdollars' | 'original_baseline_microdollars_used'
-    > & { original_transaction_id: string })[]
-    changed_grants: {
-      id: string
-      expiry_date: string | null
-      expiration_baseline_microdollars_used: number
-    }[]
-    expired_microdollars: number
-    due_paid_microdollars: number
-    correction_microdollars: number
-    total_microdollars_acquired: number
-    next_credit_expiration_at: string | null
-  } | null
-}
-
-const vectors = ['expiration.json', 'drift.json']
-  .flatMap((file) => {
-    const text = readFileSync(new URL(`../../fixtures/${file}`, import.meta.url), 'utf8')
-    return JSON.parse(text) as Vector[]
-  })
-  .map(withOwnIds)
+const vectors = ['expiration.json', 'drift.json'].flatMap(vectorsOf).map(withOwnIds)
 const INSTANT = '2026-11-22T06:12:30.123Z'
 
 /**

@@ -9,14 +9,14 @@ export function limitsExceeded(matched: Run['matched'], limits: Run['settings'][
   const face = microdollarsOf(limits.usd)
   return [
     ...(users > limits.users
-      ? [`${users} users match, the limit is ${limits.users} (LIMIT_USERS, limits.users)`]
+      ? [`${users} users match; the limit is ${limits.users} (LIMIT_USERS, limits.users)`]
       : []),
     ...(grants > limits.grants
-      ? [`${grants} grants are targeted, the limit is ${limits.grants} (LIMIT_GRANTS, limits.grants)`]
+      ? [`${grants} grants are targeted; the limit is ${limits.grants} (LIMIT_GRANTS, limits.grants)`]
       : []),
     ...(faceValueMicrodollars > face
       ? [
-          `the face value of the targeted grants is ${dollars(faceValueMicrodollars)}, the limit is ${dollars(face)} ` +
+          `the face value of the targeted grants is ${dollars(faceValueMicrodollars)}; the limit is ${dollars(face)} ` +
             '(LIMIT_USD, limits.usd)',
         ]
       : []),

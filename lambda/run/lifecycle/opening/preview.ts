@@ -18,7 +18,7 @@ export type Preview = { readonly run: Run; readonly card: ExitCard }
 
 /**
  * Counts what a request would do, with the rights, limits and plan checked as at its opening, and stores
- * nothing. `onUsers` is told how many users are counted.
+ * nothing. `onUsers` gets the number of users counted so far.
  * @throws RunRefused, InvalidEvent, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function preview(

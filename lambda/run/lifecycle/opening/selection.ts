@@ -1,7 +1,8 @@
-import { isWriting, type Limits, type Run } from '../../../archive/runs.ts'
+import { isWriting, type Run } from '../../../archive/runs.ts'
 import type { Config } from '../../../config.ts'
 import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../../event.ts'
 import { findNamedUsers } from '../../../ledger/matching.ts'
+import { LIMIT_NAMES, type Limits } from '../../../limits.ts'
 import { nearest } from '../../../nearest.ts'
 import type { Tools } from '../../tools.ts'
 
@@ -59,12 +60,10 @@ function uniqueTexts(texts: readonly string[]): string[] {
   return [...new Set(texts)].toSorted()
 }
 
-const LIMITS = ['users', 'grants', 'usd', 'correctionsUsd'] as const
-
 /** Configured limits, where the payload does not lower them. @throws InvalidEvent when it would raise one */
 export function limitsOf(request: OpeningRequest, config: Config): Limits {
   const asked = request.kind === 'run' ? request.limits : undefined
-  for (const key of LIMITS) {
+  for (const key of LIMIT_NAMES) {
     const value = asked?.[key]
     if (value !== undefined && value > config.limits[key]) {
       throw new InvalidEvent(

@@ -18,7 +18,7 @@ export async function approvedPlan(dryRunId: string, databaseNow: string, tools:
         'execute that one.',
     )
   const dryRun = await knownRun(dryRunId, tools)
-  if (dryRun.mode !== 'dry-run') throw refused(`it is of mode ${dryRun.mode}, and a plan is a dry run`)
+  if (dryRun.mode !== 'dry-run') throw refused(`its mode is ${dryRun.mode}, and only a dry run can be a plan`)
   const ageHours = (Date.parse(databaseNow) - Date.parse(dryRun.instant)) / 3_600_000
   const { planMaxAgeHours } = tools.config
   if (ageHours > planMaxAgeHours)
@@ -59,11 +59,12 @@ export async function rollbackTarget(runId: string, tools: Tools): Promise<Run> 
   const refused = (why: string): RunRefused =>
     new RunRefused(`Run ${runId} cannot be rolled back: ${why}. Nothing was done.`)
   const run = (await readRun(tools.store, runId)) ?? (await knownRun(runId, tools))
-  if (run.mode !== 'execute')
-    throw refused(`it is of mode ${run.mode}, and only an execute changes the ledger`)
+  if (run.mode !== 'execute') throw refused(`its mode is ${run.mode}, and only an execute changes the ledger`)
   const state = await stateOf(tools.store, run)
   if (state.is === 'refused' && state.card.status === 'abandoned')
-    throw refused('it was abandoned, so its mutation log may be incomplete: see the runbook')
+    throw refused(
+      'it was abandoned, so its mutation log may be incomplete (docs/runbook.md, "Abandoned runs")',
+    )
   if (state.is === 'refused' || state.is === 'never_opened')
     throw refused('it was never opened, so it changed nothing')
   if (state.is === 'open') {
