@@ -22,7 +22,6 @@ export function ruleEnvironment(settings: Settings): Record<string, string> {
     EXCLUDED_USER_IDS: settings.excludedUserIds?.join(','),
     LEDGER_FORMERLY: settings.ledgerFormerly?.join(','),
     ACCEPTED_REFERENCES: settings.acceptedReferences?.join(','),
-    SIGNING_KEY_ARN: settings.signingKeyArn,
   }
   return Object.fromEntries(
     Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined),

@@ -53,7 +53,7 @@ describe('a run as it was left', () => {
       answer: 'verify',
       runId: run.runId,
       result: 'verified',
-      checked: { parts: 4, users: 3, mutations: 10, chain: 1 },
+      checked: { parts: 4, users: 3, mutations: 10, chain: 1, signed: null },
       differenceCount: 0,
       differences: [],
       explained: [],
@@ -92,6 +92,16 @@ describe('a run as it was left', () => {
     const dryRun = await invokeJob(place, {})
     expect(await verify(dryRun.runId)).toMatchObject({ result: 'verified', checked: { users: 3, chain: 0 } })
   })
+})
+
+test('how many differences were found is told, none as well: an alarm reads it', async () => {
+  const told: number[] = []
+  const host = { onVerified: (differences: number) => void told.push(differences) }
+  await ask<VerifyAnswer>(place, { verify: run.runId }, { host })
+  await removeObject(bucket, part('users', 1))
+  const { differenceCount } = await ask<VerifyAnswer>(place, { verify: run.runId }, { host })
+  expect(differenceCount).toBeGreaterThan(0)
+  expect(told).toEqual([0, differenceCount])
 })
 
 describe('the ledger against the log', () => {
