@@ -4,6 +4,7 @@ import type { VerifyAnswer } from '../../lambda/insight/verify/verify.ts'
 import { freshBucket, readText, type TestBucket } from '../support/bucket.ts'
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { timeForPages } from '../support/stops.ts'
 import { ask } from './ask.ts'
 import { putText, removeObject } from './objects.ts'
 
@@ -102,6 +103,18 @@ test('how many differences were found is told, none as well: an alarm reads it',
   const { differenceCount } = await ask<VerifyAnswer>(place, { verify: run.runId }, { host })
   expect(differenceCount).toBeGreaterThan(0)
   expect(told).toEqual([0, differenceCount])
+})
+
+test('"latest" is the newest execute that is closed; without one there is nothing to verify', async () => {
+  const open = await invokeJob(place, { execute: true, batchSize: 1 }, timeForPages(1))
+  expect(open.status).toBe('incomplete')
+  expect(await verify('latest')).toMatchObject({ runId: run.runId, result: 'verified' })
+  const empty = { ...place, bucket: await freshBucket() }
+  expect(await ask<VerifyAnswer>(empty, { verify: 'latest' })).toMatchObject({
+    runId: null,
+    result: 'nothing_to_verify',
+    differenceCount: 0,
+  })
 })
 
 describe('the ledger against the log', () => {

@@ -1,11 +1,11 @@
 import type { KeyObject } from 'node:crypto'
-import { runFileKey } from '../../archive/keys.ts'
-import { isWriting, type Run } from '../../archive/runs.ts'
+import { RUN_ID, runFileKey } from '../../archive/keys.ts'
+import { isWriting, listRunIds, readRun, type Run } from '../../archive/runs.ts'
 import { stateOf } from '../../archive/state.ts'
 import { RunRefused } from '../../errors.ts'
 import { readIdentity } from '../../ledger/identity.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
-import { knownRun, latestRunId } from '../../run/known-run.ts'
+import { knownRun } from '../../run/known-run.ts'
 import { refuseOtherLedger } from '../../run/ledger-identity.ts'
 import type { Tools } from '../../run/tools.ts'
 import { followChain } from './chain.ts'
@@ -19,9 +19,10 @@ import { signatureCheck } from './signatures.ts'
 
 export type VerifyAnswer = {
   readonly answer: 'verify'
-  readonly runId: string
+  /** Null where no execute is closed yet: the schedule asks from the first week on. */
+  readonly runId: string | null
   /** `incomplete`: the time of the invocation ended first; what was compared until then is below. */
-  readonly result: 'verified' | 'differences' | 'incomplete'
+  readonly result: 'verified' | 'differences' | 'incomplete' | 'nothing_to_verify'
   readonly checked: Checked & {
     /** How many runs the chain holds; 0 for a dry run, which is not in it. */
     readonly chain: number
@@ -46,7 +47,8 @@ const RESERVE_MS = 10_000
  * ArchiveUnavailable, SigningFailed where KMS does not give its public key
  */
 export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer> {
-  const runId = asked === 'latest' ? await latestRunId((id) => id.includes('-execute-'), tools) : asked
+  const runId = asked === 'latest' ? await latestClosedExecute(tools) : asked
+  if (runId === null) return told(NOTHING_TO_VERIFY, tools)
   const run = await knownRun(runId, tools)
   await refuseUnlessClosed(run, tools)
   const findings = noFindings()
@@ -70,6 +72,16 @@ export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer>
   return told(answerOf(runId, checked, chain, findings, complete), tools)
 }
 
+/** The newest execute that has a manifest to compare with; null where there is none yet. */
+async function latestClosedExecute({ store }: Tools): Promise<string | null> {
+  const executes = (await listRunIds(store)).filter((id) => RUN_ID.exec(id)?.[1] === 'execute')
+  for (const runId of executes.toReversed()) {
+    const run = await readRun(store, runId)
+    if (run && (await stateOf(store, run)).is === 'closed') return runId
+  }
+  return null
+}
+
 /** For the alarm on what a scheduled verification found. */
 function told(answer: VerifyAnswer, { onVerified }: Tools): VerifyAnswer {
   onVerified(answer.differenceCount)
@@ -77,6 +89,17 @@ function told(answer: VerifyAnswer, { onVerified }: Tools): VerifyAnswer {
 }
 
 const NOTHING_CHECKED: Checked = { parts: 0, users: 0, mutations: 0 }
+
+const NOTHING_TO_VERIFY: VerifyAnswer = {
+  answer: 'verify',
+  runId: null,
+  result: 'nothing_to_verify',
+  checked: { ...NOTHING_CHECKED, chain: 0, signed: null },
+  differenceCount: 0,
+  differences: [],
+  explained: [],
+  next: { text: 'make a dry run', payload: {} },
+}
 
 type Chain = Pick<VerifyAnswer['checked'], 'chain' | 'signed'>
 const NO_CHAIN: Chain = { chain: 0, signed: null }
