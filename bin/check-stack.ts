@@ -17,15 +17,12 @@ const USAGE = `npm run check -- <stack name>
 Checks a deployment: reads the stack's outputs, sends {"check": true} and {} to its preview function.
 Nothing is written to the ledger. Example: npm run check -- CreditExpiry-prod`
 
-/** What {"check": true} answers: 3-contract, "Event". */
+/** What {"check": true} answers: CheckAnswer. The deployed code may be older than this. */
 const answerSchema = z.object({
   answer: z.literal('check'),
-  result: z.object({
-    passed: z.boolean(),
-    checks: z.array(
-      z.object({ name: z.string(), passed: z.boolean(), found: z.string(), fix: z.string().nullable() }),
-    ),
-  }),
+  checks: z.array(
+    z.object({ check: z.string(), ok: z.boolean(), detail: z.string(), fix: z.string().nullable() }),
+  ),
 })
 
 const cardSchema = z.object({
@@ -115,7 +112,14 @@ async function invoke(functionName: string, payload: object): Promise<{ answer: 
 
 function checkLines(answer: unknown): Line[] {
   const parsed = answerSchema.safeParse(answer)
-  if (parsed.success) return parsed.data.result.checks
+  if (parsed.success) {
+    return parsed.data.checks.map(({ check, ok, detail, fix }) => ({
+      name: check,
+      passed: ok,
+      found: detail,
+      fix,
+    }))
+  }
   return [failed('check', 'the answer comes from another version', 'Deploy this version of the stack.')]
 }
 

@@ -24,7 +24,12 @@ const HOST = `
 const { handler } = await import(process.env.BUNDLE)
 const loaded = Date.now()
 const deadline = loaded + 60_000
-await handler({}, { awsRequestId: '1', functionName: 'measured', getRemainingTimeInMillis: () => deadline - Date.now() })
+await handler({}, {
+  awsRequestId: '1',
+  functionName: 'measured',
+  invokedFunctionArn: 'measured',
+  getRemainingTimeInMillis: () => deadline - Date.now(),
+})
 console.error(JSON.stringify({ started: performance.timeOrigin, loaded }))
 `
 

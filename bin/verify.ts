@@ -1,8 +1,17 @@
-import { runFileKey } from '../lambda/archive/keys.ts'
+import type { KeyObject } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { RUN_ID, runFileKey } from '../lambda/archive/keys.ts'
+import { isWriting } from '../lambda/archive/runs.ts'
+import { MODES } from '../lambda/constants.ts'
 import { readLinked } from '../lambda/insight/verify/chain.ts'
 import { type Difference, type Findings, noFindings } from '../lambda/insight/verify/differences.ts'
-import { type Checked, checkLogs, readClosedRun } from '../lambda/insight/verify/logs.ts'
+import { readClosedRun, readManifest } from '../lambda/insight/verify/documents.ts'
+import type { RunFiles } from '../lambda/insight/verify/files.ts'
+import { type Checked, checkLogs } from '../lambda/insight/verify/logs.ts'
+import { signatureCheck } from '../lambda/insight/verify/signatures.ts'
+import { UsageError } from './cli/options.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
+import { publicKeysOfFile } from './public-key-file.ts'
 
 /** What comparing one downloaded run came to. */
 export type VerifiedRun = {
@@ -11,18 +20,22 @@ export type VerifiedRun = {
   readonly findings: Findings
 }
 
+/** Which runs of a folder are compared (all), and with which public keys (signatures are not checked). */
+type Asked = { readonly only?: string; readonly publicKeys?: readonly KeyObject[] }
+
 /**
- * Compares downloaded runs with the rules of this checkout, and with their manifests and cards: without
- * database and without bucket. A run before another in the chain is compared with what that one's manifest
- * says of it.
+ * Compares downloaded runs with the rules of this checkout, and with their manifests, cards and signatures:
+ * without database and without bucket. A run before another in the chain is compared with what that one's
+ * manifest says of it.
  */
-export async function verifyFolder(folder: string, only: string | null = null): Promise<VerifiedRun[]> {
+export async function verifyFolder(folder: string, { only, publicKeys }: Asked = {}): Promise<VerifiedRun[]> {
   const root = await rootOf(folder)
   const files = filesOfFolder(root)
   const all = await runsOfFolder(root)
+  const signatures = publicKeys ? await checkSignatures(files, all, publicKeys) : new Map<string, Findings>()
   const verified: VerifiedRun[] = []
-  for (const runId of all.filter((id) => only === null || id === only)) {
-    const findings = noFindings()
+  for (const runId of all.filter((id) => only === undefined || id === only)) {
+    const findings = signatures.get(runId) ?? noFindings()
     const closed = await readClosedRun(files, runId, findings)
     const { checked } = closed
       ? await checkLogs(files, closed, findings, async () => {})
@@ -33,6 +46,28 @@ export async function verifyFolder(folder: string, only: string | null = null): 
     verified.push({ runId, checked, findings })
   }
   return verified
+}
+
+/** What is wrong with signatures, by run: the newest first, since its signature vouches for the others. */
+async function checkSignatures(
+  files: RunFiles,
+  runIds: readonly string[],
+  publicKeys: readonly KeyObject[],
+): Promise<ReadonlyMap<string, Findings>> {
+  const { check } = signatureCheck(files, publicKeys)
+  const found = new Map<string, Findings>()
+  for (const runId of runIds.toReversed()) {
+    const findings = noFindings()
+    const read = isWritingRun(runId) ? await readManifest(files, runId, noFindings()) : null
+    if (read) await check(read, findings)
+    found.set(runId, findings)
+  }
+  return found
+}
+
+function isWritingRun(runId: string): boolean {
+  const mode = MODES.find((one) => one === RUN_ID.exec(runId)?.[1])
+  return mode !== undefined && isWriting(mode)
 }
 
 function sentenceOf({ userId, where, row, column, expected, found }: Difference): string {
@@ -53,25 +88,52 @@ export function reportOf({ runId, checked, findings }: VerifiedRun): string[] {
   ]
 }
 
-const USAGE = `npm run verify -- <folder> [run id]
+const USAGE = `npm run verify -- <folder> [run id] [--public-key <file>]
 
 <folder> holds logs/ and runs/ as the bucket has them. Every run in it is compared with the rules, its manifest and its
-card. Neither the ledger nor the bucket is read; {"verify": "<run id>"} compares the ledger too.`
+card, and with --public-key its signature is checked. Neither the ledger nor the bucket is read;
+{"verify": "<run id>"} compares the ledger too.`
 
-async function main([folder, runId]: readonly (string | undefined)[]): Promise<number> {
+const OPTIONS = {
+  allowPositionals: true,
+  options: { 'public-key': { type: 'string' } },
+} as const
+
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({ args: [...args], ...OPTIONS })
+  const [folder, only] = positionals
+  const file = values['public-key']
   if (folder === undefined) {
     console.error(USAGE)
     return 1
   }
-  const verified = await verifyFolder(folder, runId ?? null)
+  const publicKeys = file === undefined ? null : await publicKeysOfFile(file)
+  const verified = await verifyFolder(folder, {
+    ...(only !== undefined && { only }),
+    ...(publicKeys && { publicKeys }),
+  })
   if (verified.length === 0) {
     console.error(
-      `${folder} has no ${runId === undefined ? 'run' : `run ${runId}`}. Nothing was compared.\n\n${USAGE}`,
+      `${folder} has no ${only === undefined ? 'run' : `run ${only}`}. Nothing was compared.\n\n${USAGE}`,
     )
     return 1
   }
   for (const run of verified) console.log(reportOf(run).join('\n'))
+  if (publicKeys === null) console.log('Signatures were not checked: that takes --public-key <file>.')
   return verified.some(({ findings }) => findings.unexplained > 0) ? 2 : 0
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2))
+if (import.meta.main) {
+  try {
+    process.exitCode = await main(process.argv.slice(2))
+  } catch (error) {
+    if (!isUsage(error)) throw error
+    console.error(`${error.message}\n\n${USAGE}`)
+    process.exitCode = 1
+  }
+}
+
+/** An option that is unknown or lacks its value, or a file that holds no public key. */
+function isUsage(error: unknown): error is Error {
+  return error instanceof UsageError || (error instanceof TypeError && 'code' in error)
+}

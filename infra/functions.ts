@@ -1,4 +1,3 @@
-import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import { Construct } from 'constructs'
 import type { DatabaseAccess } from './database-access.ts'
 import type { DeadLetters } from './dead-letters.ts'
@@ -6,6 +5,7 @@ import type { LogBucket } from './log-bucket.ts'
 import { ruleEnvironment } from './rule-environment.ts'
 import { RunFunction } from './run-function.ts'
 import type { Settings } from './settings.ts'
+import { signingOf } from './signing.ts'
 
 type FunctionParts = {
   readonly settings: Settings
@@ -27,30 +27,27 @@ export class Functions extends Construct {
       failures: deadLetters.invocations,
     }
     const environment = { ...ruleEnvironment(settings), ...logs.environment }
+    const signing = signingOf(settings)
     this.job = new RunFunction(this, 'Job', {
       ...shared,
       description:
         'Expires free credit of internal team accounts. {} is a dry run; only "execute": true writes',
-      environment: { ...environment, ...database.job.environment },
+      environment: { ...environment, ...database.job.environment, ...signing.job },
     })
     this.preview = new RunFunction(this, 'Preview', {
       ...shared,
       description: 'Shows what the credit expiry job would do, and what it did. Cannot write to the ledger',
-      environment: { ...environment, ...database.preview.environment, ALLOW_WRITES: 'false' },
+      environment: {
+        ...environment,
+        ...database.preview.environment,
+        ...signing.preview,
+        ALLOW_WRITES: 'false',
+      },
     })
     logs.grantJob(this.job.role)
     logs.grantPreview(this.preview.role)
     database.grant(this.job.role, database.job)
     database.grant(this.preview.role, database.preview)
-    grantSigning(settings.signingKeyArn, this.job.role, this.preview.role)
+    signing.grantJob(this.job.role)
   }
-}
-
-/** The job signs manifests; whoever verifies one asks for the public key. */
-function grantSigning(keyArn: string | undefined, job: IRole, preview: IRole): void {
-  if (keyArn === undefined) return
-  const allow = (role: IRole, actions: string[]) =>
-    role.addToPrincipalPolicy(new PolicyStatement({ actions, resources: [keyArn] }))
-  allow(job, ['kms:Sign', 'kms:GetPublicKey'])
-  allow(preview, ['kms:GetPublicKey'])
 }

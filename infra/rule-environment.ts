@@ -15,7 +15,6 @@ export function ruleEnvironment(settings: Settings): Record<string, string> {
     EXCLUDED_USER_IDS: settings.excludedUserIds?.join(','),
     LEDGER_FORMERLY: settings.ledgerFormerly?.join(','),
     ACCEPTED_REFERENCES: settings.acceptedReferences?.join(','),
-    SIGNING_KEY_ARN: settings.signingKeyArn,
   }
   const texts = Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined)
   return { ...Object.fromEntries(texts), ...numbersByVariable(settings.numbers) }

@@ -31,7 +31,12 @@ const RETENTION_DAYS = [
 
 const CATEGORY = /^[\w:.-]+\*?$/
 const HOST = /^[\w-]+(\.[\w-]+)*$/
+/** As the function's message gives it: the identity of a database, or the address of its server. */
+const FORMER_LEDGER = /^(\d{15,20}\/\d+\/[\w$-]+|[\w.-]+:\d{1,5})$/
 const DATABASE_USER = /^[\w$-]{1,63}$/
+/** A public key of the spec ECC_NIST_P256 as KMS gives it: its first bytes say which kind of key it is. */
+const PUBLIC_KEY = /^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$/
+const PUBLIC_KEY_EXAMPLE = 'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE…=='
 const RUNBOOK = `${manifest.repository.url}/blob/main/docs/runbook.md`
 
 const fields = z.object({
@@ -53,6 +58,10 @@ const fields = z.object({
   secretKeyArn: keyArn.optional(),
   logKeyArn: keyArn.optional(),
   signingKeyArn: keyArn.optional(),
+  signingPublicKeys: list(
+    PUBLIC_KEY,
+    `${PUBLIC_KEY_EXAMPLE}, as aws kms get-public-key prints it`,
+  ).optional(),
 
   vpcId: text(/^vpc-[0-9a-f]{8,17}$/, 'vpc-0123456789abcdef0').optional(),
   subnetIds: list(/^subnet-[0-9a-f]{8,17}$/, 'subnet-0123456789abcdef0,subnet-0123456789abcdef1').optional(),
@@ -63,7 +72,7 @@ const fields = z.object({
   reviewCategories: list(CATEGORY, 'manual_decrement,kilo-pass-store-refund:*').optional(),
   excludedCategories: list(CATEGORY, 'kilo-pass-bonus,promo-*').optional(),
   excludedUserIds: list(/^[^\s,]+$/, 'oauth/google:118212345678901234567').optional(),
-  ledgerFormerly: list(/^\d{15,20}$/, '7312345678901234567').optional(),
+  ledgerFormerly: list(FORMER_LEDGER, '7312345678901234567/16384/app,db.example.com:5432').optional(),
   acceptedReferences: list(/^[\w$]+$/, 'usage_credit_transaction_id_fkey').optional(),
 
   noticesEmail: text(/^[^@\s]+@[^@\s]+\.[^@\s]+$/, 'credits-team@example.com').optional(),

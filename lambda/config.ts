@@ -1,9 +1,11 @@
+import type { KeyObject } from 'node:crypto'
 import * as z from 'zod'
 import { STAGE } from './constants.ts'
 import { type Limits, NUMBERS } from './limits.ts'
 import { isCategoryPattern } from './rules/categories.ts'
 import { foldAscii, isDomainName } from './rules/internal.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from './rules/review.ts'
+import { PUBLIC_KEY_FORMS, readPublicKeys } from './signing/public-key.ts'
 
 /**
  * The function's environment is wrong or incomplete. The message names the variable and shows a right value.
@@ -44,6 +46,8 @@ export type Config = {
   readonly databaseName: string | null
   /** The asymmetric KMS key that signs manifests. */
   readonly signingKeyArn: string | null
+  /** Public keys of it and of its predecessors, for whoever verifies and may not ask KMS; else null. */
+  readonly signingPublicKeys: readonly KeyObject[] | null
 }
 
 const domains = z
@@ -90,8 +94,10 @@ const references = names.refine(
   'must be a list of foreign key names, such as usage_credit_transaction_id_fkey',
 )
 
-const arn = (service: string) => z.string().startsWith(`arn:`, `must be the ARN of ${service}`)
-const databaseSecret = arn('a secret in Secrets Manager').optional()
+const databaseSecret = z
+  .string()
+  .startsWith('arn:', 'must be the ARN of a secret in Secrets Manager')
+  .optional()
 
 /**
  * What the driver and the server understand; any other parameter would make the server refuse every
@@ -130,6 +136,12 @@ const databaseUrl = z.string().transform((url, context) => {
   return problem === null ? url : refuse(context, problem)
 })
 
+const KEY_ARN = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/.+$/
+
+const publicKeys = z
+  .string()
+  .transform((text, context) => readPublicKeys(text) ?? refuse(context, PUBLIC_KEY_FORMS))
+
 const HOST = /^[\w.-]+(:\d+)?$/
 const BUCKET_NEEDED = 'is required: the name of the S3 bucket for state and logs'
 
@@ -160,7 +172,14 @@ export const environment = z.object({
     .regex(HOST, 'must be a host such as db.example.com or db.example.com:5433')
     .optional(),
   DATABASE_NAME: z.string().min(1, 'must be the name of the database, or absent').optional(),
-  SIGNING_KEY_ARN: arn('an asymmetric key in KMS').optional(),
+  SIGNING_KEY_ARN: z
+    .string()
+    .regex(
+      KEY_ARN,
+      'must be the ARN of an asymmetric key in KMS, such as arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-…',
+    )
+    .optional(),
+  SIGNING_PUBLIC_KEYS: publicKeys.optional(),
   [STAGE.variable]: z.string().min(1, 'must be the name of a stage, or absent').default(STAGE.fallback),
 })
 export type EnvironmentName = keyof z.input<typeof environment>
@@ -209,6 +228,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     databaseHost: values.DATABASE_HOST ?? null,
     databaseName: values.DATABASE_NAME ?? null,
     signingKeyArn: values.SIGNING_KEY_ARN ?? null,
+    signingPublicKeys: values.SIGNING_PUBLIC_KEYS ?? null,
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Logger } from '@aws-lambda-powertools/logger'
 import type { Metrics } from '@aws-lambda-powertools/metrics'
+import { KMSClient } from '@aws-sdk/client-kms'
 import { S3Client } from '@aws-sdk/client-s3'
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import type { Context } from 'aws-lambda'
@@ -12,13 +13,13 @@ import {
   WAITS as ARCHIVE_WAITS,
 } from './archive/s3/attempts.ts'
 import { isPassing } from './archive/s3/reasons.ts'
-import { InvalidConfiguration, readConfig } from './config.ts'
-import type { DatabaseSource } from './config.ts'
+import { type Config, type DatabaseSource, InvalidConfiguration, readConfig } from './config.ts'
 import { connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'
 import { LedgerUnavailable } from './ledger/errors.ts'
 import { databaseAddress, type Login } from './login.ts'
-import { recordCheck, recordClosed, recordIdle, recordPage } from './observability.ts'
+import { recordCheck, recordClosed, recordIdle, recordPage, recordVerified } from './observability.ts'
 import type { Tools } from './run/tools.ts'
+import { kmsSigner, regionOfKey, SIGNING_WAITS } from './signing/signer.ts'
 
 /** What differs between Lambda, a person's machine and a test. */
 export type Host = {
@@ -33,7 +34,8 @@ export type Host = {
   readonly onPage: Tools['onPage']
   readonly onIdle: Tools['onIdle']
   readonly onCheck: Tools['onCheck']
-  /** How long to wait for PostgreSQL, and for S3 and Secrets Manager, where it is not as long as usual. */
+  readonly onVerified: Tools['onVerified']
+  /** How long to wait for PostgreSQL, and for AWS's services, where it is not as long as usual. */
   readonly waits?: { readonly ledger?: Partial<LedgerWaits>; readonly aws?: Partial<ArchiveWaits> }
 }
 
@@ -49,6 +51,7 @@ export function lambdaHost(logger: Logger, metrics: Metrics): Host {
     onPage: (milliseconds) => recordPage(metrics, milliseconds),
     onIdle: (seconds) => recordIdle(metrics, seconds),
     onCheck: (passed) => recordCheck(metrics, passed),
+    onVerified: (differences) => recordVerified(metrics, differences),
   }
 }
 
@@ -108,6 +111,10 @@ export async function withTools<T>(
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
     ...clientOptions(aws.waits),
   })
+  const signing = signingWith(config, {
+    ...aws,
+    waits: { ...aws.waits, ...SIGNING_WAITS, ...host.waits?.aws },
+  })
   const region = host.env.AWS_REGION ?? 'us-east-1'
   const login = { ...config, region, readSecret: async (arn: string) => readSecret(arn, aws) }
   const writer = await poolOf(config.database, login, host.waits?.ledger)
@@ -120,6 +127,7 @@ export async function withTools<T>(
       config,
       store: { client, bucket: config.bucket, ...aws },
       ledger: { writer, reader },
+      signer: signing?.signer ?? null,
       invocationMs,
       timeLeft,
       now: host.now,
@@ -132,9 +140,11 @@ export async function withTools<T>(
       onPage: host.onPage,
       onIdle: host.onIdle,
       onCheck: host.onCheck,
+      onVerified: host.onVerified,
     })
   } finally {
     client.destroy()
+    signing?.client.destroy()
     await Promise.all([writer.end(), reader.end()])
   }
 }
@@ -163,6 +173,13 @@ function clientOptions({ silenceMs }: ArchiveWaits) {
     maxAttempts: 1,
     requestHandler: { connectionTimeout: CONNECTION_TIMEOUT_MS, socketTimeout: silenceMs },
   }
+}
+
+/** Only a function that may write closes writing runs, and only their manifests are signed. */
+function signingWith({ signingKeyArn, allowWrites }: Config, aws: Aws) {
+  if (signingKeyArn === null || !allowWrites) return null
+  const client = new KMSClient({ region: regionOfKey(signingKeyArn), ...clientOptions(aws.waits) })
+  return { client, signer: kmsSigner(signingKeyArn, client, aws) }
 }
 
 async function readSecret(arn: string, { waits, timeLeft }: Aws): Promise<string> {

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { InvalidConfiguration, problemOfDatabaseUrl, readConfig } from '../lambda/config.ts'
 
@@ -36,6 +37,7 @@ test('defaults are those of the contract', () => {
     databaseHost: null,
     databaseName: null,
     signingKeyArn: null,
+    signingPublicKeys: null,
   })
 })
 
@@ -162,6 +164,8 @@ test.each<[string, Record<string, string | undefined>]>([
   ['DATABASE_HOST', { DATABASE_HOST: '' }],
   ['DATABASE_NAME', { DATABASE_NAME: '' }],
   ['SIGNING_KEY_ARN', { SIGNING_KEY_ARN: 'alias/signing' }],
+  ['SIGNING_KEY_ARN', { SIGNING_KEY_ARN: 'arn:aws:kms:eu-central-1:123456789012:alias/signing' }],
+  ['SIGNING_PUBLIC_KEYS', { SIGNING_PUBLIC_KEYS: 'key.pem' }],
   ['READONLY_DATABASE_URL', { READONLY_DATABASE_URL: `mysql://job:${SECRET}@db/app` }],
 ])('%s is refused by its name, and no secret is shown: %j', (name, env) => {
   const read = (): unknown => readConfig({ ...MINIMAL, ...env })
@@ -188,4 +192,22 @@ test.each(['DATABASE_URL', 'READONLY_DATABASE_URL'])(
 test('a database URL may have the parameters that PostgreSQL knows', () => {
   const url = `${MINIMAL.DATABASE_URL}?sslmode=verify-full&application_name=job&search_path=ledger`
   expect(readConfig({ ...MINIMAL, DATABASE_URL: url }).database).toEqual({ url })
+})
+
+test('public keys are read as PEM, and as the AWS CLI prints them; one of another kind is refused', () => {
+  const keys = [1, 2].map(() => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey)
+  const pem = keys.map((key) => key.export({ type: 'spki', format: 'pem' })).join('')
+  const printed = keys.map((key) => key.export({ type: 'spki', format: 'der' }).toString('base64'))
+  for (const text of [pem, printed.join(','), `${printed.join(' , ')}\n`]) {
+    const { signingPublicKeys } = readConfig({ ...MINIMAL, SIGNING_PUBLIC_KEYS: text })
+    expect(signingPublicKeys?.map((key, at) => keys[at]?.equals(key))).toEqual([true, true])
+  }
+  for (const other of [generateKeyPairSync('ed25519'), generateKeyPairSync('ec', { namedCurve: 'P-384' })]) {
+    const text = other.publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    for (const wrong of [text, `${pem}${text}`]) {
+      expect(() => readConfig({ ...MINIMAL, SIGNING_PUBLIC_KEYS: wrong })).toThrow(
+        'SIGNING_PUBLIC_KEYS must hold public keys of ECC_NIST_P256 keys',
+      )
+    }
+  }
 })

@@ -62,6 +62,7 @@ async function databaseOfSecret(env: Record<string, string> = {}): Promise<strin
     onPage: nothing,
     onIdle: nothing,
     onCheck: nothing,
+    onVerified: nothing,
     waits: { aws: { requestMs: 1_500, silenceMs: 1_500, tries: 2, pauseMs: 1 } },
   }
   return withTools(host, lambdaContext({ timeLeft: () => 60_000 }), async ({ ledger }) => {

@@ -54,9 +54,15 @@ export function readCommand(
   refuseWhatNpmKept(env)
   const { given } = parsed
   const event = eventOf(given)
+  const payload = payloadOf(event, given.event !== undefined)
+  if (given.publicKey !== undefined && payload.kind !== 'verify') {
+    throw new UsageError(
+      '--public-key fits beside --verify only. Nothing was done. For example: npm start -- --verify latest --public-key key.pem',
+    )
+  }
   return {
     event,
-    payload: payloadOf(event, given.event !== undefined),
+    payload,
     given,
     own: ownOf(given),
     invocationSeconds: invocationSeconds(given),

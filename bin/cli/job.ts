@@ -120,6 +120,7 @@ export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Prom
     onPage: () => {},
     onIdle: () => {},
     onCheck: () => {},
+    onVerified: () => {},
   }
   return withTools(
     {

@@ -16,6 +16,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
       return 0
     }
     command = read
+    if (typeof read.given.publicKey === 'string') await usePublicKeys(read.given.publicKey)
     const opening = opened(command, terminal)
     // The sandbox's servers start while the job's modules are loaded.
     const [session] = await Promise.all([import('./session.ts'), opening])
@@ -36,6 +37,13 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   } finally {
     await place?.close()
   }
+}
+
+/** The handler reads its configuration from the environment. */
+async function usePublicKeys(file: string): Promise<void> {
+  const { publicKeysOfFile } = await import('../public-key-file.ts')
+  const keys = await publicKeysOfFile(file)
+  process.env.SIGNING_PUBLIC_KEYS = keys.map((key) => key.export({ type: 'spki', format: 'pem' })).join('')
 }
 
 async function opened({ payload, given }: Command, { err }: Terminal): Promise<Place> {

@@ -18,6 +18,7 @@ const KNOWN = new Set([
   'LedgerRefused',
   'ArchiveUnavailable',
   'ArchiveCorrupt',
+  'SigningFailed',
   'TotalsDiffer',
   'LeaseLost',
   'SandboxInUse',

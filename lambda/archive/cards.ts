@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { type ExitCard, exitCardSchema, isFinal } from '../exit-card.ts'
-import { checked, JSON_TYPE, JSONL_TYPE, parseDocument, serialize } from './documents.ts'
+import { BINARY_TYPE, checked, JSON_TYPE, JSONL_TYPE, parseDocument, serialize } from './documents.ts'
 import { runFileKey, runLineKey } from './keys.ts'
 import { create, get, swap } from './s3/objects.ts'
 import type { Store } from './s3/store.ts'
@@ -15,6 +15,16 @@ async function readCard(store: Store, runId: string) {
 
 /** A card as it is stored, and its text. */
 export type StoredCard = { readonly card: ExitCard; readonly body: string }
+
+/**
+ * What storing a card would leave as the run's summary, without storing it: a final one stays.
+ * @throws ArchiveCorrupt, ArchiveUnavailable
+ */
+export async function cardToStore(store: Store, card: ExitCard): Promise<StoredCard> {
+  const there = await readCard(store, card.runId)
+  if (there && isFinal(there.card.status)) return { card: there.card, body: there.body }
+  return { card, body: serialize(checked(exitCardSchema, card)) }
+}
 
 /**
  * Stores a card as the run's summary. A final one stays, and is returned to a later caller. Only the holder
@@ -47,22 +57,34 @@ export const manifestSchema = z.object({
   files: z.array(fileSchema),
   /** Of a writing run: the closed writing run before it, and its manifest. */
   previous: z.object({ runId: z.string(), manifestSha256: z.string() }).nullable(),
-  signature: z.object({ keyArn: z.string(), algorithm: z.string(), value: z.string() }).nullable(),
 })
 /** The files of a closed run with size and SHA-256: 8-insight, "verify". */
 export type Manifest = z.infer<typeof manifestSchema>
 export type ManifestFile = z.infer<typeof fileSchema>
 
+/** A manifest as it is stored: the text whose SHA-256 the next run's manifest names, and which is signed. */
+export function manifestText(manifest: Manifest): string {
+  return serialize(checked(manifestSchema, manifest))
+}
+
 /**
  * Stores the manifest of a run once, and returns the text that is stored.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */
-export async function createManifest(store: Store, manifest: Manifest): Promise<string> {
-  const key = runFileKey(manifest.runId, 'manifest.json')
-  const body = serialize(checked(manifestSchema, manifest))
+export async function createManifest(store: Store, runId: string, body: string): Promise<string> {
+  const key = runFileKey(runId, 'manifest.json')
   if (await create(store, key, body, JSON_TYPE)) return body
   // A closing that was interrupted stored it: what is there counts.
   return (await get(store, key))?.body ?? body
+}
+
+/**
+ * Stores the signature of a run's manifest, unless there is one already: no two signatures are alike, and
+ * each is valid.
+ * @throws ArchiveUnavailable
+ */
+export async function createSignature(store: Store, runId: string, signature: Uint8Array): Promise<void> {
+  await create(store, runFileKey(runId, 'manifest.sig'), signature, BINARY_TYPE)
 }
 
 /** Reads a run's manifest; null when it has none. @throws ArchiveCorrupt, ArchiveUnavailable */

@@ -3,6 +3,7 @@ import { ArchiveCorrupt } from './errors.ts'
 
 export const JSON_TYPE = 'application/json'
 export const JSONL_TYPE = 'application/x-ndjson'
+export const BINARY_TYPE = 'application/octet-stream'
 
 /** A document together with the ETag that a later compare-and-swap needs. */
 export type Versioned<T> = { readonly document: T; readonly etag: string }

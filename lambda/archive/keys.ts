@@ -45,6 +45,7 @@ export type RunFile =
   | 'cancel.json'
   | 'summary.json'
   | 'manifest.json'
+  | 'manifest.sig'
   | 'report.html'
 
 export function runFileKey(runId: string, file: RunFile): string {

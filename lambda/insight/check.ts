@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { readHold } from '../archive/control.ts'
 import { HOLD_KEY, logFolder, markKey, runFileKey } from '../archive/keys.ts'
 import { readRun } from '../archive/runs.ts'
@@ -11,6 +12,8 @@ import { preflight, type Use } from '../ledger/preflight.ts'
 import { readForeignKeys, unreadableKeys } from '../ledger/references.ts'
 import { withRetriedRead } from '../ledger/transaction.ts'
 import type { Tools } from '../run/tools.ts'
+import { isSignedBy } from '../signing/public-key.ts'
+import type { Signer } from '../signing/signer.ts'
 import { currentCard, openWritingRun } from './status.ts'
 
 /** One thing that was checked; `fix` says what to do where it is not in place. */
@@ -34,11 +37,16 @@ type Find = () => Promise<string | { readonly detail: string; readonly fix: stri
 
 /**
  * Checks everything that a run needs, on the connections of this function: database, rights, foreign keys,
- * clocks, bucket, hold and the open run. Writes nothing. A check that fails does not keep the others from
- * being made.
+ * clocks, bucket, signing key, hold and the open run. Writes nothing. A check that fails does not keep the
+ * others from being made.
  */
 export async function check(tools: Tools): Promise<CheckAnswer> {
-  const finds = { ...ledgerChecks(tools), ...bucketChecks(tools), ...controlChecks(tools) }
+  const finds = {
+    ...ledgerChecks(tools),
+    ...bucketChecks(tools),
+    ...signingChecks(tools),
+    ...controlChecks(tools),
+  }
   const checks = await Promise.all(Object.entries(finds).map(async ([name, find]) => checked(name, find)))
   const passed = checks.every(({ ok }) => ok)
   tools.onCheck(passed)
@@ -157,6 +165,30 @@ function bucketChecks({ store, region, config }: Tools): Record<string, Find> {
         },
       ]),
     ),
+  }
+}
+
+/** No manifest, so that the signature is of no use to anybody. */
+const TEST_TEXT = 'credit-expiry tests that this key signs'
+
+function signingChecks({ signer, config }: Tools): Record<string, Find> {
+  return signer === null ? {} : { signing: async () => signs(signer, config.signingPublicKeys) }
+}
+
+/** Signs a test text, and checks the signature with the public key that verify uses. */
+async function signs(signer: Signer, configured: readonly KeyObject[] | null) {
+  const publicKey = await signer.publicKey()
+  const signature = await signer.sign(TEST_TEXT)
+  if (configured?.some((key) => key.equals(publicKey)) === false) {
+    return {
+      detail: `SIGNING_PUBLIC_KEYS does not hold the public key of ${signer.keyArn}.`,
+      fix: 'Add what "aws kms get-public-key" prints for that key.',
+    }
+  }
+  if (isSignedBy([publicKey], Buffer.from(TEST_TEXT), signature)) return `with ${signer.keyArn}`
+  return {
+    detail: `The signature of ${signer.keyArn} is not valid with its public key.`,
+    fix: 'Check which KMS the function reaches (AWS_ENDPOINT_URL_KMS).',
   }
 }
 

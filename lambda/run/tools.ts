@@ -3,6 +3,7 @@ import type { Store } from '../archive/s3/store.ts'
 import type { Config } from '../config.ts'
 import type { ExitCard } from '../exit-card.ts'
 import type { Sql } from '../ledger/connect.ts'
+import type { Signer } from '../signing/signer.ts'
 
 /** Everything that does I/O or reads a clock, passed in: tests pass real ones, against real servers. */
 export type Tools = {
@@ -12,6 +13,8 @@ export type Tools = {
    * The connections of writing runs, and those of dry runs (which may log in as a role that can only read).
    */
   readonly ledger: { readonly writer: Sql; readonly reader: Sql }
+  /** What signs the manifests of writing runs; null where no key is configured. */
+  readonly signer: Signer | null
   /** The longest this invocation may take, in milliseconds. */
   readonly invocationMs: number
   /** Milliseconds until this invocation ends. */
@@ -31,4 +34,6 @@ export type Tools = {
   readonly onIdle: (seconds: number) => void
   /** Whether a check found everything in place. */
   readonly onCheck: (passed: boolean) => void
+  /** How many differences a verification found. */
+  readonly onVerified: (differences: number) => void
 }

@@ -2,6 +2,10 @@ import { execFile } from 'node:child_process'
 import { afterEach, expect, test } from 'vitest'
 import { type AwsEndpoints, type LambdaAnswer, startAwsEndpoints } from './aws-endpoints.ts'
 import { cardWith } from './workflow-run.ts'
+import type { CheckAnswer } from '../../lambda/insight/check.ts'
+import { freshBucket } from '../support/bucket.ts'
+import { invokeJob } from '../support/job.ts'
+import { freshDatabase } from '../support/ledger.ts'
 
 /** `npm run check`, as a person runs it, against CloudFormation and Lambda on this machine. */
 
@@ -11,11 +15,11 @@ const STACK = {
   outputs: { PreviewFunctionName: 'preview-function' },
 }
 const DRY_RUN = cardWith({ mode: 'dry-run', runId: '2026-11-22T06-12-30-123Z-dry-run-k3j9' })
-const SECRET = { name: 'secret', passed: true, found: 'the secret can be read', fix: null }
+const SECRET = { check: 'secret', ok: true, detail: 'the secret can be read', fix: null }
 const COLUMNS = {
-  name: 'columns',
-  passed: false,
-  found: 'credit_transactions has no column expiry_date',
+  check: 'columns',
+  ok: false,
+  detail: 'credit_transactions has no column expiry_date',
   fix: 'Check that the search_path of the user leads to the schema of the ledger.',
 }
 
@@ -39,8 +43,9 @@ async function check(
   })
 }
 
-const checks = (...lines: object[]): LambdaAnswer => ({
-  payload: { answer: 'check', result: { passed: true, checks: lines }, next: null },
+const NEXT = { text: 'make a dry run', payload: {} }
+const checks = (...lines: CheckAnswer['checks'][number][]): LambdaAnswer => ({
+  payload: { answer: 'check', result: 'passed', checks: lines, next: NEXT } satisfies CheckAnswer,
 })
 const answering = (checked: LambdaAnswer) => (payload: unknown) =>
   'check' in (payload as object) ? checked : { payload: DRY_RUN }
@@ -62,9 +67,23 @@ test('everything in place: a line each, and exit status 0', async () => {
   ])
 })
 
+test('the answers of the real function are understood: every check a line', async () => {
+  const { url, drop } = await freshDatabase()
+  const place = { databaseUrl: url, bucket: await freshBucket(), env: { ALLOW_WRITES: 'false' } }
+  const [checked, dryRun]: unknown[] = [await invokeJob(place, { check: true }), await invokeJob(place, {})]
+  await drop()
+  const { status, stdout } = await check((payload) => ({
+    payload: 'check' in (payload as object) ? checked : dryRun,
+  }))
+  for (const { check: name } of (checked as CheckAnswer).checks) expect(stdout).toContain(`ok      ${name} `)
+  expect(stdout).toMatch(/ok {6}dry run +\S+-dry-run-\S+ is complete: 0 users matched/)
+  expect(stdout).toContain('Everything is in place.')
+  expect(status).toBe(0)
+})
+
 test('something not in place: its fix below it, and exit status 1', async () => {
   const { status, stdout } = await check(answering(checks(SECRET, COLUMNS)))
-  expect(stdout).toContain(`FAILED  columns  ${COLUMNS.found}\n`)
+  expect(stdout).toContain(`FAILED  columns  ${COLUMNS.detail}\n`)
   expect(stdout).toContain(`Fix: ${COLUMNS.fix}\n`)
   expect(stdout).toContain('1 of 4 not in place')
   expect(status).toBe(1)

@@ -68,7 +68,13 @@ test('both functions run the same code; only the preview function has ALLOW_WRIT
   )
   const [job, preview] = variables
   expect(job).not.toHaveProperty('ALLOW_WRITES')
-  const { READONLY_DATABASE_SECRET_ARN: reading, DATABASE_SECRET_ARN: writing, ...shared } = job ?? {}
+  const {
+    READONLY_DATABASE_SECRET_ARN: reading,
+    DATABASE_SECRET_ARN: writing,
+    SIGNING_KEY_ARN: signing,
+    ...shared
+  } = job ?? {}
+  expect(signing).toBe(EVERYTHING.signingKeyArn)
   expect(reading).not.toBe(writing)
   expect(preview).toEqual({ ...shared, DATABASE_SECRET_ARN: reading, ALLOW_WRITES: 'false' })
 })

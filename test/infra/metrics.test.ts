@@ -1,15 +1,10 @@
+import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
 import { expect, test } from 'vitest'
 import { FINAL_ERRORS, METRICS, METRICS_NAMESPACE, MODES, NO_RUN } from '../../lambda/constants.ts'
 import { InvalidEvent, type Payload } from '../../lambda/event.ts'
-import {
-  metricsByMode,
-  recordCheck,
-  recordClosed,
-  recordIdle,
-  recordPage,
-  recordVerified,
-} from '../../lambda/observability.ts'
+import { type Host, lambdaHost } from '../../lambda/host.ts'
+import { metricsByMode, recordPage } from '../../lambda/observability.ts'
 import { RunRefused } from '../../lambda/errors.ts'
 import { type Emitted, emittedIn, metricsNamedIn } from './metric-names.ts'
 import { EVERYTHING, resourcesOf, templateWith } from './synthesized.ts'
@@ -23,7 +18,8 @@ const rollback: Payload = { kind: 'resume', runId: RUN_ID }
 const status: Payload = { kind: 'status', runId: 'latest' }
 const check = { kind: 'check' } as unknown as Payload
 
-type Work = (metrics: Metrics) => void
+/** What the job tells of in Lambda. */
+type Work = (host: Host) => void
 const nothing: Work = () => {}
 
 /** What an invocation emits for an event, as lambda/ sends it to CloudWatch. */
@@ -35,18 +31,18 @@ function emitted(payload: Payload | null, work: Work, error?: Error, writes = tr
   const request = { event, error: error ?? null } as never
   const middleware = metricsByMode(metrics, { stage: EVERYTHING.stage, writes })
   void middleware.before?.(request)
-  work(metrics)
+  work(lambdaHost(new Logger({ logLevel: 'SILENT' }), metrics))
   if (error) void middleware.onError?.(request)
   return emittedIn(metrics.serializeMetrics())
 }
 
-const closed: Work = (metrics) => {
-  recordPage(metrics, 120)
-  recordClosed(metrics, cardWith({ status: 'stopped' }))
+const closed: Work = ({ onPage, onClosed }) => {
+  onPage(120)
+  onClosed(cardWith({ status: 'stopped' }))
 }
-const checked: Work = (metrics) => {
-  recordIdle(metrics, 42)
-  recordCheck(metrics, true)
+const checked: Work = ({ onIdle, onCheck }) => {
+  onIdle(42)
+  onCheck(true)
 }
 
 /** Everything that lambda/ can emit. */
@@ -55,7 +51,7 @@ const ALL = [
   ...RUNS.flatMap((payload) => emitted(payload, closed)),
   ...emitted(check, checked),
   ...emitted(check, checked, undefined, false),
-  ...emitted(status, (metrics) => recordVerified(metrics, 3)),
+  ...emitted(status, ({ onVerified }) => onVerified(3)),
   ...[...RUNS, status, check, null].flatMap((payload) => emitted(payload, nothing, new RunRefused('no'))),
   ...emitted(check, nothing, new Error('no'), false),
 ]

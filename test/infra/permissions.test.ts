@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { actionsOf, EVERYTHING, onlyOf, resourcesOf, statementsOf, templateWith } from './synthesized.ts'
+import {
+  actionsOf,
+  EVERYTHING,
+  onlyOf,
+  propertiesOf,
+  resourcesOf,
+  statementsOf,
+  templateWith,
+} from './synthesized.ts'
 
 const template = templateWith()
 const full = templateWith(EVERYTHING)
@@ -80,7 +88,6 @@ describe('permissions', () => {
       { Action: 'secretsmanager:GetSecretValue', Resource: secrets.reading },
       secretKey,
       { Action: 'rds-db:connect', Resource: user('expiry_reader') },
-      { Action: 'kms:GetPublicKey', Resource: EVERYTHING.signingKeyArn },
     ])
   })
 
@@ -89,6 +96,16 @@ describe('permissions', () => {
       .filter(([, resource]) => JSON.stringify(resource).includes(secrets.writing))
       .map(([id]) => id.replace(/[0-9A-F]{8}$/, ''))
     expect(naming).toEqual(['FunctionsJobRoleDefaultPolicy', 'FunctionsJobFunction'])
+  })
+
+  test('only the job function knows the signing key; the preview function checks with the public key', () => {
+    const naming = resourcesOf(full)
+      .filter(([, resource]) => JSON.stringify(resource).includes(EVERYTHING.signingKeyArn))
+      .map(([id]) => id.replace(/[0-9A-F]{8}$/, ''))
+    expect(naming).toEqual(['FunctionsJobRoleDefaultPolicy', 'FunctionsJobFunction'])
+    expect(propertiesOf(full, 'AWS::Lambda::Function', 'FunctionsPreview')['Environment']).toMatchObject({
+      Variables: { SIGNING_PUBLIC_KEYS: EVERYTHING.signingPublicKeys },
+    })
   })
 
   test('of the functions, neither may publish notices', () => {

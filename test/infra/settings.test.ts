@@ -152,9 +152,10 @@ test('what is configured arrives in the job function, under the names and in the
     REVIEW_CATEGORIES: 'manual_decrement,kilo-pass-store-refund:*',
     EXCLUDED_CATEGORIES: 'promo-*',
     EXCLUDED_USER_IDS: 'oauth/google:1182',
-    LEDGER_FORMERLY: '7312345678901234567',
+    LEDGER_FORMERLY: '7312345678901234567/16384/app,db.example.com:5432',
     ACCEPTED_REFERENCES: 'a_credit_fkey,b_credit_fkey',
     SIGNING_KEY_ARN: EVERYTHING.signingKeyArn,
+    SIGNING_PUBLIC_KEYS: EVERYTHING.signingPublicKeys,
   })
 })
 

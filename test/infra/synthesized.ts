@@ -28,6 +28,8 @@ export const EVERYTHING = {
   secretKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/1b2c3d4e-0000-4000-8000-0123456789ab',
   logKeyArn: KEY,
   signingKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/2c3d4e5f-0000-4000-8000-0123456789ab',
+  signingPublicKeys:
+    'MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8p0JRo9KS/NoSBd8f5HEpfcV7Pon560F8lyol15MfL5v9GcyA1TO9CfqF0hCdu42WEHhyyT6ZeNXdESNIpS3Ag==',
   vpcId: 'vpc-0123456789abcdef0',
   subnetIds: 'subnet-0123456789abcdef0,subnet-0123456789abcdef1',
   securityGroupIds: 'sg-0123456789abcdef0',
@@ -44,7 +46,7 @@ export const EVERYTHING = {
   reviewCategories: 'manual_decrement,kilo-pass-store-refund:*',
   excludedCategories: 'promo-*',
   excludedUserIds: 'oauth/google:1182',
-  ledgerFormerly: '7312345678901234567',
+  ledgerFormerly: '7312345678901234567/16384/app,db.example.com:5432',
   acceptedReferences: 'a_credit_fkey,b_credit_fkey',
   noticesEmail: 'credits-team@example.com',
   correctionsAlarmUsd: '50',

@@ -52,10 +52,10 @@ test('an edited line, an edited manifest and a missing part are named, in text f
   const [key = ''] = await partsOf(first.runId)
   const text = await readFile(join(folder, key), 'utf8')
   await writeFile(join(folder, key), text.replace('"outcome":"expired"', '"outcome":"nothing_to_expire"'))
-  const [run] = await verifyFolder(folder, first.runId)
+  const [run] = await verifyFolder(folder, { only: first.runId })
   expect(run && reportOf(run).join('\n')).toMatch(/outcome: expected expired, found nothing_to_expire/)
   await rm(join(folder, key))
-  const [without] = await verifyFolder(folder, first.runId)
+  const [without] = await verifyFolder(folder, { only: first.runId })
   expect(without && reportOf(without).join('\n')).toContain(`${key}, object: expected present, found null`)
   await writeFile(join(folder, key), text)
 

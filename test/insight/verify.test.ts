@@ -4,6 +4,7 @@ import type { VerifyAnswer } from '../../lambda/insight/verify/verify.ts'
 import { freshBucket, readText, type TestBucket } from '../support/bucket.ts'
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { timeForPages } from '../support/stops.ts'
 import { ask } from './ask.ts'
 import { putText, removeObject } from './objects.ts'
 
@@ -53,7 +54,7 @@ describe('a run as it was left', () => {
       answer: 'verify',
       runId: run.runId,
       result: 'verified',
-      checked: { parts: 4, users: 3, mutations: 10, chain: 1 },
+      checked: { parts: 4, users: 3, mutations: 10, chain: 1, signed: null },
       differenceCount: 0,
       differences: [],
       explained: [],
@@ -91,6 +92,28 @@ describe('a run as it was left', () => {
   test('is verified where it is a dry run, by its logs alone', async () => {
     const dryRun = await invokeJob(place, {})
     expect(await verify(dryRun.runId)).toMatchObject({ result: 'verified', checked: { users: 3, chain: 0 } })
+  })
+})
+
+test('how many differences were found is told, none as well: an alarm reads it', async () => {
+  const told: number[] = []
+  const host = { onVerified: (differences: number) => void told.push(differences) }
+  await ask<VerifyAnswer>(place, { verify: run.runId }, { host })
+  await removeObject(bucket, part('users', 1))
+  const { differenceCount } = await ask<VerifyAnswer>(place, { verify: run.runId }, { host })
+  expect(differenceCount).toBeGreaterThan(0)
+  expect(told).toEqual([0, differenceCount])
+})
+
+test('"latest" is the newest execute that is closed; without one there is nothing to verify', async () => {
+  const open = await invokeJob(place, { execute: true, batchSize: 1 }, timeForPages(1))
+  expect(open.status).toBe('incomplete')
+  expect(await verify('latest')).toMatchObject({ runId: run.runId, result: 'verified' })
+  const empty = { ...place, bucket: await freshBucket() }
+  expect(await ask<VerifyAnswer>(empty, { verify: 'latest' })).toMatchObject({
+    runId: null,
+    result: 'nothing_to_verify',
+    differenceCount: 0,
   })
 })
 

@@ -31,14 +31,23 @@ export async function freshBucket(endpoint: string = inject('s3Endpoint')): Prom
   return { client, endpoint, bucket }
 }
 
-/** An object's text. Throws NoSuchKey where there is none. */
-export async function readText({ client, bucket }: TestBucket, key: string): Promise<string> {
+/** An object's bytes. Throws NoSuchKey where there is none. */
+export async function readBytes({ client, bucket }: TestBucket, key: string): Promise<Uint8Array> {
   const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-  return (await Body?.transformToString()) ?? ''
+  return (await Body?.transformToByteArray()) ?? new Uint8Array()
+}
+
+/** An object's text. Throws NoSuchKey where there is none. */
+export async function readText(bucket: TestBucket, key: string): Promise<string> {
+  return Buffer.from(await readBytes(bucket, key)).toString()
 }
 
 /** Stores an object, or overwrites one, as a person could. */
-export async function putText({ client, bucket }: TestBucket, key: string, body: string): Promise<void> {
+export async function putText(
+  { client, bucket }: TestBucket,
+  key: string,
+  body: string | Uint8Array,
+): Promise<void> {
   await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: Buffer.from(body) }))
 }
 

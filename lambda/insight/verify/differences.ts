@@ -1,8 +1,8 @@
 /**
  * What is compared: the log with the rules; logs with manifest and card; the ledger with the log; the chain
- * of runs.
+ * of runs; the signatures of manifests.
  */
-export type Step = 'rules' | 'logs' | 'ledger' | 'chain'
+export type Step = 'rules' | 'logs' | 'ledger' | 'chain' | 'signature'
 
 /** A value as it is shown: a text, a number, or null for nothing. */
 export type Value = string | number | boolean | null

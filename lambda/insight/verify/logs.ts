@@ -1,15 +1,15 @@
 import * as z from 'zod'
-import { type Manifest, type ManifestFile, manifestSchema } from '../../archive/cards.ts'
+import type { Manifest, ManifestFile } from '../../archive/cards.ts'
 import type { Totals } from '../../archive/cursor.ts'
 import { LOG_KINDS, logFolder, type LogKind, pageKey, partKey, runFileKey } from '../../archive/keys.ts'
 import { type Page, pageSchema } from '../../archive/pages.ts'
-import { type Run, runSchema } from '../../archive/runs.ts'
-import { sha256Of } from '../../archive/s3/objects.ts'
-import { type ExitCard, exitCardSchema } from '../../exit-card.ts'
+import type { Run } from '../../archive/runs.ts'
+import type { ExitCard } from '../../exit-card.ts'
 import type { LoggedChange } from '../../rules/rollback.ts'
 import { type Mutation, mutationSchema, toLoggedChange } from '../../run/lines/logged-change.ts'
 import { addUserLine, CARD_SUMS, countedSchema, noTotals } from '../../run/lines/totals.ts'
-import { type Difference, type Findings, pathsOfDifference, report, type Value } from './differences.ts'
+import { type Findings, pathsOfDifference, report } from './differences.ts'
+import { checkHash, type ClosedRun, ofObject, readDocument } from './documents.ts'
 import { linesOfBytes, type RunFiles } from './files.ts'
 import { type ReadUser, readUserLine, replan } from './rules.ts'
 
@@ -18,56 +18,6 @@ export type LoggedPage = { readonly page: number; readonly users: readonly ReadU
 
 /** What was compared. */
 export type Checked = { readonly parts: number; readonly users: number; readonly mutations: number }
-
-/** The documents of a closed run, with the texts that were read. */
-export type ClosedRun = { readonly run: Run; readonly manifest: Manifest; readonly card: ExitCard | null }
-
-/**
- * Reads what a closed run's logs are compared with; what is missing or damaged is a difference.
- * Null where there is too little to compare anything with.
- */
-export async function readClosedRun(
-  files: RunFiles,
-  runId: string,
-  findings: Findings,
-): Promise<ClosedRun | null> {
-  const run = await readDocument(files, runFileKey(runId, 'run.json'), runSchema, findings)
-  const manifest = await readDocument(files, runFileKey(runId, 'manifest.json'), manifestSchema, findings)
-  const card = await readDocument(files, runFileKey(runId, 'summary.json'), exitCardSchema, findings)
-  if (!run || !manifest) return null
-  for (const file of manifest.files.filter(({ key }) => !key.startsWith('logs/')))
-    checkHash(file, await files.read(file.key), findings)
-  return { run, manifest, card }
-}
-
-async function readDocument<T>(
-  files: RunFiles,
-  key: string,
-  schema: z.ZodType<T>,
-  findings: Findings,
-): Promise<T | null> {
-  const bytes = await files.read(key)
-  if (bytes === null) {
-    report(findings, ofObject(key, 'object', 'present', null))
-    return null
-  }
-  try {
-    return schema.parse(JSON.parse(Buffer.from(bytes).toString()))
-  } catch (error) {
-    report(findings, ofObject(key, 'form', 'readable', error instanceof Error ? error.name : 'unreadable'))
-    return null
-  }
-}
-
-function ofObject(where: string, column: string, expected: Value, found: Value): Difference {
-  return { step: 'logs', userId: null, where, row: null, column, expected, found, explainedBy: null }
-}
-
-function checkHash({ key, sha256 }: ManifestFile, bytes: Uint8Array | null, findings: Findings): void {
-  if (bytes === null) return report(findings, ofObject(key, 'object', 'present', null))
-  const found = sha256Of(bytes)
-  if (found !== sha256) report(findings, ofObject(key, 'sha256', sha256, found))
-}
 
 /**
  * Compares a closed run's logs with its manifest, its card and the rules, page by page, and hands each page

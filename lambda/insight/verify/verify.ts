@@ -1,25 +1,34 @@
-import { runFileKey } from '../../archive/keys.ts'
-import { isWriting, type Run } from '../../archive/runs.ts'
+import type { KeyObject } from 'node:crypto'
+import { RUN_ID, runFileKey } from '../../archive/keys.ts'
+import { isWriting, listRunIds, readRun, type Run } from '../../archive/runs.ts'
 import { stateOf } from '../../archive/state.ts'
 import { RunRefused } from '../../errors.ts'
 import { readIdentity } from '../../ledger/identity.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
-import { knownRun, latestRunId } from '../../run/known-run.ts'
+import { knownRun } from '../../run/known-run.ts'
 import { refuseOtherLedger } from '../../run/ledger-identity.ts'
 import type { Tools } from '../../run/tools.ts'
 import { followChain } from './chain.ts'
 import { type Difference, type Findings, noFindings, report } from './differences.ts'
-import { filesOfStore } from './files.ts'
+import { readClosedRun } from './documents.ts'
+import { filesOfStore, type RunFiles } from './files.ts'
 import { laterRuns } from './later-runs.ts'
 import { compareLedger } from './ledger.ts'
-import { type Checked, checkLogs, readClosedRun } from './logs.ts'
+import { type Checked, checkLogs } from './logs.ts'
+import { signatureCheck } from './signatures.ts'
 
 export type VerifyAnswer = {
   readonly answer: 'verify'
-  readonly runId: string
+  /** Null where no execute is closed yet: the schedule asks from the first week on. */
+  readonly runId: string | null
   /** `incomplete`: the time of the invocation ended first; what was compared until then is below. */
-  readonly result: 'verified' | 'differences' | 'incomplete'
-  readonly checked: Checked & { readonly chain: number }
+  readonly result: 'verified' | 'differences' | 'incomplete' | 'nothing_to_verify'
+  readonly checked: Checked & {
+    /** How many runs the chain holds; 0 for a dry run, which is not in it. */
+    readonly chain: number
+    /** How many of them have a valid signature; null where there is no public key to check with. */
+    readonly signed: number | null
+  }
   readonly differenceCount: number
   /** The first 200. */
   readonly differences: readonly Difference[]
@@ -33,19 +42,20 @@ const RESERVE_MS = 10_000
 
 /**
  * Compares a closed run's logs with the rules, the manifest and the card, and the ledger with the logs;
- * follows the chain of runs. Reads only. One page is in memory at a time.
+ * follows the chain of runs, and checks its signatures. Reads only. One page is in memory at a time.
  * @throws RunRefused for a run that is unknown, open, or of another ledger; LedgerUnavailable,
- * ArchiveUnavailable
+ * ArchiveUnavailable, SigningFailed where KMS does not give its public key
  */
 export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer> {
-  const runId = asked === 'latest' ? await latestRunId((id) => id.includes('-execute-'), tools) : asked
+  const runId = asked === 'latest' ? await latestClosedExecute(tools) : asked
+  if (runId === null) return told(NOTHING_TO_VERIFY, tools)
   const run = await knownRun(runId, tools)
   await refuseUnlessClosed(run, tools)
   const findings = noFindings()
   const files = filesOfStore(tools.store)
   const closed = await readClosedRun(files, runId, findings)
-  const chain = isWriting(run.mode) ? await checkChain(runId, findings, tools) : 0
-  if (!closed) return answerOf(runId, NOTHING_CHECKED, chain, findings, true)
+  const chain = isWriting(run.mode) ? await checkChain(runId, files, findings, tools) : NO_CHAIN
+  if (!closed) return told(answerOf(runId, NOTHING_CHECKED, chain, findings, true), tools)
 
   const compare = isWriting(run.mode) ? await ledgerOf(run, tools) : null
   const later = laterRuns(tools.store, runId)
@@ -59,10 +69,40 @@ export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer>
     },
     () => tools.timeLeft() < RESERVE_MS,
   )
-  return answerOf(runId, checked, chain, findings, complete)
+  return told(answerOf(runId, checked, chain, findings, complete), tools)
+}
+
+/** The newest execute that has a manifest to compare with; null where there is none yet. */
+async function latestClosedExecute({ store }: Tools): Promise<string | null> {
+  const executes = (await listRunIds(store)).filter((id) => RUN_ID.exec(id)?.[1] === 'execute')
+  for (const runId of executes.toReversed()) {
+    const run = await readRun(store, runId)
+    if (run && (await stateOf(store, run)).is === 'closed') return runId
+  }
+  return null
+}
+
+/** For the alarm on what a scheduled verification found. */
+function told(answer: VerifyAnswer, { onVerified }: Tools): VerifyAnswer {
+  onVerified(answer.differenceCount)
+  return answer
 }
 
 const NOTHING_CHECKED: Checked = { parts: 0, users: 0, mutations: 0 }
+
+const NOTHING_TO_VERIFY: VerifyAnswer = {
+  answer: 'verify',
+  runId: null,
+  result: 'nothing_to_verify',
+  checked: { ...NOTHING_CHECKED, chain: 0, signed: null },
+  differenceCount: 0,
+  differences: [],
+  explained: [],
+  next: { text: 'make a dry run', payload: {} },
+}
+
+type Chain = Pick<VerifyAnswer['checked'], 'chain' | 'signed'>
+const NO_CHAIN: Chain = { chain: 0, signed: null }
 
 async function refuseUnlessClosed(run: Run, { store }: Tools): Promise<void> {
   const state = await stateOf(store, run)
@@ -85,10 +125,15 @@ async function ledgerOf(run: Run, tools: Tools) {
     withRetriedRead(reader, async (tx) => compareLedger(tx, page), tools)
 }
 
-async function checkChain(runId: string, findings: Findings, { store }: Tools): Promise<number> {
-  const before = findings.unexplained
-  const runs = await followChain(store, findings)
-  if (!runs.includes(runId) && findings.unexplained === before) {
+async function publicKeysOfKms({ signer }: Tools): Promise<readonly KeyObject[] | null> {
+  return signer && [await signer.publicKey()]
+}
+
+async function checkChain(runId: string, files: RunFiles, findings: Findings, tools: Tools): Promise<Chain> {
+  const publicKeys = tools.config.signingPublicKeys ?? (await publicKeysOfKms(tools))
+  const signatures = publicKeys && signatureCheck(files, publicKeys)
+  const { runs, whole } = await followChain(tools.store, files, signatures, findings)
+  if (whole && !runs.includes(runId)) {
     report(findings, {
       step: 'chain',
       userId: null,
@@ -100,13 +145,13 @@ async function checkChain(runId: string, findings: Findings, { store }: Tools): 
       explainedBy: null,
     })
   }
-  return runs.length
+  return { chain: runs.length, signed: signatures?.valid() ?? null }
 }
 
 function answerOf(
   runId: string,
   checked: Checked,
-  chain: number,
+  chain: Chain,
   { shown, unexplained, explained }: Findings,
   complete: boolean,
 ): VerifyAnswer {
@@ -114,7 +159,7 @@ function answerOf(
     answer: 'verify',
     runId,
     result: unexplained > 0 ? 'differences' : complete ? 'verified' : 'incomplete',
-    checked: { ...checked, chain },
+    checked: { ...checked, ...chain },
     differenceCount: unexplained,
     differences: shown,
     explained: [...explained].map(([by, values]) => ({ runId: by, values })),

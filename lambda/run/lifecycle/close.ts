@@ -1,13 +1,23 @@
-import { createManifest, createRunLine, type ManifestFile, storeCard } from '../../archive/cards.ts'
+import {
+  cardToStore,
+  createManifest,
+  createRunLine,
+  createSignature,
+  type Manifest,
+  type ManifestFile,
+  manifestText,
+  readManifest,
+  storeCard,
+} from '../../archive/cards.ts'
 import { readWriter, recordRollback, swapWriter } from '../../archive/control.ts'
 import type { Cursor } from '../../archive/cursor.ts'
 import { ArchiveCorrupt } from '../../archive/errors.ts'
 import { LOG_KINDS, partKey, runFileKey } from '../../archive/keys.ts'
 import { checkPartSizes } from '../../archive/logs.ts'
-import { readManifest } from '../../archive/cards.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import { get, sha256Of } from '../../archive/s3/objects.ts'
 import { type ExitCard, isComplete } from '../../exit-card.ts'
+import { SigningFailed } from '../../signing/signer.ts'
 import { cardOf } from '../lines/card.ts'
 import { runLine } from '../lines/run-line.ts'
 import type { Tools } from '../tools.ts'
@@ -16,8 +26,8 @@ import { markRun } from './marks.ts'
 import { newSinceEarlier } from './since.ts'
 
 /**
- * Closes a run whose pages have their outcome: part sizes compared with S3; then card, manifest, cursor, and,
- * for a writing run, writer.json last. The same few requests whatever the size of the run (a dry run is
+ * Closes a run whose pages have their outcome: part sizes compared with S3; then card, manifest and its
+ * signature, cursor, and, for a writing run, writer.json last. The same few requests whatever the size of the run (a dry run is
  * compared with earlier ones, as far as the time allows), and each can be done again, so a closing that was
  * interrupted is simply repeated.
  * @throws ArchiveCorrupt, ArchiveUnavailable, LeaseLost
@@ -32,8 +42,14 @@ export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> 
 
   const place = { bucket: tools.config.bucket, region: tools.region }
   const shown = cardOf(run, cursor, finalStatus, place, tools.now())
-  const { card, body } = await storeCard(tools.store, await withNewSince(shown, run, cursor, tools))
-  const manifest = await storeManifest(run, cursor, body, tools)
+  const complete = await withNewSince(shown, run, cursor, tools)
+  const manifestOf = await manifestsOf(run, cursor, tools)
+  const { signed, warnings } = await signManifest(run, complete, manifestOf, tools)
+  const warned = { ...complete, warnings: [...complete.warnings, ...warnings] }
+  const { card, body } = await storeCard(tools.store, warned)
+  const manifest = await createManifest(tools.store, run.runId, manifestOf(body))
+  // Another holder's card may have been stored meanwhile: its manifest is not the one that was signed.
+  if (signed?.manifest === manifest) await createSignature(tools.store, run.runId, signed.signature)
   await createRunLine(tools.store, run.runId, runLine(run, card))
   if (run.selection.rollback !== null && run.mode === 'rollback' && cursor.totals.usersProcessed > 0)
     await recordRollback(tools.store, rollbackRecord(run, run.selection.rollback, cursor))
@@ -61,8 +77,35 @@ function rollbackRecord(run: Run, runId: string, { totals }: Cursor) {
   }
 }
 
-/** The parts with the hashes that the cursor has from their writers, and the run's other files. */
-async function storeManifest(run: Run, cursor: Cursor, summary: string, tools: Tools): Promise<string> {
+type Signed = { readonly manifest: string; readonly signature: Uint8Array }
+
+/**
+ * Signs the manifest of a writing run before anything of its closing is stored: where that fails, the card
+ * says so. It does not keep the run open: nothing would be safer for it, no other run could begin, and the
+ * next signed manifest names this one's hash.
+ */
+async function signManifest(
+  run: Run,
+  card: ExitCard,
+  manifestOf: (summary: string) => string,
+  { store, signer, log }: Tools,
+): Promise<{ readonly signed: Signed | null; readonly warnings: readonly string[] }> {
+  if (signer === null || !isWriting(run.mode)) return { signed: null, warnings: [] }
+  const manifest = manifestOf((await cardToStore(store, card)).body)
+  try {
+    return { signed: { manifest, signature: await signer.sign(manifest) }, warnings: [] }
+  } catch (error) {
+    if (!(error instanceof SigningFailed)) throw error
+    log('the manifest is not signed', { runId: run.runId, why: error.message })
+    return { signed: null, warnings: [`the manifest of this run is not signed: ${error.message}`] }
+  }
+}
+
+/**
+ * The manifest by the text of the run's card: the parts with the hashes that the cursor has from their
+ * writers, and the run's other files.
+ */
+async function manifestsOf(run: Run, cursor: Cursor, tools: Tools): Promise<(summary: string) => string> {
   const runKey = runFileKey(run.runId, 'run.json')
   const stored = await get(tools.store, runKey)
   if (!stored) throw new ArchiveCorrupt(`${runKey} is missing. Restore it in S3, then resume the run.`)
@@ -72,18 +115,17 @@ async function storeManifest(run: Run, cursor: Cursor, summary: string, tools: T
       return part ? [{ key: partKey(run.runId, kind, named.page, named.epoch), ...part }] : []
     }),
   )
-  const files = [
-    ...parts,
-    fileOf(runKey, stored.body),
-    fileOf(runFileKey(run.runId, 'summary.json'), summary),
-  ]
-  return createManifest(tools.store, {
-    runId: run.runId,
-    softwareVersion: run.softwareVersion,
-    files,
-    previous: isWriting(run.mode) ? ((await readWriter(tools.store))?.document.lastClosed ?? null) : null,
-    signature: null,
-  })
+  const files = [...parts, fileOf(runKey, stored.body)]
+  const previous: Manifest['previous'] = isWriting(run.mode)
+    ? ((await readWriter(tools.store))?.document.lastClosed ?? null)
+    : null
+  return (summary) =>
+    manifestText({
+      runId: run.runId,
+      softwareVersion: run.softwareVersion,
+      files: [...files, fileOf(runFileKey(run.runId, 'summary.json'), summary)],
+      previous,
+    })
 }
 
 function fileOf(key: string, body: string): ManifestFile {
