@@ -8,16 +8,17 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url))
 
 /**
- * Every line of a README's ```sh blocks that begins with `npm start` is run as written, in order, in one new
- * sandbox. `<dry run id>` and `<run id>` are the last dry run and the last execute run before the line. A
- * line must exit with 0, or with what a comment at its end says: `npm start -- --resume x  # exits with 1`.
+ * Every line of the README's ```sh blocks that begins with `npm start` or `npx credit-expiry` is run as
+ * written, in order, in one new sandbox. `<dry run id>` and `<run id>` are the last dry run and the last
+ * execute run before the line. A line must exit with 0, or with what a comment at its end says: `npm start --
+ * --resume x  # exits with 1`.
  */
 function commandsIn(readme: string): { line: string; status: number }[] {
   const blocks = [...readme.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block)
   const lines = blocks
     .join('')
     .split('\n')
-    .filter((line) => line.startsWith('npm start'))
+    .filter((line) => /^(npm start|npx credit-expiry)\b/.test(line))
   return lines.map((line) => ({ line, status: Number(/# exits with (\d)/.exec(line)?.[1] ?? 0) }))
 }
 

@@ -32,6 +32,14 @@ test('a free writer.json names the last closed writing run and the hash of its m
   expect(JSON.parse(await manifestOf(first.runId))).toMatchObject({ previous: null })
 })
 
+test('a closed run that is resumed returns its card, and leaves writer.json to the run that is open', async () => {
+  const closed = await invoke({ ...EVENT, userIds: ['user-1'] })
+  const open = await invoke(EVENT, timeForPages(1))
+  expect(await invoke({ resume: closed.runId })).toEqual(closed)
+  expect(await openRunId(bucket)).toBe(open.runId)
+  expect(await invoke({ resume: open.runId })).toMatchObject({ runId: open.runId, status: 'complete' })
+})
+
 test('a closed run has one line in logs/runs, with who asked, why, and its figures', async () => {
   const card = await invoke({ ...EVENT, by: 'Ada', reason: 'clean-up' })
   expect(await readLines(bucket, `logs/runs/${card.runId}.jsonl`)).toMatchObject([

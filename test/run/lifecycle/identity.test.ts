@@ -79,6 +79,18 @@ test('a copy that is accepted by name, but lacks the rows that the run inserted,
   expect(await invokeOn(team.url, { resume: open.runId })).toMatchObject({ status: 'complete' })
 })
 
+test('a run whose ledger is lost, so that only a copy without its rows is left, can be abandoned there', async () => {
+  const open = await invokeOn(team.url, EVENT, timeForPages(1))
+  const refused = await failureOf(invokeOn(copy.url, { resume: open.runId }))
+  const env = { LEDGER_FORMERLY: /LEDGER_FORMERLY=(\S+?)\.?$/.exec(refused.message)?.[1] ?? '' }
+  const abandon = { abandon: open.runId, reason: 'the server is gone' }
+  expect((await failureOf(invokeOn(team.url, abandon))).message).toContain(
+    'can be read, so it can be finished',
+  )
+  expect(await invokeOn(copy.url, abandon, undefined, env)).toMatchObject({ status: 'abandoned' })
+  expect(await readDocument(team.bucket, 'control/writer.json')).toMatchObject({ runId: null })
+})
+
 test('run.json records the ledger: system identifier, database, host and port', async () => {
   const { runId } = await invokeOn(team.url, EVENT)
   const { host, port, pathname } = hostOf(team.url)

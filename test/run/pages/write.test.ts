@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { auditRun } from '../../support/audit-run.ts'
 import { failureOf, invokeJob, type JobPlace } from '../../support/job.ts'
 import { dump, insertTransaction } from '../../support/ledger.ts'
+import { readLogs } from '../../support/logs.ts'
 import { freshTeam, type Team } from '../../support/team.ts'
 
 let team: Team
@@ -71,5 +72,20 @@ describe('amounts whose sum could not be exact', () => {
       expect(refused.message).toContain('matched.faceValueMicrodollars would exceed 2^53 − 1')
     }
     expect(await dump(team.sql)).toEqual(before)
+  })
+
+  test('of one user only, found when the user is planned: that user fails alone', async () => {
+    await team.sql`
+      UPDATE kilocode_users SET microdollars_used = -9007199254740991
+      WHERE id = 'user-2'`
+    for (const event of [{}, { execute: true }]) {
+      const card = await invoke(event)
+      expect(card).toMatchObject({
+        status: 'complete_with_errors',
+        totals: { usersProcessed: 5, usersFailed: 1 },
+      })
+      const { errors } = await readLogs(team.bucket, card.runId)
+      expect(errors).toMatchObject([{ user_id: 'user-2', stage: 'plan', error: 'UnusableValue' }])
+    }
   })
 })
