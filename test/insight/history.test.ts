@@ -110,17 +110,16 @@ describe('the story of a user', () => {
       amountMicrodollars: 10_000_000,
       usedMicrodollars: 10_000_000,
       expiredMicrodollars: 0,
-      why:
-        '$10.00 granted; it covered $10.00 of usage, from $0.00 to $10.00; it was fully spent; ' +
-        'balance $16.00 before, $16.00 after',
+      why: 'It covered $10.00 of usage, from $0.00 to $10.00. Nothing was left; the balance stayed at $16.00.',
     })
     expect(hackDay).toMatchObject({
       usedMicrodollars: 4_000_000,
       expiredMicrodollars: 6_000_000,
       why:
-        '$10.00 granted; its baseline moved from $0.00 to $10.00 because other grants had claimed before: ' +
-        `${welcome?.id} $10.00 (expired in this run); it covered $4.00 of usage, from $10.00 to $14.00; ` +
-        '$6.00 was left and expired; balance $16.00 before, $10.00 after',
+        'Its baseline moved from $0.00 to $10.00, because other grants had covered that usage: ' +
+        'Welcome credits of 2025-01-01 $10.00 (closed in this run). ' +
+        'It covered $4.00 of usage, from $10.00 to $14.00. ' +
+        '$6.00 was left and expired; the balance went from $16.00 to $10.00.',
     })
   })
 
@@ -137,7 +136,7 @@ describe('the story of a user', () => {
     expect(cid).toMatchObject({
       outcome: 'needs_review',
       rows: [{ credit_category: 'manual_decrement', amount_microdollars: -3_000_000 }],
-      grants: [{ expiredMicrodollars: null, why: 'nothing expired: the user is needs_review' }],
+      grants: [{ expiredMicrodollars: null, why: 'Nothing expired: the user was skipped (needs_review).' }],
     })
     const [dan] = runsOf(await storyOf('dan'))
     expect(dan).toMatchObject({ outcome: 'failed', error: { stage: 'apply' } })

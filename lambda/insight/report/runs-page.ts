@@ -102,6 +102,6 @@ function relations({ rolledBackBy, rollsBack, plan }: RunSummary): Html[] {
 
 /** A link only to an https address or to a file beside this page or below it: never to `javascript:`, say. */
 function title(text: string, report: string | null): Html {
-  const isSafe = report !== null && /^https:\/\/|^[\w.-]+(\/[\w.-]+)*$/.test(report)
+  const isSafe = report !== null && /^https:\/\/|^[\w.%-]+(\/[\w.%-]+)*$/.test(report)
   return isSafe ? html`<a href="${report}">${text}</a>` : html`${text}`
 }
