@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { listReports } from '../../lambda/archive/reports.ts'
 import { renderRunsPage, type RunEntry } from '../../lambda/insight/report/runs-page.ts'
@@ -19,6 +19,7 @@ export async function writeRunsPage(file: string, place: Place, tools: Tools): P
   const path = resolve(process.env.INIT_CWD ?? '.', file)
   const [runs, reports] = await Promise.all([listRuns(tools), listReports(tools.store)])
   const entries = runs.map((run) => entryOf(run, linkTo(reports.get(run.runId), dirname(path), place, tools)))
+  await mkdir(dirname(path), { recursive: true })
   await writeFile(path, renderRunsPage(entries))
   return { path, runs: entries.length, reports: entries.filter(({ report }) => report !== null).length }
 }

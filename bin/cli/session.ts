@@ -8,6 +8,7 @@ import type { Tools } from '../../lambda/run/tools.ts'
 import { answerText, exitStatusOf } from './answers.ts'
 import { type Command, mayWrite } from './command.ts'
 import { confirm } from './confirm.ts'
+import { diffText } from './diff.ts'
 import { drive, type Drive } from './drive.ts'
 import { leaseExpiresAt } from './engine.ts'
 import { highlightTables } from './highlight-tables.ts'
@@ -96,12 +97,13 @@ async function showRuns(
   const here = async <T>(read: (tools: Tools) => Promise<T>): Promise<T> =>
     withToolsHere(async (tools) => withinDeadline(invocationSeconds * 1000, async () => read(tools)))
   if (page === null) {
-    const runs = await here(listRuns)
-    out.write(given.json === true ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs, out.columns))
+    const listed = await here(listRuns)
+    out.write(given.json === true ? `${JSON.stringify(listed, null, 2)}\n` : runsTable(listed, out.columns))
     return 0
   }
   const written = await here(async (tools) => writeRunsPage(page, place, tools))
-  err.write(`A page of ${count(written.runs)} runs, ${count(written.reports)} of them with a report:\n`)
+  const runs = written.runs === 1 ? '1 run' : `${count(written.runs)} runs`
+  err.write(`A page of ${runs}, ${count(written.reports)} with a report:\n`)
   return shownFile(written.path, open, terminal)
 }
 
@@ -184,6 +186,7 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: W
 
 async function printAnswer(answer: OtherAnswer, { given }: Command, { out }: Terminal): Promise<void> {
   if (given.json === true) out.write(`${JSON.stringify(answer, null, 2)}\n`)
+  else if (answer.answer === 'diff') out.write(diffText(answer, out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
   else if (given.csv === undefined) out.write(historyText(answer, out))
   else await (await import('../csv/history.ts')).writeHistory(answer, out.stream)

@@ -138,13 +138,13 @@ describe('the story of a user, for people', () => {
       "History of ada@kilo.ai
       User ID oauth/google:ada
 
-      2 runs, 2026-11-16 to 2026-11-17: $6.00 expired, $6.00 of it was restored.
+      2 runs, 2026-11-16 to 2026-11-17: $6.00 expired, $6.00 was restored by rollback.
       Balance $16.00 before the first, $16.00 after the last.
 
       All runs
-        date        mode      outcome              before  expired  correction   after
-        2026-11-16  Execute   Expired, rolled ba…  $16.00    $6.00       $0.00  $10.00
-        2026-11-17  Rollback  Restored             $10.00   -$6.00       $0.00  $16.00
+        date        mode      outcome               before  expired   after
+        2026-11-16  Execute   Expired, rolled back  $16.00    $6.00  $10.00
+        2026-11-17  Rollback  Restored              $10.00   -$6.00  $16.00
 
       2026-11-16 06:00 UTC  Execute  Expired
         Run          2026-11-16T06-00-00-000Z-execute-k3j9 (complete)
@@ -161,7 +161,6 @@ describe('the story of a user, for people', () => {
           0d0c8b2e-8f3e-4a55-9d0c-5b1f6a2e9d31
           It covered $4.00 of usage, from $0.00 to $4.00. $6.00 was left and expired;
           the balance went from $16.00 to $10.00.
-        In all                            $6.00
 
       2026-11-17 09:30 UTC  Rollback  Restored
         Run          2026-11-17T09-30-00-000Z-rollback-a1b2 (complete)
@@ -175,7 +174,6 @@ describe('the story of a user, for people', () => {
           automatic-welcome-credits, granted 2026-01-01,
           0d0c8b2e-8f3e-4a55-9d0c-5b1f6a2e9d31
           $6.00 that had expired came back.
-        In all                            $6.00
       "
     `)
   })

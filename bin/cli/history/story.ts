@@ -9,8 +9,12 @@ import { outcomeLabel, runSection } from './run.ts'
 type Out = Pick<Output, 'columns' | 'style'>
 type Entry = HistoryRun | UnreadableHistory
 
+/** Sentences on longer lines are hard to read, and in a pipe a line has no end. */
+const MOST_COLUMNS = 100
+
 /** What the runs did to one user, for people: who it is, all runs in a table, then each run by itself. */
-export function historyText({ result, runsNotRead, athena, next }: HistoryAnswer, out: Out): string {
+export function historyText({ result, runsNotRead, athena, next }: HistoryAnswer, given: Out): string {
+  const out = { columns: Math.min(given.columns, MOST_COLUMNS), style: given.style }
   const { user, runs } = result
   const told = runs.filter(isTold)
   return textOf([

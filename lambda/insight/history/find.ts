@@ -54,12 +54,15 @@ async function findUser(
   if (run.matched.pages === 0) return null
   const cursor = found ? found.document : await cursorLost(run, store)
   if (cursor === null || cursor.state === 'prepared') return null
-  const page = await findPage(store, runId, cursor.pagesTotal, userId, place)
+  // Of a run of one page, that page's part itself says whether the user is there.
+  const isOnePage = cursor.pagesTotal === 1 && cursor.pages.length === 1
+  const page = isOnePage ? 0 : await findPage(store, runId, cursor.pagesTotal, userId, place)
   if (page === null) return null
   const status = cursor.state === 'closed' ? (cursor.finalStatus?.status ?? 'closed') : 'open'
   const named = cursor.pages.find((one) => one.page === page)
   if (!named) return { run, status, line: null, error: null }
   const line = await lineOf(store, runId, named, userId)
+  if (line === null && isOnePage) return null
   const error = line?.outcome === 'failed' ? await errorOf(store, runId, named, userId) : null
   return { run, status, line, error }
 }
