@@ -9,7 +9,7 @@ import { putText, removeObject } from './objects.ts'
 
 /**
  * Two executes, a rollback of the first for some users, a dry run: ada is expired, rolled back and expired
- * again, bob has nothing, cid needs review, dan fails.
+ * again, bob has nothing and another address at the end, cid needs review, dan fails.
  */
 
 const ADA = 'oauth/google:ada'
@@ -52,6 +52,7 @@ beforeAll(async () => {
   cards.first = await invokeJob(place, { execute: true, ...small })
   cards.rollback = await invokeJob(place, { rollback: cards.first.runId, userIds: [ADA], execute: true })
   cards.dry = await invokeJob(place, {})
+  await sql`UPDATE kilocode_users SET google_user_email = 'robert@kilo.ai' WHERE id = 'bob'`
   cards.second = await invokeJob(place, { execute: true })
 })
 
@@ -129,6 +130,15 @@ describe('the story of a user', () => {
     await sql`UPDATE kilocode_users SET google_user_email = 'deleted@deleted.invalid' WHERE id = ${ADA}`
     expect((await storyOf('ada@kilo.ai')).result.runs).toHaveLength(3)
     await sql`UPDATE kilocode_users SET google_user_email = 'Ada@kilo.ai' WHERE id = ${ADA}`
+  })
+
+  test('is found by an address that only older runs know, whatever is damaged in a newer one', async () => {
+    expect((await storyOf('bob@kilo.ai')).result.user).toEqual({ id: 'bob', email: 'robert@kilo.ai' })
+
+    const key = `logs/users/${cards.second.runId}/00000-0001.jsonl`
+    const before = await putText(bucket, key, 'edited')
+    expect((await storyOf('bob@kilo.ai')).result.user.id).toBe('bob')
+    await putText(bucket, key, before)
   })
 
   test('has the reason of a user who was skipped, with the rows, and of one who failed', async () => {
