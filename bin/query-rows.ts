@@ -1,5 +1,5 @@
 import { stringify } from 'csv-stringify/sync'
-import { withoutFormula } from './csv.ts'
+import { withoutFormula } from './csv/format.ts'
 
 /** A row of an answer. Counts and microdollars are numbers; they are safe integers in the logs. */
 export type Row = Record<string, unknown>

@@ -3,18 +3,20 @@ import { parseArgs } from 'node:util'
 import { compare } from './compare.ts'
 import { distance } from './distance.ts'
 import { giant } from './giant.ts'
+import { historyOfYear } from './history.ts'
 import { table } from './figures.ts'
 import { scale, sparse } from './scale.ts'
 
 /**
  * `npm run bench`: the table of 7-targets, measured. `-- --scale` and `-- --distance` measure the other
- * lines. Takes minutes. docs/decisions/7-fast.md explains the figures.
+ * lines, `-- --history` the story of one user in a year of runs. Takes minutes. docs/decisions/7-fast.md explains the figures.
  */
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     scale: { type: 'boolean', default: false },
     distance: { type: 'boolean', default: false },
+    history: { type: 'boolean', default: false },
     json: { type: 'string', default: 'bench.json' },
     event: { type: 'string', default: '{}' },
   },
@@ -29,7 +31,9 @@ const figures = values.scale
   ? [...(await scale(options)), ...(await sparse(options)), ...(await giant(options))]
   : values.distance
     ? await distance(options)
-    : await compare(options)
+    : values.history
+      ? await historyOfYear(options)
+      : await compare(options)
 for (const line of table(figures)) process.stdout.write(`${line}\n`)
 await writeFile(
   values.json,

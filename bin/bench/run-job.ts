@@ -33,6 +33,20 @@ const LIMITS = {
   LIMIT_CORRECTIONS_USD: '10000000',
 }
 
+/** What the job needs in its environment to work on a database and on the bucket of a bench. */
+export function jobEnv(databaseUrl: string, s3Port: number): Record<string, string> {
+  return {
+    ...LIMITS,
+    DATABASE_URL: databaseUrl,
+    LOG_BUCKET: 'bench',
+    AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${s3Port}`,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'bench',
+    AWS_SECRET_ACCESS_KEY: 'bench',
+    POWERTOOLS_METRICS_DISABLED: 'true',
+  }
+}
+
 /** Bundles the job into a folder as it is bundled for Lambda. */
 export async function bundleJob(dir: string): Promise<string> {
   const outfile = join(dir, 'job.mjs')
@@ -66,18 +80,7 @@ export async function runJob(
   if (database) url.port = String(database.port)
   const child = spawn(process.execPath, [bundle, JSON.stringify(event)], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: {
-      ...process.env,
-      ...LIMITS,
-      NODE_OPTIONS,
-      DATABASE_URL: url.href,
-      LOG_BUCKET: 'bench',
-      AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${archive?.port ?? s3.port}`,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'bench',
-      AWS_SECRET_ACCESS_KEY: 'bench',
-      POWERTOOLS_METRICS_DISABLED: 'true',
-    },
+    env: { ...process.env, NODE_OPTIONS, ...jobEnv(url.href, archive?.port ?? s3.port) },
   })
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
   await Promise.all([database?.stop(), archive?.stop()])

@@ -8,7 +8,7 @@ import postgres, { type Sql } from 'postgres'
 import * as z from 'zod'
 import { startPostgres } from '../sandbox/postgres.ts'
 import { seedBenchLedger, type Size } from './ledger.ts'
-import { bundleJob, type JobResult, runJob, type Way } from './run-job.ts'
+import { bundleJob, jobEnv, type JobResult, runJob, type Way } from './run-job.ts'
 
 /** A fresh copy of the bench ledger: connections to it, and the job, run once on it with an empty bucket. */
 export type Copy = {
@@ -16,6 +16,8 @@ export type Copy = {
   /** A folder for the files of the script. */
   readonly dir: string
   readonly job: (event: object, way?: Way) => Promise<JobResult>
+  /** The environment of the job, to call it in this process: then the bucket keeps what runs leave. */
+  readonly env: Readonly<Record<string, string>>
   /** The CPU time that PostgreSQL spends on `work`, in seconds; its processes end with their connections. */
   readonly postgresCpu: (work: () => Promise<unknown>) => Promise<number>
 }
@@ -55,7 +57,8 @@ export async function startBench(size: Size): Promise<Bench> {
       const sql = postgres(databaseUrl, { max: 50, prepare: false, onnotice: () => {} })
       try {
         const job = (event: object, way?: Way) => runJob({ bundle, databaseUrl, s3 }, event, way)
-        return await work({ sql, dir, job, postgresCpu: async (measured) => cpuOf(admin, measured) })
+        const env = jobEnv(databaseUrl, s3.port)
+        return await work({ sql, dir, job, env, postgresCpu: async (measured) => cpuOf(admin, measured) })
       } finally {
         await sql.end()
         await admin`drop database ${admin(name)} with (force)`

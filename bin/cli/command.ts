@@ -1,6 +1,6 @@
 import { eventSchema, invalidEvent, type Payload } from '../../lambda/event.ts'
 import { SOFTWARE_VERSION } from '../../lambda/run/version.ts'
-import type { CsvKind } from '../csv.ts'
+import type { CsvKind } from '../csv/run.ts'
 import {
   type Given,
   isSwitch,
@@ -16,7 +16,8 @@ import { inCommandWords } from './wording.ts'
 const CSV_KINDS: readonly CsvKind[] = ['users', 'grants', 'mutations']
 
 type Own =
-  | { readonly is: 'runs' }
+  /** `page`: the file of HTML that is written, or null for a table; `open`: whether it is opened too. */
+  | { readonly is: 'runs'; readonly page: string | null; readonly open: boolean }
   | { readonly is: 'open'; readonly runId: string }
   | { readonly is: 'csv'; readonly kind: CsvKind; readonly runId: string }
 
@@ -70,7 +71,7 @@ export function readCommand(
 }
 
 function ownOf(given: Given): Command['own'] {
-  const own = csvOf(given) ?? (given.runs === true ? ({ is: 'runs' } as const) : openOf(given))
+  const own = csvOf(given) ?? runsOf(given) ?? openOf(given)
   const beside = OPTIONS.find((option) => given[keyOf(option)] !== undefined && option.field !== undefined)
   if (own === null || (beside === undefined && given.event === undefined)) return own
   const other = beside === undefined ? '--event' : longFlag(beside)
@@ -81,13 +82,26 @@ function openOf({ open }: Given): Own | null {
   return typeof open === 'string' ? { is: 'open', runId: open } : null
 }
 
-function csvOf({ csv }: Given): Own | null {
-  if (!Array.isArray(csv)) return null
-  const [word, runId, ...more] = csv.map(String)
+function runsOf({ runs, html, open }: Given): Own | null {
+  if (runs !== true && html !== undefined)
+    throw new UsageError('--html is for --runs. Nothing was done. For example: npm start -- --runs --html')
+  if (runs !== true) return null
+  if (open !== undefined && (html === undefined || open !== 'latest'))
+    throw new UsageError(
+      '--runs cannot be combined with --open, except to open the page of all runs. Nothing was done. ' +
+        'For example: npm start -- --runs --html --open',
+    )
+  return { is: 'runs', page: typeof html === 'string' ? html : null, open: open !== undefined }
+}
+
+function csvOf({ csv, history }: Given): Own | null {
+  // Beside --history it says how the answer is printed.
+  if (csv === undefined || (csv === true && history !== undefined)) return null
+  const [word, runId, ...more] = Array.isArray(csv) ? csv.map(String) : []
   const kind = CSV_KINDS.find((known) => known === word)
   if (kind !== undefined && runId !== undefined && more.length === 0) return { is: 'csv', kind, runId }
   throw new UsageError(
-    `--csv takes one of ${CSV_KINDS.join(', ')}, and a run id. Nothing was done. For example: npm start -- --csv users <run id>`,
+    `--csv takes one of ${CSV_KINDS.join(', ')}, and a run id. Nothing was done. For example: npm start -- --csv users <run id>, or npm start -- --history <user> --csv`,
   )
 }
 

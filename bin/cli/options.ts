@@ -10,7 +10,7 @@ export class UsageError extends Error {
 export type CommandOption = {
   /**
    * As commander has them: `-y, --yes`; `<n>` takes a number, `<a,b>` a list, `<run id...>` several words;
-   * `[run id]` may be left out.
+   * what is in square brackets may be left out.
    */
   readonly flags: string
   readonly help: string
@@ -39,6 +39,11 @@ const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
     { flags: '--status [run id]', field: 'status', sends: 'latest', help: 'show a run (the latest)' },
     { flags: '--runs', help: 'list the runs in the bucket' },
     {
+      flags: '--html [file]',
+      sends: 'credit-expiry-runs.html',
+      help: 'with --runs: write a page that links their reports (credit-expiry-runs.html)',
+    },
+    {
       flags: '--history <user>',
       field: 'history',
       help: 'what the runs did to a user (id or e-mail address)',
@@ -49,8 +54,15 @@ const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
     { flags: '--public-key <file>', help: 'with --verify: check signatures with the keys in this file' },
     { flags: '--diff <run id...>', field: 'diff', help: 'compare two runs' },
     { flags: '--report <run id>', field: 'report', help: 'make the report of a run again' },
-    { flags: '--csv <kind and run id...>', help: 'print users, grants or mutations of a run as CSV' },
-    { flags: '--open [run id]', sends: 'latest', help: 'open the report of a run (the latest)' },
+    {
+      flags: '--csv [kind and run id...]',
+      help: 'print users, grants or mutations of a run as CSV; alone, with --history: that',
+    },
+    {
+      flags: '--open [run id]',
+      sends: 'latest',
+      help: 'open the report of a run (the latest); with --runs --html: that page',
+    },
   ],
   'Which users and limits': [
     { flags: '--domains <a,b>', field: 'domains', help: 'only these of the configured domains' },
@@ -107,7 +119,7 @@ export function isSwitch({ flags }: CommandOption): boolean {
 
 /** Whether the option takes several words, as `--diff a b`. */
 export function isSeveral({ flags }: CommandOption): boolean {
-  return flags.endsWith('...>')
+  return /\.\.\.[>\]]$/.test(flags)
 }
 
 /** `--user-ids` */

@@ -1,18 +1,21 @@
 import { listRuns } from '../../lambda/insight/runs.ts'
 import { status } from '../../lambda/insight/status.ts'
-import type { CsvKind } from '../csv.ts'
+import type { CsvKind } from '../csv/run.ts'
 import { ArchiveUnavailable } from '../../lambda/archive/errors.ts'
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import type { Tools } from '../../lambda/run/tools.ts'
 import { answerText, exitStatusOf } from './answers.ts'
 import { type Command, mayWrite } from './command.ts'
 import { confirm } from './confirm.ts'
+import { diffText } from './diff.ts'
 import { drive, type Drive } from './drive.ts'
 import { leaseExpiresAt } from './engine.ts'
 import { highlightTables } from './highlight-tables.ts'
 import { readHighlights } from './highlights.ts'
 import { watchInterrupts } from './interrupt.ts'
-import { type Job, jobHere, withinDeadline, withToolsHere } from './job.ts'
+import { historyText } from './history/story.ts'
+import { type Job, jobHere, type OtherAnswer, withinDeadline, withToolsHere } from './job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { opened, reportFile } from './open-report.ts'
 import { UsageError } from './options.ts'
@@ -21,7 +24,9 @@ import { progressOn } from './progress.ts'
 import { directions, isClosed, summary } from './report.ts'
 import { resolved } from './resolve.ts'
 import { runsTable } from './runs.ts'
+import { writeRunsPage } from './runs-page.ts'
 import { commandFor } from './shell.ts'
+import { count } from './tables.ts'
 import type { Terminal } from './terminal.ts'
 import { labelFor } from './words.ts'
 
@@ -50,7 +55,7 @@ const EXIT_STATUS: Readonly<Record<string, number>> = {
  * @throws UsageError, and whatever the job throws
  */
 export async function runCommand(command: Command, place: Place, terminal: Terminal): Promise<number> {
-  if (command.own?.is === 'runs') return showRuns(command, terminal)
+  if (command.own?.is === 'runs') return showRuns(command.own, command, place, terminal)
   if (command.own?.is === 'open') return openReport(command.own.runId, command, place, terminal)
   if (command.own?.is === 'csv') return printCsv(command.own, terminal)
   const progress = progressOn(terminal)
@@ -82,12 +87,24 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   }
 }
 
-async function showRuns({ given, invocationSeconds }: Command, { out }: Terminal): Promise<number> {
-  const runs = await withToolsHere(async (tools) =>
-    withinDeadline(invocationSeconds * 1000, async () => listRuns(tools)),
-  )
-  out.write(given.json === true ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs, out.columns))
-  return 0
+async function showRuns(
+  { page, open }: { readonly page: string | null; readonly open: boolean },
+  { given, invocationSeconds }: Command,
+  place: Place,
+  terminal: Terminal,
+): Promise<number> {
+  const { out, err } = terminal
+  const here = async <T>(read: (tools: Tools) => Promise<T>): Promise<T> =>
+    withToolsHere(async (tools) => withinDeadline(invocationSeconds * 1000, async () => read(tools)))
+  if (page === null) {
+    const listed = await here(listRuns)
+    out.write(given.json === true ? `${JSON.stringify(listed, null, 2)}\n` : runsTable(listed, out.columns))
+    return 0
+  }
+  const written = await here(async (tools) => writeRunsPage(page, place, tools))
+  const runs = written.runs === 1 ? '1 run' : `${count(written.runs)} runs`
+  err.write(`A page of ${runs}, ${count(written.reports)} with a report:\n`)
+  return shownFile(written.path, open, terminal)
 }
 
 /** No deadline: it may take as long as the run is large, and every read has its own. */
@@ -95,7 +112,7 @@ async function printCsv(
   { kind, runId }: { readonly kind: CsvKind; readonly runId: string },
   { out }: Terminal,
 ): Promise<number> {
-  const { writeCsv } = await import('../csv.ts')
+  const { writeCsv } = await import('../csv/run.ts')
   await withToolsHere(async (tools) => {
     const card = await status(runId, tools)
     await writeCsv(kind, card.runId, tools.store, out.stream)
@@ -103,7 +120,6 @@ async function printCsv(
   return 0
 }
 
-/** Standard output has the path, so that it can be used where no program opens it. */
 async function openReport(
   runId: string,
   command: Command,
@@ -113,9 +129,14 @@ async function openReport(
   const path = await withToolsHere(async (tools) =>
     withinDeadline(command.invocationSeconds * 1000, async () => reportFile(runId, place, tools)),
   )
-  terminal.out.write(`${path}\n`)
-  if (await opened(path)) return 0
-  terminal.err.write('No program opened it. Open the file in a browser.\n')
+  return shownFile(path, true, terminal)
+}
+
+/** Prints a file's path alone on standard output, and opens it where asked to. */
+async function shownFile(path: string, open: boolean, { out, err }: Terminal): Promise<number> {
+  out.write(`${path}\n`)
+  if (!open || (await opened(path))) return 0
+  err.write('No program opened it. Open the file in a browser.\n')
   return FAILED
 }
 
@@ -149,8 +170,7 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: W
     progress.begin(labelFor(command.payload))
     const answer = await driving.ask({ ...command.event })
     progress.end()
-    const json = command.given.json === true
-    terminal.out.write(json ? `${JSON.stringify(answer, null, 2)}\n` : answerText(answer, terminal.out))
+    await printAnswer(answer, command, terminal)
     return exitStatusOf(answer)
   }
   const card = await answerTo(command, driving)
@@ -162,6 +182,14 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: W
   // To have cancelled a run is what was asked for.
   if (command.payload.kind === 'cancel' && card.status === 'cancelled') return 0
   return EXIT_STATUS[card.status] ?? FAILED
+}
+
+async function printAnswer(answer: OtherAnswer, { given }: Command, { out }: Terminal): Promise<void> {
+  if (given.json === true) out.write(`${JSON.stringify(answer, null, 2)}\n`)
+  else if (answer.answer === 'diff') out.write(diffText(answer, out))
+  else if (answer.answer !== 'history') out.write(answerText(answer, out))
+  else if (given.csv === undefined) out.write(historyText(answer, out))
+  else await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
 }
 
 /** False as well when the person asked to stop during the count. */

@@ -166,6 +166,18 @@ export function wrapped(text: string, width: number, first = '', later = first):
   return [...lines, line]
 }
 
+/**
+ * The same for text from the database or the bucket: a word that is longer than a line is shortened, so that
+ * no line is.
+ */
+export function paragraph(text: string, width: number, first = '', later = first): string[] {
+  const room = width - Math.max(first.length, later.length)
+  const words = text
+    .split(' ')
+    .map((word) => (word.length > room ? `${word.slice(0, Math.max(1, room - 1))}…` : word))
+  return wrapped(words.join(' '), width, first, later)
+}
+
 /** A heading with its lines below an empty line; nothing at all without lines. */
 export function section(heading: string, body: readonly string[]): string[] {
   return body.length === 0 ? [] : ['', heading, ...body]

@@ -17,6 +17,7 @@ export type ListedRun = {
   readonly via: string
   readonly reason: string | null
   readonly plan: string | null
+  readonly rollsBack: string | null
   readonly rolledBackBy: readonly string[]
 }
 
@@ -58,6 +59,7 @@ async function listedRun(runId: string, tools: Tools): Promise<ListedRun | Unrea
       via: run.asked.via,
       reason: run.asked.reason,
       plan: run.selection.plan,
+      rollsBack: run.selection.rollback,
       rolledBackBy,
     }
   } catch (error) {

@@ -84,7 +84,10 @@ describe('what is sent', () => {
   })
 
   test.each<[string, Command['own']]>([
-    ['--runs', { is: 'runs' }],
+    ['--runs', { is: 'runs', page: null, open: false }],
+    ['--runs --html', { is: 'runs', page: 'credit-expiry-runs.html', open: false }],
+    ['--runs --html all.html --open', { is: 'runs', page: 'all.html', open: true }],
+    ['--history ada@kilo.ai --csv', null],
     ['--open', { is: 'open', runId: 'latest' }],
     [`--open ${RUN}`, { is: 'open', runId: RUN }],
     [`--csv grants ${RUN}`, { is: 'csv', kind: 'grants', runId: RUN }],

@@ -15,6 +15,7 @@ const run = (given: Partial<ListedRun>): ListedRun => ({
   via: 'command',
   reason: null,
   plan: null,
+  rollsBack: null,
   rolledBackBy: [],
   ...given,
 })

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { readCommand } from '../../bin/cli/command.ts'
 import { anchorOf } from '../../infra/alarm.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
@@ -55,6 +56,18 @@ describe('the runbook', () => {
     const fromReadme = [...readme.matchAll(/runbook\.md#([^)]+)\)/g)].map(([, anchor = '']) => anchor)
     expect(fromReadme.length).toBeGreaterThan(3)
     expect(fromReadme.filter((anchor) => !anchors.has(anchor))).toEqual([])
+  })
+
+  test('answers what happened to one account as the README does, in one command and one payload', () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+    const heading = 'What happened to one account?\n'
+    const [, inReadme = ''] = readme.split(`## ${heading}`)
+    const answer = inReadme.slice(0, inReadme.indexOf('\n## '))
+    expect(sections.get(heading.trim())?.replace(heading, '')).toContain(answer)
+
+    const [, command = ''] = /```sh\nnpm start -- (.+)\n```/.exec(answer) ?? []
+    const [, payload = ''] = /```json\n(.+)\n```/.exec(answer) ?? []
+    expect(readCommand(command.split(' '), {})).toMatchObject({ event: JSON.parse(payload) })
   })
 
   test('names every value that can be configured, and every output that it speaks of exists', () => {

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type CsvKind, writeCsv } from '../../bin/csv.ts'
+import { type CsvKind, writeCsv } from '../../bin/csv/run.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { freshBucket, readText } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'

@@ -9,7 +9,7 @@ import { putText, removeObject } from './objects.ts'
 
 /**
  * Two executes, a rollback of the first for some users, a dry run: ada is expired, rolled back and expired
- * again, bob has nothing, cid needs review, dan fails.
+ * again, bob has nothing and another address at the end, cid needs review, dan fails.
  */
 
 const ADA = 'oauth/google:ada'
@@ -52,6 +52,7 @@ beforeAll(async () => {
   cards.first = await invokeJob(place, { execute: true, ...small })
   cards.rollback = await invokeJob(place, { rollback: cards.first.runId, userIds: [ADA], execute: true })
   cards.dry = await invokeJob(place, {})
+  await sql`UPDATE kilocode_users SET google_user_email = 'robert@kilo.ai' WHERE id = 'bob'`
   cards.second = await invokeJob(place, { execute: true })
 })
 
@@ -110,17 +111,16 @@ describe('the story of a user', () => {
       amountMicrodollars: 10_000_000,
       usedMicrodollars: 10_000_000,
       expiredMicrodollars: 0,
-      why:
-        '$10.00 granted; it covered $10.00 of usage, from $0.00 to $10.00; it was fully spent; ' +
-        'balance $16.00 before, $16.00 after',
+      why: 'It covered $10.00 of usage, from $0.00 to $10.00. Nothing was left; the balance stayed at $16.00.',
     })
     expect(hackDay).toMatchObject({
       usedMicrodollars: 4_000_000,
       expiredMicrodollars: 6_000_000,
       why:
-        '$10.00 granted; its baseline moved from $0.00 to $10.00 because other grants had claimed before: ' +
-        `${welcome?.id} $10.00 (expired in this run); it covered $4.00 of usage, from $10.00 to $14.00; ` +
-        '$6.00 was left and expired; balance $16.00 before, $10.00 after',
+        'Its baseline moved from $0.00 to $10.00, because other grants had covered that usage: ' +
+        'Welcome credits of 2025-01-01 $10.00 (closed in this run). ' +
+        'It covered $4.00 of usage, from $10.00 to $14.00. ' +
+        '$6.00 was left and expired; the balance went from $16.00 to $10.00.',
     })
   })
 
@@ -132,12 +132,21 @@ describe('the story of a user', () => {
     await sql`UPDATE kilocode_users SET google_user_email = 'Ada@kilo.ai' WHERE id = ${ADA}`
   })
 
+  test('is found by an address that only older runs know, whatever is damaged in a newer one', async () => {
+    expect((await storyOf('bob@kilo.ai')).result.user).toEqual({ id: 'bob', email: 'robert@kilo.ai' })
+
+    const key = `logs/users/${cards.second.runId}/00000-0001.jsonl`
+    const before = await putText(bucket, key, 'edited')
+    expect((await storyOf('bob@kilo.ai')).result.user.id).toBe('bob')
+    await putText(bucket, key, before)
+  })
+
   test('has the reason of a user who was skipped, with the rows, and of one who failed', async () => {
     const [cid] = runsOf(await storyOf('cid'))
     expect(cid).toMatchObject({
       outcome: 'needs_review',
       rows: [{ credit_category: 'manual_decrement', amount_microdollars: -3_000_000 }],
-      grants: [{ expiredMicrodollars: null, why: 'nothing expired: the user is needs_review' }],
+      grants: [{ expiredMicrodollars: null, why: 'Nothing expired: the user was skipped (needs_review).' }],
     })
     const [dan] = runsOf(await storyOf('dan'))
     expect(dan).toMatchObject({ outcome: 'failed', error: { stage: 'apply' } })

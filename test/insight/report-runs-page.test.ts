@@ -38,7 +38,7 @@ describe('the page of all runs', () => {
     const ids = [...page.matchAll(/<span class="description"><code>([^<]*)/g)].map(([, id]) => id)
     expect(ids).toEqual(['2026-11-02-rollback-c', '2026-11-01-execute-b', '2026-10-01-dry-run-a'])
     expect(page.replace(/\s+/g, ' ')).toContain(
-      '4 runs: 1 execute run, of which 1 rolled back, and 1 preview.',
+      '4 runs: 1 execute run, of which 1 rolled back, 1 rollback and 1 preview.',
     )
     expect(page).toContain('rolled back by <code>2026-11-02-rollback-c</code>')
     expect(page).toContain('runs/…/summary.json is missing')

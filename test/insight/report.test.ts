@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { inflateRawSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
+import { dollars } from '../../lambda/exit-card.ts'
 import { collectReport, MOST_USERS } from '../../lambda/insight/report/collect.ts'
 import type { ReportCard, ReportInput, ReportUser, UserLogLine } from '../../lambda/insight/report/input.ts'
 import { MOST_BYTES, renderReport } from '../../lambda/insight/report/report.ts'
@@ -74,7 +75,7 @@ describe('what a report keeps of the log', () => {
     expect(sum(input.byBalance.map((share) => share.movedMicrodollars))).toBe(total)
     expect(input.byBalance.map(({ label }) => label)).not.toContain('$0')
     const page = renderReport(input)
-    expect(textOf(page)).toMatch(/\$[\d,.]+ of free credit was restored for \d+ of \d+ users\./)
+    expect(textOf(page)).toMatch(/\$[\d,.]+ of free credit was restored for all \d+ users\./)
     expect(textOf(page)).not.toContain('-$')
   })
 
@@ -119,6 +120,16 @@ describe('a rendered report', () => {
     )
     expect(text).toContain('requested by Maria Lindqvist: quarterly clean-up of team credits')
     expect(page.includes('class="banner"')).toBe(false)
+  })
+
+  it('adds up the categories to what the run expired', async () => {
+    const lines = sampleLines(212)
+    const total = dollars(sum(lines.map((line) => line.expired_microdollars)))
+    const text = textOf(renderReport(await collect(lines)))
+    expect(text).toMatch(
+      new RegExp(`All categories [\\d,]+ \\$[\\d,.]+ ${total.replaceAll(/[$.]/g, '\\$&')} `),
+    )
+    expect(textOf(renderReport(await collect([])))).not.toContain('All categories')
   })
 
   it('says on top of a dry run and of a rollback preview that nothing was written', async () => {

@@ -40,8 +40,9 @@ export function findChromium(): string | null {
 /** A page that was opened, and everything that it complained about or asked for. */
 export type Opened = { readonly page: Page; readonly complaints: string[]; readonly requests: string[] }
 
-/** A browser that opens texts of HTML as files, as a reader would. */
+/** A browser that opens texts of HTML as files, or files themselves, as a reader would. */
 export type TestBrowser = {
+  readonly openFile: (path: string, options?: BrowserContextOptions) => Promise<Opened>
   readonly open: (html: string, options?: BrowserContextOptions) => Promise<Opened>
   readonly closePages: () => Promise<void>
   readonly close: () => Promise<void>
@@ -52,11 +53,12 @@ export async function startBrowser(executablePath: string): Promise<TestBrowser>
   const dir = await mkdtemp(join(tmpdir(), 'credit-expiry-browser-'))
   let files = 0
   return {
+    openFile: async (path, options = {}) => openUrl(browser, pathToFileURL(path).href, options),
     open: async (html, options = {}) => {
       files += 1
       const file = join(dir, `${files}.html`)
       await writeFile(file, html)
-      return openFile(browser, pathToFileURL(file).href, options)
+      return openUrl(browser, pathToFileURL(file).href, options)
     },
     closePages: async () => {
       for (const context of browser.contexts()) await context.close()
@@ -68,7 +70,7 @@ export async function startBrowser(executablePath: string): Promise<TestBrowser>
   }
 }
 
-async function openFile(browser: Browser, url: string, options: BrowserContextOptions): Promise<Opened> {
+async function openUrl(browser: Browser, url: string, options: BrowserContextOptions): Promise<Opened> {
   const context = await browser.newContext(options)
   const page = await context.newPage()
   const complaints: string[] = []

@@ -1,11 +1,12 @@
 import type { Run } from '../../archive/runs.ts'
 import { dollars } from '../../exit-card.ts'
 import { explain, type GrantExplanation, type Raise } from '../../rules/explain.ts'
-import { unpackInputs } from '../../rules/inputs.ts'
+import { type Inputs, unpackInputs } from '../../rules/inputs.ts'
 import { settingsOf } from '../../run/lines/run-rules.ts'
 import type { LoggedCredit, LoggedLine } from '../logged-line.ts'
+import { shown } from '../report/page/text.ts'
 
-/** One grant of a user in one run. Amounts in microdollars; `why` says the same in a sentence, in dollars. */
+/** One grant of a user in one run. Amounts in microdollars; `why` says in a sentence how they came about. */
 export type HistoryGrant = {
   readonly id: string
   readonly category: string | null
@@ -28,8 +29,10 @@ export type HistoryGrant = {
  */
 export function grantsOf(run: Run, line: LoggedLine): HistoryGrant[] {
   const isPlanned = line.outcome === 'expired' || line.outcome === 'nothing_to_expire'
-  const steps = isPlanned ? explain(unpackInputs(line.inputs), settingsOf(run)) : []
+  const inputs = isPlanned ? unpackInputs(line.inputs) : null
+  const steps = inputs ? explain(inputs, settingsOf(run)) : []
   const byId = new Map(steps.map((step) => [step.id, step]))
+  const names = namesOf(inputs?.rows ?? [])
   return line.credits.map((credit): HistoryGrant => {
     const { id, amount_microdollars: amount, expired_microdollars: expired } = credit
     const explanation = byId.get(id) ?? null
@@ -43,44 +46,63 @@ export function grantsOf(run: Run, line: LoggedLine): HistoryGrant[] {
       amountMicrodollars: amount,
       usedMicrodollars: explanation?.claimedMicrodollars ?? null,
       expiredMicrodollars: expired,
-      why: explanation ? sentence(explanation) : whyWithout(line, credit),
+      why: explanation ? sentences(explanation, names) : whyWithout(line, credit),
       explanation,
     }
   })
 }
 
-function sentence(step: GrantExplanation): string {
+/** What grants are called, by id: `Welcome credits of 2025-01-01`. */
+type Names = ReadonlyMap<string, string>
+
+const LONGEST_NAME = 60
+
+function namesOf(rows: Inputs['rows']): Names {
+  return new Map(
+    rows.map(({ id, description, creditCategory, createdAt }) => [
+      id,
+      `${shown(description ?? creditCategory ?? 'a grant', LONGEST_NAME)} of ${createdAt.slice(0, 10)}`,
+    ]),
+  )
+}
+
+function sentences(step: GrantExplanation, names: Names): string {
   const { baselineMicrodollars: baseline, claimedMicrodollars: claimed, expiredMicrodollars: expired } = step
-  const covered =
-    claimed === 0
-      ? `no usage after ${dollars(baseline)} was left for it to cover`
-      : `it covered ${dollars(claimed)} of usage, from ${dollars(baseline)} to ${dollars(baseline + claimed)}`
-  const left = expired === 0 ? 'it was fully spent' : `${dollars(expired)} was left and expired`
   const { balanceBeforeMicrodollars: before, balanceAfterMicrodollars: after } = step
   return [
-    `${dollars(step.amountMicrodollars)} granted`,
-    ...earlierClaims(step),
-    covered,
-    left,
-    `balance ${dollars(before)} before, ${dollars(after)} after`,
-  ].join('; ')
+    ...earlierClaims(step, names),
+    claimed === 0
+      ? `No usage after ${dollars(baseline)} was left for it to cover.`
+      : `It covered ${dollars(claimed)} of usage, from ${dollars(baseline)} to ${dollars(baseline + claimed)}.`,
+    expired === 0
+      ? `Nothing was left; the balance stayed at ${dollars(before)}.`
+      : `${dollars(expired)} was left and expired; the balance went from ${dollars(before)} to ${dollars(after)}.`,
+  ].join(' ')
 }
 
-function earlierClaims({ startBaselineMicrodollars: start, ...step }: GrantExplanation): string[] {
+const RAISES_NAMED = 3
+
+function earlierClaims(
+  { startBaselineMicrodollars: start, ...step }: GrantExplanation,
+  names: Names,
+): string[] {
   if (step.raisedByMicrodollars === 0) return []
-  const moved = `its baseline moved from ${dollars(start)} to ${dollars(step.baselineMicrodollars)}`
-  const shown = step.raisedBy.slice(0, 3).map(claimText).join(', ')
-  const more = step.raisedBy.length > 3 ? ` and ${step.raisedBy.length - 3} more` : ''
-  return [shown === '' ? moved : `${moved} because other grants had claimed before: ${shown}${more}`]
+  const moved = `Its baseline moved from ${dollars(start)} to ${dollars(step.baselineMicrodollars)}`
+  const named = step.raisedBy.slice(0, RAISES_NAMED).map((raise) => claimText(raise, names))
+  if (named.length === 0) return [`${moved}.`]
+  const more = step.raisedBy.length - named.length
+  const all = `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+  return [`${moved}, because other grants had covered that usage: ${all}.`]
 }
 
-function claimText({ id, when, claimedMicrodollars }: Raise): string {
-  const then = when === 'before' ? 'closed before this run' : 'expired in this run'
-  return `${id} ${dollars(claimedMicrodollars)} (${then})`
+function claimText({ id, when, claimedMicrodollars }: Raise, names: Names): string {
+  const then = when === 'before' ? 'closed before this run' : 'closed in this run'
+  return `${names.get(id) ?? id} ${dollars(claimedMicrodollars)} (${then})`
 }
 
 /** Why a grant of a user was not expired, or came back. */
 function whyWithout({ outcome }: LoggedLine, { expired_microdollars: expired }: LoggedCredit): string {
-  if (outcome === 'rolled_back') return `${dollars(-(expired ?? 0))} that had expired came back`
-  return `nothing expired: the user is ${outcome}`
+  if (outcome === 'rolled_back') return `${dollars(-(expired ?? 0))} that had expired came back.`
+  if (outcome === 'failed') return 'Nothing expired: the user failed.'
+  return `Nothing expired: the user was skipped (${outcome}).`
 }

@@ -1,14 +1,11 @@
 import { listRollbacks } from '../../archive/control.ts'
-import { type Cursor, findCursor } from '../../archive/cursor.ts'
 import { RUN_ID } from '../../archive/keys.ts'
-import { listRunIds, readRun, type Run } from '../../archive/runs.ts'
-import { stateOf } from '../../archive/state.ts'
-import type { Store } from '../../archive/s3/store.ts'
+import { listRunIds, type Run } from '../../archive/runs.ts'
 import type { Outcome } from '../../run/lines/user-line.ts'
 import { OUTCOMES } from '../../run/lines/glossary.ts'
 import type { Tools } from '../../run/tools.ts'
 import type { LoggedLine } from '../logged-line.ts'
-import { errorOf, findPage, lineOf, type LoggedError } from './find.ts'
+import { type FindIn, finderOf, type LoggedError } from './find.ts'
 import { grantsOf, type HistoryGrant } from './grants.ts'
 import { instantOf, isWithin, type Period } from './when.ts'
 import { whichUser } from './which-user.ts'
@@ -27,6 +24,8 @@ export type HistoryRun = {
   readonly rollsBack: string | null
   /** The run that rolled this one back for this user. */
   readonly rolledBackBy: string | null
+  /** Why a rollback of this run could not be read, so that it is open whether it was for this user. */
+  readonly rollbackProblem: string | null
   readonly email: string | null
   readonly outcome: string
   readonly meaning: string
@@ -77,18 +76,19 @@ export async function history(
   tools: Tools,
   { dryRuns = false }: { readonly dryRuns?: boolean } = {},
 ): Promise<HistoryAnswer> {
-  const ids = (await listRunIds(tools.store))
+  const [all, rollbacks] = await Promise.all([listRunIds(tools.store), listRollbacks(tools.store)])
+  const ids = all
     .filter((id) => (dryRuns || isReal(id)) && isWithin(instantOf(id), { from, to }))
     .toReversed()
   const userId = await whichUser(asked, ids, tools)
-  const rollbacks = await listRollbacks(tools.store)
+  const find = finderOf(userId, tools.store)
   const entries = new Map<string, HistoryRun | UnreadableHistory | null>()
   const waiting = ids.values()
   const worker = async (): Promise<void> => {
     while (tools.timeLeft() > RESERVE_MS) {
       const { value: id } = waiting.next()
       if (id === undefined) return
-      entries.set(id, await entryOf(id, userId, rollbacks.get(id) ?? [], tools))
+      entries.set(id, await entryOf(id, rollbacks.get(id) ?? [], find))
     }
   }
   await Promise.all(Array.from({ length: READS_AT_A_TIME }, worker))
@@ -133,68 +133,44 @@ function athenaQuery(userId: string, dryRuns: boolean): string {
  */
 async function entryOf(
   runId: string,
-  userId: string,
   rollbacks: readonly string[],
-  tools: Tools,
+  find: FindIn,
 ): Promise<HistoryRun | UnreadableHistory | null> {
   try {
-    const found = await findIn(runId, userId, tools)
+    const found = await find(runId)
     if (found === null) return null
     const { run, status, line, error } = found
-    const rolledBackBy = await rolledBackIn(rollbacks, userId, tools)
-    return line ? historyRun(run, status, line, error, rolledBackBy) : notDone(run, status)
+    return line
+      ? historyRun(run, status, line, error, await rolledBackIn(rollbacks, find))
+      : notDone(run, status)
   } catch (error) {
-    const problem = error instanceof Error ? error.message : 'an unknown error'
-    return { runId, at: instantOf(runId), problem }
+    return { runId, at: instantOf(runId), problem: messageOf(error) }
   }
 }
 
-type FoundUser = {
-  readonly run: Run
-  readonly status: string
-  /** Null where the user's page has no outcome yet. */
-  readonly line: LoggedLine | null
-  readonly error: LoggedError | null
-}
+type RolledBack = Pick<HistoryRun, 'rolledBackBy' | 'rollbackProblem'>
 
-async function findIn(runId: string, userId: string, { store }: Tools): Promise<FoundUser | null> {
-  const run = await readRun(store, runId)
-  if (!run) throw new Error(`runs/${runId}/run.json is missing`)
-  if (run.matched.pages === 0) return null
-  const cursor = await cursorOf(run, store)
-  if (cursor === null || cursor.state === 'prepared') return null
-  const page = await findPage(store, runId, cursor.pagesTotal, userId)
-  if (page === null) return null
-  const status = cursor.state === 'closed' ? (cursor.finalStatus?.status ?? 'closed') : 'open'
-  const named = cursor.pages.find((one) => one.page === page)
-  if (!named) return { run, status, line: null, error: null }
-  const line = await lineOf(store, runId, named, userId)
-  const error = line?.outcome === 'failed' ? await errorOf(store, runId, named, userId) : null
-  return { run, status, line, error }
-}
+const NOT_ROLLED_BACK: RolledBack = { rolledBackBy: null, rollbackProblem: null }
 
 /**
- * Null for a run that was never opened: nothing was done.
- * @throws ArchiveCorrupt where the cursor was lost
+ * The rollback, of those of a run, that rolled this user back: it may have been for some users only. One that
+ * cannot be read leaves that open.
  */
-async function cursorOf(run: Run, store: Store): Promise<Cursor | null> {
-  const found = await findCursor(store, run.runId)
-  if (found) return found.document
-  const state = await stateOf(store, run)
-  return 'cursor' in state ? state.cursor : null
+async function rolledBackIn(rollbacks: readonly string[], find: FindIn): Promise<RolledBack> {
+  let rollbackProblem: string | null = null
+  for (const id of rollbacks) {
+    try {
+      const found = await find(id)
+      if (found?.line?.outcome === 'rolled_back') return { rolledBackBy: id, rollbackProblem: null }
+    } catch (error) {
+      rollbackProblem = messageOf(error)
+    }
+  }
+  return { ...NOT_ROLLED_BACK, rollbackProblem }
 }
 
-/** The rollback, of those of a run, that rolled this user back: it may have been for some users only. */
-async function rolledBackIn(
-  rollbacks: readonly string[],
-  userId: string,
-  tools: Tools,
-): Promise<string | null> {
-  for (const id of rollbacks) {
-    const found = await findIn(id, userId, tools)
-    if (found?.line?.outcome === 'rolled_back') return id
-  }
-  return null
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'an unknown error'
 }
 
 function headOf({ runId, mode, instant, asked, selection }: Run, status: string) {
@@ -208,12 +184,12 @@ function historyRun(
   status: string,
   line: LoggedLine,
   error: LoggedError | null,
-  rolledBackBy: string | null,
+  rolledBack: RolledBack,
 ): HistoryRun {
   const entry = isOutcome(line.outcome) ? OUTCOMES[line.outcome] : { meaning: '', todo: '' }
   return {
     ...headOf(run, status),
-    rolledBackBy,
+    ...rolledBack,
     email: line.email,
     outcome: line.outcome,
     meaning: entry.meaning,
@@ -241,7 +217,7 @@ function notDone(run: Run, status: string): HistoryRun {
   const { meaning, todo } = OUTCOMES.not_reached
   return {
     ...headOf(run, status),
-    rolledBackBy: null,
+    ...NOT_ROLLED_BACK,
     email: null,
     outcome: 'not_reached',
     meaning: status === 'open' ? 'The run is open and has not processed the user yet.' : meaning,

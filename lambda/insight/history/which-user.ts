@@ -1,17 +1,12 @@
-import { readCursor } from '../../archive/cursor.ts'
 import { RunRefused } from '../../errors.ts'
 import { findNamedUsers } from '../../ledger/matching.ts'
-import { foldAscii } from '../../rules/internal.ts'
 import type { Tools } from '../../run/tools.ts'
-import { idsWithEmail } from './find.ts'
-
-/** What is left of the invocation for the story itself. */
-const RESERVE_MS = 20_000
+import { findInLogs } from './logged-emails.ts'
 
 /**
  * The user id that an id or an e-mail address means. An address is looked up in the ledger; one that the
- * ledger does not have (any more) is looked for in the logs of these runs, the first one that has it counts.
- * @throws RunRefused where an address names no user, or several; ArchiveUnavailable
+ * ledger does not have (any more) is looked for in the logs of these runs, the newest first.
+ * @throws RunRefused where an address names no user, or several
  */
 export async function whichUser(asked: string, runIds: readonly string[], tools: Tools): Promise<string> {
   if (!asked.includes('@')) return asked
@@ -41,19 +36,4 @@ async function findInLedger(email: string, tools: Tools): Promise<string[]> {
     })
     return []
   }
-}
-
-async function findInLogs(email: string, runIds: readonly string[], tools: Tools): Promise<string[]> {
-  const folded = foldAscii(email)
-  for (const runId of runIds) {
-    const cursor = await readCursor(tools.store, runId).catch(() => null)
-    const ids = new Set<string>()
-    for (const named of cursor?.document.pages ?? []) {
-      if (tools.timeLeft() < RESERVE_MS) return []
-      const isSame = (found: string): boolean => foldAscii(found) === folded
-      for (const id of await idsWithEmail(tools.store, runId, named, isSame)) ids.add(id)
-    }
-    if (ids.size > 0) return [...ids]
-  }
-  return []
 }

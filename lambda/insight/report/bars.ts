@@ -7,10 +7,10 @@ import { modeWords } from './words.ts'
 /** Where the credit was: by category, by domain and by size of balance, as bars beside their figures. */
 export function distribution(input: ReportInput): Html {
   const { card, byDomain, byBalance } = input
-  const { column, restores } = modeWords(card.mode)
+  const { column, restores, writes } = modeWords(card.mode)
   const balances = restores ? 'By balance after the rollback' : 'By balance before the run'
   return html`<section aria-labelledby="where">
-    <h2 id="where">Where the credit is</h2>
+    <h2 id="where">Where the credit ${writes && !restores ? 'was' : 'is'}</h2>
     ${byCategory(card.byCategory, column)}
     <div class="pair">
       ${byShare('By domain', 'Domain', byDomain, column)} ${byShare(balances, 'Balance', byBalance, column)}
@@ -28,14 +28,13 @@ function byCategory(categories: ReportCard['byCategory'], column: string): Html 
     }))
     .toSorted((a, b) => b.moved - a.moved || b.face - a.face)
   const longest = Math.max(...rows.map(({ face, moved }) => Math.max(face, moved)))
-  const faces = amountColumn(
-    'Face value',
-    rows.map(({ face }) => face),
-  )
-  const moved = amountColumn(
-    column,
-    rows.map((row) => row.moved),
-  )
+  const all = {
+    grants: sum(rows.map(({ grants }) => grants)),
+    face: sum(rows.map(({ face }) => face)),
+    moved: sum(rows.map(({ moved }) => moved)),
+  }
+  const faces = amountColumn('Face value', [...rows.map(({ face }) => face), all.face])
+  const amounts = amountColumn(column, [...rows.map(({ moved }) => moved), all.moved])
   return html`<table class="bars wide">
     <caption>
       By category of grant
@@ -57,11 +56,27 @@ function byCategory(categories: ReportCard['byCategory'], column: string): Html 
             <th scope="row">${quoted(row.category, 60)}</th>
             <td class="bar">${bar(row.moved, row.face, longest)}</td>
             <td class="money" data-label="Grants">${number(row.grants)}</td>
-            ${faces[index] ?? nothing}${moved[index] ?? nothing}
+            ${faces[index] ?? nothing}${amounts[index] ?? nothing}
           </tr>`,
       )}
     </tbody>
+    ${
+      rows.length === 1
+        ? nothing
+        : html`<tfoot>
+            <tr>
+              <th scope="row">All categories</th>
+              <td class="bar"></td>
+              <td class="money" data-label="Grants">${number(all.grants)}</td>
+              ${faces.at(-1) ?? nothing}${amounts.at(-1) ?? nothing}
+            </tr>
+          </tfoot>`
+    }
   </table>`
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0)
 }
 
 function byShare(caption: string, name: string, shares: readonly Share[], column: string): Html {

@@ -55,7 +55,8 @@ function headline(card: ReportCard): Html {
     ${plural(totals.usersMatched)} in this run.`
   }
   const movers = (totals.outcomes['expired'] ?? 0) + (totals.outcomes['rolled_back'] ?? 0)
-  return html`${amount(Math.abs(totals.expiredMicrodollars))} of free credit ${moved} for ${number(movers)} of
+  const users = movers === totals.usersMatched && movers > 1 ? 'all' : `${number(movers)} of`
+  return html`${amount(Math.abs(totals.expiredMicrodollars))} of free credit ${moved} for ${users}
   ${counted(totals.usersMatched, 'user')}.`
 }
 
@@ -135,7 +136,10 @@ function figures(card: ReportCard): Html {
   </dl>`
 }
 
-/** Every matched user is in exactly one part, so that the parts add up in front of the reader. */
+/**
+ * Every matched user is in exactly one part, so that the parts add up in front of the reader; one part alone
+ * is in the figures already.
+ */
 function breakdown({ totals }: ReportCard): Html {
   const parts = [
     { name: 'Processed', tone: 'processed', count: totals.usersProcessed },
@@ -144,7 +148,7 @@ function breakdown({ totals }: ReportCard): Html {
     { name: 'Failed', tone: 'failed', count: totals.usersFailed },
     { name: 'Not reached', tone: 'unreached', count: totals.usersNotReached },
   ].filter(({ count }) => count > 0)
-  if (totals.usersMatched === 0) return nothing
+  if (parts.length < 2) return nothing
   let start = 0
   const rects = parts.map(({ tone, count }) => {
     const x = start

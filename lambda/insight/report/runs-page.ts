@@ -61,10 +61,11 @@ export function renderRunsPage(runs: readonly RunEntry[]): string {
 
 function headline(runs: readonly RunEntry[]): Html {
   const executed = runs.filter(({ summary }) => summary?.mode === 'execute').length
+  const rollbacks = runs.filter(({ summary }) => summary?.mode === 'rollback').length
   const rolledBack = runs.filter(({ summary }) => (summary?.rolledBackBy.length ?? 0) > 0).length
   const previews = runs.filter(({ summary }) => summary && !modeWords(summary.mode).writes).length
   return html`${counted(runs.length, 'run')}: ${counted(executed, 'execute run')}, of which
-    ${number(rolledBack)} rolled back, and ${counted(previews, 'preview')}.`
+    ${number(rolledBack)} rolled back, ${counted(rollbacks, 'rollback')} and ${counted(previews, 'preview')}.`
 }
 
 function row({ runId, report, summary, problem }: RunEntry, amount: Html): Html {
@@ -102,6 +103,6 @@ function relations({ rolledBackBy, rollsBack, plan }: RunSummary): Html[] {
 
 /** A link only to an https address or to a file beside this page or below it: never to `javascript:`, say. */
 function title(text: string, report: string | null): Html {
-  const isSafe = report !== null && /^https:\/\/|^[\w.-]+(\/[\w.-]+)*$/.test(report)
+  const isSafe = report !== null && /^https:\/\/|^[\w.%-]+(\/[\w.%-]+)*$/.test(report)
   return isSafe ? html`<a href="${report}">${text}</a>` : html`${text}`
 }

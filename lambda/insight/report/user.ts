@@ -1,4 +1,4 @@
-import { dollars } from '../../exit-card.ts'
+import { rowText } from '../row-text.ts'
 import type { GrantLogEntry, ReportGrant, ReportUser, UserLogLine } from './input.ts'
 import { shown } from './page/text.ts'
 
@@ -60,25 +60,7 @@ function dayOf(time: string): string {
 
 function reasonsOf({ review = [], changed = [], exceeds = [] }: UserLogLine): string[] {
   const all = [...review, ...changed, ...exceeds]
-  const reasons = all.slice(0, MOST_REASONS).map((reason) => shown(described(reason), LONGEST.reason))
+  const reasons = all.slice(0, MOST_REASONS).map((reason) => shown(rowText(reason), LONGEST.reason))
   const more = all.length - reasons.length
   return more > 0 ? [...reasons, `and ${more} more in the users log`] : reasons
-}
-
-/** A reason as text: `credit category: manual_decrement, amount: -$5.00`. */
-function described(reason: unknown): string {
-  if (typeof reason === 'string') return reason
-  if (typeof reason !== 'object' || reason === null) return JSON.stringify(reason) ?? ''
-  return Object.entries(reason)
-    .map(([name, value]) => `${columnName(name)}: ${valueText(name, value)}`)
-    .join(', ')
-}
-
-function columnName(name: string): string {
-  return name.replace(/_microdollars$/, '').replaceAll('_', ' ')
-}
-
-function valueText(name: string, value: unknown): string {
-  if (name.endsWith('_microdollars') && typeof value === 'number') return dollars(value)
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }

@@ -37,6 +37,7 @@ h2 { font-size: 1.2rem; line-height: 1.3; font-weight: 650; margin-bottom: 0.75r
 h3 { font-size: 1rem; font-weight: 650; margin: 1.5rem 0 0.25rem; }
 section { margin-top: 3.5rem; }
 section > p { max-width: 44rem; }
+section > p, .lede, .byline, .banner, .warnings p { text-wrap: pretty; }
 a { color: var(--accent); overflow-wrap: anywhere; }
 code, pre { font: 0.85em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 code, bdi { overflow-wrap: anywhere; }
@@ -58,6 +59,8 @@ code, bdi { overflow-wrap: anywhere; }
   content: ""; display: inline-block; width: 0.55em; height: 0.55em; margin-right: 0.45em;
   border-radius: 50%; background: currentColor; vertical-align: 0.08em;
 }
+.runs .status { display: inline-block; position: relative; padding-left: 1rem; }
+.runs .status::before { position: absolute; left: 0; top: 0.5em; }
 .good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
 .lede { margin-top: 1rem; max-width: 42rem; font-size: 1.1rem; }
 .byline { margin-top: 0.75rem; max-width: 42rem; color: var(--quiet); }
@@ -105,6 +108,8 @@ th:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th, thead td { color: var(--quiet); font-size: 0.8125rem; font-weight: 500; vertical-align: bottom; }
 tbody th { font-weight: 500; }
+tfoot > tr > * { border-bottom: 0; }
+tfoot th { font-weight: 650; }
 .money { text-align: right; white-space: nowrap; }
 .money::after { content: attr(data-pad); visibility: hidden; }
 .none { color: var(--quiet); }
@@ -172,6 +177,7 @@ pre {
 .facts dt { color: var(--quiet); overflow-wrap: anywhere; }
 .facts dt::first-letter { text-transform: uppercase; }
 
+@media screen and (min-width: 901px) { .runs tbody th { min-width: 25rem; } }
 @media screen and (max-width: 900px) {
   .figures { grid-template-columns: 1fr 1fr; }
   .figures > div:nth-child(odd) { padding-left: 0; border-left: 0; }
@@ -198,7 +204,7 @@ pre {
   .facts dd { margin-bottom: 0.7rem; }
   .tools .search { flex-basis: 100%; }
 
-  .bars, .bars tbody, .plain, .plain tbody, .grants, .grants tbody, #users, #users > * { display: block; }
+  .bars, .bars :is(tbody, tfoot), .plain, .plain tbody, .grants, .grants tbody, #users, #users > * { display: block; }
   .bars thead, .plain thead, .grants thead { display: none; }
   .bars caption { display: block; }
   .bars tr, .plain tr, .grants tr, #users > tbody > tr {

@@ -1,0 +1,81 @@
+import { Readable, type Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { stringify } from 'csv-stringify'
+import { dollars } from '../../lambda/exit-card.ts'
+
+/** A dollar amount is no text: its minus sign is no formula. */
+type Dollars = { readonly usd: string }
+type Cell = string | number | boolean | Dollars | null
+type Row = Readonly<Record<string, Cell>>
+
+/** Amounts of a row in microdollars; each becomes two columns, dollars and microdollars. */
+export type Amounts = Readonly<Record<string, number | null>>
+
+/** One row before it is written: what comes before the amounts, the amounts, and what comes after. */
+export type TableRow = { readonly before: Row; readonly amounts: Amounts; readonly after: Row }
+
+/**
+ * Writes rows as RFC 4180 with a header and, as the last row, the sums of the amounts that are added up; `out`
+ * is ended. Amounts are in dollars and in microdollars. A text that a spreadsheet would take for a formula
+ * gets a leading apostrophe. `check` may refuse the sums, before the total row is written.
+ */
+export async function writeTable(
+  rows: AsyncIterable<TableRow> | Iterable<TableRow>,
+  out: Writable,
+  check: (sums: Amounts) => Promise<void> = async () => {},
+): Promise<void> {
+  const csv = stringify({
+    header: true,
+    record_delimiter: '\r\n',
+    cast: { string: withoutFormula, object: ({ usd }) => String(usd), boolean: String },
+  })
+  await pipeline(Readable.from(withTotal(rows, check)), csv, out)
+}
+
+const FORMULA = /^[=+\-@\t\r]/
+
+/** An apostrophe makes a spreadsheet show the text as it is. */
+export function withoutFormula(text: string, { header }: { header: boolean }): string {
+  return !header && FORMULA.test(text) ? `'${text}` : text
+}
+
+async function* withTotal(
+  rows: AsyncIterable<TableRow> | Iterable<TableRow>,
+  check: (sums: Amounts) => Promise<void>,
+): AsyncGenerator<Row> {
+  const sums: Record<string, number> = {}
+  let first: TableRow | null = null
+  for await (const row of rows) {
+    first ??= row
+    for (const [column, amount] of Object.entries(row.amounts))
+      sums[column] = (sums[column] ?? 0) + (amount ?? 0)
+    yield flat(row)
+  }
+  await check(sums)
+  if (first) yield totalRow(first, sums)
+}
+
+function flat({ before, amounts, after }: TableRow): Row {
+  return { ...before, ...amountCells(amounts), ...after }
+}
+
+/** Two columns an amount, in dollars and in microdollars. */
+export function amountCells(amounts: Amounts): Row {
+  return Object.fromEntries(
+    Object.entries(amounts).flatMap(([name, amount]): [string, Cell][] => [
+      [`${name}_usd`, amount === null ? null : dollarsOf(amount)],
+      [`${name}_microdollars`, amount],
+    ]),
+  )
+}
+
+function totalRow({ before, after }: TableRow, sums: Record<string, number>): Row {
+  const [label = ''] = Object.keys(before)
+  const empty = (row: Row): Row => Object.fromEntries(Object.keys(row).map((column) => [column, null]))
+  return flat({ before: { ...empty(before), [label]: 'total' }, amounts: sums, after: empty(after) })
+}
+
+/** Dollars with six decimals, without a currency sign: what a spreadsheet takes for a number. */
+function dollarsOf(microdollars: number): Dollars {
+  return { usd: dollars(microdollars).replace(/[$,]/g, '') }
+}
