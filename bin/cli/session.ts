@@ -11,7 +11,7 @@ import { drive, type Drive } from './drive.ts'
 import { leaseExpiresAt } from './engine.ts'
 import { highlightTables } from './highlight-tables.ts'
 import { readHighlights } from './highlights.ts'
-import { watchInterrupts } from './interrupt.ts'
+import { Stopped, unlessStopped, watchInterrupts } from './interrupt.ts'
 import { type Job, jobHere, withinDeadline, withToolsHere } from './job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { opened, reportFile } from './open-report.ts'
@@ -55,7 +55,7 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   if (command.own?.is === 'csv') return printCsv(command.own, terminal)
   const progress = progressOn(terminal)
   const interrupt = watchInterrupts(process, terminal.now, {
-    first: (how) => progress.say(stoppingText(how)),
+    first: (how) => (onlyReads(command.payload) ? undefined : progress.say(stoppingText(how))),
     second: (how) => {
       progress.end()
       progress.say(hardStopText(how, progress.latest(), job.leaseExpires()))
@@ -76,6 +76,11 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
       lookEveryMs: LOOK_EVERY_MS,
       leaseExpiresAt: async (runId) => withToolsHere(async (tools) => leaseExpiresAt(runId, tools)),
     })
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error
+    progress.end()
+    progress.say(`Stopped by ${interrupt.asked()}. Nothing was done.`)
+    return INCOMPLETE
   } finally {
     progress.end()
     interrupt.release()
@@ -126,6 +131,13 @@ function isAboutRun({ kind }: Payload): boolean {
   return ABOUT_RUN.includes(kind)
 }
 
+/** Payloads that change neither the ledger nor the state of a run. */
+const READING: readonly Payload['kind'][] = ['status', 'history', 'verify', 'diff', 'check']
+
+function onlyReads({ kind }: Payload): boolean {
+  return READING.includes(kind)
+}
+
 type Working = Drive & Pick<Job, 'ask'>
 
 async function work(asked: Command, place: Place, terminal: Terminal, driving: Working): Promise<number> {
@@ -147,7 +159,8 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: W
   }
   if (!isAboutRun(command.payload)) {
     progress.begin(labelFor(command.payload))
-    const answer = await driving.ask({ ...command.event })
+    const answering = driving.ask({ ...command.event })
+    const answer = await (onlyReads(command.payload) ? unlessStopped(interrupt, answering) : answering)
     progress.end()
     const json = command.given.json === true
     terminal.out.write(json ? `${JSON.stringify(answer, null, 2)}\n` : answerText(answer, terminal.out))
@@ -183,7 +196,10 @@ async function answerTo({ event, payload }: Command, driving: Drive): Promise<Ex
   driving.progress.begin(labelFor(payload))
   const card =
     payload.kind === 'status'
-      ? await driving.invoke({ ...event }, () => {})
+      ? await unlessStopped(
+          driving.interrupt,
+          driving.invoke({ ...event }, () => {}),
+        )
       : await drive({ ...event }, driving)
   driving.progress.end()
   return card
