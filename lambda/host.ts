@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import * as z from 'zod'
 import {
   attempt,
+  reserveOf,
   type Waits as ArchiveWaits,
   statusOf,
   WAITS as ARCHIVE_WAITS,
@@ -106,7 +107,8 @@ export async function withTools<T>(
   const invocationMs = timeLeft()
   const config = readConfig(host.env)
   const tries = Number(host.env.AWS_MAX_ATTEMPTS ?? ARCHIVE_WAITS.tries)
-  const aws: Aws = { waits: { ...ARCHIVE_WAITS, tries, ...host.waits?.aws }, timeLeft }
+  const reserveMs = reserveOf(invocationMs)
+  const aws: Aws = { waits: { ...ARCHIVE_WAITS, tries, reserveMs, ...host.waits?.aws }, timeLeft }
   const client = new S3Client({
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
     ...clientOptions(aws.waits),

@@ -12,6 +12,27 @@ export type Interrupt = {
   readonly release: () => void
 }
 
+/** The person asked to stop while something was only read. */
+export class Stopped extends Error {
+  override readonly name = 'Stopped'
+}
+
+/**
+ * What only reads: a request to stop ends it at once, since nothing is to be finished.
+ * @throws Stopped, and whatever `work` throws
+ */
+export async function unlessStopped<T>({ signal }: Interrupt, work: Promise<T>): Promise<T> {
+  const stopped = Promise.withResolvers<never>()
+  const stop = (): void => stopped.reject(new Stopped('Stopped.'))
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop)
+  try {
+    return await Promise.race([work, stopped.promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**

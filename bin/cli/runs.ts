@@ -2,6 +2,8 @@ import type { ListedRun, UnreadableRun } from '../../lambda/insight/runs.ts'
 import { count, money, table, textOf } from './tables.ts'
 import { printable } from './terminal.ts'
 
+const NO_RUN = 'There is no run in this bucket yet. npm start makes a dry run.\n'
+
 /**
  * The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores
  * credit. Below it, what is wrong with runs that cannot be read.
@@ -9,11 +11,11 @@ import { printable } from './terminal.ts'
 export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width: number): string {
   const runs = listed.filter((run) => 'mode' in run)
   const unreadable = listed.flatMap((run) => ('problem' in run ? `${run.runId}: ${run.problem}\n` : []))
-  return `${tableOf(runs, width)}${unreadable.join('')}`
+  const isEmpty = listed.length === 0
+  return isEmpty ? NO_RUN : `${runs.length === 0 ? '' : tableOf(runs, width)}${unreadable.join('')}`
 }
 
 function tableOf(runs: readonly ListedRun[], width: number): string {
-  if (runs.length === 0) return 'There is no run in this bucket yet. npm start makes a dry run.\n'
   const amounts = money(runs.map((run) => run.expiredMicrodollars))
   const rows = runs.map((run, place) => [
     run.runId,

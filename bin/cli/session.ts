@@ -13,8 +13,8 @@ import { drive, type Drive } from './drive.ts'
 import { leaseExpiresAt } from './engine.ts'
 import { highlightTables } from './highlight-tables.ts'
 import { readHighlights } from './highlights.ts'
-import { watchInterrupts } from './interrupt.ts'
 import { historyText } from './history/story.ts'
+import { Stopped, unlessStopped, watchInterrupts } from './interrupt.ts'
 import { type Job, jobHere, type OtherAnswer, withinDeadline, withToolsHere } from './job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { opened, reportFile } from './open-report.ts'
@@ -60,7 +60,7 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   if (command.own?.is === 'csv') return printCsv(command.own, terminal)
   const progress = progressOn(terminal)
   const interrupt = watchInterrupts(process, terminal.now, {
-    first: (how) => progress.say(stoppingText(how)),
+    first: (how) => (onlyReads(command.payload) ? undefined : progress.say(stoppingText(how))),
     second: (how) => {
       progress.end()
       progress.say(hardStopText(how, progress.latest(), job.leaseExpires()))
@@ -81,6 +81,11 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
       lookEveryMs: LOOK_EVERY_MS,
       leaseExpiresAt: async (runId) => withToolsHere(async (tools) => leaseExpiresAt(runId, tools)),
     })
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error
+    progress.end()
+    progress.say(`Stopped by ${interrupt.asked()}. Nothing was done.`)
+    return INCOMPLETE
   } finally {
     progress.end()
     interrupt.release()
@@ -147,6 +152,13 @@ function isAboutRun({ kind }: Payload): boolean {
   return ABOUT_RUN.includes(kind)
 }
 
+/** Payloads that change neither the ledger nor the state of a run. */
+const READING: readonly Payload['kind'][] = ['status', 'history', 'verify', 'diff', 'check']
+
+function onlyReads({ kind }: Payload): boolean {
+  return READING.includes(kind)
+}
+
 type Working = Drive & Pick<Job, 'ask'>
 
 async function work(asked: Command, place: Place, terminal: Terminal, driving: Working): Promise<number> {
@@ -168,7 +180,8 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: W
   }
   if (!isAboutRun(command.payload)) {
     progress.begin(labelFor(command.payload))
-    const answer = await driving.ask({ ...command.event })
+    const answering = driving.ask({ ...command.event })
+    const answer = await (onlyReads(command.payload) ? unlessStopped(interrupt, answering) : answering)
     progress.end()
     await printAnswer(answer, command, terminal)
     return exitStatusOf(answer)
@@ -211,7 +224,10 @@ async function answerTo({ event, payload }: Command, driving: Drive): Promise<Ex
   driving.progress.begin(labelFor(payload))
   const card =
     payload.kind === 'status'
-      ? await driving.invoke({ ...event }, () => {})
+      ? await unlessStopped(
+          driving.interrupt,
+          driving.invoke({ ...event }, () => {}),
+        )
       : await drive({ ...event }, driving)
   driving.progress.end()
   return card

@@ -43,6 +43,19 @@ export async function storeCard(store: Store, card: ExitCard): Promise<StoredCar
 }
 
 /**
+ * Stores the card of a run that is given up in place of the one that is there, which may be damaged.
+ * @throws ArchiveUnavailable
+ */
+export async function replaceCard(store: Store, card: ExitCard): Promise<void> {
+  const key = runFileKey(card.runId, 'summary.json')
+  const body = serialize(checked(exitCardSchema, card))
+  for (let stored = false; !stored;) {
+    const there = await get(store, key)
+    stored = (await swap(store, key, body, there?.etag ?? null)) !== null
+  }
+}
+
+/**
  * A run's card as it was last stored, final or not; null when none was.
  * @throws ArchiveCorrupt, ArchiveUnavailable
  */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
 import { checked, parseDocument, serializeCompactly, type Versioned } from './documents.ts'
-import { ArchiveCorrupt } from './errors.ts'
+import { ArchiveCorrupt, ifLost } from './errors.ts'
 import { runFileKey } from './keys.ts'
 import { get, swap } from './s3/objects.ts'
 import type { Store } from './s3/store.ts'
@@ -102,9 +102,9 @@ export type VersionedCursor = Versioned<Cursor>
 export async function readCursor(store: Store, runId: string): Promise<VersionedCursor> {
   const found = await findCursor(store, runId)
   if (found) return found
+  const key = runFileKey(runId, 'cursor.json')
   throw new ArchiveCorrupt(
-    `${runFileKey(runId, 'cursor.json')} is missing. Restore its last version in S3, then send the payload again. ` +
-      `If that is impossible, abandon the run: {"abandon": "${runId}", "reason": "…"}.`,
+    `${key} is missing. Nothing was done. Restore its last version in S3, then send the payload again.${ifLost(key)}`,
   )
 }
 

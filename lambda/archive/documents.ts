@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { ArchiveCorrupt } from './errors.ts'
+import { ArchiveCorrupt, ifLost } from './errors.ts'
 
 export const JSON_TYPE = 'application/json'
 export const JSONL_TYPE = 'application/x-ndjson'
@@ -27,8 +27,8 @@ export function parseDocument<T>(schema: z.ZodType<T>, key: string, body: string
     return schema.parse(JSON.parse(body))
   } catch (error) {
     throw new ArchiveCorrupt(
-      `${key} is damaged or incomplete. Nothing was changed. Restore its last good version in S3, ` +
-        'then send the payload again.',
+      `${key} is damaged or incomplete. It was not changed. Restore its last good version in S3, ` +
+        `then send the payload again.${ifLost(key)}`,
       { cause: error },
     )
   }

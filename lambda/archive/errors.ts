@@ -11,6 +11,17 @@ export class ArchiveCorrupt extends Error {
   override readonly name = 'ArchiveCorrupt'
 }
 
+const RUN_OF_KEY = /^(?:runs|intents|logs\/[a-z]+)\/([^/]+)\//
+
+/** What is left to do where an object of a run is lost for good: the end of a message about it. */
+export function ifLost(key: string): string {
+  const [, runId] = RUN_OF_KEY.exec(key) ?? []
+  if (runId === undefined) return ''
+  return runId.includes('-dry-run-')
+    ? ' If that is impossible, send the payload of that run again: a dry run changes nothing.'
+    : ` If that is impossible and the run is open, {"abandon": "${runId}", "reason": "…"} gives the run up.`
+}
+
 /** Another invocation has written a document that only the holder of the lease may write. */
 export class LeaseLost extends Error {
   override readonly name = 'LeaseLost'

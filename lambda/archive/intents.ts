@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { JSONL_TYPE, parseDocument } from './documents.ts'
-import { ArchiveCorrupt } from './errors.ts'
+import { ArchiveCorrupt, ifLost } from './errors.ts'
 import { attemptOfKey, intentKey, intentPrefix } from './keys.ts'
 import { list } from './s3/list.ts'
 import { create, get } from './s3/objects.ts'
@@ -39,8 +39,8 @@ export async function createIntent(store: Store, intent: Intent, signal?: AbortS
   throw new ArchiveCorrupt(`${key} exists already with other content. Nothing was overwritten or committed.`)
 }
 
-/** The attempts of one page that have a record. @throws ArchiveUnavailable */
-export async function listAttempts(store: Store, runId: string, page: number): Promise<string[]> {
+/** The attempts of a run, or of one of its pages, that have a record. @throws ArchiveUnavailable */
+export async function listAttempts(store: Store, runId: string, page: number | null): Promise<string[]> {
   const attempts: string[] = []
   for await (const { key } of list(store, intentPrefix(runId, page))) {
     const attempt = attemptOfKey(key)
@@ -55,7 +55,7 @@ export async function listAttempts(store: Store, runId: string, page: number): P
  */
 export async function readIntent(store: Store, runId: string, attempt: string): Promise<Intent> {
   const key = intentKey(runId, attempt)
-  const restore = 'Restore it from its versions in S3, then resume the run.'
+  const restore = `Restore it from its versions in S3, then resume the run.${ifLost(key)}`
   const stored = await get(store, key)
   if (!stored) throw new ArchiveCorrupt(`${key} is missing. ${restore}`)
   const [first = '', ...rest] = stored.body.split('\n').filter((line) => line !== '')

@@ -70,9 +70,9 @@ export function intentKey(runId: string, attempt: string): string {
   return `${PREFIXES.intents}${runId}/${attempt}.jsonl`
 }
 
-/** What the keys of all intents of one page begin with. */
-export function intentPrefix(runId: string, page: number): string {
-  return `${PREFIXES.intents}${runId}/${pad(page, PAGE_DIGITS)}-`
+/** What the keys of all intents of a run, or of one of its pages, begin with. */
+export function intentPrefix(runId: string, page: number | null): string {
+  return `${PREFIXES.intents}${runId}/${page === null ? '' : `${pad(page, PAGE_DIGITS)}-`}`
 }
 
 const INTENT = /\/(\d+-\d+-\d+)\.jsonl$/
@@ -80,6 +80,14 @@ const INTENT = /\/(\d+-\d+-\d+)\.jsonl$/
 /** The attempt that an intent's key names, or null for another key. */
 export function attemptOfKey(key: string): string | null {
   return INTENT.exec(key)?.[1] ?? null
+}
+
+const PAGE_AND_EPOCH = /\/(\d+)-(\d+)(-\d+)?\.jsonl$/
+
+/** The page and the epoch that the key of an intent or of a log part names, or null for another key. */
+export function pageAndEpochOf(key: string): { readonly page: number; readonly epoch: number } | null {
+  const [, page, epoch] = PAGE_AND_EPOCH.exec(key) ?? []
+  return page === undefined || epoch === undefined ? null : { page: Number(page), epoch: Number(epoch) }
 }
 
 export const LOG_KINDS = ['users', 'mutations', 'errors'] as const
@@ -106,9 +114,10 @@ export const RUN_ID = new RegExp(
 
 const RUN_FOLDER = new RegExp(`^${PREFIXES.runs}([^/]+)/$`)
 
-/** The id of the run that a folder under runs/ belongs to, or null for another folder. */
+/** The id of the run that a folder under runs/ belongs to, or null for a folder that a person made. */
 export function runIdOfFolder(folder: string): string | null {
-  return RUN_FOLDER.exec(folder)?.[1] ?? null
+  const [, name = ''] = RUN_FOLDER.exec(folder) ?? []
+  return RUN_ID.test(name) ? name : null
 }
 
 function pad(number: number, digits: number): string {

@@ -1,7 +1,7 @@
 import type * as z from 'zod'
 import type { NamedPage, Part } from './cursor.ts'
 import { JSONL_TYPE, parseDocument } from './documents.ts'
-import { ArchiveCorrupt, LeaseLost } from './errors.ts'
+import { ArchiveCorrupt, ifLost, LeaseLost } from './errors.ts'
 import { LOG_KINDS, logFolder, type LogKind, partKey } from './keys.ts'
 import { list } from './s3/list.ts'
 import { create, get, getVerified, replaceIfMatch } from './s3/objects.ts'
@@ -124,7 +124,7 @@ export async function checkPartSizes(
       if (part === null || found === part.bytes) continue
       throw new ArchiveCorrupt(
         `${key} has ${found === undefined ? 'disappeared' : `${found} bytes`}, and ${part.bytes} bytes were written. ` +
-          'The run stays open. Restore that version of it in S3, then resume the run.',
+          `The run stays open. Restore that version of it in S3, then resume the run.${ifLost(key)}`,
       )
     }
   }

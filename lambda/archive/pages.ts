@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { JSON_TYPE, parseDocument, serializeCompactly } from './documents.ts'
-import { ArchiveCorrupt } from './errors.ts'
+import { ArchiveCorrupt, ifLost } from './errors.ts'
 import { pageKey } from './keys.ts'
 import { create, get } from './s3/objects.ts'
 import type { Store } from './s3/store.ts'
@@ -31,12 +31,10 @@ export async function createPage(store: Store, runId: string, page: Page): Promi
  */
 export async function readPage(store: Store, runId: string, page: number): Promise<Page> {
   const key = pageKey(runId, page)
+  const restore = `Restore it from its versions in S3, then resume the run.${ifLost(key)}`
   const stored = await get(store, key)
-  if (!stored)
-    throw new ArchiveCorrupt(`${key} is missing. Restore it from its versions in S3, then resume the run.`)
+  if (!stored) throw new ArchiveCorrupt(`${key} is missing. ${restore}`)
   const found = parseDocument(pageSchema, key, stored.body)
   if (found.page === page) return found
-  throw new ArchiveCorrupt(
-    `${key} holds page ${found.page}, not page ${page}. Restore it from its versions in S3, then resume the run.`,
-  )
+  throw new ArchiveCorrupt(`${key} holds page ${found.page}, not page ${page}. ${restore}`)
 }

@@ -11,6 +11,7 @@ import { readIdentity } from '../ledger/identity.ts'
 import { preflight, type Use } from '../ledger/preflight.ts'
 import { readForeignKeys, unreadableKeys } from '../ledger/references.ts'
 import { withRetriedRead } from '../ledger/transaction.ts'
+import { refuseSecondOpenRun } from '../run/known-run.ts'
 import type { Tools } from '../run/tools.ts'
 import { isSignedBy } from '../signing/public-key.ts'
 import type { Signer } from '../signing/signer.ts'
@@ -68,7 +69,9 @@ async function checked(name: string, find: Find): Promise<Checked> {
   } catch (error) {
     // A message says what is wrong, what was done, and what to do.
     const message = error instanceof Error ? error.message : 'an unknown error'
-    const [detail = message, ...rest] = message.replace('Nothing was done.', '').split(/(?<=\.) +(?=[A-Z])/)
+    const [detail = message, ...rest] = message
+      .replace(/Nothing was done\.|It was not changed\./, '')
+      .split(/(?<=\.) +(?=[A-Z])/)
     return { check: name, ok: false, detail, fix: rest.length > 0 ? rest.join(' ').trim() : null }
   }
 }
@@ -202,7 +205,10 @@ function controlChecks(tools: Tools): Record<string, Find> {
     },
     'open run': async () => {
       const open = await openWritingRun(tools)
-      if (open === null) return 'no writing run is open'
+      if (open === null) {
+        await refuseSecondOpenRun(tools)
+        return 'no writing run is open'
+      }
       const run = await readRun(tools.store, open.runId)
       if (run) return `run ${open.runId}: ${(await currentCard(run, tools)).why}`
       return {

@@ -184,7 +184,7 @@ async function openLine(address: Address, waits: Waits, onLost: () => void): Pro
     onnotice: () => {},
     onclose: lose,
     // Not in the driver's types; it calls this for every connection that it opens.
-    socket: (place: Place): Socket => (socket = socket ? closedSocket() : openSocket(place)),
+    socket: (place: Place): Socket => (socket = socket ? closedSocket() : openSocket(place, cut)),
   }
   const sql =
     'url' in address
@@ -217,10 +217,16 @@ async function openLine(address: Address, waits: Waits, onLost: () => void): Pro
 /** What postgres.js makes of an address. */
 type Place = { readonly host: readonly string[]; readonly port: readonly number[]; readonly path?: string }
 
-function openSocket({ host: [host = 'localhost'], port: [port = 5432], path }: Place): Socket {
-  if (path) return net.connect(path)
+/**
+ * `cut` hears of an error that comes before the driver listens, as when no file descriptor is left: without a
+ * listener it would end the process (seen).
+ */
+function openSocket({ host: [host = 'localhost'], port: [port = 5432], path }: Place, cut: Line['cut']) {
   // The driver reads the host for TLS from its socket.
-  return Object.assign(net.connect(port, host), { host, port })
+  const socket = path ? net.connect(path) : Object.assign(net.connect(port, host), { host, port })
+  return socket.on('error', (error) => {
+    if (socket.listenerCount('error') === 1) cut(error)
+  })
 }
 
 /** For a second try of the driver, which it makes without any pause and for ever (seen: 330 a second). */

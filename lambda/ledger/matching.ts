@@ -2,7 +2,7 @@ import { CLOSING_CATEGORIES, CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from 
 import { foldAscii } from '../rules/internal.ts'
 import type { RuleSettings } from '../rules/types.ts'
 import type { Sql } from './connect.ts'
-import { readTransaction, withRetriedRead } from './transaction.ts'
+import { DEFAULT_PATIENCE, type Patience, readInTime, withRetriedRead } from './transaction.ts'
 
 /**
  * The highest face value that is reported. It is compared with a limit, and exceeds any; that the amount
@@ -43,6 +43,7 @@ export async function readMatchingUsers(
   selection: Selection,
   settings: TargetSettings,
   onUser: (user: MatchingUser) => void,
+  patience: Patience = DEFAULT_PATIENCE,
 ): Promise<void> {
   const suffixes = JSON.stringify(selection.domains.map((domain) => `%@${escapeLike(domain)}`))
   const userIds = selection.userIds && JSON.stringify(selection.userIds)
@@ -51,11 +52,13 @@ export async function readMatchingUsers(
   const categories = settings.categories && JSON.stringify(settings.categories.map(likeOf))
   const excluded = JSON.stringify(settings.excludedCategories.map(likeOf))
 
-  await readTransaction(sql, async (tx) => {
-    type Row = { id: string; email: string; rows: string; grants: string; face_value: string }
-    // No cursor: rows fetched through one forbid a parallel plan, and make PostgreSQL prefer a slow one with
-    // a fast first row.
-    await tx<Row[]>`
+  await readInTime(
+    sql,
+    async (tx) => {
+      type Row = { id: string; email: string; rows: string; grants: string; face_value: string }
+      // No cursor: rows fetched through one forbid a parallel plan, and make PostgreSQL prefer a slow one with
+      // a fast first row.
+      await tx<Row[]>`
       select
         u.id,
         u.google_user_email as email,
@@ -108,15 +111,17 @@ export async function readMatchingUsers(
         )
       order by u.id
     `.forEach((row) =>
-      onUser({
-        id: row.id,
-        email: row.email,
-        rows: Number(row.rows),
-        grants: Number(row.grants),
-        faceValueMicrodollars: Math.min(Number(row.face_value), MOST_MICRODOLLARS),
-      }),
-    )
-  })
+        onUser({
+          id: row.id,
+          email: row.email,
+          rows: Number(row.rows),
+          grants: Number(row.grants),
+          faceValueMicrodollars: Math.min(Number(row.face_value), MOST_MICRODOLLARS),
+        }),
+      )
+    },
+    patience,
+  )
 }
 
 /** A category pattern (exact, or ending in `*`) as a pattern of LIKE. */

@@ -23,9 +23,10 @@ export const DEFAULT_PATIENCE: Patience = {
 
 const READ_TRIES = 5
 const FIRST_PAUSE_MS = 200
-/** With less time left, a read is not tried again: the caller still has to report. */
-const LAST_MOMENT_MS = 2_000
+/** The shortest that a try waits: for a table lock, or in silence for a statement or between two of them. */
 const LEAST_WAIT_MS = 3_000
+/** With less time left than a try may take and the report of its failure, a read is not tried again. */
+const LAST_MOMENT_MS = LEAST_WAIT_MS + 3_000
 
 /**
  * Runs `work` in a READ ONLY transaction with one snapshot for all its statements: PostgreSQL itself refuses
@@ -50,7 +51,6 @@ export async function readTransaction<T>(
 /**
  * The same, tried again on a fresh snapshot after a lost connection, a lock or statement timeout or a
  * standby's conflict: a few times, with a back-off, and not past `timeLeft`. `work` may run more than once.
- * One try takes at most half of the time that is left.
  * @throws as readTransaction
  */
 export async function withRetriedRead<T>(
@@ -61,15 +61,29 @@ export async function withRetriedRead<T>(
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
-      return await readTransaction(sql, work, within(patience.timeLeft() / 2, { ...sql.waits, ...waits }))
+      return await readInTime(sql, work, patience, waits)
     } catch (error) {
-      const failure = failureOf(error)
       const pauseMs = FIRST_PAUSE_MS * 2 ** (tries - 1)
-      const again = failure === 'lost' || failure === 'busy'
-      if (!again || tries === READ_TRIES || patience.timeLeft() < pauseMs + LAST_MOMENT_MS) throw error
+      if (tries === READ_TRIES || !isWorthRetrying(error, pauseMs, patience)) throw error
       await patience.pause(pauseMs)
     }
   }
+}
+
+/** One try of a read, which takes at most about half of the time that is left. @throws as readTransaction */
+export async function readInTime<T>(
+  sql: Sql,
+  work: (tx: Transaction) => Promise<T>,
+  patience: Patience = DEFAULT_PATIENCE,
+  waits: Partial<Waits> = {},
+): Promise<T> {
+  return readTransaction(sql, work, within(patience.timeLeft() / 2, { ...sql.waits, ...waits }))
+}
+
+/** Whether a read that failed may succeed after a pause, and there is time to find out and to report. */
+export function isWorthRetrying(error: unknown, pauseMs: number, { timeLeft }: Patience): boolean {
+  const failure = failureOf(error)
+  return (failure === 'lost' || failure === 'busy') && timeLeft() >= pauseMs + LAST_MOMENT_MS
 }
 
 /** Shortens the waits so that all of them together fit into `milliseconds`. */

@@ -1,3 +1,5 @@
+import { LedgerBusy, LedgerUnavailable } from '../ledger/errors.ts'
+
 /**
  * It is not known yet whether a commit took effect: its users are neither done nor failed. The lease is kept
  * and expires.
@@ -20,6 +22,21 @@ export class OutOfTime extends Error {
  */
 export class PlannedByOtherVersion extends Error {
   override readonly name = 'PlannedByOtherVersion'
+}
+
+/**
+ * Does what comes before a run is worked on. Where the ledger fails there, nothing was written, and the
+ * message says so: the error itself cannot know.
+ * @throws whatever `work` throws
+ */
+export async function beforeWriting<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const isLedgers = error instanceof LedgerUnavailable || error instanceof LedgerBusy
+    if (isLedgers && !error.message.includes('Nothing was')) error.message += ' Nothing was written.'
+    throw error
+  }
 }
 
 /** Corrections would exceed their limit: the run stops, with everything committed so far in its logs. */

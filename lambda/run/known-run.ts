@@ -1,8 +1,14 @@
 import { readWriter } from '../archive/control.ts'
-import { listRunIds, readRun, type Run, runExists } from '../archive/runs.ts'
-import { ArchiveCorrupt } from '../archive/errors.ts'
-import { runFileKey } from '../archive/keys.ts'
+import { lastCard } from '../archive/cards.ts'
+import { findCursor } from '../archive/cursor.ts'
+import { isWriting, listRunIds, readRun, type Run, runExists } from '../archive/runs.ts'
+import { ArchiveCorrupt, ifLost } from '../archive/errors.ts'
+import { RUN_ID, runFileKey } from '../archive/keys.ts'
+import { stateOf } from '../archive/state.ts'
+import type { Store } from '../archive/s3/store.ts'
+import { MODES } from '../constants.ts'
 import { RunRefused } from '../errors.ts'
+import { isFinal } from '../exit-card.ts'
 import { nearestFew } from '../nearest.ts'
 import type { Tools } from './tools.ts'
 
@@ -17,9 +23,10 @@ export async function knownRun(runId: string, tools: Tools): Promise<Run> {
   const run = await readRun(tools.store, runId)
   if (run) return run
   if (await runExists(tools.store, runId)) {
+    const key = runFileKey(runId, 'run.json')
     throw new ArchiveCorrupt(
-      `${runFileKey(runId, 'run.json')} is missing, although other objects of run ${runId} are there. Nothing was done. ` +
-        `Restore its last version in S3. If that is impossible, abandon the run: {"abandon": "${runId}", "reason": "…"}.`,
+      `${key} is missing, although other objects of run ${runId} are there. Nothing was done. ` +
+        `Restore its last version in S3.${ifLost(key)}`,
     )
   }
   const near = nearestFew(runId, await listRunIds(tools.store), SHOWN)
@@ -41,4 +48,37 @@ export async function latestRunId(fits: (runId: string) => boolean, tools: Tools
   throw new RunRefused(
     `No run in bucket ${tools.config.bucket} fits "latest". Nothing was done. The folder runs/ shows all ids.`,
   )
+}
+
+/** So many of the newest writing runs are looked at: others that were never opened may come in between. */
+const LOOKED_AT = 10
+
+/**
+ * Refuses to open a writing run while another one is open that writer.json no longer names, because an older
+ * version of it was restored or it was deleted. A run that cannot be read keeps nobody out.
+ * @throws ArchiveCorrupt that says what to restore, ArchiveUnavailable
+ */
+export async function refuseSecondOpenRun({ store }: Pick<Tools, 'store'>): Promise<void> {
+  const writing = (await listRunIds(store)).flatMap((runId) => {
+    const mode = MODES.find((known) => known === RUN_ID.exec(runId)?.[1])
+    return mode !== undefined && isWriting(mode) ? { runId, mode } : []
+  })
+  const newest = writing.slice(-LOOKED_AT)
+  const areOpen = await Promise.all(newest.map(async ({ runId }) => isOpenByCursor(runId, store)))
+  for (const { runId, mode } of newest.filter((_, index) => areOpen[index])) {
+    const card = await lastCard(store, runId)
+    // An older version of the cursor of a closed run keeps nobody out either.
+    if (card && isFinal(card.status)) continue
+    await stateOf(store, { runId, mode, asked: { requestKey: null } })
+  }
+}
+
+async function isOpenByCursor(runId: string, store: Store): Promise<boolean> {
+  try {
+    const state = (await findCursor(store, runId))?.document.state
+    return state === 'open' || state === 'closing'
+  } catch (error) {
+    if (error instanceof ArchiveCorrupt) return false
+    throw error
+  }
 }

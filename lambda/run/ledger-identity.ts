@@ -1,7 +1,12 @@
-import type { LedgerIdentity, Run } from '../archive/runs.ts'
-import { isWriting } from '../archive/runs.ts'
+import type { Cursor } from '../archive/cursor.ts'
+import { ArchiveCorrupt } from '../archive/errors.ts'
+import { readPart } from '../archive/logs.ts'
+import { isWriting, type LedgerIdentity, type Run } from '../archive/runs.ts'
 import { RunRefused } from '../errors.ts'
 import { type Identity, readIdentity } from '../ledger/identity.ts'
+import { findTransactions } from '../ledger/rows.ts'
+import { withRetriedRead } from '../ledger/transaction.ts'
+import { mutationSchema } from './lines/logged-change.ts'
 import type { Tools } from './tools.ts'
 
 /**
@@ -39,5 +44,32 @@ function textsOf(ledger: LedgerIdentity): { readonly database: string; readonly 
   return {
     database: `${ledger.systemIdentifier}/${ledger.databaseOid}/${ledger.database}`,
     host: `${ledger.host}:${ledger.port}`,
+  }
+}
+
+/**
+ * A physical copy or an older backup has the identity of the ledger, but not what the run wrote: at least one
+ * row that the newest page inserted must be there before anything is continued.
+ * @throws ArchiveCorrupt, LedgerUnavailable
+ */
+export async function checkNewestRows(run: Run, cursor: Cursor, tools: Tools): Promise<void> {
+  if (run.mode !== 'execute') return
+  for (const named of cursor.pages.toReversed()) {
+    if (named.mutations.bytes === 0) continue
+    const source = { page: named.page, epoch: named.epoch, ...named.mutations }
+    const mutations = await readPart(tools.store, run.runId, 'mutations', source, mutationSchema)
+    const inserted = mutations.filter(({ type }) => type.endsWith('_insert')).map(({ row_id }) => row_id)
+    if (inserted.length === 0) continue
+    const found = await withRetriedRead(
+      tools.ledger.writer,
+      async (tx) => findTransactions(tx, inserted),
+      tools,
+    )
+    if (found.size > 0) return
+    throw new ArchiveCorrupt(
+      `None of the ${inserted.length} rows that run ${run.runId} inserted on page ${named.page} are in the ledger: it is ` +
+        'a copy or was restored to an earlier time. Nothing was done. Connect to the ledger that the run wrote to. If ' +
+        `that one no longer exists, send {"abandon": "${run.runId}", "reason": "…"}.`,
+    )
   }
 }

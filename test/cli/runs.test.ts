@@ -52,6 +52,11 @@ test('a run that was rolled back says so, and one that cannot be read says what 
   expect(text).toContain('2026-11-21T00-00-00-000Z-execute-bbbb: its run.json is missing\n')
 })
 
+test('a bucket in which no run can be read is not called empty', () => {
+  const unreadable = { runId: '2026-11-21T00-00-00-000Z-execute-bbbb', problem: 'its run.json is missing' }
+  expect(runsTable([unreadable], 120)).toBe(`${unreadable.runId}: its run.json is missing\n`)
+})
+
 test('a bucket without runs says what to do', () => {
   expect(runsTable([], 80)).toContain('npm start makes a dry run')
 })

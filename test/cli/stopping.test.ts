@@ -150,6 +150,23 @@ test('one command repeats invocations until the run is closed', async () => {
   expect(await runState(card.runId)).not.toMatchObject({ epoch: 1 })
 })
 
+test('a Ctrl-C ends what only reads at once, also while nothing answers', async () => {
+  const asked = Promise.withResolvers<void>()
+  s3.setHooks(bucket.bucket, {
+    before: () => {
+      asked.resolve()
+      return 'silent'
+    },
+  })
+  const command = run('--status', '--invocation-seconds', '900')
+  await asked.promise
+  command.child.kill('SIGINT')
+  const { status, stderr } = await command.ended
+  expect(status).toBe(3)
+  expect(stderr).toContain('Stopped by Ctrl-C. Nothing was done.')
+  expect(stderr).not.toContain('pages in flight')
+})
+
 test('a Ctrl-C during the count ends it at once, and opens no run', async () => {
   const locked = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()

@@ -122,6 +122,13 @@ test('no more than a few reads at a time, however many runs there are', async ()
   expect(most).toBeLessThanOrEqual(8)
 })
 
+test('a folder that a person made beside the runs is none, neither in the list nor as the latest', async () => {
+  const { runId } = await invoke({})
+  await putText(team.bucket, 'runs/some-folder/notes.txt', 'hello')
+  expect(await list()).toMatchObject([{ runId }])
+  expect(await invoke({ status: 'latest' })).toMatchObject({ runId, status: 'complete' })
+})
+
 test('a run whose run.json is missing or damaged has a line that says so, among the others', async () => {
   const lost = await invoke({})
   const damaged = await invoke({})

@@ -12,6 +12,21 @@ export type Waits = {
   readonly tries: number
   /** Before the second try; twice that before the third, and so on. */
   readonly pauseMs: number
+  /** Kept of an invocation's time for its end. */
+  readonly reserveMs: number
+}
+
+/**
+ * At the end of an invocation the card is to be stored, the lease to be released, and the caller to hear of
+ * it: without any answer that takes three requests.
+ */
+const RESERVE_MS = 8_000
+/** An invocation as short as this has nothing to spare; a longer one keeps a part of what is beyond. */
+const NOTHING_TO_SPARE_MS = 10_000
+
+/** What an invocation of this length keeps of its time for its end. */
+export function reserveOf(invocationMs: number): number {
+  return Math.min(RESERVE_MS, Math.max(0, (invocationMs - NOTHING_TO_SPARE_MS) / 4))
 }
 
 export const WAITS: Waits = {
@@ -20,12 +35,11 @@ export const WAITS: Waits = {
   silenceMs: 20_000,
   tries: 5,
   pauseMs: 100,
+  reserveMs: RESERVE_MS,
 }
 
-/** With less time left, nothing is tried more than twice: the caller still has to report. */
-const LAST_MOMENT_MS = 1_000
-/** What a request gets even when the time is up: the lease is still to be released. */
-const LEAST_REQUEST_MS = 3_000
+/** What a request gets even when the time is up. */
+const LEAST_REQUEST_MS = 2_000
 const MEBIBYTE = 1024 * 1024
 
 /** The deadline of one try: its signal, and more time once the size of a body is known. */
@@ -33,8 +47,8 @@ export type Deadline = { readonly signal: AbortSignal; readonly allowFor: (bytes
 
 /**
  * Runs a request until it succeeds, fails for good, or was tried `tries` times; each try ends at its
- * deadline, whatever S3 and its client do, and a third one needs time left in the invocation. A write that
- * ended at its deadline may have taken effect.
+ * deadline, whatever S3 and its client do. When the time of the invocation is up, silence ends it, and any
+ * other failure is tried once more. A write that ended at its deadline may have taken effect.
  * @throws the error of the last try
  */
 export async function attempt<T>(
@@ -46,7 +60,7 @@ export async function attempt<T>(
       return await untilDeadline(request, waits, timeLeft, signal)
     } catch (error) {
       const pauseMs = waits.pauseMs * 2 ** (tries - 1) * (1 + Math.random())
-      const inTime = tries === 1 || timeLeft() > pauseMs + LAST_MOMENT_MS
+      const inTime = timeLeft() > pauseMs + waits.reserveMs || (tries === 1 && !isSilence(error))
       const again = tries < waits.tries && inTime && signal?.aborted !== true
       if (!again || !isPassing(error, statusOf(error))) throw error
       await pause(pauseMs)
@@ -56,7 +70,7 @@ export async function attempt<T>(
 
 async function untilDeadline<T>(
   request: (deadline: Deadline) => Promise<T>,
-  { requestMs, perMebibyteMs }: Waits,
+  { requestMs, perMebibyteMs, reserveMs }: Waits,
   timeLeft: () => number,
   signal: AbortSignal | undefined,
 ): Promise<T> {
@@ -71,7 +85,7 @@ async function untilDeadline<T>(
     clearTimeout(timer)
     const milliseconds = Math.min(
       requestMs + (bytes / MEBIBYTE) * perMebibyteMs,
-      Math.max(LEAST_REQUEST_MS, timeLeft()),
+      Math.max(LEAST_REQUEST_MS, timeLeft() - reserveMs),
     )
     timer = setTimeout(() => end(silence(milliseconds)), milliseconds)
   }
@@ -87,11 +101,19 @@ async function untilDeadline<T>(
   }
 }
 
+const SILENCE = 'NO_ANSWER'
+
 /** The error of a peer that does not answer, named as the AWS SDK names its own. */
 export function silence(milliseconds: number): Error {
   return Object.assign(new Error(`no answer within ${Math.round(milliseconds / 100) / 10} s`), {
     name: 'TimeoutError',
+    code: SILENCE,
   })
+}
+
+/** By its code, since the SDK names a cut connection TimeoutError too. */
+function isSilence(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === SILENCE
 }
 
 /** The HTTP status of an AWS service's answer, where there was one. */

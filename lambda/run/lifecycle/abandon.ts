@@ -1,18 +1,23 @@
-import { storeCard } from '../../archive/cards.ts'
-import { readWriter, swapWriter } from '../../archive/control.ts'
-import { type Cursor, findCursor, unnamedPages } from '../../archive/cursor.ts'
+import { replaceCard } from '../../archive/cards.ts'
+import { readCancellation, readMark, readWriter, swapWriter } from '../../archive/control.ts'
+import { type Cursor, findCursor, unnamedPages, type VersionedCursor } from '../../archive/cursor.ts'
 import { ArchiveCorrupt } from '../../archive/errors.ts'
 import { listAttempts, readIntent } from '../../archive/intents.ts'
+import { WRITER_KEY } from '../../archive/keys.ts'
+import { checkPartSizes } from '../../archive/logs.ts'
 import { readPage } from '../../archive/pages.ts'
 import { readRun, type Run } from '../../archive/runs.ts'
+import { refuseOlderCursor, stateOf } from '../../archive/state.ts'
 import type { ExitCard } from '../../exit-card.ts'
 import { RunRefused } from '../../errors.ts'
 import { databaseClock } from '../../ledger/clock.ts'
+import { checkNewestRows } from '../ledger-identity.ts'
 import { cardOf } from '../lines/card.ts'
 import { noTotals } from '../lines/totals.ts'
+import { modeOfPage } from '../pages/loop.ts'
 import type { Tools } from '../tools.ts'
-import { isHeldAt } from './lease.ts'
-import { checkNewestRows, placeOf } from './work.ts'
+import { markRun } from './marks.ts'
+import { placeOf } from './work.ts'
 
 /**
  * Gives up an open writing run whose objects cannot be read: writer.json is freed, the run gets the final
@@ -30,51 +35,86 @@ export async function abandon(runId: string, reason: string, by: string, tools: 
   }
   const run = await readable(async () => readRun(tools.store, runId))
   const cursor = await readable(async () => findCursor(tools.store, runId))
-  if (run && cursor && (await canBeFinished(run, cursor.document, tools))) {
+  if (run && cursor && (await canBeFinished(run, cursor, tools))) {
     throw new RunRefused(
       `Run ${runId} can be read, so it can be finished. Nothing was done. Send {"resume": "${runId}"} or ` +
         `{"cancel": "${runId}"}.`,
     )
   }
   const now = await databaseClock(tools.ledger.writer, tools)
-  if (cursor && isHeldAt(cursor.document, now)) {
+  const leaseExpiresAt = await leaseOf(runId, cursor, tools)
+  if (leaseExpiresAt !== null && leaseExpiresAt > now) {
     throw new RunRefused(
-      `An invocation holds the lease of run ${runId} until ${cursor.document.lease?.expiresAt}. Nothing was done. ` +
+      `An invocation holds the lease of run ${runId} until ${leaseExpiresAt}. Nothing was done. ` +
         'Abandon the run after that.',
     )
   }
-  const why = `abandoned by ${by} at ${now}: ${reason}`
-  const counted = cursor?.document ?? {
-    totals: noTotals(),
-    usersDone: 0,
-    usersTotal: 0,
-    pages: [],
-    pagesTotal: 0,
-  }
-  const card = cardOf(
-    run ?? unknownRun(runId, by, reason, now),
-    counted,
-    { status: 'abandoned', why },
-    placeOf(tools),
-    tools.now(),
+  const card = abandonedCard(runId, run, cursor?.document ?? null, { reason, by, now }, tools)
+  await replaceCard(tools.store, card)
+  // A late duplicate must find the run; where a mark cannot be read, it is refused anyway.
+  if (run) await readable(async () => markRun(run, tools))
+  const freed = { runId: null, lastClosed: writer.document.lastClosed }
+  if (await swapWriter(tools.store, writer, freed)) return card
+  throw new RunRefused(
+    `${WRITER_KEY} was changed by another invocation meanwhile. Run ${runId} has the final status abandoned. ` +
+      'Send {"check": true} to see which run is open now.',
   )
-  await storeCard(tools.store, card)
-  await swapWriter(tools.store, writer, { runId: null, lastClosed: writer.document.lastClosed })
-  return card
+}
+
+function epochOf(attempt: string): number {
+  return Number(attempt.split('-')[1])
 }
 
 /**
- * Whether everything is readable that resuming or cancelling the run reads, and the ledger has what it wrote.
+ * Until when an invocation may work on the run. Where the cursor cannot be read there may be one all the
+ * same: the newest intent says until when.
  */
-async function canBeFinished(run: Run, cursor: Cursor, tools: Tools): Promise<boolean> {
-  const { runId, settings } = run
+async function leaseOf(
+  runId: string,
+  cursor: VersionedCursor | null,
+  { store }: Tools,
+): Promise<string | null> {
+  if (cursor) return cursor.document.lease?.expiresAt ?? null
+  const newest = (await listAttempts(store, runId, null)).toSorted((a, b) => epochOf(a) - epochOf(b)).at(-1)
+  if (newest === undefined) return null
+  return (await readable(async () => readIntent(store, runId, newest)))?.head.lease_expires_at ?? null
+}
+
+function abandonedCard(
+  runId: string,
+  run: Run | null,
+  cursor: Cursor | null,
+  { reason, by, now }: { readonly reason: string; readonly by: string; readonly now: string },
+  tools: Tools,
+): ExitCard {
+  const nothing = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
+  const status = { status: 'abandoned' as const, why: `abandoned by ${by} at ${now}: ${reason}` }
+  const shown = run ?? unknownRun(runId, by, reason, now)
+  return cardOf(shown, cursor ?? nothing, status, placeOf(tools), tools.now())
+}
+
+/**
+ * Whether everything is readable that cancelling the run reads, and the ledger has what it wrote: whoever
+ * resumes it reads no less.
+ */
+async function canBeFinished(run: Run, cursor: VersionedCursor, tools: Tools): Promise<boolean> {
+  const { store } = tools
+  const { runId, settings, asked, selection } = run
+  const { pages } = cursor.document
   const all = await readable(async () => {
-    for (const page of [...unnamedPages(cursor)].slice(0, settings.concurrency)) {
-      await readPage(tools.store, runId, page)
-      for (const attempt of await listAttempts(tools.store, runId, page))
-        await readIntent(tools.store, runId, attempt)
+    await stateOf(store, run)
+    await refuseOlderCursor(store, run, cursor)
+    await readCancellation(store, runId)
+    if (asked.requestKey !== null) await readMark(store, 'request', asked.requestKey)
+    if (selection.plan !== null) await readMark(store, 'plan', selection.plan)
+    await checkPartSizes(store, runId, pages)
+    for (const number of [...unnamedPages(cursor.document)].slice(0, settings.concurrency)) {
+      const page = await readPage(store, runId, number)
+      const attempts = await listAttempts(store, runId, number)
+      for (const attempt of attempts) await readIntent(store, runId, attempt)
+      if (attempts.length > 0) await modeOfPage({ run, foreignKeys: [], tools }, page)
     }
-    await checkNewestRows(run, cursor, tools)
+    await checkNewestRows(run, cursor.document, tools)
     return true
   })
   return all === true

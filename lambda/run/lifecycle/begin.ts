@@ -8,7 +8,7 @@ import { databaseClock } from '../../ledger/clock.ts'
 import type { Tools } from '../tools.ts'
 import { cancel } from './cancel.ts'
 import { freeWriter } from './close.ts'
-import { knownRun } from '../known-run.ts'
+import { knownRun, refuseSecondOpenRun } from '../known-run.ts'
 import { hold } from './lease.ts'
 import { markRun } from './marks.ts'
 import { prepareRun } from './opening/open.ts'
@@ -104,6 +104,7 @@ async function openOrJoin(request: OpeningRequest, selection: Selection, tools: 
   if (delivered) return resume(delivered, tools)
   const openId = writer?.document.runId ?? null
   if (openId !== null) return join(openId, request, selection, tools)
+  await refuseSecondOpenRun(tools)
 
   const { run, cursor } = await prepareRun(request, selection, tools)
   const lastClosed = writer?.document.lastClosed ?? null

@@ -3,6 +3,7 @@ import { isWriting, type Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 import { RunRefused } from '../../errors.ts'
 import { stateOf } from '../../archive/state.ts'
+import { beforeWriting } from '../errors.ts'
 import { cardOf } from '../lines/card.ts'
 import type { Tools } from '../tools.ts'
 import { checkLedger } from '../ledger-identity.ts'
@@ -31,7 +32,7 @@ export async function cancel(run: Run, by: string, tools: Tools, intentsRestored
   }
   if (isWriting(run.mode)) {
     if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'cancel', tools)
-    await checkLedger(run, tools)
+    await beforeWriting(async () => checkLedger(run, tools))
   }
   await requestCancellation(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
   for (;;) {

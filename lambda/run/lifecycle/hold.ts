@@ -1,5 +1,6 @@
 import { type Hold, readHold, readWriter, swapHold } from '../../archive/control.ts'
-import { findCursor } from '../../archive/cursor.ts'
+import { readCursor } from '../../archive/cursor.ts'
+import { ArchiveCorrupt, ArchiveUnavailable } from '../../archive/errors.ts'
 import type { Tools } from '../tools.ts'
 
 /** What a hold or a release answers. Never stored as a card. */
@@ -11,6 +12,8 @@ export type HoldAnswer = {
   readonly reason: string
   /** The open writing run, and until when it may still commit. */
   readonly openRun: { readonly runId: string; readonly mayCommitUntil: string | null } | null
+  /** Why `openRun` is not, or not wholly, known. */
+  readonly problem: string | null
   readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
 }
 
@@ -33,7 +36,9 @@ export async function setHold(held: boolean, reason: string, by: string, tools: 
   return answerOf(held, document, await openRunOf(tools))
 }
 
-function answerOf(asked: boolean, now: Omit<Hold, 'nonce'>, openRun: HoldAnswer['openRun']): HoldAnswer {
+type OpenRun = Pick<HoldAnswer, 'openRun' | 'problem'>
+
+function answerOf(asked: boolean, now: Omit<Hold, 'nonce'>, { openRun, problem }: OpenRun): HoldAnswer {
   return {
     answer: asked ? 'hold' : 'release',
     result: now.held ? 'held' : 'released',
@@ -41,15 +46,27 @@ function answerOf(asked: boolean, now: Omit<Hold, 'nonce'>, openRun: HoldAnswer[
     at: now.at,
     reason: now.reason,
     openRun,
+    problem,
     next: now.held
       ? { text: 'release the hold', payload: { release: 'why it is safe to write again' } }
       : openRun && { text: 'resume the open run', payload: { resume: openRun.runId } },
   }
 }
 
-async function openRunOf({ store }: Tools): Promise<HoldAnswer['openRun']> {
-  const runId = (await readWriter(store))?.document.runId ?? null
-  if (runId === null) return null
-  const cursor = await findCursor(store, runId).catch(() => null)
-  return { runId, mayCommitUntil: cursor?.document.lease?.expiresAt ?? null }
+/** Whoever sets a hold must hear that it is set, also where the objects of the open run cannot be read. */
+async function openRunOf({ store }: Tools): Promise<OpenRun> {
+  let runId: string | null = null
+  try {
+    runId = (await readWriter(store))?.document.runId ?? null
+    if (runId === null) return { openRun: null, problem: null }
+    const { lease } = (await readCursor(store, runId)).document
+    return { openRun: { runId, mayCommitUntil: lease?.expiresAt ?? null }, problem: null }
+  } catch (error) {
+    if (!(error instanceof ArchiveCorrupt || error instanceof ArchiveUnavailable)) throw error
+    const what = runId === null ? 'which run is open' : 'until when the open run may still commit'
+    return {
+      openRun: runId === null ? null : { runId, mayCommitUntil: null },
+      problem: `it is not known ${what}: an object could not be read. Send {"check": true} to see which one`,
+    }
+  }
 }

@@ -9,6 +9,7 @@ import {
 import { ArchiveUnavailable, LeaseLost } from '../../archive/errors.ts'
 import { emptyParts } from '../../archive/logs.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
+import { refuseOlderCursor } from '../../archive/state.ts'
 import { databaseClock } from '../../ledger/clock.ts'
 import { LONGEST_ORPHAN_MS } from '../../ledger/transaction.ts'
 import type { Tools } from '../tools.ts'
@@ -59,6 +60,7 @@ export async function acquireLease(
   if (cursor.state === 'closed') return { closed: cursor }
   const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader)
   if (isHeldAt(cursor, now)) return { busy: cursor }
+  await refuseOlderCursor(tools.store, run, read)
   const epoch = cursor.epoch + 1
   const lease = leaseFrom(now, epoch, tools)
   const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease }).catch(

@@ -3,6 +3,7 @@ import { isWriting, type Run } from '../../archive/runs.ts'
 import { type RunState, stateOf } from '../../archive/state.ts'
 import { RunRefused } from '../../errors.ts'
 import type { ExitCard } from '../../exit-card.ts'
+import { beforeWriting } from '../errors.ts'
 import { cardOf, closedCard } from '../lines/card.ts'
 import type { Tools } from '../tools.ts'
 import { freeWriter } from './close.ts'
@@ -33,8 +34,8 @@ export async function resume(run: Run, tools: Tools, intentsRestored = false): P
       return cardOf(run, state.cursor, { status: 'held', why: held }, placeOf(tools), tools.now())
     if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'resume', tools)
   }
-  await checkLedger(run, tools)
-  const lease = await acquireLease(run, tools)
+  await beforeWriting(async () => checkLedger(run, tools))
+  const lease = await beforeWriting(async () => acquireLease(run, tools))
   if ('holder' in lease) return (await work(lease.holder, tools)).card
   if ('closed' in lease) return resume(run, tools, intentsRestored)
   const until = lease.busy.lease?.expiresAt ?? 'an unknown time'

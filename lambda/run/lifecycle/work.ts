@@ -1,17 +1,17 @@
 import { storeCard } from '../../archive/cards.ts'
 import { readCancellation } from '../../archive/control.ts'
 import type { Cursor, FinalStatus, NamedPage } from '../../archive/cursor.ts'
-import { ArchiveCorrupt, LeaseLost } from '../../archive/errors.ts'
-import { readPart } from '../../archive/logs.ts'
-import { isWriting, type Run } from '../../archive/runs.ts'
+import { LeaseLost } from '../../archive/errors.ts'
+import { WRITER_KEY } from '../../archive/keys.ts'
+import { isWriting } from '../../archive/runs.ts'
 import type { ExitCard, RunStatus } from '../../exit-card.ts'
 import { LedgerBusy } from '../../ledger/errors.ts'
 import { readForeignKeys, watchedKeys } from '../../ledger/references.ts'
-import { findTransactions } from '../../ledger/rows.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
+import { redact } from '../../redact.ts'
 import { AttemptOpen } from '../errors.ts'
+import { checkNewestRows } from '../ledger-identity.ts'
 import { cardOf } from '../lines/card.ts'
-import { mutationSchema } from '../lines/logged-change.ts'
 import { addTotals } from '../lines/totals.ts'
 import { sameErrorAfter } from '../pages/gate.ts'
 import {
@@ -134,33 +134,6 @@ function withPage(
   }
 }
 
-/**
- * A physical copy or an older backup has the identity of the ledger, but not what the run wrote: at least one
- * row that the newest page inserted must be there before anything is continued.
- * @throws ArchiveCorrupt, LedgerUnavailable
- */
-export async function checkNewestRows(run: Run, cursor: Cursor, tools: Tools): Promise<void> {
-  if (run.mode !== 'execute') return
-  for (const named of cursor.pages.toReversed()) {
-    if (named.mutations.bytes === 0) continue
-    const source = { page: named.page, epoch: named.epoch, ...named.mutations }
-    const mutations = await readPart(tools.store, run.runId, 'mutations', source, mutationSchema)
-    const inserted = mutations.filter(({ type }) => type.endsWith('_insert')).map(({ row_id }) => row_id)
-    if (inserted.length === 0) continue
-    const found = await withRetriedRead(
-      tools.ledger.writer,
-      async (tx) => findTransactions(tx, inserted),
-      tools,
-    )
-    if (found.size > 0) return
-    throw new ArchiveCorrupt(
-      `None of the ${inserted.length} rows that run ${run.runId} inserted on page ${named.page} are in the ledger: it is ` +
-        'a copy or was restored to an earlier time. Nothing was done. Connect to the ledger that the run wrote to. If ' +
-        `that one no longer exists, send {"abandon": "${run.runId}", "reason": "…"}.`,
-    )
-  }
-}
-
 async function cancelledBecause(runId: string, { store }: Tools): Promise<string | null> {
   const request = await readCancellation(store, runId)
   return request && `cancelled by ${request.by} at ${request.at}`
@@ -208,8 +181,11 @@ async function leaveIncomplete(
   tools: Tools,
 ): Promise<ExitCard> {
   const card = cardOf(holder.run, holder.cursor(), { status, why }, placeOf(tools), tools.now())
-  const stored = storeCard(tools.store, card)
-  await Promise.allSettled([stored])
+  try {
+    await storeCard(tools.store, card)
+  } catch (cause) {
+    tools.log('the card could not be stored', { runId: card.runId, cause: messageOf(cause) })
+  }
   await holder.update((cursor) => ({ ...cursor, lease: null }))
   return card
 }
@@ -220,7 +196,7 @@ async function leaveIncomplete(
  */
 async function handleFailure(holder: Holder, error: unknown, tools: Tools): Promise<ExitCard> {
   const { run, leaseExpiresAt } = holder
-  const why = error instanceof Error ? error.message : 'an unknown error'
+  const why = redact(messageOf(error))
   const card = (status: RunStatus, text: string): ExitCard =>
     cardOf(run, holder.cursor(), { status, why: text }, placeOf(tools), tools.now())
   if (error instanceof LeaseLost) return card('busy', why)
@@ -232,19 +208,26 @@ async function handleFailure(holder: Holder, error: unknown, tools: Tools): Prom
   } catch (cause) {
     tools.log('the lease could not be released; it expires by itself', {
       leaseExpiresAt,
-      cause: cause instanceof Error ? cause.message : 'unknown',
+      cause: messageOf(cause),
     })
   }
   throw withProgress(error, holder)
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'an unknown error'
+}
+
 /** The same error, with the state of the run in its message. */
 function withProgress(error: unknown, { run, cursor }: Holder): unknown {
   if (!(error instanceof Error)) return error
-  const { usersDone, usersTotal } = cursor()
+  const { usersDone, usersTotal, state, finalStatus } = cursor()
   error.message +=
-    ` Run ${run.runId} is open: ${usersDone} of ${usersTotal} users are done, and what was committed beyond that is ` +
-    `in its intents. Then send {"resume": "${run.runId}"}.`
+    state === 'closed'
+      ? ` Run ${run.runId} is closed as ${finalStatus?.status}, and ${WRITER_KEY} still names it: the next invocation ` +
+        `frees it. Send {"resume": "${run.runId}"} to see its card.`
+      : ` Run ${run.runId} is open: ${usersDone} of ${usersTotal} users are done, and what was committed beyond that is ` +
+        `in its intents. Then send {"resume": "${run.runId}"}.`
   return error
 }
 

@@ -152,6 +152,8 @@ function nextOf(run: ShownRun, { totals }: ShownCursor, status: RunStatus): Exit
   if (status === 'held')
     return { text: 'release the hold, then resume', payload: { release: 'why it is safe to write again' } }
   if (status === 'refused') return { text: 'make a dry run first', payload: {} }
+  // Its mutation log may lack something, so that it cannot be rolled back.
+  if (status === 'abandoned') return { text: 'make a dry run: it shows what is left', payload: {} }
   switch (mode) {
     case 'dry-run':
       return status === 'complete' && totals.usersProcessed > 0

@@ -1,10 +1,13 @@
 import { readCursor } from '../../archive/cursor.ts'
+import { partKey } from '../../archive/keys.ts'
 import { createPage, type Page, readPage } from '../../archive/pages.ts'
 import type { Run } from '../../archive/runs.ts'
+import { getVerified } from '../../archive/s3/objects.ts'
 import type { Store } from '../../archive/s3/store.ts'
 import { RunRefused } from '../../errors.ts'
 import type { Sql } from '../../ledger/connect.ts'
 import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers } from '../../ledger/matching.ts'
+import type { Patience } from '../../ledger/transaction.ts'
 import { isInternal } from '../../rules/internal.ts'
 import { readLoggedChanges } from './rollback.ts'
 
@@ -26,6 +29,7 @@ export async function freezeMatches(
   { selection, settings }: Pick<Run, 'selection' | 'settings'>,
   sql: Sql,
   pages: PageSink,
+  patience?: Patience,
 ): Promise<Matched> {
   const matched = { ...NOTHING_MATCHED }
   const outsiders: string[] = []
@@ -48,7 +52,8 @@ export async function freezeMatches(
     matched.faceValueMicrodollars = faceValueOf(matched.faceValueMicrodollars, user.faceValueMicrodollars)
   }
 
-  await readMatchingUsers(sql, selection, { ...settings, categories: selection.categories }, take)
+  const targets = { ...settings, categories: selection.categories }
+  await readMatchingUsers(sql, selection, targets, take, patience)
   turnPage()
   await pages.done()
   refuseOutsiders(outsiders)
@@ -57,18 +62,16 @@ export async function freezeMatches(
 }
 
 /**
- * The pages of an approved dry run.
- * @throws ArchiveCorrupt, ArchiveUnavailable
+ * The pages of an approved dry run. What it showed is compared with what its writer recorded before the plan
+ * is used up, and once more when a page is planned.
+ * @throws ArchiveCorrupt naming the part that was edited, ArchiveUnavailable
  */
 export async function freezePlan(dryRun: Run, store: Store, pages: PageSink): Promise<Matched> {
   const named = (await readCursor(store, dryRun.runId)).document.pages
-  for (const page of named) {
-    const { userIds } = await readPage(store, dryRun.runId, page.page)
-    pages.write({
-      page: page.page,
-      userIds,
-      source: { page: page.page, epoch: page.epoch, ...page.users },
-    })
+  for (const { page, epoch, users } of named) {
+    await getVerified(store, partKey(dryRun.runId, 'users', page, epoch), users)
+    const { userIds } = await readPage(store, dryRun.runId, page)
+    pages.write({ page, userIds, source: { page, epoch, ...users } })
   }
   await pages.done()
   return { ...dryRun.matched, pages: named.length }

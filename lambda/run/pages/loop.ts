@@ -93,7 +93,10 @@ export async function workThroughPages(loop: PageLoop, recovered: RecoveredPages
       (sum, { counted }) => sum + counted.correction_microdollars,
       totals.correctedMicrodollars,
     ),
-    expiredMicrodollars: totals.expiredMicrodollars + totals.duePaidMicrodollars,
+    expiredMicrodollars: known.reduce(
+      (sum, { counted }) => sum + counted.expired_microdollars + counted.due_paid_microdollars,
+      totals.expiredMicrodollars + totals.duePaidMicrodollars,
+    ),
   })
   const pages = unnamedPages(cursor())
   const time = timekeeper(tools)

@@ -128,6 +128,7 @@ test('an older version of writer.json that was restored: an error that says what
       `The cursor of run ${open.runId} is open, but control/writer.json does not name the run`,
     )
     expect(error.message).not.toContain('Nothing was written')
+    expect(error.message).toContain('The run may have written to the ledger')
   }
   expect(await dump(team.sql)).toEqual(before)
   await putText(bucket, 'control/writer.json', good)
@@ -154,19 +155,6 @@ test('an open run without its run.json keeps other writing runs out; abandoned, 
   await setClock(team.sql, LATER)
   expect(await invoke(EVENT)).toMatchObject({ status: 'complete', totals: { usersProcessed: 4 } })
   expect(await failureOf(invoke({ rollback: open.runId }))).toBeInstanceOf(Error)
-})
-
-test('a run that can be read is not abandoned, nor one that is not the open writing run', async () => {
-  const open = await invoke(EVENT, timeForPages(1))
-  expect(await failureOf(invoke({ abandon: open.runId, reason: 'impatience' }))).toMatchObject({
-    name: 'RunRefused',
-    message: expect.stringContaining(`can be read, so it can be finished`),
-  })
-  const done = await invoke({ resume: open.runId })
-  expect(await failureOf(invoke({ abandon: done.runId, reason: 'impatience' }))).toMatchObject({
-    name: 'RunRefused',
-    message: expect.stringContaining('is not the open writing run'),
-  })
 })
 
 test('a run of version 0.1.0 is refused with the version to use', async () => {
@@ -199,4 +187,42 @@ test('a run whose last progress is older than its intents is resumed only when t
   }
   expect(await invoke({ resume: open.runId, intentsRestored: true })).toMatchObject({ status: 'complete' })
   await auditRun(bucket, open.runId, team.sql)
+})
+
+test('a run that was closed, and whose writer.json could not be freed: the message does not call it open', async () => {
+  let writes = 0
+  team.s3.setHooks(bucket.bucket, {
+    before: ({ method, key }) =>
+      method === 'PUT' && key === 'control/writer.json' && ++writes > 1
+        ? { status: 503, code: 'SlowDown' }
+        : undefined,
+  })
+  const { name, message } = await failureOf(invoke(EVENT))
+  const runId = await openRunId(bucket)
+  expect(name).toBe('ArchiveUnavailable')
+  expect(message).toContain(
+    `Run ${runId} is closed as complete, and control/writer.json still names it: the next invocation frees it. ` +
+      `Send {"resume": "${runId}"} to see its card.`,
+  )
+  team.s3.setHooks(bucket.bucket, undefined)
+  expect(await invoke({ resume: runId })).toMatchObject({ status: 'complete' })
+  expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
+})
+
+test('a card that could not be stored is told in the log', async () => {
+  team.s3.setHooks(bucket.bucket, {
+    before: ({ method, key }) =>
+      method === 'PUT' && key.endsWith('/summary.json') ? { status: 403, code: 'AccessDenied' } : undefined,
+  })
+  const logged: [string, unknown][] = []
+  const { timeLeft, host } = timeForPages(1)
+  const card = await invoke(EVENT, {
+    timeLeft,
+    host: { ...host, log: (message, details) => void logged.push([message, details]) },
+  })
+  expect(card.status).toBe('incomplete')
+  expect(logged).toContainEqual([
+    'the card could not be stored',
+    { runId: card.runId, cause: expect.stringContaining('403 AccessDenied') },
+  ])
 })

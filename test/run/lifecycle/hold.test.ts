@@ -107,6 +107,22 @@ test('a hold that cannot be read counts as held, and a release writes it again',
   expect(await invoke(EVENT)).toMatchObject({ status: 'complete' })
 })
 
+test.each(['control/writer.json', 'its cursor'])(
+  'a hold is set and says so, also where %s is damaged',
+  async (which) => {
+    const { runId } = await invoke(EVENT, timeForPages(1))
+    const isWriter = which === 'control/writer.json'
+    await putText(bucket, isWriter ? which : `runs/${runId}/cursor.json`, '{"run')
+    expect(await invoke({ hold: 'stop everything' })).toMatchObject({
+      answer: 'hold',
+      result: 'held',
+      openRun: isWriter ? null : { runId, mayCommitUntil: null },
+      problem: expect.stringMatching(/^it is not known (which run is open|until when the open run)/),
+    })
+    expect(await readDocument(bucket, 'control/hold.json')).toMatchObject({ held: true })
+  },
+)
+
 test('a late release does not lift a newer hold', async () => {
   await invoke({ hold: 'the first' })
   let isFirst = true

@@ -216,7 +216,7 @@ test('the payload of a plan sent again returns the card of the run that executed
   expect(await state()).toEqual(before)
 })
 
-test('an edited users log of the plan refuses the run, naming the part; nothing is written', async () => {
+test('an edited users log of the plan is refused, naming the part; no run opens, and the plan is not used up', async () => {
   const plan = await invoke({})
   const [key = ''] = await keys(team.bucket, `logs/users/${plan.runId}/`)
   const good = await readText(team.bucket, key)
@@ -226,9 +226,9 @@ test('an edited users log of the plan refuses the run, naming the part; nothing 
   expect(refused.name).toBe('ArchiveCorrupt')
   expect(refused.message).toContain(key)
   expect(await state()).toEqual(before)
+  expect(await keys(team.bucket, 'control/')).toEqual([])
   await putText(team.bucket, key, good)
-  const { runId } = await readDocument(team.bucket, 'control/writer.json')
-  const card = await invoke(runId === null ? { execute: true, plan: plan.runId } : { resume: runId })
+  const card = await invoke({ execute: true, plan: plan.runId })
   expect(card).toMatchObject({ status: 'complete', totals: plan.totals })
   await auditRun(team.bucket, card.runId, sql)
 })

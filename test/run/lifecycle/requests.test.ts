@@ -102,6 +102,51 @@ describe('requestKey', () => {
     expect(await runs()).toBe(1)
   })
 
+  test('of two dry runs with one key, the one that is not the run was never opened, and stays so', async () => {
+    const both = Promise.withResolvers<void>()
+    let marks = 0
+    team.s3.setHooks(bucket.bucket, {
+      before: async (request) => {
+        if (!isPut(request, `requests/dry-run/${KEY}.json`)) return
+        if (++marks === 2) both.resolve()
+        await both.promise
+      },
+    })
+    await Promise.all([invoke({ requestKey: KEY }), invoke({ requestKey: KEY })])
+    const { runId } = await readDocument(bucket, `control/requests/dry-run/${KEY}.json`)
+    const ids = new Set((await keys(bucket, 'runs/')).map((key) => key.split('/')[1]))
+    const other = [...ids].find((id) => id !== runId)
+    expect(ids.size).toBe(2)
+    expect(await invoke({ status: other })).toMatchObject({
+      status: 'refused',
+      why: expect.stringContaining('never opened'),
+    })
+    expect(await failed({ resume: other })).toMatchObject({ name: 'RunRefused' })
+    expect(await invoke({ requestKey: KEY })).toMatchObject({ runId, status: 'complete' })
+  })
+
+  test.each(['before its mark', 'after its mark'])(
+    'a dry run that was cut off %s: the next delivery completes it or another one, and none stays open',
+    async (when) => {
+      const isAfter = when === 'after its mark'
+      let isMarked = false
+      dieAt(team.s3, bucket, (request) => {
+        const isMark = isPut(request, `requests/dry-run/${KEY}.json`)
+        const dies = isAfter ? isMarked : isMark
+        isMarked ||= isMark
+        return dies
+      })
+      await failed({ requestKey: KEY })
+      revive(team.s3, bucket)
+      await setClock(team.sql, LATER)
+      const card = await invoke({ requestKey: KEY })
+      expect(card).toMatchObject({ status: 'complete', totals: { usersMatched: 6 } })
+      const cursors = (await keys(bucket, 'runs/')).filter((key) => key.endsWith('/cursor.json'))
+      const states = await Promise.all(cursors.map(async (key) => (await readDocument(bucket, key)).state))
+      expect(new Set(states)).toEqual(new Set(isAfter ? ['closed'] : ['closed', 'prepared']))
+    },
+  )
+
   test.each([1, 2, 3, 4, 5, 6, 7, 8])(
     'a delivery that is overtaken by a whole run before its %i. request finds that run',
     async (request) => {

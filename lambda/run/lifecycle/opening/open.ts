@@ -4,10 +4,10 @@ import { createRun, isWriting, type Run } from '../../../archive/runs.ts'
 import { RunRefused } from '../../../errors.ts'
 import { clocksApartMs, databaseClock, FURTHEST_CLOCKS_MS } from '../../../ledger/clock.ts'
 import { readIdentity } from '../../../ledger/identity.ts'
-import { failureOf } from '../../../ledger/errors.ts'
 import { preflight } from '../../../ledger/preflight.ts'
 import { type ForeignKey, readForeignKeys, unreadableKeys } from '../../../ledger/references.ts'
-import { withRetriedRead } from '../../../ledger/transaction.ts'
+import { isWorthRetrying, withRetriedRead } from '../../../ledger/transaction.ts'
+import { beforeWriting } from '../../errors.ts'
 import { newRunId } from '../../ids.ts'
 import { cardOf } from '../../lines/card.ts'
 import { noTotals } from '../../lines/totals.ts'
@@ -31,7 +31,8 @@ export type Prepared = { readonly run: Run; readonly cursor: VersionedCursor }
 
 /**
  * Prepares a new run: drafts it, and stores its run.json and cursor beside its pages. A writing run is open
- * only once writer.json names it; what is left of one that was prepared and never opened is unreferenced.
+ * only once writer.json names it, a dry run with a request key once the mark of that key does; what is left
+ * of one that was prepared and never opened is unreferenced.
  * @throws as draftRun; RunRefused for a writing run that exceeds a limit; ArchiveUnavailable
  */
 export async function prepareRun(
@@ -39,7 +40,8 @@ export async function prepareRun(
   selection: Selection,
   tools: Tools,
 ): Promise<Prepared> {
-  const run = await draftRun(request, selection, (runId) => storedPages(runId, tools.store), tools)
+  const sinkFor = (runId: string): PageSink => storedPages(runId, tools.store)
+  const run = await beforeWriting(async () => draftRun(request, selection, sinkFor, tools))
   const sql = isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader
   const cursor = firstCursor(run, await databaseClock(sql, tools), tools)
   await refuse(run, cursor, tools)
@@ -145,9 +147,9 @@ async function freezeRetried(
     try {
       return { runId, matched: await freeze(base, source, sinkFor(runId), tools) }
     } catch (error) {
-      const failure = failureOf(error)
-      if ((failure !== 'lost' && failure !== 'busy') || tries === FREEZE_TRIES) throw error
-      await tools.pause(FREEZE_PAUSE_MS * tries)
+      const pauseMs = FREEZE_PAUSE_MS * tries
+      if (tries === FREEZE_TRIES || !isWorthRetrying(error, pauseMs, tools)) throw error
+      await tools.pause(pauseMs)
     }
   }
 }
@@ -162,7 +164,7 @@ async function freeze(
   const { plan, rollback, userIds } = base.selection
   if (source && rollback !== null) return freezeRollback(source, userIds, store, pages)
   if (source && plan !== null) return freezePlan(source, store, pages)
-  return freezeMatches(base, isWriting(base.mode) ? ledger.writer : ledger.reader, pages)
+  return freezeMatches(base, isWriting(base.mode) ? ledger.writer : ledger.reader, pages, tools)
 }
 
 function settingsOf(
@@ -215,7 +217,7 @@ function firstCursor(run: Run, databaseNow: string, tools: Tools): Omit<Cursor, 
     runId: run.runId,
     mode: run.mode,
     instant: run.instant,
-    state: isWriting(run.mode) ? 'prepared' : 'open',
+    state: isWriting(run.mode) || run.asked.requestKey !== null ? 'prepared' : 'open',
     finalStatus: null,
     epoch: 1,
     lease: leaseFrom(databaseNow, 1, tools),

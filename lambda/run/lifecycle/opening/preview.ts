@@ -4,6 +4,7 @@ import { RunRefused } from '../../../errors.ts'
 import type { ExitCard } from '../../../exit-card.ts'
 import { readForeignKeys, watchedKeys } from '../../../ledger/references.ts'
 import { withRetriedRead } from '../../../ledger/transaction.ts'
+import { beforeWriting } from '../../errors.ts'
 import { cardOf } from '../../lines/card.ts'
 import { addTotals, noTotals } from '../../lines/totals.ts'
 import { previewPage } from '../../pages/dry-run.ts'
@@ -28,7 +29,8 @@ export async function preview(
 ): Promise<Preview> {
   const pages: Page[] = []
   const sink = { write: (page: Page) => void pages.push(page), done: async () => {} }
-  const run = await draftRun(request, await selectionOf(request, tools), () => sink, tools)
+  const selection = await selectionOf(request, tools)
+  const run = await beforeWriting(async () => draftRun(request, selection, () => sink, tools))
   if (run.refusals.length > 0)
     throw new RunRefused(`The run would be refused: ${run.refusals.join('; ')}. Nothing was written.`)
 

@@ -31,7 +31,8 @@ export async function approvedPlan(dryRunId: string, databaseNow: string, tools:
   const difference = differenceOf(dryRun, tools.config)
   if (difference !== null) throw refused(`the configuration has changed since: ${difference}`)
   const owner = await readMark(tools.store, 'plan', dryRunId)
-  if (owner !== null) throw refused(`run ${owner} has executed it already; see {"status": "${owner}"}`)
+  if (owner !== null)
+    throw refused(`run ${owner} has used it already; send {"resume": "${owner}"} to continue or see that run`)
   return dryRun
 }
 

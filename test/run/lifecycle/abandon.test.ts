@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { isUsersPart, dieAt, revive } from '../../support/between.ts'
+import { keys, putText, readText, remove } from '../../support/bucket.ts'
+import { setClock } from '../../support/clock.ts'
+import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { openRunId, readDocument } from '../../support/logs.ts'
+import { timeForPages } from '../../support/stops.ts'
+import { freshTeam, LATER, type Team } from '../../support/team.ts'
+
+const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
+const KEY = 'monday'
+
+let team: Team
+let bucket: Team['bucket']
+let place: JobPlace
+
+/** Six users on three pages. */
+beforeEach(async () => {
+  team = await freshTeam(6)
+  bucket = team.bucket
+  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0' } }
+})
+afterEach(() => team.drop())
+
+const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
+
+/** Objects that resuming or cancelling a run reads. */
+const objects: readonly [string, (runId: string) => string][] = [
+  ['its run.json', (runId) => `runs/${runId}/run.json`],
+  ['its cursor', (runId) => `runs/${runId}/cursor.json`],
+  ['its last card', (runId) => `runs/${runId}/summary.json`],
+  ['its cancellation request', (runId) => `runs/${runId}/cancel.json`],
+  ['the next page', (runId) => `runs/${runId}/pages/00001.json`],
+  ['a part of its log', (runId) => `logs/mutations/${runId}/00000-0001.jsonl`],
+  ['the mark of its key', () => `control/requests/${KEY}.json`],
+]
+
+test.each(objects)(
+  'an open run of which %s is damaged for good can be abandoned, and another run opens',
+  async (_what, keyOf) => {
+    const { runId } = await invoke({ ...EVENT, requestKey: KEY }, timeForPages(1))
+    await putText(bucket, keyOf(runId), '{"run')
+    await setClock(team.sql, LATER)
+    expect(await failureOf(invoke({ cancel: runId }))).toMatchObject({ name: 'ArchiveCorrupt' })
+
+    const card = await invoke({ abandon: runId, reason: 'the bucket was damaged', by: 'Ada' })
+    expect(card).toMatchObject({
+      runId,
+      status: 'abandoned',
+      why: expect.stringContaining('the bucket was damaged'),
+      next: { payload: {} },
+    })
+    expect(await readDocument(bucket, `runs/${runId}/summary.json`)).toEqual(card)
+    expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
+    expect(await keys(bucket, `intents/${runId}/`)).not.toEqual([])
+    expect(await invoke(EVENT)).toMatchObject({ status: 'complete', totals: { usersProcessed: 4 } })
+  },
+)
+
+test('a message about a damaged object of an open run names both ways on', async () => {
+  const { runId } = await invoke(EVENT, timeForPages(1))
+  await putText(bucket, `runs/${runId}/cursor.json`, '')
+  expect((await failureOf(invoke({ resume: runId }))).message).toBe(
+    `runs/${runId}/cursor.json is damaged or incomplete. It was not changed. Restore its last good version in S3, ` +
+      'then send the payload again. If that is impossible and the run is open, ' +
+      `{"abandon": "${runId}", "reason": "…"} gives the run up.`,
+  )
+})
+
+test('a run whose cursor cannot be read is not abandoned while its holder may still commit', async () => {
+  dieAt(team.s3, bucket, isUsersPart)
+  await failureOf(invoke(EVENT))
+  revive(team.s3, bucket)
+  const runId = await openRunId(bucket)
+  await remove(bucket, `runs/${runId}/cursor.json`)
+  const event = { abandon: runId, reason: 'the cursor is lost' }
+  expect(await failureOf(invoke(event))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringMatching(
+      /^An invocation holds the lease of run \S+ until 2026-11-22T06:1\S+\. Nothing/,
+    ),
+  })
+  expect(await openRunId(bucket)).toBe(runId)
+  await setClock(team.sql, LATER)
+  expect(await invoke(event)).toMatchObject({ status: 'abandoned' })
+})
+
+test('a run that can be read is not abandoned, nor one that is not the open writing run', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  expect(await failureOf(invoke({ abandon: open.runId, reason: 'impatience' }))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining(`can be read, so it can be finished`),
+  })
+  const done = await invoke({ resume: open.runId })
+  expect(await failureOf(invoke({ abandon: done.runId, reason: 'impatience' }))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining('is not the open writing run'),
+  })
+})
+
+test('a duplicate of its request key gets the card of the abandoned run, also where it was cut off before its mark', async () => {
+  dieAt(team.s3, bucket, ({ method, key }) => method === 'PUT' && key.endsWith(`requests/${KEY}.json`))
+  await failureOf(invoke({ ...EVENT, requestKey: KEY }))
+  revive(team.s3, bucket)
+  const runId = await openRunId(bucket)
+  const cursor = await readText(bucket, `runs/${runId}/cursor.json`)
+  await putText(bucket, `runs/${runId}/cursor.json`, cursor.slice(0, -9))
+  await setClock(team.sql, LATER)
+  const card = await invoke({ abandon: runId, reason: 'the cursor is cut short' })
+  expect(await invoke({ ...EVENT, requestKey: KEY })).toEqual(card)
+})
