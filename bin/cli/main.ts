@@ -1,4 +1,4 @@
-import { type Command, mayWrite, readCommand } from './command.ts'
+import { type Command, mayWrite, readCommand } from './line/command.ts'
 import { messageFor } from './messages.ts'
 import { openPlace, type Place } from './place.ts'
 import { printable, type Terminal } from './terminal.ts'

@@ -1,9 +1,9 @@
 import { redact } from '../../lambda/redact.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Given } from './options.ts'
-import { commandFor } from './shell.ts'
+import type { Given } from './line/options.ts'
+import { commandFor } from './line/shell.ts'
 import { printable } from './terminal.ts'
-import { inCommandWords } from './wording.ts'
+import { inCommandWords } from './line/wording.ts'
 
 /** Errors whose own message says what is wrong and what to do; the sandbox throws plain ones. */
 const KNOWN = new Set([

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import type { LogServer } from '../sandbox/sandbox.ts'
-import { UsageError } from './options.ts'
-import { quoted } from './shell.ts'
+import { UsageError } from './line/options.ts'
+import { quoted } from './line/shell.ts'
 
 /**
  * Where a run works: the sandbox, or a database of one's own with its logs in a bucket or in the sandbox's

@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { lockFolder } from './locked-folder.ts'
 import { startPostgres } from './postgres.ts'
 import { startS3 } from './s3.ts'
-import { seedSampleLedger } from './sample-ledger.ts'
+import { seedSampleLedger } from './sample/ledger.ts'
 
 const DATABASE = 'ledger'
 export const BUCKET = 'credit-expiry-logs'

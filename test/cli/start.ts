@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { vi } from 'vitest'
-import { quoted } from '../../bin/cli/shell.ts'
+import { quoted } from '../../bin/cli/line/shell.ts'
 import type { TestBucket } from '../support/bucket.ts'
 
 // Commands are processes, and may take long on a busy machine: no test here fails by time.

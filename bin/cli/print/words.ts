@@ -1,0 +1,137 @@
+import type { Payload } from '../../../lambda/event.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { type CountedAs, OUTCOMES } from '../../../lambda/run/lines/glossary.ts'
+
+/** How a mode is called: its name, its sums, and what happens to credit in it. */
+type Words = {
+  readonly title: string
+  readonly changed: string
+  readonly free: string
+  readonly due: string
+  readonly corrections: string
+  readonly note: string | null
+}
+
+const NOTHING_WRITTEN = 'Nothing was written to the ledger. These are the figures of an execute run now.'
+
+const WORDS: Readonly<Record<string, Words>> = {
+  'dry-run': {
+    title: 'Dry run',
+    changed: 'would expire',
+    free: 'Free credit that would expire',
+    due: 'Due paid credit that would expire',
+    corrections: 'Corrections to zero',
+    note: NOTHING_WRITTEN,
+  },
+  execute: {
+    title: 'Execute',
+    changed: 'expired',
+    free: 'Free credit expired',
+    due: 'Due paid credit expired',
+    corrections: 'Corrections to zero',
+    note: null,
+  },
+  'rollback-dry-run': {
+    title: 'Dry run of a rollback',
+    changed: 'would be restored',
+    free: 'Free credit that would be restored',
+    due: 'Due paid credit that would be restored',
+    corrections: 'Corrections that would be removed',
+    note: 'Nothing was written to the ledger. These are the figures of the rollback now.',
+  },
+  rollback: {
+    title: 'Rollback',
+    changed: 'restored',
+    free: 'Free credit restored',
+    due: 'Due paid credit restored',
+    corrections: 'Corrections removed',
+    note: null,
+  },
+}
+
+const OTHER: Words = {
+  title: 'Run',
+  changed: 'changed',
+  free: 'Free credit',
+  due: 'Due paid credit',
+  corrections: 'Corrections',
+  note: null,
+}
+
+/** Amounts as they are shown: in a rollback they are negative on the card, since credit comes back. */
+export function shownAmount(mode: string, microdollars: number): number {
+  return mode.startsWith('rollback') ? 0 - microdollars : microdollars
+}
+
+export function wordsFor(mode: string): Words {
+  return WORDS[mode] ?? OTHER
+}
+
+/** What the progress line calls the work on a payload. */
+export function labelFor(payload: Payload): string {
+  if ('mode' in payload) return wordsFor(payload.mode).title
+  const labels: Partial<Record<Payload['kind'], string>> = {
+    resume: 'Resume',
+    cancel: 'Cancel',
+    abandon: 'Abandon',
+    hold: 'Hold',
+    release: 'Release',
+    check: 'Check',
+    history: 'History',
+    verify: 'Verify',
+    diff: 'Compare',
+    report: 'Report',
+  }
+  return labels[payload.kind] ?? 'Read'
+}
+
+/** What an outcome means; the name itself is the one in the log. */
+const TEXTS: Readonly<Record<string, string>> = {
+  expired: 'credit was left in a grant',
+  nothing_to_expire: 'all grants fully spent; closed with 0',
+  too_recent: 'a row is too recent; the next run processes them',
+  needs_review: 'a grant may have been taken back already; check, then --user-ids',
+  excluded: 'excluded by --except-user-ids or the configuration',
+  exceeds_plan: 'more would happen than the plan showed; make a new dry run',
+  not_internal: 'no longer internal',
+  gone: 'no longer in the ledger',
+  rolled_back: 'what the run wrote was rolled back',
+  already_rolled_back: 'nothing was left to roll back',
+  changed_since: 'changed since that run; the users log says what',
+}
+
+export function outcomeText(outcome: string): string {
+  return TEXTS[outcome] ?? ''
+}
+
+const COUNTED_AS = new Map(Object.entries(OUTCOMES).map(([outcome, entry]) => [outcome, entry.countedAs]))
+
+/** Whether an outcome is a reason to skip a user. */
+export function isSkipped(outcome: string): boolean {
+  return countedAs(outcome) === 'usersSkipped'
+}
+
+function countedAs(outcome: string): CountedAs {
+  return COUNTED_AS.get(outcome) ?? null
+}
+
+type Counted = readonly (readonly [outcome: string, users: number])[]
+
+/** How users were processed, and the reasons for which users were skipped, each with how many. */
+export function outcomesOf(totals: ExitCard['totals']): {
+  readonly processed: Counted
+  readonly skipped: Counted
+} {
+  const counted = [...COUNTED_AS.keys()]
+    .map((outcome) => [outcome, totals.outcomes[outcome] ?? 0] as const)
+    .filter(([, users]) => users > 0)
+  return {
+    processed: counted.filter(([outcome]) => countedAs(outcome) === 'usersProcessed'),
+    skipped: counted.filter(([outcome]) => isSkipped(outcome)),
+  }
+}
+
+/** `1 user`, `2 users`. */
+export function usersText(users: number): string {
+  return users === 1 ? '1 user' : `${users.toLocaleString('en-US')} users`
+}
