@@ -1,5 +1,5 @@
 import Table from 'cli-table3'
-import { dollars } from '../../../lambda/exit-card.ts'
+import { dollars, grouped } from '../../../lambda/exit-card.ts'
 
 /** A column of a table. */
 export type Column = {
@@ -144,27 +144,7 @@ function decimalsOf(text: string): number {
   return point === -1 ? 2 : text.length - point - 1
 }
 
-export function count(number: number): string {
-  return number.toLocaleString('en-US')
-}
-
-/**
- * A text on lines of at most `width` characters, broken between words. The first line begins with `first`,
- * later ones with `later`.
- */
-export function wrapped(text: string, width: number, first = '', later = first): string[] {
-  const lines: string[] = []
-  let line = first
-  for (const word of text.split(' ')) {
-    const begun = line !== first && line !== later
-    if (begun && line.length + 1 + word.length > width) {
-      lines.push(line)
-      line = later
-    }
-    line += line === first || line === later ? word : ` ${word}`
-  }
-  return [...lines, line]
-}
+export { grouped as count }
 
 /** A heading with its lines below an empty line; nothing at all without lines. */
 export function section(heading: string, body: readonly string[]): string[] {

@@ -1,61 +1,40 @@
 import type { Payload } from '../../../lambda/event.ts'
-import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { type ExitCard, grouped } from '../../../lambda/exit-card.ts'
 import { type CountedAs, OUTCOMES } from '../../../lambda/run/lines/glossary.ts'
 
-/** How a mode is called: its name, its sums, and what happens to credit in it. */
+/** How a mode is called, what happens to credit in it, and its corrections. */
 type Words = {
   readonly title: string
   readonly changed: string
-  readonly free: string
-  readonly due: string
   readonly corrections: string
   readonly note: string | null
 }
 
-const NOTHING_WRITTEN = 'Nothing was written to the ledger. These are the figures of an execute run now.'
+const NOTHING_WRITTEN = 'Nothing was written to the ledger. These are the figures of'
 
 const WORDS: Readonly<Record<string, Words>> = {
   'dry-run': {
     title: 'Dry run',
     changed: 'would expire',
-    free: 'Free credit that would expire',
-    due: 'Due paid credit that would expire',
     corrections: 'Corrections to zero',
-    note: NOTHING_WRITTEN,
+    note: `${NOTHING_WRITTEN} an execute run now.`,
   },
-  execute: {
-    title: 'Execute',
-    changed: 'expired',
-    free: 'Free credit expired',
-    due: 'Due paid credit expired',
-    corrections: 'Corrections to zero',
-    note: null,
-  },
+  execute: { title: 'Execute', changed: 'expired', corrections: 'Corrections to zero', note: null },
   'rollback-dry-run': {
     title: 'Dry run of a rollback',
     changed: 'would be restored',
-    free: 'Free credit that would be restored',
-    due: 'Due paid credit that would be restored',
     corrections: 'Corrections that would be removed',
-    note: 'Nothing was written to the ledger. These are the figures of the rollback now.',
+    note: `${NOTHING_WRITTEN} the rollback now.`,
   },
-  rollback: {
-    title: 'Rollback',
-    changed: 'restored',
-    free: 'Free credit restored',
-    due: 'Due paid credit restored',
-    corrections: 'Corrections removed',
-    note: null,
-  },
+  rollback: { title: 'Rollback', changed: 'restored', corrections: 'Corrections removed', note: null },
 }
 
-const OTHER: Words = {
-  title: 'Run',
-  changed: 'changed',
-  free: 'Free credit',
-  due: 'Due paid credit',
-  corrections: 'Corrections',
-  note: null,
+const OTHER: Words = { title: 'Run', changed: 'changed', corrections: 'Corrections', note: null }
+
+/** `Free credit that would expire`, `Free credit expired`. */
+export function changedText(what: string, mode: string): string {
+  const { changed } = wordsFor(mode)
+  return `${what} ${changed.startsWith('would') ? 'that ' : ''}${changed}`
 }
 
 /** Amounts as they are shown: in a rollback they are negative on the card, since credit comes back. */
@@ -133,5 +112,5 @@ export function outcomesOf(totals: ExitCard['totals']): {
 
 /** `1 user`, `2 users`. */
 export function usersText(users: number): string {
-  return users === 1 ? '1 user' : `${users.toLocaleString('en-US')} users`
+  return users === 1 ? '1 user' : `${grouped(users)} users`
 }
