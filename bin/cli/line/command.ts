@@ -1,4 +1,5 @@
 import { eventSchema, invalidEvent, type Payload } from '../../../lambda/event.ts'
+import { nearest } from '../../../lambda/nearest.ts'
 import { SOFTWARE_VERSION } from '../../../lambda/run/version.ts'
 import type { CsvKind } from '../../csv.ts'
 import {
@@ -11,6 +12,7 @@ import {
   refuseWhatNpmKept,
   UsageError,
 } from './options.ts'
+import { isObject } from './shell.ts'
 import { inCommandWords } from './wording.ts'
 
 const CSV_KINDS: readonly CsvKind[] = ['users', 'grants', 'mutations']
@@ -81,7 +83,7 @@ function csvOf({ csv }: Given): Own | null {
   const kind = CSV_KINDS.find((known) => known === word)
   if (kind !== undefined && runId !== undefined && more.length === 0) return { is: 'csv', kind, runId }
   throw new UsageError(
-    `--csv takes one of ${CSV_KINDS.join(', ')}, and a run id. Nothing was done. For example: npm start -- --csv users <run id>`,
+    `--csv takes one of ${CSV_KINDS.join(', ')}, and a run id. Nothing was done. For example: npm start -- --csv ${nearest(word ?? '', CSV_KINDS) ?? 'users'} ${runId ?? '<run id>'}`,
   )
 }
 
@@ -113,10 +115,6 @@ function setField(event: Record<string, unknown>, field: string, value: unknown,
   event[name] = value
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 function jsonObject(text: string): Record<string, unknown> {
   const example = `For example: npm start -- --event '{"execute":true}'`
   let value: unknown
@@ -137,7 +135,15 @@ export function payloadOf(event: Readonly<Record<string, unknown>>, asEvent: boo
   const invalid = invalidEvent(new Error('the event does not fit its schema', { cause: parsed.error.issues }))
   if (asEvent) throw invalid
   const sentence = inCommandWords(invalid.message).replace(/ Valid payloads: .*$/, '')
-  throw new UsageError(`${sentence} npm start -- --help shows all options.`, { cause: invalid })
+  const likely = isNearLatest(event) ? 'Did you mean latest? ' : ''
+  throw new UsageError(`${sentence} ${likely}npm start -- --help shows all options.`, { cause: invalid })
+}
+
+/** Whether a value in the place of a run id is a misspelt `latest`. */
+function isNearLatest(event: Readonly<Record<string, unknown>>): boolean {
+  const places = OPTIONS.filter(({ flags, field }) => flags.includes('run id') && field !== undefined)
+  const values = places.map(({ field = '' }) => event[field])
+  return values.some((value) => typeof value === 'string' && value !== 'latest' && nearest(value, ['latest']))
 }
 
 /** Fields for which only the command knows `latest`. */

@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { nearest } from '../../../lambda/nearest.ts'
+import { wrapped } from '../print/prose.ts'
 
 /** The command line or the environment is wrong. The message names the option and shows what to do. */
 export class UsageError extends Error {
@@ -119,18 +120,17 @@ export function keyOf({ flags, help }: CommandOption): string {
   return new Option(flags, help).attributeName()
 }
 
-const EXAMPLES = `
-Without DATABASE_URL and LOG_BUCKET it uses a sandbox in .sandbox/: PostgreSQL
-and S3, with a sample ledger. A run id may be "latest". Ctrl-C stops after the
-pages in flight; --resume continues the run.
+const NOTES =
+  'Without DATABASE_URL and LOG_BUCKET it uses a sandbox in .sandbox/: PostgreSQL and S3, with a sample ledger. A run id may be "latest". Ctrl-C stops after the pages in flight; --resume continues the run.'
 
-Exit status:
-  0  complete
-  1  failed or refused
-  2  complete with errors, stopped, cancelled, or differences found
-  3  incomplete, busy or held
+const EXIT_STATUS = [
+  'complete',
+  'failed or refused',
+  'complete with errors, stopped, cancelled, or differences found',
+  'incomplete, busy or held',
+]
 
-Examples:
+const EXAMPLES = `Examples:
   npm start
   npm start -- --execute --plan latest
   npm start -- --execute --user-ids ada@kilo.ai --reason "clean-up"
@@ -138,6 +138,11 @@ Examples:
   npm start -- --history ada@kilo.ai --from 2026-10
   npm start --silent -- --json | jq .totals
 `
+
+function afterHelp(columns: number): string {
+  const statuses = EXIT_STATUS.flatMap((text, status) => wrapped(text, columns, `  ${status}  `, '     '))
+  return ['', ...wrapped(NOTES, columns), '', 'Exit status:', ...statuses, '', EXAMPLES].join('\n')
+}
 
 /** What came of reading the command line: options to act on, or a text to print. */
 export type Parsed = { readonly given: Given } | { readonly print: string }
@@ -148,10 +153,11 @@ export type Parsed = { readonly given: Given } | { readonly print: string }
  */
 export function readOptions(args: readonly string[], version: string, columns = 80): Parsed {
   let printed = ''
-  const command = commander(version).configureOutput({
+  const width = Math.min(columns, 100)
+  const command = commander(version, width).configureOutput({
     writeOut: (text) => (printed += text),
     writeErr: () => {},
-    getOutHelpWidth: () => Math.min(columns, 100),
+    getOutHelpWidth: () => width,
     getOutHasColors: () => false,
   })
   try {
@@ -166,14 +172,14 @@ export function readOptions(args: readonly string[], version: string, columns = 
   return { given: command.opts() }
 }
 
-function commander(version: string): Command {
+function commander(version: string, width: number): Command {
   const command = new Command('npm start --')
-    .configureHelp({ optionDescription: ({ description }) => description })
+    .configureHelp({ optionDescription: ({ description }) => description, minWidthToWrap: 20 })
     .usage('[options]')
     .description('Expires the free credit grants of internal users. Without --execute it is a dry run.')
     .helpOption('-h, --help', 'show this help')
     .version(version, '--version', 'show the version')
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', afterHelp(width))
     .allowExcessArguments(false)
     .exitOverride()
   for (const [group, options] of Object.entries(GROUPS))
@@ -209,18 +215,24 @@ function sentenceFor({ code, message }: CommanderError): string {
   const text = message.replace(/^error: /, '')
   const quoted = /'([^']+)'/.exec(text)?.[1] ?? ''
   switch (code) {
-    case 'commander.unknownOption': {
-      const word = quoted.replace(/^-+/, '').split('=')[0] ?? ''
-      const likely = nearest(word, [...OPTIONS.map(nameOf), 'help', 'version'])
-      return `Unknown option ${quoted}.${likely === undefined ? '' : ` Did you mean --${likely}?`}`
-    }
+    case 'commander.unknownOption':
+      return `Unknown option ${quoted}.${likelyOption(quoted)}`
     case 'commander.optionMissingArgument':
       return `The value is missing: ${quoted}.`
-    case 'commander.excessArguments':
-      return `Unexpected argument ${text.slice(text.lastIndexOf(':') + 2)} Lists have commas and no spaces; texts with spaces need quotes.`
+    case 'commander.excessArguments': {
+      const word = text.slice(text.lastIndexOf(':') + 2).replace(/\.$/, '')
+      const likely = likelyOption(word)
+      return `Unexpected argument ${word}.${likely || ' Lists have commas and no spaces; texts with spaces need quotes.'}`
+    }
     default:
       return `${text.charAt(0).toUpperCase()}${text.slice(1)}`
   }
+}
+
+function likelyOption(typed: string): string {
+  const word = typed.replace(/^-+/, '').split('=')[0] ?? ''
+  const likely = nearest(word, [...OPTIONS.map(nameOf), 'help', 'version'])
+  return likely === undefined ? '' : ` Did you mean --${likely}?`
 }
 
 /** npm has settings with these names, which people set for reasons of their own. */

@@ -44,7 +44,7 @@ function optionText(field: string, value: unknown): string | null {
   return `${longFlag(option)} ${quoted(text)}`
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

@@ -1,4 +1,4 @@
-import { commandFor, optionFor } from './shell.ts'
+import { commandFor, isObject, optionFor } from './shell.ts'
 
 /**
  * A message of the job in the words of this command: payloads become command lines, fields become options.
@@ -58,7 +58,7 @@ function endOfObject(text: string, start: number): number {
 function payloadIn(json: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(json)
-    return typeof value === 'object' && value !== null ? { ...value } : null
+    return isObject(value) ? value : null
   } catch {
     return null
   }

@@ -1,6 +1,7 @@
 import { dollars, type ExitCard } from '../../../lambda/exit-card.ts'
 import { nextSection } from './report.ts'
-import { count, textOf, wrapped, wrappedTable } from './tables.ts'
+import { wrapped } from './prose.ts'
+import { count, textOf, wrappedTable } from './tables.ts'
 import { type Output, printable } from '../terminal.ts'
 import { inCommandWords } from '../line/wording.ts'
 

@@ -5,7 +5,7 @@ import { LedgerUnavailable } from '../../../lambda/ledger/errors.ts'
 import { RunRefused } from '../../../lambda/errors.ts'
 import { cardAt } from '../cards.ts'
 
-const TOLD = { debug: false, payloads: false, readonly: false, given: {} }
+const TOLD = { columns: Infinity, debug: false, payloads: false, readonly: false, given: {} }
 
 test('of an expected error only the message is shown', () => {
   expect(messageFor(new RunRefused('The run is refused. Send another.'), TOLD)).toBe(
