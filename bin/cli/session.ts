@@ -1,18 +1,18 @@
 import { listRuns } from '../../lambda/insight/runs.ts'
 import { status } from '../../lambda/insight/status.ts'
 import type { CsvKind } from '../csv.ts'
-import { ArchiveUnavailable } from '../../lambda/archive/errors.ts'
-import type { Payload } from '../../lambda/event.ts'
+import { ArchiveCorrupt, ArchiveUnavailable } from '../../lambda/archive/errors.ts'
+import { type Answer, isCard } from '../../lambda/answer.ts'
+import { findCursor, readCursor } from '../../lambda/archive/cursor.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { answerText, exitStatusOf } from './print/answers.ts'
 import { type Command, mayWrite } from './line/command.ts'
 import { confirm } from './work/confirm.ts'
 import { drive, type Drive } from './work/drive.ts'
-import { leaseExpiresAt } from './work/engine.ts'
 import { highlightTables } from './print/highlight-tables.ts'
 import { readHighlights } from './print/highlights.ts'
 import { watchInterrupts } from './work/interrupt.ts'
-import { type Job, jobHere, withinDeadline, withToolsHere } from './work/job.ts'
+import { jobHere, readHere, withToolsHere } from './work/job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { opened, reportFile } from './open-report.ts'
 import { UsageError } from './line/options.ts'
@@ -69,12 +69,11 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   try {
     return await work(command, place, terminal, {
       invoke: job.invoke,
-      ask: job.ask,
       interrupt,
       progress,
       wait: given.wait === true,
       lookEveryMs: LOOK_EVERY_MS,
-      leaseExpiresAt: async (runId) => withToolsHere(async (tools) => leaseExpiresAt(runId, tools)),
+      leaseExpiresAt,
     })
   } finally {
     progress.end()
@@ -82,10 +81,13 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   }
 }
 
+async function leaseExpiresAt(runId: string): Promise<string | null> {
+  const cursor = await withToolsHere(async ({ store }) => findCursor(store, runId))
+  return cursor?.document.lease?.expiresAt ?? null
+}
+
 async function showRuns({ given, invocationSeconds }: Command, { out }: Terminal): Promise<number> {
-  const runs = await withToolsHere(async (tools) =>
-    withinDeadline(invocationSeconds * 1000, async () => listRuns(tools)),
-  )
+  const runs = await readHere(invocationSeconds, async (tools) => listRuns(tools))
   out.write(given.json === true ? `${JSON.stringify(runs, null, 2)}\n` : runsTable(runs, out.columns))
   return 0
 }
@@ -110,25 +112,14 @@ async function openReport(
   place: Place,
   terminal: Terminal,
 ): Promise<number> {
-  const path = await withToolsHere(async (tools) =>
-    withinDeadline(command.invocationSeconds * 1000, async () => reportFile(runId, place, tools)),
-  )
+  const path = await readHere(command.invocationSeconds, async (tools) => reportFile(runId, place, tools))
   terminal.out.write(`${path}\n`)
   if (await opened(path)) return 0
   terminal.err.write('No program opened it. Open the file in a browser.\n')
   return FAILED
 }
 
-/** Payloads that are answered with the exit card of a run. */
-const ABOUT_RUN: readonly Payload['kind'][] = ['run', 'rollback', 'resume', 'cancel', 'abandon', 'status']
-
-function isAboutRun({ kind }: Payload): boolean {
-  return ABOUT_RUN.includes(kind)
-}
-
-type Working = Drive & Pick<Job, 'ask'>
-
-async function work(asked: Command, place: Place, terminal: Terminal, driving: Working): Promise<number> {
+async function work(asked: Command, place: Place, terminal: Terminal, driving: Drive): Promise<number> {
   const { interrupt, progress } = driving
   const command = await resolved(asked)
   // The sandbox is for trying things out: nothing is asked there.
@@ -145,23 +136,17 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: W
     progress.say(`${stoppedText(driving)}Nothing was done.`)
     return INCOMPLETE
   }
-  if (!isAboutRun(command.payload)) {
-    progress.begin(labelFor(command.payload))
-    const answer = await driving.ask({ ...command.event })
-    progress.end()
-    const json = command.given.json === true
-    terminal.out.write(json ? `${JSON.stringify(answer, null, 2)}\n` : answerText(answer, terminal.out))
-    return exitStatusOf(answer)
-  }
-  const card = await answerTo(command, driving)
+  const answer = await answerTo(command, driving)
+  const next = interrupt.asked() === null ? null : answer.next
   if (command.given.json === true) {
-    terminal.out.write(`${JSON.stringify(card, null, 2)}\n`)
-    if (interrupt.asked() !== null && card.next)
-      progress.say(`${stoppedText(driving)}To continue: ${commandFor(card.next.payload)}`)
-  } else await report(card, place, terminal, driving)
+    terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
+    if (next) progress.say(`${stoppedText(driving)}To continue: ${commandFor(next.payload)}`)
+  } else if (isCard(answer)) await report(answer, place, terminal, driving)
+  else terminal.out.write(answerText(answer, terminal.out))
+  if (!isCard(answer)) return exitStatusOf(answer)
   // To have cancelled a run is what was asked for.
-  if (command.payload.kind === 'cancel' && card.status === 'cancelled') return 0
-  return EXIT_STATUS[card.status] ?? FAILED
+  if (command.payload.kind === 'cancel' && answer.status === 'cancelled') return 0
+  return EXIT_STATUS[answer.status] ?? FAILED
 }
 
 /** False as well when the person asked to stop during the count. */
@@ -179,14 +164,12 @@ function stoppedText({ interrupt }: Drive): string {
   return how === null ? '' : `Stopped by ${how}. `
 }
 
-async function answerTo({ event, payload }: Command, driving: Drive): Promise<ExitCard> {
+async function answerTo({ event, payload }: Command, driving: Drive): Promise<Answer> {
   driving.progress.begin(labelFor(payload))
-  const card =
-    payload.kind === 'status'
-      ? await driving.invoke({ ...event }, () => {})
-      : await drive({ ...event }, driving)
+  const looksOnly = payload.kind === 'status'
+  const answer = await (looksOnly ? driving.invoke({ ...event }, () => {}) : drive({ ...event }, driving))
   driving.progress.end()
-  return card
+  return answer
 }
 
 /** The summary; on a terminal the tables too. */
@@ -204,10 +187,13 @@ async function report(card: ExitCard, place: Place, { out }: Terminal, driving: 
 async function tablesOf(card: ExitCard, place: Place, out: Terminal['out'], driving: Drive): Promise<string> {
   try {
     const stop = () => driving.interrupt.asked() !== null
-    const found = await withToolsHere(async ({ store }) => readHighlights(store, card, ROWS, stop))
+    const found = await withToolsHere(async ({ store }) => {
+      const { document } = await readCursor(store, card.runId)
+      return readHighlights(store, document, ROWS, stop)
+    })
     return found === null ? '' : highlightTables(card, found, place, out)
   } catch (error) {
-    if (!(error instanceof ArchiveUnavailable)) throw error
+    if (!(error instanceof ArchiveUnavailable || error instanceof ArchiveCorrupt)) throw error
     driving.progress.say(`The tables cannot be shown. ${error.message}`)
     return ''
   }

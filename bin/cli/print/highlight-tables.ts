@@ -34,12 +34,18 @@ export function highlightTables(card: ExitCard, found: Highlights, place: Look, 
   }
   const { changes, corrections, failures, warnings } = found
   return textOf([
-    ...part('Largest changes', changes, CHANGE, changeRows(card.mode, changes.first), place.lookInto(users)),
+    ...part(
+      'Largest changes',
+      changes,
+      CHANGE,
+      amountRows(changes.first, card.mode, CHANGES),
+      place.lookInto(users),
+    ),
     ...part(
       'Corrections',
       corrections,
       correctionColumns(card.mode),
-      correctionRows(card.mode, corrections.first),
+      amountRows(corrections.first, card.mode, CORRECTIONS),
       place.lookInto(mutations, ['accounting_adjustment']),
     ),
     ...part('Failures', failures, FAILURE, failureRows(failures.first), place.lookInto(errors)),
@@ -68,26 +74,28 @@ const CHANGE: readonly Column[] = [
   AFTER,
 ]
 
-function changeRows(mode: string, lines: readonly UserLine[]): string[][] {
-  return rowsOf(lines, [
-    money(lines.map((line) => line.balance_before_microdollars)),
-    money(lines.map((line) => shownAmount(mode, line.expired_microdollars))),
-    money(lines.map((line) => shownAmount(mode, line.due_paid_microdollars))),
-    money(lines.map((line) => shownAmount(mode, line.correction_microdollars))),
-    money(lines.map((line) => line.final_balance_microdollars)),
-  ])
-}
+const CHANGES = [
+  (line: UserLine) => line.expired_microdollars,
+  (line: UserLine) => line.due_paid_microdollars,
+  (line: UserLine) => line.correction_microdollars,
+]
 
 function correctionColumns(mode: string): readonly Column[] {
   const changed = { head: wordsFor(mode).changed, right: true, optional: 1 } as const
   return [EMAIL, ID, BEFORE, changed, { head: 'correction', right: true }, AFTER]
 }
 
-function correctionRows(mode: string, lines: readonly UserLine[]): string[][] {
+const CORRECTIONS = [changedBy, (line: UserLine) => line.correction_microdollars]
+
+/** Between the balances before and after, what the run changed. */
+function amountRows(
+  lines: readonly UserLine[],
+  mode: string,
+  changes: readonly ((line: UserLine) => number)[],
+): string[][] {
   return rowsOf(lines, [
     money(lines.map((line) => line.balance_before_microdollars)),
-    money(lines.map((line) => shownAmount(mode, changedBy(line)))),
-    money(lines.map((line) => shownAmount(mode, line.correction_microdollars))),
+    ...changes.map((change) => money(lines.map((line) => shownAmount(mode, change(line))))),
     money(lines.map((line) => line.final_balance_microdollars)),
   ])
 }

@@ -1,8 +1,8 @@
 import * as z from 'zod'
+import type { NamedPage } from '../../../lambda/archive/cursor.ts'
+import { readLog } from '../../../lambda/archive/logs.ts'
 import type { Store } from '../../../lambda/archive/s3/store.ts'
-import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { loggedLine } from '../../../lambda/insight/logged-line.ts'
-import { logLines } from './user-lines.ts'
 import { isSkipped } from './words.ts'
 
 /** A line of the users log, as far as it is shown. Amounts in microdollars. */
@@ -41,13 +41,13 @@ export type Highlights = {
 }
 
 /**
- * Reads a closed run's logs once, line by line, and keeps the first `size` of each ranking only: a log may be
+ * Reads the logs of a closed run's pages once, and keeps the first `size` of each ranking only: a log may be
  * far larger than memory. Null when `stop` says so meanwhile.
  * @throws ArchiveUnavailable, ArchiveCorrupt
  */
 export async function readHighlights(
   store: Store,
-  { logs }: ExitCard,
+  { runId, pages }: { readonly runId: string; readonly pages: readonly NamedPage[] },
   size: number,
   stop: () => boolean,
 ): Promise<Highlights | null> {
@@ -56,16 +56,15 @@ export async function readHighlights(
   const warnings = ranking<UserLine>(size, () => 0)
   const failures = ranking<ErrorLine>(size, () => 0)
 
-  for await (const text of logLines(store, logs.users)) {
+  for await (const line of readLog(store, runId, 'users', pages, userLine)) {
     if (stop()) return null
-    const line = userLine.parse(JSON.parse(text))
     if (changedBy(line) !== 0) changes.add(line)
     if (line.correction_microdollars !== 0) corrections.add(line)
     if (line.flags.length > 0 || isSkipped(line.outcome)) warnings.add(line)
   }
-  for await (const text of logLines(store, logs.errors)) {
+  for await (const line of readLog(store, runId, 'errors', pages, errorLine)) {
     if (stop()) return null
-    failures.add(errorLine.parse(JSON.parse(text)))
+    failures.add(line)
   }
   return {
     changes: changes.top(),

@@ -1,10 +1,11 @@
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import type { Place } from '../place.ts'
 import { commandFor } from '../line/shell.ts'
-import { count, money, section, table, textOf, wrapped } from './tables.ts'
+import { wrapped } from './prose.ts'
+import { count, money, section, table, textOf } from './tables.ts'
 import { printable, type Output } from '../terminal.ts'
 import { inCommandWords } from '../line/wording.ts'
-import { outcomesOf, outcomeText, shownAmount, usersText, wordsFor } from './words.ts'
+import { changedText, outcomesOf, outcomeText, shownAmount, usersText, wordsFor } from './words.ts'
 
 type Out = Pick<Output, 'columns' | 'style'>
 
@@ -184,10 +185,10 @@ export function amountsTable(
   width: number,
   more: readonly (readonly [string, number])[] = [],
 ): string[] {
-  const { free, due, corrections } = wordsFor(mode)
+  const { corrections } = wordsFor(mode)
   const rows: (readonly [string, number])[] = [
-    [free, shownAmount(mode, totals.expiredMicrodollars)],
-    [due, shownAmount(mode, totals.duePaidMicrodollars)],
+    [changedText('Free credit', mode), shownAmount(mode, totals.expiredMicrodollars)],
+    [changedText('Due paid credit', mode), shownAmount(mode, totals.duePaidMicrodollars)],
     [`${corrections}, ${usersText(totals.usersCorrected)}`, shownAmount(mode, totals.correctedMicrodollars)],
     ...more,
   ]

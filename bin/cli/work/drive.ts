@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { type Answer, isCard } from '../../../lambda/answer.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import type { Interrupt } from './interrupt.ts'
 import type { Invoke } from './job.ts'
@@ -23,18 +24,18 @@ export type Drive = {
 const IDLE_INVOCATIONS = 5
 
 /**
- * Repeats invocations until the run is closed, and gives the last card: `incomplete` when the person asked to
- * stop, `busy` when another invocation works on it and this command does not wait.
+ * Repeats invocations until the run is closed, and gives the last answer: a card that is `incomplete` when
+ * the person asked to stop, `busy` when another invocation works on it and this command does not wait.
  * @throws whatever an invocation throws
  */
-export async function drive(event: Record<string, unknown>, given: Drive): Promise<ExitCard> {
+export async function drive(event: Record<string, unknown>, given: Drive): Promise<Answer> {
   const { invoke, interrupt, progress, wait } = given
   let next = event
   let idle = 0
   let last: ExitCard | null = null
   for (;;) {
     const card = await invoke(next, progress.show)
-    if (interrupt.asked() !== null) return card
+    if (!isCard(card) || interrupt.asked() !== null) return card
     if (card.status === 'busy') {
       // After an own invocation it is that one's lease, and its card says why it was kept.
       if (!wait) return last ?? card

@@ -8,24 +8,18 @@ import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { createHandler } from '../../../lambda/handler.ts'
 import { withTools } from '../../../lambda/host.ts'
 import { LONGEST_ORPHAN_MS } from '../../../lambda/ledger/transaction.ts'
-import { type Answer, isCard } from '../../../lambda/answer.ts'
+import type { Answer } from '../../../lambda/answer.ts'
 import type { Tools } from '../../../lambda/run/tools.ts'
 import { callerHere } from './caller.ts'
 
 /** One invocation of the job, through the same handler as in Lambda. `onCard` is called after every page. */
-export type Invoke = (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => Promise<ExitCard>
+export type Invoke = (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => Promise<Answer>
 
 /** The job on this machine, and when the lease of its last invocation expires if that is cut off. */
 export type Job = {
-  /** Of a payload about a run. */
   readonly invoke: Invoke
-  /** Of any other payload. */
-  readonly ask: (event: Record<string, unknown>) => Promise<OtherAnswer>
   readonly leaseExpires: () => Date
 }
-
-/** An answer that is no exit card. */
-export type OtherAnswer = Exclude<Answer, ExitCard>
 
 /** Something did not answer by the deadline. */
 export class DeadlinePassed extends Error {
@@ -49,7 +43,7 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
   let deadline = 0
   let caller: Awaited<ReturnType<typeof callerHere>> | undefined
   const timeLeft = () => (options.stopped() ? 0 : Math.max(0, deadline - performance.now()))
-  const answerTo = async (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => {
+  const invoke: Invoke = async (event, onCard) => {
     deadline = performance.now() + milliseconds
     caller ??= await callerHere(process.env)
     const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
@@ -59,18 +53,23 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
     return withinDeadline(milliseconds + GRACE_MS, invoked)
   }
   return {
-    invoke: async (event, onCard) => {
-      const answer = await answerTo(event, onCard)
-      if (isCard(answer)) return answer
-      throw new Error(`The answer to ${JSON.stringify(event)} is no exit card.`)
-    },
-    ask: async (event) => {
-      const answer = await answerTo(event, () => {})
-      if (!isCard(answer)) return answer
-      throw new Error(`The answer to ${JSON.stringify(event)} is an exit card.`)
-    },
+    invoke,
     leaseExpires: () => new Date(Date.now() + Math.max(0, deadline - performance.now()) + LONGEST_ORPHAN_MS),
   }
+}
+
+/**
+ * Reads the ledger and the bucket beside an invocation, by the deadline that one would have.
+ * @throws as withToolsHere and withinDeadline
+ */
+export async function readHere<T>(
+  seconds: number,
+  work: (tools: Tools, alive: () => void) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  return withToolsHere(async (tools) =>
+    withinDeadline(seconds * 1000, async (alive) => work(tools, alive), signal),
+  )
 }
 
 /**
@@ -78,7 +77,7 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
  * aborted.
  * @throws DeadlinePassed, the signal's reason, and whatever `work` throws
  */
-export async function withinDeadline<T>(
+async function withinDeadline<T>(
   milliseconds: number,
   work: (alive: () => void) => Promise<T>,
   signal?: AbortSignal,

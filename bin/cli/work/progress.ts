@@ -1,6 +1,7 @@
 import { SingleBar } from 'cli-progress'
 import { dollars, type ExitCard } from '../../../lambda/exit-card.ts'
 import { redact } from '../../../lambda/redact.ts'
+import { prose } from '../print/prose.ts'
 import { count } from '../print/tables.ts'
 import { printable, type Terminal } from '../terminal.ts'
 import { shownAmount, wordsFor } from '../print/words.ts'
@@ -33,12 +34,10 @@ export type Facts = {
 }
 
 const LINE_EVERY_MS = 5_000
-const COUNTDOWN_EVERY_MS = 1_000
 /**
  * A run whose instant is older than this was begun by an earlier command; less may be a difference of clocks.
  */
 const CLOCKS_DIFFER_MS = 60_000
-const CLEAR_LINE = '\r\u001b[K'
 
 export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progress {
   let facts: Facts = { label: '', done: 0, total: 0, perSecond: 0, amount: null }
@@ -46,65 +45,51 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
   let doneBefore: number | null = null
   let latest: ExitCard | null = null
   let bar: SingleBar | null = null
-  let line: string | null = null
-  let countdown: NodeJS.Timeout | undefined
+  let line: (() => string) | null = null
   let waitingSaid = false
   let lineAt = -Infinity
 
-  const hide = (): void => {
+  const stop = (): void => {
     bar?.stop()
-    if (line !== null) err.write(CLEAR_LINE)
+    bar = null
   }
-  const redraw = (): void => {
-    if (bar) startBar()
-    if (line !== null) err.write(line)
-  }
-  const startBar = (): void => {
+  /** The library draws the line again whenever its text has changed: bars and countdowns need nothing else. */
+  const draw = (wanted: () => string): void => {
+    if (bar !== null && line === wanted) return
+    stop()
+    line = wanted
     bar = new SingleBar({
       stream: err.stream,
-      format: () => barText(facts, err.columns),
+      format: () => line?.() ?? '',
       clearOnComplete: true,
       hideCursor: true,
       gracefulExit: false,
     })
     bar.start(1, 0)
   }
-  const drawLine = (text: string): void => {
-    line = text
-    err.write(`${CLEAR_LINE}${text}`)
-  }
-  const stop = (): void => {
-    clearInterval(countdown)
-    hide()
-    bar = null
-    line = null
-  }
+  const barLine = (): string => barText(facts, err.columns)
   const update = (done: number, total: number, amount: string | null): void => {
     const seconds = (now() - began) / 1000
     const perSecond = seconds > 0 ? (done - (doneBefore ?? 0)) / seconds : 0
     facts = { ...facts, done, total, perSecond, amount }
-    if (!err.isTTY) {
-      if (done < total && now() - lineAt < LINE_EVERY_MS) return
-      lineAt = now()
-      err.write(`${lineText(facts)}\n`)
-      return
-    }
-    if (line !== null) stop()
-    if (!bar) startBar()
+    if (err.isTTY) return draw(barLine)
+    if (done < total && now() - lineAt < LINE_EVERY_MS) return
+    lineAt = now()
+    err.write(`${lineText(facts)}\n`)
   }
 
   return {
     say(text) {
-      hide()
-      err.write(`${redact(text).split('\n').map(printable).join('\n')}\n`)
-      redraw()
+      bar?.stop()
+      const lines = redact(text).split('\n')
+      err.write(`${lines.map((said) => prose(printable(said), err.columns)).join('\n')}\n`)
+      bar?.start(1, 0)
     },
     begin(label) {
-      stop()
       facts = { label, done: 0, total: 0, perSecond: 0, amount: null }
       began = now()
       doneBefore = null
-      if (err.isTTY) drawLine(`${label} … Ctrl-C stops`)
+      if (err.isTTY) draw(() => `${label} … Ctrl-C stops`)
       else err.write(`${label} …\n`)
     },
     show(card) {
@@ -118,15 +103,9 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
     },
     counted: (users, all) => update(users, all, null),
     waiting(until) {
-      stop()
-      if (!err.isTTY) {
-        if (!waitingSaid) err.write(`${waitingText(until, null)}\n`)
-        waitingSaid = true
-        return
-      }
-      const draw = () => drawLine(waitingText(until, now()))
-      draw()
-      countdown = setInterval(draw, COUNTDOWN_EVERY_MS)
+      if (err.isTTY) return draw(() => waitingText(until, now()))
+      if (!waitingSaid) err.write(`${waitingText(until, null)}\n`)
+      waitingSaid = true
     },
     end: stop,
     latest: () => latest,

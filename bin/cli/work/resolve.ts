@@ -3,7 +3,7 @@ import { RUN_ID } from '../../../lambda/archive/keys.ts'
 import { latestRunId } from '../../../lambda/run/known-run.ts'
 import type { Tools } from '../../../lambda/run/tools.ts'
 import { type Command, payloadOf } from '../line/command.ts'
-import { withinDeadline, withToolsHere } from './job.ts'
+import { readHere } from './job.ts'
 import { UsageError } from '../line/options.ts'
 
 /**
@@ -25,13 +25,11 @@ export async function resolved(command: Command): Promise<Command> {
   const { event, given, invocationSeconds } = command
   const latest = Object.entries(LOOKED_UP).filter(([field]) => event[field] === 'latest')
   if (latest.length === 0) return command
-  return withToolsHere(async (tools) =>
-    withinDeadline(invocationSeconds * 1000, async () => {
-      const found: Record<string, unknown> = { ...event }
-      for (const [field, lookUp] of latest) found[field] = await lookUp(tools)
-      return { ...command, event: found, payload: payloadOf(found, given.event !== undefined) }
-    }),
-  )
+  return readHere(invocationSeconds, async (tools) => {
+    const found: Record<string, unknown> = { ...event }
+    for (const [field, lookUp] of latest) found[field] = await lookUp(tools)
+    return { ...command, event: found, payload: payloadOf(found, given.event !== undefined) }
+  })
 }
 
 function latestOf(modes: readonly string[]): (tools: Tools) => Promise<string> {

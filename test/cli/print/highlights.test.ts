@@ -1,10 +1,8 @@
-import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { highlightTables } from '../../../bin/cli/print/highlight-tables.ts'
 import { type Highlights, readHighlights } from '../../../bin/cli/print/highlights.ts'
-import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { createParts } from '../../../lambda/archive/logs.ts'
 import { testOutput } from '../output.ts'
-import { logLines } from '../../../bin/cli/print/user-lines.ts'
 import { freshBucket, type TestBucket } from '../../support/bucket.ts'
 import { cardWith } from '../cards.ts'
 
@@ -26,35 +24,25 @@ function userLine(given: Line): Line {
 }
 
 let bucket: TestBucket
-let card: ExitCard
 beforeAll(async () => {
   bucket = await freshBucket()
-  const { logs } = cardWith()
-  const here = (url: string) => url.replace('s3://my-logs/', `s3://${bucket.bucket}/`)
-  card = cardWith({
-    logs: { ...logs, users: here(logs.users), mutations: here(logs.mutations), errors: here(logs.errors) },
-  })
 })
+
+const card = cardWith()
+let epoch = 0
+
+function bytesOf(lines: Line[]): Uint8Array {
+  return Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+}
 
 async function read(
   users: Line[],
   errors: Line[] = [],
   { size = 3, stop = (): boolean => false } = {},
 ): Promise<Highlights | null> {
-  for (const [url, lines] of [
-    [card.logs.users, users],
-    [card.logs.errors, errors],
-  ] as const) {
-    const Body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
-    await bucket.client.send(
-      new PutObjectCommand({
-        Bucket: bucket.bucket,
-        Key: url.replace(`s3://${bucket.bucket}/`, ''),
-        Body: Buffer.from(Body),
-      }),
-    )
-  }
-  return readHighlights(bucket, card, size, stop)
+  const bytes = { users: bytesOf(users), mutations: bytesOf([]), errors: bytesOf(errors) }
+  const page = await createParts(bucket, card.runId, 0, (epoch += 1), bytes)
+  return readHighlights(bucket, { runId: card.runId, pages: [page] }, size, stop)
 }
 
 describe('what is shown of a log', () => {
@@ -155,26 +143,6 @@ Users with warnings
   –            evil?[2J  $1,234.00  needs_review
   See all: look users "flags":[" "outcome":"too_recent" "outcome":"needs_review"
 `)
-})
-
-test('a log in parts, cut anywhere, is one log', async () => {
-  const prefix = `logs/users/${card.runId}/`
-  const lines = ['a\u2028', 'b', 'c'].map((id) => `${JSON.stringify({ user_id: id })}\n`)
-  for (const [name, body] of [
-    ['00000-0001', `${lines[0]}${lines[1]}`],
-    ['00000-0002', ''],
-    ['00001-0002', lines[2]],
-  ] as const)
-    await bucket.client.send(
-      new PutObjectCommand({
-        Bucket: bucket.bucket,
-        Key: `${prefix}${name}.jsonl`,
-        Body: Buffer.from(body ?? ''),
-      }),
-    )
-  const found: unknown[] = []
-  for await (const line of logLines(bucket, `s3://${bucket.bucket}/${prefix}`)) found.push(JSON.parse(line))
-  expect(found).toEqual([{ user_id: 'a\u2028' }, { user_id: 'b' }, { user_id: 'c' }])
 })
 
 test.each([60, 80, 120])('in %i columns no row is wider, and amounts stay whole', async (columns) => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { directions, summary } from '../../../bin/cli/print/report.ts'
-import { money, table, wrapped } from '../../../bin/cli/print/tables.ts'
+import { wrapped } from '../../../bin/cli/print/prose.ts'
+import { money, table } from '../../../bin/cli/print/tables.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { cardAt, cardWith } from '../cards.ts'
 import { testOutput } from '../output.ts'

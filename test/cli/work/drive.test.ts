@@ -47,7 +47,7 @@ async function driven(cards: readonly ExitCard[], { wait = false, interruptAt = 
 
 test('invocations are repeated with what the card says to send, until the run is closed', async () => {
   const { card, sent } = await driven([cardAt(10, 60), cardAt(40, 60), cardWith()])
-  expect(card.status).toBe('complete')
+  expect(card).toMatchObject({ status: 'complete' })
   expect(sent).toEqual([{ execute: true }, RESUME, RESUME])
 })
 
