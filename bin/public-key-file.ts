@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { KeyObject } from 'node:crypto'
 import { resolve } from 'node:path'
 import { PUBLIC_KEY_FORMS, readPublicKeys } from '../lambda/signing/public-key.ts'
-import { UsageError } from './cli/options.ts'
+import { UsageError } from './cli/line/options.ts'
 
 /** Reads the keys in the file that --public-key names, from the folder in which npm was called. @throws UsageError */
 export async function publicKeysOfFile(file: string): Promise<readonly KeyObject[]> {

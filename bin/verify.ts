@@ -9,7 +9,7 @@ import { readClosedRun, readManifest } from '../lambda/insight/verify/documents.
 import type { RunFiles } from '../lambda/insight/verify/files.ts'
 import { type Checked, checkLogs } from '../lambda/insight/verify/logs.ts'
 import { signatureCheck } from '../lambda/insight/verify/signatures.ts'
-import { UsageError } from './cli/options.ts'
+import { UsageError } from './cli/line/options.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
 import { publicKeysOfFile } from './public-key-file.ts'
 

@@ -1,6 +1,7 @@
-import { type Command, mayWrite, readCommand } from './command.ts'
+import { type Command, mayWrite, readCommand } from './line/command.ts'
 import { messageFor } from './messages.ts'
 import { openPlace, type Place } from './place.ts'
+import { prose } from './print/prose.ts'
 import { printable, type Terminal } from './terminal.ts'
 
 const FAILED = 1
@@ -10,7 +11,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
   let command: Command | undefined
   let place: Place | undefined
   try {
-    const read = readCommand(args, process.env, Math.min(terminal.out.columns, 100))
+    const read = readCommand(args, process.env, terminal.out.columns)
     if ('print' in read) {
       terminal.out.write(read.print)
       return 0
@@ -28,6 +29,7 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     terminal.err.write(
       messageFor(error, {
         debug,
+        columns: terminal.err.columns,
         payloads: args.includes('--event'),
         readonly: readonly === true,
         given: command?.given ?? {},
@@ -48,5 +50,5 @@ async function usePublicKeys(file: string): Promise<void> {
 
 async function opened({ payload, given }: Command, { err }: Terminal): Promise<Place> {
   const needs = { writes: mayWrite(payload), localLogs: given.localLogs === true }
-  return openPlace(process.env, needs, (text) => err.write(`${printable(text)}\n`))
+  return openPlace(process.env, needs, (text) => err.write(`${prose(printable(text), err.columns)}\n`))
 }

@@ -1,9 +1,10 @@
 import { redact } from '../../lambda/redact.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Given } from './options.ts'
-import { commandFor } from './shell.ts'
+import type { Given } from './line/options.ts'
+import { commandFor } from './line/shell.ts'
+import { prose } from './print/prose.ts'
 import { printable } from './terminal.ts'
-import { inCommandWords } from './wording.ts'
+import { inCommandWords } from './line/wording.ts'
 
 /** Errors whose own message says what is wrong and what to do; the sandbox throws plain ones. */
 const KNOWN = new Set([
@@ -29,6 +30,8 @@ const KNOWN = new Set([
 export type Telling = {
   /** With stacks and causes. */
   readonly debug: boolean
+  /** Characters a line. */
+  readonly columns: number
   /** The person wrote a payload, so that messages keep its words. */
   readonly payloads: boolean
   /** The command reads through READONLY_DATABASE_URL, so that this is the variable to check. */
@@ -41,18 +44,22 @@ export type Telling = {
  * What a person reads about an error: its message, without secrets, and without e-mails that were not typed.
  * An unexpected error says so.
  */
-export function messageFor(error: unknown, { debug, payloads, readonly, given }: Telling): string {
+export function messageFor(error: unknown, telling: Telling): string {
+  const { debug, columns, payloads, readonly, given } = telling
   const name = error instanceof Error ? error.name : 'Error'
   const message = told(error, payloads, given)
   const blamed =
     readonly && name === 'LedgerUnavailable'
       ? message.replaceAll(/(?<!READONLY_)DATABASE_URL/g, 'READONLY_DATABASE_URL')
       : message
-  const intro = KNOWN.has(name)
-    ? blamed
-    : `Unexpected ${name}: ${blamed}${debug ? '' : '\nRun it again with --debug to see where it comes from.'}`
-  const text = debug ? `${intro}\n${redact(stacksOf(error).join('\ncaused by '))}` : intro
-  return `${text.split('\n').map(printable).join('\n')}\n`
+  const lines = [
+    ...(KNOWN.has(name) ? blamed : `Unexpected ${name}: ${blamed}`)
+      .split('\n')
+      .map((line) => prose(printable(line), columns)),
+    ...(KNOWN.has(name) || debug ? [] : ['Run it again with --debug to see where it comes from.']),
+    ...(debug ? redact(stacksOf(error).join('\ncaused by ')).split('\n').map(printable) : []),
+  ]
+  return `${lines.join('\n')}\n`
 }
 
 function told(error: unknown, payloads: boolean, given: Given): string {

@@ -6,9 +6,9 @@ import { join, resolve } from 'node:path'
 import { get } from '../../lambda/archive/s3/objects.ts'
 import { status } from '../../lambda/insight/status.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
-import { UsageError } from './options.ts'
+import { UsageError } from './line/options.ts'
 import type { Place } from './place.ts'
-import { commandFor } from './shell.ts'
+import { commandFor } from './line/shell.ts'
 
 /**
  * The path of a run's report on this machine: the file itself where the bucket is here, else a copy in the

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import type { LogServer } from '../sandbox/sandbox.ts'
-import { UsageError } from './options.ts'
-import { quoted } from './shell.ts'
+import { type LogServer, openLogServer, openSandbox } from '../sandbox/sandbox.ts'
+import { UsageError } from './line/options.ts'
+import { quoted } from './line/shell.ts'
 
 /**
  * Where a run works: the sandbox, or a database of one's own with its logs in a bucket or in the sandbox's
@@ -50,7 +50,6 @@ export async function openPlace(
     say(
       'No LOG_BUCKET: the logs are in .sandbox/ on this machine. A command that uses another bucket on the same database does not see this run.',
     )
-    const { openLogServer } = await import('../sandbox/sandbox.ts')
     return { ...localPlace(await openLogServer(), env), sandbox: false }
   }
   refuseLocalLogs(localLogs)
@@ -78,8 +77,7 @@ function refuseHalf(env: NodeJS.ProcessEnv): void {
 }
 
 async function openSandboxPlace(env: NodeJS.ProcessEnv, say: (text: string) => void): Promise<Place> {
-  say('Sandbox: starting PostgreSQL and S3 in .sandbox/')
-  const { openSandbox } = await import('../sandbox/sandbox.ts')
+  say('Sandbox: PostgreSQL and S3 in .sandbox/')
   const sandbox = await openSandbox()
   if (sandbox.firstStart) say('Sandbox: created a sample ledger. npm run sandbox:reset starts over.')
   return { ...localPlace(sandbox, env), sandbox: true }

@@ -1,34 +1,28 @@
-import { listRuns } from '../../lambda/insight/runs.ts'
-import { status } from '../../lambda/insight/status.ts'
-import type { CsvKind } from '../csv/run.ts'
-import { ArchiveUnavailable } from '../../lambda/archive/errors.ts'
+import { ArchiveCorrupt, ArchiveUnavailable } from '../../lambda/archive/errors.ts'
+import { type Answer, isCard } from '../../lambda/answer.ts'
+import { findCursor, readCursor } from '../../lambda/archive/cursor.ts'
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import type { Tools } from '../../lambda/run/tools.ts'
-import { answerText, exitStatusOf } from './answers.ts'
-import { type Command, mayWrite } from './command.ts'
-import { confirm } from './confirm.ts'
-import { diffText } from './diff.ts'
-import { drive, type Drive } from './drive.ts'
-import { leaseExpiresAt } from './engine.ts'
-import { highlightTables } from './highlight-tables.ts'
-import { readHighlights } from './highlights.ts'
-import { historyText } from './history/story.ts'
-import { Stopped, unlessStopped, watchInterrupts } from './interrupt.ts'
-import { type Job, jobHere, type OtherAnswer, withinDeadline, withToolsHere } from './job.ts'
+import { answerText, exitStatusOf } from './print/answers.ts'
+import { type Command, mayWrite } from './line/command.ts'
+import { confirm } from './work/confirm.ts'
+import { drive, type Drive } from './work/drive.ts'
+import { diffText } from './print/diff.ts'
+import { historyText } from './print/history/story.ts'
+import { openReport, printCsv, showRuns } from './show.ts'
+import { highlightTables } from './print/highlight-tables.ts'
+import { readHighlights } from './print/highlights.ts'
+import { Stopped, unlessStopped, watchInterrupts } from './work/interrupt.ts'
+import { jobHere, withToolsHere } from './work/job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
-import { opened, reportFile } from './open-report.ts'
-import { UsageError } from './options.ts'
+import { UsageError } from './line/options.ts'
 import type { Place } from './place.ts'
-import { progressOn } from './progress.ts'
-import { directions, isClosed, summary } from './report.ts'
-import { resolved } from './resolve.ts'
-import { runsTable } from './runs.ts'
-import { writeRunsPage } from './runs-page.ts'
-import { commandFor } from './shell.ts'
-import { count } from './tables.ts'
+import { progressOn } from './work/progress.ts'
+import { directions, isClosed, summary } from './print/report.ts'
+import { resolved } from './work/resolve.ts'
+import { commandFor } from './line/shell.ts'
 import type { Terminal } from './terminal.ts'
-import { labelFor } from './words.ts'
+import { labelFor } from './print/words.ts'
 
 /** How often to look whether another invocation's lease is released. */
 const LOOK_EVERY_MS = 3_000
@@ -74,12 +68,11 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   try {
     return await work(command, place, terminal, {
       invoke: job.invoke,
-      ask: job.ask,
       interrupt,
       progress,
       wait: given.wait === true,
       lookEveryMs: LOOK_EVERY_MS,
-      leaseExpiresAt: async (runId) => withToolsHere(async (tools) => leaseExpiresAt(runId, tools)),
+      leaseExpiresAt,
     })
   } catch (error) {
     if (!(error instanceof Stopped)) throw error
@@ -92,64 +85,9 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   }
 }
 
-async function showRuns(
-  { page, open }: { readonly page: string | null; readonly open: boolean },
-  { given, invocationSeconds }: Command,
-  place: Place,
-  terminal: Terminal,
-): Promise<number> {
-  const { out, err } = terminal
-  const here = async <T>(read: (tools: Tools) => Promise<T>): Promise<T> =>
-    withToolsHere(async (tools) => withinDeadline(invocationSeconds * 1000, async () => read(tools)))
-  if (page === null) {
-    const listed = await here(listRuns)
-    out.write(given.json === true ? `${JSON.stringify(listed, null, 2)}\n` : runsTable(listed, out.columns))
-    return 0
-  }
-  const written = await here(async (tools) => writeRunsPage(page, place, tools))
-  const runs = written.runs === 1 ? '1 run' : `${count(written.runs)} runs`
-  err.write(`A page of ${runs}, ${count(written.reports)} with a report:\n`)
-  return shownFile(written.path, open, terminal)
-}
-
-/** No deadline: it may take as long as the run is large, and every read has its own. */
-async function printCsv(
-  { kind, runId }: { readonly kind: CsvKind; readonly runId: string },
-  { out }: Terminal,
-): Promise<number> {
-  const { writeCsv } = await import('../csv/run.ts')
-  await withToolsHere(async (tools) => {
-    const card = await status(runId, tools)
-    await writeCsv(kind, card.runId, tools.store, out.stream)
-  })
-  return 0
-}
-
-async function openReport(
-  runId: string,
-  command: Command,
-  place: Place,
-  terminal: Terminal,
-): Promise<number> {
-  const path = await withToolsHere(async (tools) =>
-    withinDeadline(command.invocationSeconds * 1000, async () => reportFile(runId, place, tools)),
-  )
-  return shownFile(path, true, terminal)
-}
-
-/** Prints a file's path alone on standard output, and opens it where asked to. */
-async function shownFile(path: string, open: boolean, { out, err }: Terminal): Promise<number> {
-  out.write(`${path}\n`)
-  if (!open || (await opened(path))) return 0
-  err.write('No program opened it. Open the file in a browser.\n')
-  return FAILED
-}
-
-/** Payloads that are answered with the exit card of a run. */
-const ABOUT_RUN: readonly Payload['kind'][] = ['run', 'rollback', 'resume', 'cancel', 'abandon', 'status']
-
-function isAboutRun({ kind }: Payload): boolean {
-  return ABOUT_RUN.includes(kind)
+async function leaseExpiresAt(runId: string): Promise<string | null> {
+  const cursor = await withToolsHere(async ({ store }) => findCursor(store, runId))
+  return cursor?.document.lease?.expiresAt ?? null
 }
 
 /** Payloads that change neither the ledger nor the state of a run. */
@@ -159,9 +97,7 @@ function onlyReads({ kind }: Payload): boolean {
   return READING.includes(kind)
 }
 
-type Working = Drive & Pick<Job, 'ask'>
-
-async function work(asked: Command, place: Place, terminal: Terminal, driving: Working): Promise<number> {
+async function work(asked: Command, place: Place, terminal: Terminal, driving: Drive): Promise<number> {
   const { interrupt, progress } = driving
   const command = await resolved(asked)
   // The sandbox is for trying things out: nothing is asked there.
@@ -178,28 +114,23 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: W
     progress.say(`${stoppedText(driving)}Nothing was done.`)
     return INCOMPLETE
   }
-  if (!isAboutRun(command.payload)) {
-    progress.begin(labelFor(command.payload))
-    const answering = driving.ask({ ...command.event })
-    const answer = await (onlyReads(command.payload) ? unlessStopped(interrupt, answering) : answering)
-    progress.end()
-    await printAnswer(answer, command, terminal)
-    return exitStatusOf(answer)
-  }
-  const card = await answerTo(command, driving)
+  const answer = await answerTo(command, driving)
+  const next = interrupt.asked() === null ? null : answer.next
   if (command.given.json === true) {
-    terminal.out.write(`${JSON.stringify(card, null, 2)}\n`)
-    if (interrupt.asked() !== null && card.next)
-      progress.say(`${stoppedText(driving)}To continue: ${commandFor(card.next.payload)}`)
-  } else await report(card, place, terminal, driving)
+    terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
+    if (next) progress.say(`${stoppedText(driving)}To continue: ${commandFor(next.payload)}`)
+  } else if (isCard(answer)) await report(answer, place, terminal, driving)
+  else await printAnswer(answer, command, terminal)
+  if (!isCard(answer)) return exitStatusOf(answer)
   // To have cancelled a run is what was asked for.
-  if (command.payload.kind === 'cancel' && card.status === 'cancelled') return 0
-  return EXIT_STATUS[card.status] ?? FAILED
+  if (command.payload.kind === 'cancel' && answer.status === 'cancelled') return 0
+  return EXIT_STATUS[answer.status] ?? FAILED
 }
 
+type OtherAnswer = Exclude<Answer, ExitCard>
+
 async function printAnswer(answer: OtherAnswer, { given }: Command, { out }: Terminal): Promise<void> {
-  if (given.json === true) out.write(`${JSON.stringify(answer, null, 2)}\n`)
-  else if (answer.answer === 'diff') out.write(diffText(answer, out))
+  if (answer.answer === 'diff') out.write(diffText(answer, out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
   else if (given.csv === undefined) out.write(historyText(answer, out))
   else await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
@@ -220,17 +151,16 @@ function stoppedText({ interrupt }: Drive): string {
   return how === null ? '' : `Stopped by ${how}. `
 }
 
-async function answerTo({ event, payload }: Command, driving: Drive): Promise<ExitCard> {
+async function answerTo({ event, payload }: Command, driving: Drive): Promise<Answer> {
   driving.progress.begin(labelFor(payload))
-  const card =
-    payload.kind === 'status'
-      ? await unlessStopped(
-          driving.interrupt,
-          driving.invoke({ ...event }, () => {}),
-        )
-      : await drive({ ...event }, driving)
+  const answer = onlyReads(payload)
+    ? await unlessStopped(
+        driving.interrupt,
+        driving.invoke({ ...event }, () => {}),
+      )
+    : await drive({ ...event }, driving)
   driving.progress.end()
-  return card
+  return answer
 }
 
 /** The summary; on a terminal the tables too. */
@@ -248,10 +178,13 @@ async function report(card: ExitCard, place: Place, { out }: Terminal, driving: 
 async function tablesOf(card: ExitCard, place: Place, out: Terminal['out'], driving: Drive): Promise<string> {
   try {
     const stop = () => driving.interrupt.asked() !== null
-    const found = await withToolsHere(async ({ store }) => readHighlights(store, card, ROWS, stop))
+    const found = await withToolsHere(async ({ store }) => {
+      const { document } = await readCursor(store, card.runId)
+      return readHighlights(store, document, ROWS, stop)
+    })
     return found === null ? '' : highlightTables(card, found, place, out)
   } catch (error) {
-    if (!(error instanceof ArchiveUnavailable)) throw error
+    if (!(error instanceof ArchiveUnavailable || error instanceof ArchiveCorrupt)) throw error
     driving.progress.say(`The tables cannot be shown. ${error.message}`)
     return ''
   }

@@ -1,90 +1,76 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
 import { join } from 'node:path'
 import lockfile from 'proper-lockfile'
+import { type Address, type ServerOptions, startServer } from './postgres-server.ts'
 
-/** A program that the parent asks this process to run. Its output goes to the file `log`. */
-export type Program = {
-  readonly command: readonly string[]
-  readonly cwd: string
-  readonly env: NodeJS.ProcessEnv
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined
-  readonly log: string
-  readonly stopSignal: NodeJS.Signals
-}
+/** What the parent asks for: a folder for itself, and a server. */
+export type Asked = { readonly folder: string; readonly server: ServerOptions | null }
 
-/** What this process sends to its parent. */
+/** What this process sends to its parent, once. */
 export type FromKeeper =
-  | { readonly is: 'locked' }
   | { readonly is: 'in use'; readonly by: number }
-  | { readonly is: 'started'; readonly pid: number | undefined }
-  | { readonly is: 'ended' }
+  | { readonly is: 'ready'; readonly server: Address | null }
+  | { readonly is: 'failed'; readonly message: string }
 
 const LOCK_PAUSE_MS = 100
+/** Looks at the lock before the person is told why nothing happens. */
+const LOOKS_IN_SILENCE = 20
 /**
- * A lock whose keeper died with the machine is taken over after this time; a busy machine may delay its
- * renewal.
+ * A lock whose keeper was killed is taken over after this time; a busy machine may delay its renewal.
  */
 const STALE_MS = 30_000
 
 /**
- * Holds the lock of a folder, and runs one program, until the parent disconnects or ends: however the parent
+ * Holds the lock of a folder, and runs a server, until the parent disconnects or ends: however the parent
  * ends, its end of the channel closes. The process is detached, so that a terminal's Ctrl-C reaches the
  * parent alone.
  */
-async function keep(folder: string): Promise<void> {
-  let program: ChildProcess | undefined
-  let stopSignal: NodeJS.Signals = 'SIGTERM'
+async function keep({ folder, server }: Asked): Promise<void> {
   const parentGone = once(process, 'disconnect')
-  const release = await lock(folder)
-  if (typeof release === 'number') {
-    tell({ is: 'in use', by: release })
-    return
+  const lock = await lockOf(folder)
+  if ('by' in lock) return tell({ is: 'in use', by: lock.by })
+  try {
+    const running = server && (await startServer(server))
+    tell({ is: 'ready', server: running && running.address })
+    await parentGone
+    await running?.stop()
+  } catch (error) {
+    tell({ is: 'failed', message: error instanceof Error ? error.message : String(error) })
+  } finally {
+    await lock.release()
   }
-  process.on('message', (given: Program) => {
-    stopSignal = given.stopSignal
-    const [command = '', ...args] = given.command
-    const log = openSync(given.log, 'w', 0o600)
-    const { cwd, env, owner } = given
-    program = spawn(command, args, { cwd, env, ...owner, stdio: ['ignore', log, log] })
-    program.once('exit', () => tell({ is: 'ended' }))
-    program.once('error', () => tell({ is: 'ended' }))
-    tell({ is: 'started', pid: program.pid })
-  })
-  tell({ is: 'locked' })
-  await parentGone
-  if (program?.pid !== undefined && program.exitCode === null && program.signalCode === null) {
-    const ended = once(program, 'exit')
-    program.kill(stopSignal)
-    await ended
-  }
-  await release()
 }
 
-/**
- * The function that releases the lock, or the process that has it. Waits while the keeper of an ended process
- * stops.
- */
-async function lock(folder: string): Promise<(() => Promise<void>) | number> {
+type Lock = { readonly by: number } | { readonly release: () => Promise<void> }
+
+/** The lock, or the process that has it. Waits while the keeper of an ended process stops. */
+async function lockOf(folder: string): Promise<Lock> {
   const holder = join(folder, 'holder')
-  for (;;) {
+  let lost = false
+  for (let look = 1; ; look += 1) {
     try {
       const release = await lockfile.lock(folder, {
         lockfilePath: join(folder, 'lock'),
         stale: STALE_MS,
         // A folder loses its lock only when it is removed while it is in use.
-        onCompromised: () => process.disconnect(),
+        onCompromised: () => {
+          lost = true
+          process.disconnect()
+        },
       })
       await writeFile(holder, String(process.ppid))
-      return release
+      return { release: async () => (lost ? undefined : release()) }
     } catch (error) {
       const held = error instanceof Error && 'code' in error && error.code === 'ELOCKED'
       if (!held) throw error
       const pid = Number(await readFile(holder, 'utf8').catch(() => ''))
-      if (pid > 0 && isAlive(pid)) return pid
+      if (pid > 0 && isAlive(pid)) return { by: pid }
+      if (look === LOOKS_IN_SILENCE)
+        process.stderr.write(
+          `Sandbox: waiting until the last command has stopped, or its lock expires (${STALE_MS / 1000} s)\n`,
+        )
       await pause(LOCK_PAUSE_MS)
     }
   }
@@ -104,6 +90,7 @@ function tell(message: FromKeeper): void {
 }
 
 if (import.meta.main) {
-  await keep(process.argv[2] ?? '.')
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keepFolder writes it
+  await keep(JSON.parse(process.argv[2] ?? '') as Asked)
   if (process.connected) process.disconnect()
 }

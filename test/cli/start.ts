@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { vi } from 'vitest'
-import { quoted } from '../../bin/cli/shell.ts'
+import { quoted } from '../../bin/cli/line/shell.ts'
 import type { TestBucket } from '../support/bucket.ts'
 
 // Commands are processes, and may take long on a busy machine: no test here fails by time.
 vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 })
 
-const START = fileURLToPath(new URL('../../bin/start.ts', import.meta.url))
+const START = fileURLToPath(new URL('../../bin/start.js', import.meta.url))
 
 /** How a command ended, and what it wrote. */
 export type Ended = { readonly status: number | null; readonly stdout: string; readonly stderr: string }
@@ -24,13 +24,17 @@ export type Running = {
   readonly ended: Promise<Ended>
 }
 
+type How = {
+  readonly cwd: string
+  readonly env?: Record<string, string>
+  /** The module to run, in place of the command. */
+  readonly program?: string
+}
+
 /** Starts the real command in `cwd`, with nothing of this process's environment but what it needs to run. */
-export function start(
-  args: readonly string[],
-  { cwd, env = {} }: { cwd: string; env?: Record<string, string> },
-): Running {
+export function start(args: readonly string[], { cwd, env = {}, program = START }: How): Running {
   return running(
-    spawn(process.execPath, [START, ...args], { cwd, env: { PATH: process.env.PATH, HOME: cwd, ...env } }),
+    spawn(process.execPath, [program, ...args], { cwd, env: { PATH: process.env.PATH, HOME: cwd, ...env } }),
   )
 }
 
@@ -42,10 +46,10 @@ export const hasTerminals = process.platform === 'linux' && existsSync('/usr/bin
  */
 export function startOnTerminal(
   args: readonly string[],
-  { cwd, env = {}, columns = 80 }: { cwd: string; env?: Record<string, string>; columns?: number },
+  { cwd, env = {}, program = START, columns = 80 }: How & { readonly columns?: number },
 ): Running {
   // In the shell's place: that would end with the signal itself, whatever the command makes of it.
-  const words = ['exec', process.execPath, START, ...args].map(quoted)
+  const words = ['exec', process.execPath, program, ...args].map(quoted)
   const options = { cwd, env: { PATH: process.env.PATH, HOME: cwd, TERM: 'xterm', ...env } }
   return running(spawn('script', ['-qec', `stty cols ${columns}; ${words.join(' ')}`, '/dev/null'], options))
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { readCommand } from '../../bin/cli/command.ts'
+import { readCommand } from '../../bin/cli/line/command.ts'
 import { anchorOf } from '../../infra/alarm.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 

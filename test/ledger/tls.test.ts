@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type PostgresServer, startPostgres } from '../../bin/sandbox/postgres.ts'
 import { connect } from '../../lambda/ledger/connect.ts'
 import { readTransaction } from '../../lambda/ledger/transaction.ts'
-import { selfSigned } from '../cli/certificate.ts'
+import { selfSigned } from '../cli/messages/certificate.ts'
 import { startSilentProxy } from '../support/silent-proxy.ts'
 
 let dir: string

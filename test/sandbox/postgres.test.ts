@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -66,6 +67,20 @@ test('a server ends when its command is killed, and what it had committed is the
   expect(isAlive(Number(pid))).toBe(false)
   expect(await query(server, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
   await server.stop()
+})
+
+test('a server whose keeper was killed is stopped by the next start, and what it had committed is there', async () => {
+  const first = await startPostgres({ dir })
+  await query(first, 'CREATE TABLE kept AS SELECT 42 AS answer')
+  const [pid = ''] = (await readFile(join(dir, 'data', 'postmaster.pid'), 'utf8')).split('\n')
+  const keeper = execFileSync('ps', ['-o', 'ppid=', '-p', pid], { encoding: 'utf8' })
+  process.kill(Number(keeper), 'SIGKILL')
+  // The lock expires by itself, after half a minute.
+  await rm(join(dir, 'lock'), { recursive: true })
+  const second = await startPostgres({ dir })
+  // PostgreSQL lets no two servers have one folder.
+  expect(await query(second, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }])
+  await second.stop()
 })
 
 test('one command at a time uses a folder', async () => {

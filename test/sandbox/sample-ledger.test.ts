@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { seedSampleLedger } from '../../bin/sandbox/sample-ledger.ts'
-import { STORIES } from '../../bin/sandbox/sample-stories.ts'
+import { seedSampleLedger } from '../../bin/sandbox/sample/ledger.ts'
+import { STORIES } from '../../bin/sandbox/sample/stories.ts'
 import { dump, freshDatabase } from '../support/ledger.ts'
 
 const NOW = new Date('2026-11-22T06:12:30.123Z')

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { seedSampleLedger } from '../../../bin/sandbox/sample-ledger.ts'
+import { seedSampleLedger } from '../../../bin/sandbox/sample/ledger.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { auditRun } from '../../support/audit-run.ts'
 import { freshBucket, keys, putText, readText, type TestBucket } from '../../support/bucket.ts'

@@ -1,3 +1,5 @@
+import { grouped } from '../../../exit-card.ts'
+
 /**
  * Characters that hide, reorder or break text: controls, line separators, zero-width and bidirectional
  * marks.
@@ -33,7 +35,7 @@ export function counted(count: number, one: string, many = `${one}s`): string {
 }
 
 export function number(count: number): string {
-  return count.toLocaleString('en-US')
+  return grouped(count)
 }
 
 /** `a`, `a and b`, `a, b and c`. */

@@ -1,0 +1,146 @@
+import type {
+  HistoryAnswer,
+  HistoryRun,
+  UnreadableHistory,
+} from '../../../../lambda/insight/history/history.ts'
+import { dollars } from '../../../../lambda/exit-card.ts'
+import { nextSection } from '../report.ts'
+import { type Column, count, money, section, table, textOf } from '../tables.ts'
+import { paragraph } from '../prose.ts'
+import { type Output, printable } from '../../terminal.ts'
+import { wordsFor } from '../words.ts'
+import { outcomeLabel, runSection } from './run.ts'
+
+type Out = Pick<Output, 'columns' | 'style'>
+type Entry = HistoryRun | UnreadableHistory
+
+/** Sentences on longer lines are hard to read, and in a pipe a line has no end. */
+const MOST_COLUMNS = 100
+
+/** What the runs did to one user, for people: who it is, all runs in a table, then each run by itself. */
+export function historyText({ result, runsNotRead, athena, next }: HistoryAnswer, given: Out): string {
+  const out = { columns: Math.min(given.columns, MOST_COLUMNS), style: given.style }
+  const { user, runs } = result
+  const told = runs.filter(isTold)
+  return textOf([
+    out.style('bold', `History of ${printable(user.email ?? user.id)}`),
+    ...(user.email === null ? [] : paragraph(`User ID ${printable(user.id)}`, out.columns)),
+    '',
+    ...paragraph(inAll(runs, told), out.columns),
+    ...(told.length < 2 ? [] : overview(told, out)),
+    ...grouped(runs).flatMap((group) => ['', ...groupLines(group, out)]),
+    ...(runsNotRead === 0 ? [] : notRead(runsNotRead, athena, out)),
+    ...nextSection(next, out),
+  ])
+}
+
+function isTold(entry: Entry): entry is HistoryRun {
+  return !('problem' in entry)
+}
+
+/** Everything in one sentence or two. */
+function inAll(runs: readonly Entry[], told: readonly HistoryRun[]): string {
+  const [first] = runs
+  const last = runs.at(-1)
+  if (first === undefined || last === undefined) return 'No run that wrote to the ledger matched this user.'
+  const expired = sumOf(told, (run) => Math.max(0, run.expiredMicrodollars + run.duePaidMicrodollars))
+  const restored = sumOf(told, (run) => Math.max(0, -run.expiredMicrodollars - run.duePaidMicrodollars))
+  const corrected = sumOf(told, (run) => run.correctionMicrodollars)
+  return [
+    `${count(runs.length)} ${runs.length === 1 ? 'run' : 'runs'}, ${period(first, last)}:`,
+    `${dollars(expired)} expired${restored === 0 ? '' : `, ${dollars(restored)} was restored by rollback`}.`,
+    ...(corrected === 0 ? [] : [`Corrections to zero: ${dollars(corrected)}.`]),
+    balances(told),
+  ]
+    .filter((text) => text !== '')
+    .join(' ')
+}
+
+function balances(told: readonly HistoryRun[]): string {
+  const before = told.find((run) => run.balanceBeforeMicrodollars !== null)?.balanceBeforeMicrodollars
+  const after = told.findLast((run) => run.finalBalanceMicrodollars !== null)?.finalBalanceMicrodollars
+  if (typeof before !== 'number' || typeof after !== 'number') return ''
+  return `Balance ${dollars(before)} before the first, ${dollars(after)} after the last.`
+}
+
+function sumOf(runs: readonly HistoryRun[], amount: (run: HistoryRun) => number): number {
+  return runs.reduce((sum, run) => sum + amount(run), 0)
+}
+
+function period(first: Entry, last: Entry): string {
+  const [from, to] = [dayOf(first), dayOf(last)]
+  return from === to ? from : `${from} to ${to}`
+}
+
+function dayOf({ at }: Entry): string {
+  return at.slice(0, 10)
+}
+
+/** One line a run; what was restored is negative, as on the exit card. */
+function overview(told: readonly HistoryRun[], out: Out): string[] {
+  const hasCorrections = told.some((run) => run.correctionMicrodollars !== 0)
+  const columns: readonly Column[] = [
+    { head: 'date' },
+    { head: 'mode', optional: 2 },
+    { head: 'outcome', least: 12 },
+    { head: 'before', right: true },
+    { head: 'expired', right: true },
+    ...(hasCorrections ? [{ head: 'correction', right: true, optional: 1 } as const] : []),
+    { head: 'after', right: true },
+  ]
+  const amounts = [
+    money(told.map((run) => run.balanceBeforeMicrodollars)),
+    money(told.map((run) => run.expiredMicrodollars + run.duePaidMicrodollars)),
+    ...(hasCorrections ? [money(told.map((run) => run.correctionMicrodollars))] : []),
+    money(told.map((run) => run.finalBalanceMicrodollars)),
+  ]
+  const rows = told.map((run, at) => [
+    dayOf(run),
+    wordsFor(run.mode).title,
+    run.rolledBackBy === null ? outcomeLabel(run) : `${outcomeLabel(run)}, rolled back`,
+    ...amounts.map((column) => column[at] ?? ''),
+  ])
+  const lines = table(columns, rows, out.columns - 2).map((line) => `  ${line}`)
+  return section(out.style('bold', 'All runs'), lines)
+}
+
+/** Runs one after the other that changed nothing for the same reason are told together. */
+function grouped(runs: readonly Entry[]): Entry[][] {
+  const groups: Entry[][] = []
+  for (const run of runs) {
+    const last = groups.at(-1)
+    const before = last?.at(-1)
+    if (last && before && isTold(before) && isTold(run) && isQuiet(before) && isQuiet(run)) last.push(run)
+    else groups.push([run])
+  }
+  return groups
+}
+
+function isQuiet(run: HistoryRun): boolean {
+  return run.outcome === 'no_targeted_grant' && run.correctionMicrodollars === 0
+}
+
+function groupLines(group: readonly Entry[], out: Out): string[] {
+  const [first] = group
+  const last = group.at(-1)
+  if (first === undefined || last === undefined) return []
+  if (!isTold(first)) return unreadable(first, out)
+  if (group.length === 1) return runSection(first, out)
+  return [
+    out.style('bold', `${period(first, last)}  ${count(group.length)} runs changed nothing`),
+    ...paragraph(printable(first.meaning), out.columns, '  '),
+  ]
+}
+
+function unreadable({ runId, at, problem }: UnreadableHistory, out: Out): string[] {
+  return [
+    out.style('bold', `${at.slice(0, 10)}  This run cannot be read`),
+    ...paragraph(`Run ${runId}`, out.columns, '  '),
+    ...paragraph(printable(problem), out.columns, '  ').map((line) => out.style('red', line)),
+  ]
+}
+
+function notRead(runs: number, athena: string, out: Out): string[] {
+  const text = `${count(runs)} older ${runs === 1 ? 'run was' : 'runs were'} not read: the time was up. This query in Athena reads all of them:`
+  return ['', ...paragraph(text, out.columns), `  ${printable(athena)}`]
+}

@@ -1,0 +1,37 @@
+import type { ListedRun, UnreadableRun } from '../../../lambda/insight/runs.ts'
+import { count, money, table, textOf } from './tables.ts'
+import { printable } from '../terminal.ts'
+
+const NO_RUN = 'There is no run in this bucket yet. npm start makes a dry run.\n'
+
+/**
+ * The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores
+ * credit. Below it, what is wrong with runs that cannot be read.
+ */
+export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width: number): string {
+  const runs = listed.filter((run) => 'mode' in run)
+  const unreadable = listed.flatMap((run) => ('problem' in run ? `${run.runId}: ${run.problem}\n` : []))
+  const isEmpty = listed.length === 0
+  return isEmpty ? NO_RUN : `${runs.length === 0 ? '' : tableOf(runs, width)}${unreadable.join('')}`
+}
+
+function tableOf(runs: readonly ListedRun[], width: number): string {
+  const amounts = money(runs.map((run) => run.expiredMicrodollars))
+  const rows = runs.map((run, place) => [
+    run.runId,
+    run.rolledBackBy.length > 0 ? `${run.status}, rolled back` : run.status,
+    `${count(run.usersProcessed)}/${count(run.usersMatched)}`,
+    amounts[place] ?? '',
+    printable(run.by),
+    printable(run.reason ?? ''),
+  ])
+  const columns = [
+    { head: 'run' },
+    { head: 'status', least: 8 },
+    { head: 'users', right: true, optional: 1 },
+    { head: 'expired', right: true, optional: 2 },
+    { head: 'by', optional: 4 },
+    { head: 'reason', least: 10, optional: 3 },
+  ] as const
+  return textOf(table(columns, rows, width))
+}

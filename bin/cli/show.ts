@@ -1,0 +1,64 @@
+import { listRuns } from '../../lambda/insight/runs.ts'
+import { status } from '../../lambda/insight/status.ts'
+import type { CsvKind } from '../csv/run.ts'
+import type { Command } from './line/command.ts'
+import { opened, reportFile } from './open-report.ts'
+import type { Place } from './place.ts'
+import { runsTable } from './print/runs.ts'
+import { count } from './print/tables.ts'
+import { writeRunsPage } from './runs-page.ts'
+import type { Terminal } from './terminal.ts'
+import { readHere, withToolsHere } from './work/job.ts'
+
+const FAILED = 1
+
+/** `--runs`: the list, or a page of it as a file. Gives the exit status, as the others do. */
+export async function showRuns(
+  { page, open }: { readonly page: string | null; readonly open: boolean },
+  { given, invocationSeconds }: Command,
+  place: Place,
+  terminal: Terminal,
+): Promise<number> {
+  const { out, err } = terminal
+  if (page === null) {
+    const listed = await readHere(invocationSeconds, async (tools) => listRuns(tools))
+    out.write(given.json === true ? `${JSON.stringify(listed, null, 2)}\n` : runsTable(listed, out.columns))
+    return 0
+  }
+  const written = await readHere(invocationSeconds, async (tools) => writeRunsPage(page, place, tools))
+  const runs = written.runs === 1 ? '1 run' : `${count(written.runs)} runs`
+  err.write(`A page of ${runs}, ${count(written.reports)} with a report:\n`)
+  return shownFile(written.path, open, terminal)
+}
+
+/** `--csv`. No deadline: it may take as long as the run is large, and every read has its own. */
+export async function printCsv(
+  { kind, runId }: { readonly kind: CsvKind; readonly runId: string },
+  { out }: Terminal,
+): Promise<number> {
+  const { writeCsv } = await import('../csv/run.ts')
+  await withToolsHere(async (tools) => {
+    const card = await status(runId, tools)
+    await writeCsv(kind, card.runId, tools.store, out.stream)
+  })
+  return 0
+}
+
+/** `--open`: opens the report of a run. */
+export async function openReport(
+  runId: string,
+  command: Command,
+  place: Place,
+  terminal: Terminal,
+): Promise<number> {
+  const path = await readHere(command.invocationSeconds, async (tools) => reportFile(runId, place, tools))
+  return shownFile(path, true, terminal)
+}
+
+/** Prints a file's path alone on standard output, and opens it where asked to. */
+async function shownFile(path: string, open: boolean, { out, err }: Terminal): Promise<number> {
+  out.write(`${path}\n`)
+  if (!open || (await opened(path))) return 0
+  err.write('No program opened it. Open the file in a browser.\n')
+  return FAILED
+}

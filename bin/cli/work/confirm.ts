@@ -1,0 +1,47 @@
+import type { Command } from '../line/command.ts'
+import { beforeWriting } from '../print/before-writing.ts'
+import { discardTypedAhead, printable, type Terminal } from '../terminal.ts'
+import type { Drive } from './drive.ts'
+import { figuresOf } from './figures.ts'
+import { readHere } from './job.ts'
+
+/**
+ * Shows where and what would be written, counted now, and asks; with `--yes` it only shows.
+ * @throws as figuresOf
+ */
+export async function confirm(command: Command, driving: Drive, { err }: Terminal): Promise<boolean> {
+  const { progress, interrupt } = driving
+  progress.begin('Counting')
+  const figures = await readHere(
+    command.invocationSeconds,
+    async (tools, alive) =>
+      figuresOf(command.payload, tools, (users, all) => {
+        alive()
+        progress.counted(users, all)
+      }),
+    interrupt.signal,
+  )
+  progress.end()
+  err.write(beforeWriting(command, figures, err))
+  if (command.given.yes === true) return true
+  const { database, host } = figures.server
+  return (await ask(`Write to ${printable(database)} on ${host}? Only "yes" continues:`, driving)) === 'yes'
+}
+
+/** Asks on standard error; null when the person left the question with Ctrl-C or Ctrl-D. */
+async function ask(message: string, { interrupt }: Drive): Promise<string | null> {
+  // Only where there is a question.
+  const { default: input } = await import('@inquirer/input')
+  discardTypedAhead()
+  try {
+    const answer = await input({ message }, { output: process.stderr, signal: interrupt.signal })
+    return answer.trim().toLowerCase()
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ExitPromptError') {
+      interrupt.request()
+      return null
+    }
+    if (interrupt.signal.aborted) return null
+    throw error
+  }
+}

@@ -1,0 +1,37 @@
+import type { Payload } from '../../../lambda/event.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { status } from '../../../lambda/insight/status.ts'
+import { readServer, type Server } from '../../../lambda/ledger/server.ts'
+import { preview } from '../../../lambda/run/lifecycle/opening/preview.ts'
+import type { Tools } from '../../../lambda/run/tools.ts'
+
+/** Where a writing command would write, and what. Nothing of it is stored. */
+export type Figures = {
+  readonly server: Server
+  readonly bucket: string
+  readonly card: Pick<ExitCard, 'mode' | 'asked' | 'domains' | 'totals' | 'warnings'>
+  /** Of the targeted grants; null for a rollback or a resume. */
+  readonly faceValueMicrodollars: number | null
+  /** The card of the plan's dry run: the totals above are counted within it. */
+  readonly plan: ExitCard | null
+}
+
+/**
+ * The figures of a writing payload as they are now; of a resume, those so far.
+ * @throws LedgerUnavailable, ArchiveUnavailable, RunRefused, and whatever else the count throws
+ */
+export async function figuresOf(
+  payload: Payload,
+  tools: Tools,
+  onUsers: (counted: number, all: number) => void,
+): Promise<Figures> {
+  const where = { server: await readServer(tools.ledger.writer), bucket: tools.store.bucket }
+  if (payload.kind !== 'run' && payload.kind !== 'rollback') {
+    const card = await status('runId' in payload ? payload.runId : 'latest', tools)
+    return { ...where, card, faceValueMicrodollars: null, plan: null }
+  }
+  const { run, card } = await preview(payload, tools, onUsers)
+  const plan = card.asked.plan === null ? null : await status(card.asked.plan, tools)
+  const face = payload.kind === 'rollback' ? null : run.matched.faceValueMicrodollars
+  return { ...where, card, faceValueMicrodollars: face, plan }
+}

@@ -1,0 +1,157 @@
+import { Logger } from '@aws-lambda-powertools/logger'
+import { Metrics } from '@aws-lambda-powertools/metrics'
+import type { Context } from 'aws-lambda'
+import { Console } from 'node:console'
+import { randomUUID } from 'node:crypto'
+import { METRICS_NAMESPACE, SERVICE_NAME } from '../../../lambda/constants.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { createHandler } from '../../../lambda/handler.ts'
+import { withTools } from '../../../lambda/host.ts'
+import { LONGEST_ORPHAN_MS } from '../../../lambda/ledger/transaction.ts'
+import type { Answer } from '../../../lambda/answer.ts'
+import type { Tools } from '../../../lambda/run/tools.ts'
+import { callerHere } from './caller.ts'
+
+/** One invocation of the job, through the same handler as in Lambda. `onCard` is called after every page. */
+export type Invoke = (event: Record<string, unknown>, onCard: (card: ExitCard) => void) => Promise<Answer>
+
+/** The job on this machine, and when the lease of its last invocation expires if that is cut off. */
+export type Job = {
+  readonly invoke: Invoke
+  readonly leaseExpires: () => Date
+}
+
+/** Something did not answer by the deadline. */
+export class DeadlinePassed extends Error {
+  override readonly name = 'DeadlinePassed'
+}
+
+/** An invocation ends by itself before its deadline; one that does not is given up after this. */
+const GRACE_MS = 5_000
+
+/**
+ * The job with invocations of `seconds`; once `stopped` says so, none of its time is left, so that it stops
+ * after the pages in flight. Its log is silent, or with `debug` on standard error.
+ */
+export function jobHere(options: { seconds: number; debug: boolean; stopped: () => boolean }): Job {
+  // Powertools reads it from the process; standard output is for the result alone.
+  process.env.POWERTOOLS_METRICS_DISABLED = 'true'
+  if (options.debug) logToStandardError()
+  const logger = new Logger({ serviceName: SERVICE_NAME, logLevel: options.debug ? 'DEBUG' : 'SILENT' })
+  const metrics = new Metrics({ serviceName: SERVICE_NAME, namespace: METRICS_NAMESPACE, logger })
+  const milliseconds = options.seconds * 1000
+  let deadline = 0
+  let caller: Awaited<ReturnType<typeof callerHere>> | undefined
+  const timeLeft = () => (options.stopped() ? 0 : Math.max(0, deadline - performance.now()))
+  const invoke: Invoke = async (event, onCard) => {
+    deadline = performance.now() + milliseconds
+    caller ??= await callerHere(process.env)
+    const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
+    const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- typed as the parsed event
+    const invoked = async () => handler(event as never, contextOf(timeLeft))
+    return withinDeadline(milliseconds + GRACE_MS, invoked)
+  }
+  return {
+    invoke,
+    leaseExpires: () => new Date(Date.now() + Math.max(0, deadline - performance.now()) + LONGEST_ORPHAN_MS),
+  }
+}
+
+/**
+ * Reads the ledger and the bucket beside an invocation, by the deadline that one would have.
+ * @throws as withToolsHere and withinDeadline
+ */
+export async function readHere<T>(
+  seconds: number,
+  work: (tools: Tools, alive: () => void) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  return withToolsHere(async (tools) =>
+    withinDeadline(seconds * 1000, async (alive) => work(tools, alive), signal),
+  )
+}
+
+/**
+ * The result of `work`, unless `milliseconds` pass in which it neither ends nor calls `alive`, or `signal` is
+ * aborted.
+ * @throws DeadlinePassed, the signal's reason, and whatever `work` throws
+ */
+async function withinDeadline<T>(
+  milliseconds: number,
+  work: (alive: () => void) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const passed = Promise.withResolvers<never>()
+  const alive = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      const text = `The database or the bucket did not answer within ${milliseconds / 1000} seconds.`
+      passed.reject(
+        new DeadlinePassed(`${text} The command ends here; npm start -- --status shows the run's state.`),
+      )
+    }, milliseconds)
+  }
+  const stop = (): void => passed.reject(signal?.reason)
+  signal?.addEventListener('abort', stop)
+  alive()
+  try {
+    return await Promise.race([work(alive), passed.promise])
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    clearTimeout(timer)
+  }
+}
+
+/** What is only read is recorded nowhere, so that the caller does not matter. */
+const UNRECORDED = { by: 'unknown', via: 'command', evidence: {} }
+
+/**
+ * Opens the job's own connections, to read the ledger and the bucket beside an invocation.
+ * @throws as withTools
+ */
+export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
+  const told = {
+    log: () => {},
+    onProgress: () => {},
+    onClosed: () => {},
+    onPage: () => {},
+    onIdle: () => {},
+    onCheck: () => {},
+    onVerified: () => {},
+  }
+  return withTools(
+    {
+      env: process.env,
+      callerOf: () => ({ ...UNRECORDED, requestId: 'none' }),
+      now: () => new Date(),
+      ...told,
+    },
+    contextOf(() => Infinity),
+    work,
+  )
+}
+
+/** The logger writes through the global console where POWERTOOLS_DEV says so. */
+function logToStandardError(): void {
+  process.env.POWERTOOLS_DEV = 'true'
+  globalThis.console = new Console({ stdout: process.stderr, stderr: process.stderr })
+}
+
+function contextOf(timeLeft: () => number): Context {
+  return {
+    awsRequestId: randomUUID(),
+    functionName: SERVICE_NAME,
+    functionVersion: '$LATEST',
+    invokedFunctionArn: 'arn:aws:lambda:local:000000000000:function:credit-expiry',
+    memoryLimitInMB: '1769',
+    logGroupName: 'none',
+    logStreamName: 'none',
+    callbackWaitsForEmptyEventLoop: true,
+    getRemainingTimeInMillis: timeLeft,
+    done: () => {},
+    fail: () => {},
+    succeed: () => {},
+  }
+}

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { runsTable } from '../../../bin/cli/print/runs.ts'
+import type { ListedRun } from '../../../lambda/insight/runs.ts'
+
+const run = (given: Partial<ListedRun>): ListedRun => ({
+  runId: '2026-11-22T06-12-30-123Z-execute-k3j9',
+  mode: 'execute',
+  instant: '2026-11-22T06:12:30.123Z',
+  status: 'complete',
+  usersProcessed: 49,
+  usersMatched: 60,
+  expiredMicrodollars: 1_314_515_260,
+  expired: '$1,314.51526',
+  by: 'cli',
+  via: 'command',
+  reason: null,
+  plan: null,
+  rollsBack: null,
+  rolledBackBy: [],
+  ...given,
+})
+
+const rollback = run({
+  runId: '2026-11-22T07-00-00-000Z-rollback-aaaa',
+  mode: 'rollback',
+  expiredMicrodollars: -5_000_000,
+  reason: 'a slip',
+})
+
+test('the runs of a bucket, amounts with their points below each other', () => {
+  expect(runsTable([rollback, run({})], 120)).toBe(
+    [
+      'run                                     status    users       expired  by   reason',
+      '2026-11-22T07-00-00-000Z-rollback-aaaa  complete  49/60     -$5.00     cli  a slip',
+      '2026-11-22T06-12-30-123Z-execute-k3j9   complete  49/60  $1,314.51526  cli',
+      '',
+    ].join('\n'),
+  )
+})
+
+test('in 60 columns the run ids stay whole', () => {
+  const lines = runsTable([rollback, run({})], 60).split('\n')
+  expect(lines[1]).toContain(`${rollback.runId}  complete`)
+  expect(lines.filter((line) => line.length > 60)).toEqual([])
+})
+
+test('a run that was rolled back says so, and one that cannot be read says what is wrong with it', () => {
+  const rolledBack = run({ rolledBackBy: [rollback.runId] })
+  const unreadable = { runId: '2026-11-21T00-00-00-000Z-execute-bbbb', problem: 'its run.json is missing' }
+  const text = runsTable([rolledBack, unreadable], 120)
+  expect(text).toContain('complete, rolled back')
+  expect(text).toContain('2026-11-21T00-00-00-000Z-execute-bbbb: its run.json is missing\n')
+})
+
+test('a bucket in which no run can be read is not called empty', () => {
+  const unreadable = { runId: '2026-11-21T00-00-00-000Z-execute-bbbb', problem: 'its run.json is missing' }
+  expect(runsTable([unreadable], 120)).toBe(`${unreadable.runId}: its run.json is missing\n`)
+})
+
+test('a bucket without runs says what to do', () => {
+  expect(runsTable([], 80)).toContain('npm start makes a dry run')
+})
