@@ -51,21 +51,24 @@ function expectAsTold({ stdout, status: last }: Ended, texts: readonly string[])
 const FOR_COPYING = /^ {2}(\.sandbox\/|See all: )|npm start|s3:\/\/|https:\/\/|report\.html$|^ +\S+\.jsonl$/
 
 describe.skipIf(!hasTerminals)('on a terminal', () => {
-  test.each(isFull ? [60, 80, 120] : [60])('of %i columns no row of any command is wrapped', async (columns) => {
-    const ended = await startOnTerminal([], { cwd, program, columns }).ended
-    const texts = told(ended.stdout).map((text) => withoutStyles(screenOf(text)))
-    expectAsTold(
-      ended,
-      texts.map((lines) => lines.join('\n')),
-    )
-    const tooLong = STORY.flatMap(({ line, forPrograms }, place) =>
-      (forPrograms ? [] : (texts[place] ?? []))
-        .filter((row) => row.length > columns && !FOR_COPYING.test(row))
-        .map((row) => ({ line, row })),
-    )
-    expect(tooLong).toEqual([])
-    expect(ended.stdout).toContain(COLOURS)
-  })
+  test.each(isFull ? [60, 80, 120] : [60])(
+    'of %i columns no row of any command is wrapped',
+    async (columns) => {
+      const ended = await startOnTerminal([], { cwd, program, columns }).ended
+      const texts = told(ended.stdout).map((text) => withoutStyles(screenOf(text)))
+      expectAsTold(
+        ended,
+        texts.map((lines) => lines.join('\n')),
+      )
+      const tooLong = STORY.flatMap(({ line, forPrograms }, place) =>
+        (forPrograms ? [] : (texts[place] ?? []))
+          .filter((row) => row.length > columns && !FOR_COPYING.test(row))
+          .map((row) => ({ line, row })),
+      )
+      expect(tooLong).toEqual([])
+      expect(ended.stdout).toContain(COLOURS)
+    },
+  )
 
   test.runIf(isFull)('with NO_COLOR no command has colours', async () => {
     const { stdout } = await startOnTerminal([], { cwd, program, env: { NO_COLOR: '1' } }).ended
