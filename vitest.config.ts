@@ -8,6 +8,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/servers.ts'],
+    setupFiles: ['test/support/each-file.ts'],
+    // No module of the project keeps state, so files share a worker: loading the CDK for each takes minutes.
+    isolate: false,
     // Most tests wait for servers and child processes; one worker a core leaves the cores idle.
     maxWorkers: 4,
     // A busy machine makes a synthesis take minutes; no test depends on how long something takes.

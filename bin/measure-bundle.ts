@@ -42,7 +42,8 @@ const rounds = await measure()
 console.log(`loaded       ${spread(rounds.map(({ loaded }) => loaded))}`)
 console.log(`first query  ${spread(rounds.map(({ firstQuery }) => firstQuery))}`)
 console.log(
-  `${ROUNDS} fresh processes on Node ${process.version}, milliseconds from the process's start: median (least to most)`,
+  `${ROUNDS} fresh processes on Node ${process.version}, milliseconds from the process's start: ` +
+    'median (least to most)',
 )
 
 /** The folder of the function's code, as the synthesized template names it. */

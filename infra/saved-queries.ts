@@ -134,7 +134,8 @@ ORDER BY run_id DESC`,
   {
     name: 'expired by credit category',
     description:
-      'What each run except dry runs expired of each credit category: newest run first, then the largest amount.',
+      'What each run except dry runs expired of each credit category: newest run first, then the ' +
+      'largest amount.',
     sql: `
 SELECT run_id, mode, "at", expired_microdollars / 1e6 AS expired_usd, by_category
 FROM runs

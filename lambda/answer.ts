@@ -74,8 +74,8 @@ async function invokeThenReport(payload: RunPayload, tools: Tools): Promise<Exit
 function refuseWrites(payload: Payload): void {
   if (!writes(payload)) return
   throw new RunRefused(
-    'This function only previews (ALLOW_WRITES=false). Nothing was done. Send the payload to the job function or to the ' +
-      'workflow.',
+    'This function only previews (ALLOW_WRITES=false). Nothing was done. Send the payload to the job ' +
+      'function or to the workflow.',
   )
 }
 

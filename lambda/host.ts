@@ -203,8 +203,8 @@ async function readSecret(arn: string, { waits, timeLeft }: Aws): Promise<string
       )
     }
     throw new InvalidConfiguration(
-      `The secret ${arn} could not be read. Nothing was done. ` +
-        'Check that it exists, and that this role may read it (secretsmanager:GetSecretValue, and its KMS key).',
+      `The secret ${arn} could not be read. Nothing was done. Check that it exists, and that this ` +
+        'role may read it (secretsmanager:GetSecretValue, and its KMS key).',
       { cause: error },
     )
   } finally {

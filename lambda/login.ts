@@ -87,7 +87,8 @@ function serverOf(
 function passwordOf(arn: string, { password }: z.infer<typeof secretSchema>): string {
   if (password !== undefined) return password
   throw new InvalidConfiguration(
-    `The secret ${arn} has no password. Nothing was done. To log in with IAM instead, set DATABASE_AUTH to iam.`,
+    `The secret ${arn} has no password. Nothing was done. To log in with IAM instead, set ` +
+      'DATABASE_AUTH to iam.',
   )
 }
 
@@ -99,8 +100,8 @@ function iamToken({ host, port, username }: Server, region: string): () => Promi
       return await signer.getAuthToken()
     } catch (error) {
       throw new InvalidConfiguration(
-        `No token for the database user ${username} could be signed (DATABASE_AUTH is iam). Nothing was done. ` +
-          'Check the AWS credentials of this process.',
+        `No token for the database user ${username} could be signed (DATABASE_AUTH is iam). Nothing ` +
+          'was done. Check the AWS credentials of this process.',
         { cause: error },
       )
     }
@@ -113,8 +114,8 @@ function parseSecret(arn: string, text: string): z.infer<typeof secretSchema> {
   } catch {
     // No cause: a JSON error quotes the text, and the text is the secret.
     throw new InvalidConfiguration(
-      `The secret ${arn} is neither a postgres:// URL nor JSON with username, password, host, port and dbname. ` +
-        'Nothing was done.',
+      `The secret ${arn} is neither a postgres:// URL nor JSON with username, password, host, port ` +
+        'and dbname. Nothing was done.',
     )
   }
 }

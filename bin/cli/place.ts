@@ -45,10 +45,12 @@ export async function openPlace(
   if (env.DATABASE_URL !== undefined && env.LOG_BUCKET === undefined) {
     if (writes && !localLogs)
       throw new UsageError(
-        'DATABASE_URL is set, but LOG_BUCKET is not, so the logs of a writing run would be on this machine only. Nothing was done. Set LOG_BUCKET, or add --local-logs.',
+        'DATABASE_URL is set, but LOG_BUCKET is not, so the logs of a writing run would be on this ' +
+          'machine only. Nothing was done. Set LOG_BUCKET, or add --local-logs.',
       )
     say(
-      'No LOG_BUCKET: the logs are in .sandbox/ on this machine. A command that uses another bucket on the same database does not see this run.',
+      'No LOG_BUCKET: the logs are in .sandbox/ on this machine. A command that uses another bucket ' +
+        'on the same database does not see this run.',
     )
     return { ...localPlace(await openLogServer(), env), sandbox: false }
   }
@@ -60,7 +62,8 @@ export async function openPlace(
 function refuseLocalLogs(localLogs: boolean): void {
   if (localLogs)
     throw new UsageError(
-      '--local-logs is for DATABASE_URL without LOG_BUCKET. Nothing was done. Leave it out, or unset LOG_BUCKET.',
+      '--local-logs is for DATABASE_URL without LOG_BUCKET. Nothing was done. Leave it out, or unset ' +
+        'LOG_BUCKET.',
     )
 }
 

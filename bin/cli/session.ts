@@ -5,21 +5,21 @@ import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { answerText, exitStatusOf } from './print/answers.ts'
 import { type Command, mayWrite } from './line/command.ts'
-import { confirm } from './work/confirm.ts'
-import { drive, type Drive } from './work/drive.ts'
+import { confirm } from './invoke/confirm.ts'
+import { drive, type Drive } from './invoke/drive.ts'
 import { diffText } from './print/diff.ts'
 import { historyText } from './print/history/story.ts'
 import { openReport, printCsv, showRuns } from './show.ts'
 import { highlightTables } from './print/highlight-tables.ts'
 import { readHighlights } from './print/highlights.ts'
-import { Stopped, unlessStopped, watchInterrupts } from './work/interrupt.ts'
-import { jobHere, withToolsHere } from './work/job.ts'
+import { Stopped, unlessStopped, watchInterrupts } from './invoke/interrupt.ts'
+import { jobHere, withToolsHere } from './invoke/job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { UsageError } from './line/options.ts'
 import type { Place } from './place.ts'
-import { progressOn } from './work/progress.ts'
+import { progressOn } from './invoke/progress.ts'
 import { directions, isClosed, summary } from './print/report.ts'
-import { resolved } from './work/resolve.ts'
+import { resolved } from './invoke/resolve.ts'
 import { commandFor } from './line/shell.ts'
 import type { Terminal } from './terminal.ts'
 import { labelFor } from './print/words.ts'
@@ -104,7 +104,8 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
   const asks = !place.sandbox && mayWrite(command.payload)
   if (asks && asked.given.yes !== true && !terminal.canAsk)
     throw new UsageError(
-      'This writes to your own database, and there is no terminal to ask. Nothing was done. Check a dry run first, then add --yes.',
+      'This writes to your own database, and there is no terminal to ask. Nothing was done. Check a ' +
+        'dry run first, then add --yes.',
     )
   if (asks && !(await confirmed(command, terminal, driving))) {
     progress.say(`${stoppedText(driving)}Nothing was written.`)

@@ -8,7 +8,7 @@ import { runsTable } from './print/runs.ts'
 import { count } from './print/tables.ts'
 import { writeRunsPage } from './runs-page.ts'
 import type { Terminal } from './terminal.ts'
-import { readHere, withToolsHere } from './work/job.ts'
+import { readHere, withToolsHere } from './invoke/job.ts'
 
 const FAILED = 1
 

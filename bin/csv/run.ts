@@ -53,8 +53,8 @@ function checkTotal(runId: string, sums: Amounts, expected: Amounts): void {
     const sum = sums[column] ?? 0
     if (sum === amount) continue
     throw new ArchiveCorrupt(
-      `The rows of run ${runId} add up to ${sum} microdollars of ${column}, and its exit card says ${amount}. The file ` +
-        `has no total row. Send {"verify": "${runId}"} to see what differs.`,
+      `The rows of run ${runId} add up to ${sum} microdollars of ${column}, and its exit card says ` +
+        `${amount}. The file has no total row. Send {"verify": "${runId}"} to see what differs.`,
     )
   }
 }

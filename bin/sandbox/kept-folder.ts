@@ -45,7 +45,8 @@ export async function keepFolder(asked: Asked): Promise<KeptFolder> {
   await release()
   if ('is' in answer && answer.is === 'in use')
     throw new SandboxInUse(
-      `Another command (process ${answer.by}) is using ${asked.folder}. Nothing was done. Wait for it to end, then retry.`,
+      `Another command (process ${answer.by}) is using ${asked.folder}. Nothing was done. Wait for ` +
+        'it to end, then retry.',
     )
   throw new Error('is' in answer ? answer.message : `The process that keeps ${asked.folder} ended.`)
 }

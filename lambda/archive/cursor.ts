@@ -104,7 +104,8 @@ export async function readCursor(store: Store, runId: string): Promise<Versioned
   if (found) return found
   const key = runFileKey(runId, 'cursor.json')
   throw new ArchiveCorrupt(
-    `${key} is missing. Nothing was done. Restore its last version in S3, then send the payload again.${ifLost(key)}`,
+    `${key} is missing. Nothing was done. Restore its last version in S3, then send the payload ` +
+      `again.${ifLost(key)}`,
   )
 }
 

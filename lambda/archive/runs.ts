@@ -108,8 +108,8 @@ export async function readRun(store: Store, runId: string): Promise<Run | null> 
   if (!stored) return null
   if (isOfVersion010(stored.body)) {
     throw new ArchiveCorrupt(
-      `Run ${runId} was written by version 0.1.0, whose log layout this version does not read. Nothing was done. ` +
-        'Use version 0.1.0 of credit-expiry for this run, or another LOG_BUCKET.',
+      `Run ${runId} was written by version 0.1.0, whose log layout this version does not read. ` +
+        'Nothing was done. Use version 0.1.0 of credit-expiry for this run, or another LOG_BUCKET.',
     )
   }
   return parseDocument(runSchema, key, stored.body)

@@ -95,9 +95,11 @@ function olderWriter(runId: string): Contradiction {
   return {
     is: 'contradiction',
     text:
-      `The cursor of run ${runId} is open, but ${WRITER_KEY} does not name the run: probably an older version of it ` +
+      `The cursor of run ${runId} is open, but ${WRITER_KEY} does not name the run: probably an older ` +
+      'version of it ' +
       'was restored. The run may have written to the ledger. Nothing was done. ' +
-      `Restore the version of ${WRITER_KEY} that names ${runId} (if there is none, copy the present one and set its ` +
+      `Restore the version of ${WRITER_KEY} that names ${runId} (if there is none, copy the present ` +
+      'one and set its ' +
       `runId), then send {"resume": "${runId}"}. If the run was closed before, restore the latest version of ` +
       `${runFileKey(runId, 'cursor.json')} instead.`,
   }
@@ -108,9 +110,9 @@ function olderCursor(runId: string, { pages, pagesTotal }: Cursor, why: string):
   return {
     is: 'contradiction',
     text:
-      `${key} is an older version: it names ${pages.length} of ${pagesTotal} pages, and ` +
-      `${why}. Nothing was done. Restore its latest version in S3, the one that names the most pages, then send ` +
-      `{"resume": "${runId}"}.${ifLost(key)}`,
+      `${key} is an older version: it names ${pages.length} of ${pagesTotal} pages, and ${why}. ` +
+      'Nothing was done. Restore its latest version in S3, the one that names the most pages, then ' +
+      `send {"resume": "${runId}"}.${ifLost(key)}`,
   }
 }
 

@@ -92,9 +92,9 @@ function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): s
   }
   if (lockTimeoutMs >= LEAST_LOCK_MS) return null
   return (
-    `The server's deadlock_timeout is ${settings.deadlock_ms} ms. This job must give up waiting for a lock sooner ` +
-    'than that; otherwise PostgreSQL could cancel a transaction of the application in a deadlock. ' +
-    'Set deadlock_timeout to at least 20ms there (its default is 1s).'
+    `The server's deadlock_timeout is ${settings.deadlock_ms} ms. This job must give up waiting for a ` +
+    'lock sooner than that; otherwise PostgreSQL could cancel a transaction of the application in a ' +
+    'deadlock. Set deadlock_timeout to at least 20ms there (its default is 1s).'
   )
 }
 

@@ -54,8 +54,9 @@ export function unreadableKeys(foreignKeys: readonly ForeignKey[], accepted: rea
     .filter(({ readable }) => !readable)
     .map(
       ({ schema, table, column, constraint }) =>
-        `a rollback must see which rows of ${table} refer to the rows that it deletes. As the owner of the table: ` +
-        `GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job; or list ${constraint} in ACCEPTED_REFERENCES`,
+        `a rollback must see which rows of ${table} refer to the rows that it deletes. As the owner of ` +
+        `the table: GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job; or list ` +
+        `${constraint} in ACCEPTED_REFERENCES`,
     )
 }
 

@@ -177,7 +177,8 @@ function hiddenRows(rows: readonly Row[]): string | null {
   if (tables.length === 0) return null
   return (
     `Row-level security hides rows of ${tables.join(' and ')} from the user ${rows[0]?.username}, ` +
-    `and a closing row that is not seen would make its grant look open. Give the user BYPASSRLS, or use another.`
+    'and a closing row that is not seen would make its grant look open. Give the user BYPASSRLS, or ' +
+    'use another.'
   )
 }
 

@@ -32,7 +32,8 @@ export async function knownRun(runId: string, tools: Tools): Promise<Run> {
   const near = nearestFew(runId, await listRunIds(tools.store), SHOWN)
   const hint = near.length > 0 ? ` Did you mean ${near.join(' or ')}?` : ''
   throw new RunRefused(
-    `No run ${runId} in bucket ${tools.config.bucket}.${hint} The folder runs/ shows all ids. Nothing was done.`,
+    `No run ${runId} in bucket ${tools.config.bucket}.${hint} The folder runs/ shows all ids. ` +
+      'Nothing was done.',
   )
 }
 

@@ -33,9 +33,10 @@ export function refuseOtherLedger(run: Run, now: Identity, sameHost: boolean, { 
     return
   const formerly = [expected.database, ...(sameHost ? [expected.host] : [])].join(',')
   throw new RunRefused(
-    `Run ${run.runId} was opened on the ledger ${expected.database} at ${expected.host}, but this connection leads to ` +
-      `${found.database} at ${found.host}. Nothing was done. Correct DATABASE_URL or its secret. If this is the same ` +
-      `ledger after a move, a restore or an upgrade, set LEDGER_FORMERLY=${formerly}.`,
+    `Run ${run.runId} was opened on the ledger ${expected.database} at ${expected.host}, but this ` +
+      `connection leads to ${found.database} at ${found.host}. Nothing was done. Correct DATABASE_URL ` +
+      'or its secret. If this is the same ledger after a move, a restore or an upgrade, set ' +
+      `LEDGER_FORMERLY=${formerly}.`,
   )
 }
 
@@ -67,9 +68,10 @@ export async function checkNewestRows(run: Run, cursor: Cursor, tools: Tools): P
     )
     if (found.size > 0) return
     throw new ArchiveCorrupt(
-      `None of the ${inserted.length} rows that run ${run.runId} inserted on page ${named.page} are in the ledger: it is ` +
-        'a copy or was restored to an earlier time. Nothing was done. Connect to the ledger that the run wrote to. If ' +
-        `that one no longer exists, send {"abandon": "${run.runId}", "reason": "…"}.`,
+      `None of the ${inserted.length} rows that run ${run.runId} inserted on page ${named.page} are ` +
+        'in the ledger: it is a copy or was restored to an earlier time. Nothing was done. Connect to ' +
+        'the ledger that the run wrote to. If that one no longer exists, send {"abandon": ' +
+        `"${run.runId}", "reason": "…"}.`,
     )
   }
 }

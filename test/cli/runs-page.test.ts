@@ -35,7 +35,8 @@ test('in a bucket, the links lead to the reports in the AWS console', async () =
   expect({ status, stdout }).toEqual({ status: 0, stdout: `${join(cwd, 'credit-expiry-runs.html')}\n` })
   expect(stderr).toBe('A page of 1 run, 1 with a report:\n')
   expect(await readFile(stdout.trimEnd(), 'utf8')).toContain(
-    `<a href="https://us-east-1.console.aws.amazon.com/s3/object/${bucket.bucket}?region=us-east-1&amp;prefix=runs/`,
+    '<a ' +
+      `href="https://us-east-1.console.aws.amazon.com/s3/object/${bucket.bucket}?region=us-east-1&amp;prefix=runs/`,
   )
 })
 

@@ -108,7 +108,8 @@ test('a second Ctrl-C stops at once, says what that means and when the lease exp
   const [runId = ''] = /\S+-execute-\w+/.exec(stderr.slice(stderr.indexOf('stopped at once'))) ?? []
   expect(stderr).toMatch(
     new RegExp(
-      `Ctrl-C: stopped at once\\. Each page in flight .* Its lease expires at \\S+Z\\. To continue: npm start -- --resume ${runId} --wait\n`,
+      `Ctrl-C: stopped at once\\. Each page in flight .* Its lease expires at \\S+Z\\. To continue: ` +
+        `npm start -- --resume ${runId} --wait\n`,
     ),
   )
   expect(await runState(runId)).toMatchObject({ lease: { epoch: 1 }, usersDone: 2 })

@@ -166,7 +166,8 @@ const locked: [string, (trip: RoundTrip) => boolean][] = [
 ]
 
 test.concurrent.each(locked)(
-  'a holder that stalls %s: the server ends its transaction, the others finish, it writes nothing when it wakes',
+  'a holder that stalls %s: the server ends its transaction, the others finish, it writes nothing ' +
+    'when it wakes',
   async (_where, which) => {
     const held = gate()
     const place = await placeWith(async (trip) => (which(trip) ? held.hold() : undefined))

@@ -122,7 +122,8 @@ test('an open run has no report yet: the answer says how to close it', async () 
   await expect(invoke({ report: 'latest' })).rejects.toMatchObject({
     name: 'RunRefused',
     message: expect.stringContaining(
-      `The report of run ${card.runId} was not made: the run is not closed. Finish it with {"resume": "${card.runId}"}`,
+      `The report of run ${card.runId} was not made: the run is not closed. Finish it with ` +
+        `{"resume": "${card.runId}"}`,
     ),
   })
 })

@@ -78,7 +78,8 @@ test('DELETE is needed by a rollback alone, INSERT by an execute alone', async (
 test('no SELECT on a table: one statement for all its columns', async () => {
   await database.sql.unsafe(`REVOKE SELECT ON kilocode_users FROM ${role}`)
   expect((await answers())['dry-run']).toContain(
-    'GRANT SELECT (id, google_user_email, microdollars_used, total_microdollars_acquired, next_credit_expiration_at, auto_top_up_enabled) ON kilocode_users TO "ROLE";',
+    'GRANT SELECT (id, google_user_email, microdollars_used, total_microdollars_acquired, ' +
+      'next_credit_expiration_at, auto_top_up_enabled) ON kilocode_users TO "ROLE";',
   )
 })
 

@@ -75,7 +75,7 @@ test('an execute run of one page breaks no rule', () => {
 describe('a step that is left out breaks the rule of the next one that needs it', () => {
   test.each<[Step, string]>([
     ['prepared', 'writer.json names a run only after it is prepared'],
-    ['writer', 'a run is opened only when writer.json names it'],
+    ['writer', 'if it writes, writer.json names it'],
     ['mark', 'its request key is marked to it'],
     ['open', 'an intent is stored only while the cursor is open'],
     ['intent', 'an intent is stored before its write'],

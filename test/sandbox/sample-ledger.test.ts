@@ -121,7 +121,8 @@ describe('the internal users have', () => {
     ['a bot', `${INTERNAL} WHERE u.is_bot`, 1],
     [
       'a bonus that was taken back without a link',
-      `${OF_INTERNAL} WHERE t.credit_category LIKE 'kilo-pass-upgrade-bonus-reversal:%' AND t.original_transaction_id IS NULL`,
+      `${OF_INTERNAL} WHERE t.credit_category LIKE 'kilo-pass-upgrade-bonus-reversal:%' AND ` +
+        't.original_transaction_id IS NULL',
       1,
     ],
     [

@@ -60,7 +60,8 @@ export function readCommand(
   const payload = payloadOf(event, given.event !== undefined)
   if (given.publicKey !== undefined && payload.kind !== 'verify') {
     throw new UsageError(
-      '--public-key fits beside --verify only. Nothing was done. For example: npm start -- --verify latest --public-key key.pem',
+      '--public-key fits beside --verify only. Nothing was done. For example: npm start -- --verify ' +
+        'latest --public-key key.pem',
     )
   }
   return {

@@ -134,7 +134,9 @@ export function keyOf({ flags, help }: CommandOption): string {
 }
 
 const NOTES =
-  'Without DATABASE_URL and LOG_BUCKET it uses a sandbox in .sandbox/: PostgreSQL and S3, with a sample ledger. A run id may be "latest". Ctrl-C stops after the pages in flight; --resume continues the run.'
+  'Without DATABASE_URL and LOG_BUCKET it uses a sandbox in .sandbox/: PostgreSQL and S3, with a ' +
+  'sample ledger. A run id may be "latest". Ctrl-C stops after the pages in flight; --resume continues ' +
+  'the run.'
 
 const EXIT_STATUS = [
   'complete',

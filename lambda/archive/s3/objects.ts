@@ -126,8 +126,9 @@ export async function testPut(store: Store, key: string): Promise<void> {
     throw unavailable(store, `write ${key}`, error)
   }
   throw new ArchiveUnavailable(
-    `The bucket ${store.bucket} wrote ${key} although its condition could not hold: it does not support conditional ` +
-      'writes, without which two runs could overwrite each other. Delete that object, and use a bucket of Amazon S3.',
+    `The bucket ${store.bucket} wrote ${key} although its condition could not hold: it does not ` +
+      'support conditional writes, without which two runs could overwrite each other. Delete that ' +
+      'object, and use a bucket of Amazon S3.',
   )
 }
 

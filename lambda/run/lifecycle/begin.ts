@@ -126,8 +126,8 @@ async function swapNaming(
   } catch (error) {
     if (!(error instanceof ArchiveUnavailable)) throw error
     throw new ArchiveUnavailable(
-      `${error.message} Run ${runId} may be open now; nothing was written to the ledger. Send {"status": "${runId}"} ` +
-        `to see it, {"resume": "${runId}"} to continue it.`,
+      `${error.message} Run ${runId} may be open now; nothing was written to the ledger. Send ` +
+        `{"status": "${runId}"} to see it, {"resume": "${runId}"} to continue it.`,
       { cause: error },
     )
   }
@@ -141,8 +141,8 @@ async function wasOpened(run: Run, tools: Tools): Promise<boolean> {
   const { document } = await readCursor(tools.store, run.runId)
   if (document.state === 'prepared' && document.epoch === 1) return false
   throw new RunRefused(
-    `Run ${run.runId} was opened by this invocation and taken over by another one. Nothing more was done here. ` +
-      `Send {"resume": "${run.runId}"} to continue or see it.`,
+    `Run ${run.runId} was opened by this invocation and taken over by another one. Nothing more was ` +
+      `done here. Send {"resume": "${run.runId}"} to continue or see it.`,
   )
 }
 
@@ -159,18 +159,20 @@ async function join(
     return begin(request, tools)
   }
   const ways =
-    `To finish it first, send {"resume": "${openId}"}; to stop it, {"cancel": "${openId}"}; to stop it and start ` +
-    `this one, add "restart": "${openId}" to this payload.`
+    `To finish it first, send {"resume": "${openId}"}; to stop it, {"cancel": "${openId}"}; to stop it ` +
+    `and start this one, add "restart": "${openId}" to this payload.`
   if (!isSameRequest(request.mode, selection, run)) {
     throw new RunRefused(
-      `Run ${openId} is open, and it was opened with another payload: ${JSON.stringify(run.asked.payload)}. Only one ` +
-        `writing run can be open. Nothing was done. ${ways}`,
+      `Run ${openId} is open, and it was opened with another payload: ` +
+        `${JSON.stringify(run.asked.payload)}. Only one writing run can be open. Nothing was done. ` +
+        `${ways}`,
     )
   }
   if (!hasSameLimits(request, run)) {
     throw new RunRefused(
-      `Run ${openId} is open, and it was opened with other limits: ${JSON.stringify(run.settings.limits)}. Limits of an ` +
-        `open run do not change. Nothing was done. ${ways}`,
+      `Run ${openId} is open, and it was opened with other limits: ` +
+        `${JSON.stringify(run.settings.limits)}. Limits of an open run do not change. Nothing was ` +
+        `done. ${ways}`,
     )
   }
   // Its own marks first: a run whose key or plan belongs to another run closes as `stopped`, and is not this
@@ -199,14 +201,16 @@ async function closeForRestart(
   const run = await knownRun(runId, tools)
   if (!isWriting(run.mode)) {
     throw new RunRefused(
-      `field "restart": the mode of ${runId} is ${run.mode}, and only a writing run can be restarted. Nothing was done. ` +
-        'To execute what a dry run showed, send {"execute": true, "plan": "<its id>"}.',
+      `field "restart": the mode of ${runId} is ${run.mode}, and only a writing run can be ` +
+        'restarted. Nothing was done. To execute what a dry run showed, send {"execute": true, "plan": ' +
+        '"<its id>"}.',
     )
   }
   if (selection.plan !== null && run.selection.plan === selection.plan) {
     throw new RunRefused(
-      `The plan ${selection.plan} belongs to run ${runId}, and a plan is executed once: it cannot be restarted. Nothing ` +
-        `was done. Finish it with {"resume": "${runId}"}, or stop it with {"cancel": "${runId}"} and make a new dry run.`,
+      `The plan ${selection.plan} belongs to run ${runId}, and a plan is executed once: it cannot be ` +
+        `restarted. Nothing was done. Finish it with {"resume": "${runId}"}, or stop it with ` +
+        `{"cancel": "${runId}"} and make a new dry run.`,
     )
   }
   await checkRequest(request, selection, tools)

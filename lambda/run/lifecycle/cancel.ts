@@ -42,8 +42,8 @@ export async function cancel(run: Run, by: string, tools: Tools, intentsRestored
     if (tools.timeLeft() < RESERVE_MS) {
       const until = lease.busy.lease?.expiresAt ?? 'an unknown time'
       const why =
-        'a cancellation was requested; the invocation that is working on this run checks for it before each page, ' +
-        `and its lease expires at ${until}`
+        'a cancellation was requested; the invocation that is working on this run checks for it before ' +
+        `each page, and its lease expires at ${until}`
       const card = cardOf(run, lease.busy, { status: 'busy', why }, placeOf(tools), tools.now())
       return { ...card, next: { text: 'see whether the run has stopped', payload: { cancel: run.runId } } }
     }

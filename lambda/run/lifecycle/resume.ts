@@ -68,8 +68,8 @@ export function refuseOldIntents(
   const days = (tools.now().getTime() - Date.parse(lastProgressAt)) / 86_400_000
   if (days <= INTENTS_SAFE_DAYS) return
   throw new RunRefused(
-    `Run ${run.runId} made its last progress ${Math.floor(days)} days ago, and intents expire after 90 days. Nothing was ` +
-      `done. Restore the objects under intents/${run.runId}/ from their versions in S3 if any are missing, then send ` +
-      `{"${asked}": "${run.runId}", "intentsRestored": true}.`,
+    `Run ${run.runId} made its last progress ${Math.floor(days)} days ago, and intents expire after ` +
+      `90 days. Nothing was done. Restore the objects under intents/${run.runId}/ from their versions ` +
+      `in S3 if any are missing, then send {"${asked}": "${run.runId}", "intentsRestored": true}.`,
   )
 }

@@ -161,7 +161,8 @@ export const FLAGS: Readonly<
     meaning: 'Paid credit that was due expired in the same pass.',
     todo: 'Nothing: the application would have expired it at its next pass.',
     warning: (users, { flagMicrodollars }) =>
-      `${dollars(flagMicrodollars.due_paid_credit ?? 0)} of paid credit of ${users} was due and expires in the same pass`,
+      `${dollars(flagMicrodollars.due_paid_credit ?? 0)} of paid credit of ${users} was due and ` +
+      'expires in the same pass',
   },
   overdrawn_before: {
     meaning: 'The balance was below zero before the run.',
@@ -185,8 +186,9 @@ export const FLAGS: Readonly<
     meaning: 'Credit was deducted by rows without a link, past the usage counter.',
     todo: 'Check those rows: expiring may reach credit that the user paid for.',
     warning: (users, { flagMicrodollars }) =>
-      `${users} with deductions past the usage counter, ${dollars(-(flagMicrodollars.unlinked_deduction ?? 0))} ` +
-      'in all: expiring may reach credit that the user paid for',
+      `${users} with deductions past the usage counter, ` +
+      `${dollars(-(flagMicrodollars.unlinked_deduction ?? 0))} in all: expiring may reach credit that ` +
+      'the user paid for',
   },
 }
 

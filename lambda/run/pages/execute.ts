@@ -47,8 +47,8 @@ export function executeMode(run: Run, shown: PlanShown | null): PageMode {
       const planning = planInputs(run, context, user, rows, circumstances)
       if ('planned' in planning) return candidateOf(run, context, planning.planned)
       throw new PlannedByOtherVersion(
-        `The intent ${attempt} changes user ${userId}, but the rules of this version would not. Nothing was done. ` +
-          'Finish the run with the version of credit-expiry that wrote the intent.',
+        `The intent ${attempt} changes user ${userId}, but the rules of this version would not. ` +
+          'Nothing was done. Finish the run with the version of credit-expiry that wrote the intent.',
       )
     },
     write: async (tx, candidates) =>

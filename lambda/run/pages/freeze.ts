@@ -156,16 +156,17 @@ function faceValueOf(soFar: number, ofUser: number): number {
 function exactSum(a: number, b: number): number {
   if (Number.isSafeInteger(a + b)) return a + b
   throw new RunRefused(
-    'matched.faceValueMicrodollars would exceed 2^53 − 1 and could not be exact. Nothing was done. Narrow the run with ' +
-      '"userIds", "exceptUserIds" or "categories", and check the amounts of the grants.',
+    'matched.faceValueMicrodollars would exceed 2^53 − 1 and could not be exact. Nothing was done. ' +
+      'Narrow the run with "userIds", "exceptUserIds" or "categories", and check the amounts of the ' +
+      'grants.',
   )
 }
 
 function refuseOutsiders(outsiders: readonly string[]): void {
   if (outsiders.length === 0) return
   throw new RunRefused(
-    `The database and the e-mail rule disagree about ${outsiders.length} users; the first is ${outsiders[0]}. ` +
-      'Nothing was done. Check the e-mail addresses of these users.',
+    `The database and the e-mail rule disagree about ${outsiders.length} users; the first is ` +
+      `${outsiders[0]}. Nothing was done. Check the e-mail addresses of these users.`,
   )
 }
 

@@ -42,8 +42,8 @@ export function rollbackMode(run: Run, changes: LoggedChanges, foreignKeys: read
       const planning = planWith(run, contextOf(run, attempt), change, user, rows, asInserted(change))
       if ('candidate' in planning) return planning.candidate
       throw new PlannedByOtherVersion(
-        `The intent ${attempt} rolls user ${userId} back, but the rules of this version would not. Nothing was done. ` +
-          'Finish the run with the version of credit-expiry that wrote the intent.',
+        `The intent ${attempt} rolls user ${userId} back, but the rules of this version would not. ` +
+          'Nothing was done. Finish the run with the version of credit-expiry that wrote the intent.',
       )
     },
     async write(tx, candidates) {

@@ -89,7 +89,8 @@ export async function settlePage(
   const settled = await settleAttempts(tools, mode, attempts)
   if (settled.open.length > 0) {
     throw new AttemptOpen(
-      `${settled.open.length} users of page ${page} are locked, so it is not known yet whether they were committed.`,
+      `${settled.open.length} users of page ${page} are locked, so it is not known yet whether they ` +
+        'were committed.',
     )
   }
   return new Map(
@@ -123,8 +124,8 @@ function planAgain(mode: PageMode, { head, users }: Intent): AttemptedUser[] {
   if (digestOf(candidates) === head.digest)
     return candidates.map((candidate) => ({ attempt: head.attempt, candidate }))
   throw new PlannedByOtherVersion(
-    `${intentKey(head.run_id, head.attempt)} was planned by version ${head.software_version}, whose rules differ from those of ` +
-      `this version. Nothing was done. Finish the run with version ${head.software_version}: deploy it, then send ` +
-      `{"resume": "${head.run_id}"}.`,
+    `${intentKey(head.run_id, head.attempt)} was planned by version ${head.software_version}, whose ` +
+      'rules differ from those of this version. Nothing was done. Finish the run with version ' +
+      `${head.software_version}: deploy it, then send {"resume": "${head.run_id}"}.`,
   )
 }

@@ -163,7 +163,8 @@ describe('what is refused, with the option, and what to do', () => {
       npm_config_yes: 'true',
     }
     expect(refusal('', env)).toBe(
-      'npm took --execute --user-ids as its own option. Nothing was done. Put -- before the options: npm start -- --execute --user-ids',
+      'npm took --execute --user-ids as its own option. Nothing was done. Put -- before the options: ' +
+        'npm start -- --execute --user-ids',
     )
     expect(read('', { ...env, npm_lifecycle_event: 'test' }).event).toEqual({})
   })

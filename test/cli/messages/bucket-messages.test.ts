@@ -43,7 +43,9 @@ async function refusal(
 test('a bucket that is not there', async () => {
   const said = await refusal({ ...bucket, bucket: 'no-such-bucket' })
   expect(said).toBe(
-    'ArchiveUnavailable: Could not read control/hold.json in the bucket no-such-bucket: the bucket does not exist (404 NoSuchBucket). Check LOG_BUCKET, and which account and region you use. Then try again.',
+    'ArchiveUnavailable: Could not read control/hold.json in the bucket no-such-bucket: the bucket ' +
+      'does not exist (404 NoSuchBucket). Check LOG_BUCKET, and which account and region you use. Then ' +
+      'try again.',
   )
 })
 
@@ -51,7 +53,8 @@ test.each<[string, S3Fault, string]>([
   [
     'access is forbidden',
     { status: 403, code: 'AccessDenied' },
-    'these credentials lack a permission (403 AccessDenied). They need s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects',
+    'these credentials lack a permission (403 AccessDenied). They need s3:ListBucket on the bucket, ' +
+      's3:GetObject and s3:PutObject on its objects',
   ],
   [
     'the credentials have expired',
@@ -96,7 +99,8 @@ test.each<[string, S3Fault, string]>([
 
 test('no S3 at all', async () => {
   expect(await refusal({ bucket: 'logs', endpoint: 'http://127.0.0.1:1' })).toContain(
-    'S3 cannot be reached (Error). Check the network: in a VPC, an endpoint for S3; elsewhere AWS_ENDPOINT_URL_S3, AWS_REGION and the proxy.',
+    'S3 cannot be reached (Error). Check the network: in a VPC, an endpoint for S3; elsewhere ' +
+      'AWS_ENDPOINT_URL_S3, AWS_REGION and the proxy.',
   )
 })
 
@@ -112,7 +116,8 @@ test('no credentials, no region', async () => {
   const noKey = await start([], { cwd, env: { ...withoutKey, AWS_EC2_METADATA_DISABLED: 'true' } }).ended
   expect(noKey).toMatchObject({ status: 1, stdout: '' })
   expect(noKey.stderr).toContain(
-    'there are no AWS credentials, or the login has expired (CredentialsProviderError). Log in (aws sso login), or set AWS_PROFILE',
+    'there are no AWS credentials, or the login has expired (CredentialsProviderError). Log in (aws ' +
+      'sso login), or set AWS_PROFILE',
   )
   const { AWS_REGION: __, ...withoutRegion } = ownPlace(database.url, bucket)
   const noRegion = await start([], { cwd, env: withoutRegion }).ended
@@ -123,7 +128,8 @@ test.each<[string, Record<string, string>, string]>([
   [
     'a bare top-level domain',
     { INTERNAL_DOMAINS: 'kilo.ai,ai' },
-    'InvalidConfiguration: The configuration is not valid: INTERNAL_DOMAINS must be a list of domain names, such as kilocode.ai,kilo.ai, not "ai".',
+    'InvalidConfiguration: The configuration is not valid: INTERNAL_DOMAINS must be a list of domain ' +
+      'names, such as kilocode.ai,kilo.ai, not "ai".',
   ],
   [
     'an empty list',
@@ -138,7 +144,8 @@ test.each<[string, Record<string, string>, string]>([
   [
     'a database address that is none',
     { DATABASE_URL: 'postgres://u:hunter2#@db' },
-    'DATABASE_URL must be a postgres:// URL with user, password, host, port and database, special characters in them percent-encoded.',
+    'DATABASE_URL must be a postgres:// URL with user, password, host, port and database, special ' +
+      'characters in them percent-encoded.',
   ],
 ])('%s in the configuration', async (_, env, message) => {
   const said = await refusal(bucket, {}, env)

@@ -37,13 +37,15 @@ test.each<[string, (url: URL) => void, string]>([
   [
     'the server is down',
     (url) => (url.port = '1'),
-    'The database does not answer: connect ECONNREFUSED 127.0.0.1:1. Check that it is running, and the host and the port in DATABASE_URL.',
+    'The database does not answer: connect ECONNREFUSED 127.0.0.1:1. Check that it is running, and ' +
+      'the host and the port in DATABASE_URL.',
   ],
   ['no such host', (url) => (url.hostname = 'ledger.invalid'), "The database's host name is unknown: "],
   [
     'a wrong password',
     (url) => (url.password = 'wrong-hunter2'),
-    'The database refused the login (SQLSTATE 28P01): password authentication failed for user "postgres". Correct the user and password in DATABASE_URL or in its secret.',
+    'The database refused the login (SQLSTATE 28P01): password authentication failed for user ' +
+      '"postgres". Correct the user and password in DATABASE_URL or in its secret.',
   ],
   [
     'no such user',
@@ -53,7 +55,8 @@ test.each<[string, (url: URL) => void, string]>([
   [
     'no such database',
     (url) => (url.pathname = '/nowhere'),
-    'The database does not exist (SQLSTATE 3D000): database "nowhere" does not exist. Check the name of the database at the end of DATABASE_URL',
+    'The database does not exist (SQLSTATE 3D000): database "nowhere" does not exist. Check the name ' +
+      'of the database at the end of DATABASE_URL',
   ],
   [
     'TLS asked for and not offered',
@@ -63,14 +66,15 @@ test.each<[string, (url: URL) => void, string]>([
 ])('%s', async (_, change, message) => {
   const said = await refusal(changed(database.url, change))
   expect(said).toContain(`LedgerUnavailable: ${message}`)
-  expect(said).toMatch(/Then try again\.$/)
+  expect(said).toMatch(/Then try again\. Nothing was written\.$/)
   expect(said).not.toContain('hunter2')
 })
 
 test('another database: the tables are missing', async () => {
   const said = await refusal(changed(database.url, (url) => (url.pathname = '/postgres')))
   expect(said).toContain(
-    'LedgerUnavailable: The user postgres cannot see the table kilocode_users and the table credit_transactions.',
+    'LedgerUnavailable: The user postgres cannot see the table kilocode_users and the table ' +
+      'credit_transactions.',
   )
 })
 
@@ -96,7 +100,8 @@ test('no connection left', async () => {
       }),
     )
     expect(said).toContain(
-      'LedgerUnavailable: The database has no connection left (SQLSTATE 53300): too many connections for database',
+      'LedgerUnavailable: The database has no connection left (SQLSTATE 53300): too many connections ' +
+        'for database',
     )
   } finally {
     await database.sql`DROP ROLE late_comer`
@@ -121,7 +126,8 @@ test("a database whose clock is far from this machine's", async () => {
   const said = await refusal(other.url)
   expect(said).toMatch(
     new RegExp(
-      `^RunRefused: The clock of the database says ${hourAgo}, and the clock of this machine \\S+Z: they differ by 60 minutes\\. ` +
+      `^RunRefused: The clock of the database says ${hourAgo}, and the clock of this machine \\S+Z: ` +
+        `they differ by 60 minutes\\. ` +
         'Nothing was done\\. Correct the wrong one',
     ),
   )
@@ -170,7 +176,8 @@ describe('a server of its own', () => {
       "LedgerUnavailable: The database's TLS certificate is not trusted: self-signed certificate",
     )
     expect(said).toContain(
-      'Set NODE_EXTRA_CA_CERTS to a PEM file with the authority that signed it. A certificate is never accepted unverified.',
+      'Set NODE_EXTRA_CA_CERTS to a PEM file with the authority that signed it. A certificate is ' +
+        'never accepted unverified.',
     )
 
     const ca = join(dir, 'ca.pem')
@@ -191,7 +198,8 @@ describe('a server of its own', () => {
     server = await startPostgres({ dir: join(dir, 'postgres') })
     expect(await refusal(server.urlFor('ledger'))).toBe('no error: complete')
     expect(await refusal(server.urlFor('ledger'), { execute: true })).toContain(
-      'LedgerUnavailable: The database is read-only: it is a standby. Point DATABASE_URL at the primary. Nothing was done.',
+      'LedgerUnavailable: The database is read-only: it is a standby. Point DATABASE_URL at the ' +
+        'primary. Nothing was done.',
     )
   })
 })

@@ -201,8 +201,8 @@ test('a run that was closed, and whose writer.json could not be freed: the messa
   const runId = await openRunId(bucket)
   expect(name).toBe('ArchiveUnavailable')
   expect(message).toContain(
-    `Run ${runId} is closed as complete, and control/writer.json still names it: the next invocation frees it. ` +
-      `Send {"resume": "${runId}"} to see its card.`,
+    `Run ${runId} is closed as complete, and control/writer.json still names it: the next invocation ` +
+      `frees it. Send {"resume": "${runId}"} to see its card.`,
   )
   team.s3.setHooks(bucket.bucket, undefined)
   expect(await invoke({ resume: runId })).toMatchObject({ status: 'complete' })

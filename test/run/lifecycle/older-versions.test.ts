@@ -60,7 +60,8 @@ describe('the cursor of an open run', () => {
     for (const event of [{ resume: runId }, { cancel: runId }, EVENT]) {
       expect(await errorOf(event)).toMatch(
         new RegExp(
-          `ArchiveCorrupt: ${cursorOf(runId)} is an older version: it names 2 of 5 pages, and intents/${runId}/00003-`,
+          `ArchiveCorrupt: ${cursorOf(runId)} is an older version: it names 2 of 5 pages, and ` +
+            `intents/${runId}/00003-`,
         ),
       )
     }

@@ -97,8 +97,8 @@ test('KMS that does not answer is asked twice; the run closes without a signatur
   expect(card).toMatchObject({
     status: 'complete',
     warnings: [
-      `the manifest of this run is not signed: The key ${kms.keyArn} does not sign: KMS did not answer (TimeoutError). ` +
-        'In a VPC, KMS needs an interface endpoint, or NAT.',
+      `the manifest of this run is not signed: The key ${kms.keyArn} does not sign: KMS did not ` +
+        'answer (TimeoutError). In a VPC, KMS needs an interface endpoint, or NAT.',
     ],
   })
   expect(await readJson(team.bucket, `runs/${card.runId}/summary.json`)).toEqual(card)

@@ -130,7 +130,8 @@ test('a settling whose own replies are lost settles all the same', async () => {
 
 test('connections that the server closes for being idle: the run continues over new ones', async () => {
   await place.sql.unsafe(
-    `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = 100', current_database()); END $$`,
+    `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = 100', ` +
+      'current_database()); END $$',
   )
   s3.setHooks(place.bucket.bucket, {
     before: (request) =>

@@ -193,7 +193,8 @@ describe('what happened in between', () => {
 
 describe('a row of another table that refers to an inserted row', () => {
   test.each(['on delete restrict', 'on delete no action', 'on delete set null', 'on delete cascade'])(
-    '%s: only that user is skipped, with table and row; accepted by name, the user is rolled back or refused by the key',
+    '%s: only that user is skipped, with table and row; accepted by name, the user is rolled back or ' +
+      'refused by the key',
     async (action) => {
       await oneUser('ada')
       await oneUser('bob')

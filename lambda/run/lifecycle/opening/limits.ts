@@ -16,8 +16,8 @@ export function limitsExceeded(matched: Run['matched'], limits: Run['settings'][
       : []),
     ...(faceValueMicrodollars > face
       ? [
-          `the face value of the targeted grants is ${dollars(faceValueMicrodollars)}; the limit is ${dollars(face)} ` +
-            '(LIMIT_USD, limits.usd)',
+          `the face value of the targeted grants is ${dollars(faceValueMicrodollars)}; the limit is ` +
+            `${dollars(face)} (LIMIT_USD, limits.usd)`,
         ]
       : []),
   ]

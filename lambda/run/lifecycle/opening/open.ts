@@ -108,8 +108,9 @@ function refuseClocksApart(databaseNow: string, now: Date): void {
   const apartMs = clocksApartMs(databaseNow, now)
   if (apartMs <= FURTHEST_CLOCKS_MS) return
   throw new RunRefused(
-    `The clock of the database says ${databaseNow}, and the clock of this machine ${now.toISOString()}: they differ ` +
-      `by ${Math.round(apartMs / 60_000)} minutes. Nothing was done. Correct the wrong one (NTP), then retry.`,
+    `The clock of the database says ${databaseNow}, and the clock of this machine ` +
+      `${now.toISOString()}: they differ by ${Math.round(apartMs / 60_000)} minutes. Nothing was done. ` +
+      'Correct the wrong one (NTP), then retry.',
   )
 }
 

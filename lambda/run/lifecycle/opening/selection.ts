@@ -51,8 +51,8 @@ async function idsOf(field: string, asked: readonly string[], tools: Tools): Pro
   const unknown = asked.findIndex((_, index) => !places.has(index))
   if (unknown < 0) return uniqueTexts(named.map(({ id }) => id))
   throw new InvalidEvent(
-    `The event is not valid: field "${field}[${unknown}]" names no user: there is none with this id or e-mail address. ` +
-      'Nothing was done. Correct it, or leave it out.',
+    `The event is not valid: field "${field}[${unknown}]" names no user: there is none with this id ` +
+      'or e-mail address. Nothing was done. Correct it, or leave it out.',
   )
 }
 
@@ -67,8 +67,8 @@ export function limitsOf(request: OpeningRequest, config: Config): Limits {
     const value = asked?.[key]
     if (value !== undefined && value > config.limits[key]) {
       throw new InvalidEvent(
-        `The event is not valid: field "limits.${key}": ${value} is above the configured ${config.limits[key]}; ` +
-          'an event can only lower a limit. Nothing was done.',
+        `The event is not valid: field "limits.${key}": ${value} is above the configured ` +
+          `${config.limits[key]}; an event can only lower a limit. Nothing was done.`,
       )
     }
   }

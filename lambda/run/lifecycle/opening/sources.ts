@@ -14,8 +14,8 @@ import { knownRun } from '../../known-run.ts'
 export async function approvedPlan(dryRunId: string, databaseNow: string, tools: Tools): Promise<Run> {
   const refused = (why: string): RunRefused =>
     new RunRefused(
-      `The plan ${dryRunId} cannot be executed: ${why}. Nothing was done. Make a new dry run with {}, check it, and ` +
-        'execute that one.',
+      `The plan ${dryRunId} cannot be executed: ${why}. Nothing was done. Make a new dry run with ` +
+        '{}, check it, and execute that one.',
     )
   const dryRun = await knownRun(dryRunId, tools)
   if (dryRun.mode !== 'dry-run') throw refused(`its mode is ${dryRun.mode}, and only a dry run can be a plan`)

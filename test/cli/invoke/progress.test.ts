@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { barText, progressOn, waitingText } from '../../../bin/cli/work/progress.ts'
+import { barText, progressOn, waitingText } from '../../../bin/cli/invoke/progress.ts'
 import { cardAt } from '../cards.ts'
 import { testOutput } from '../output.ts'
 

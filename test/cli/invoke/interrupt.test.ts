@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { beforeEach, expect, test, vi } from 'vitest'
-import { watchInterrupts } from '../../../bin/cli/work/interrupt.ts'
+import { watchInterrupts } from '../../../bin/cli/invoke/interrupt.ts'
 
 let source: EventEmitter
 let now: number

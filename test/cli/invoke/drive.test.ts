@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { drive } from '../../../bin/cli/work/drive.ts'
+import { drive } from '../../../bin/cli/invoke/drive.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { cardAt, cardWith } from '../cards.ts'
 
