@@ -192,8 +192,7 @@ async function executeTwice(minimumAge: number, until: number): Promise<ExitCard
 }
 
 test(
-  'all writers at once: the money adds up, no grant is closed twice, no balance ends negative, and ' +
-    'the logs are true',
+  'all writers at once: the money adds up, no grant is closed twice, no balance ends negative, and the logs are true',
   { timeout: 300_000 },
   async () => {
     const closed = new Set<string>()

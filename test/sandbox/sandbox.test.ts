@@ -87,16 +87,19 @@ test('while one command uses the sandbox, another one is refused', async () => {
   expect(await count(sandbox, 'kilocode_users')).toBe(600)
 })
 
-test('ten starts and kills in a row, half of them during the start, leave no process and a sandbox that works', async () => {
+/** `npm test` has fewer, as each takes seconds. */
+const KILLS = process.env.SOAK === 'full' ? 10 : 4
+
+test('starts and kills in a row, half of them during the start, leave no process and a sandbox that works', async () => {
   const pids: number[] = []
-  for (let kill = 0; kill < 10; kill += 1) {
+  for (let kill = 0; kill < KILLS; kill += 1) {
     const code =
       kill % 2 === 0 ? `await openSandbox(root); ${PID}` : `console.log(0); await openSandbox(root)`
     pids.push(Number(await runAndKill(OPEN(code))))
   }
   const sandbox = await open()
   expect(await count(sandbox, 'kilocode_users')).toBe(600)
-  expect(pids.filter((pid) => pid > 0)).toHaveLength(5)
+  expect(pids.filter((pid) => pid > 0)).toHaveLength(KILLS / 2)
   expect(pids.filter((pid) => pid > 0 && isAlive(pid))).toEqual([])
 })
 

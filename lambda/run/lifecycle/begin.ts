@@ -165,7 +165,7 @@ async function join(
     throw new RunRefused(
       `Run ${openId} is open, and it was opened with another payload: ` +
         `${JSON.stringify(run.asked.payload)}. Only one writing run can be open. Nothing was done. ` +
-        `${ways}`,
+        ways,
     )
   }
   if (!hasSameLimits(request, run)) {
