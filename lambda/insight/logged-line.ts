@@ -50,3 +50,16 @@ export const loggedLine = z.object({
   inputs: z.unknown().optional(),
 })
 export type LoggedLine = z.infer<typeof loggedLine>
+
+/** What is shown of a user in any list, as the columns to pick. Amounts in microdollars. */
+export const SHOWN_OF_A_USER = {
+  user_id: true,
+  email: true,
+  outcome: true,
+  balance_before_microdollars: true,
+  grants_targeted: true,
+  expired_microdollars: true,
+  due_paid_microdollars: true,
+  correction_microdollars: true,
+  final_balance_microdollars: true,
+} as const

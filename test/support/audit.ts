@@ -130,7 +130,7 @@ const COLUMNS: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** What the job sets of a row that it inserts; the other columns have their defaults, and are not logged. */
-const INSERTED_COLUMNS = [
+export const INSERTED_COLUMNS = [
   'id',
   'kilo_user_id',
   'amount_microdollars',

@@ -2,22 +2,11 @@ import * as z from 'zod'
 import type { NamedPage } from '../../../lambda/archive/cursor.ts'
 import { readLog } from '../../../lambda/archive/logs.ts'
 import type { Store } from '../../../lambda/archive/s3/store.ts'
-import { loggedLine } from '../../../lambda/insight/logged-line.ts'
+import { loggedLine, SHOWN_OF_A_USER } from '../../../lambda/insight/logged-line.ts'
 import { isSkipped } from './words.ts'
 
 /** A line of the users log, as far as it is shown. Amounts in microdollars. */
-const userLine = loggedLine.pick({
-  user_id: true,
-  email: true,
-  outcome: true,
-  balance_before_microdollars: true,
-  grants_targeted: true,
-  expired_microdollars: true,
-  due_paid_microdollars: true,
-  correction_microdollars: true,
-  final_balance_microdollars: true,
-  flags: true,
-})
+const userLine = loggedLine.pick({ ...SHOWN_OF_A_USER, flags: true })
 export type UserLine = z.infer<typeof userLine>
 
 const errorLine = z.object({

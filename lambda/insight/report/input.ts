@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { ExitCard } from '../../exit-card.ts'
-import { loggedCredit, loggedLine } from '../logged-line.ts'
+import { loggedCredit, loggedLine, SHOWN_OF_A_USER } from '../logged-line.ts'
 import type { Warning } from '../../run/lines/glossary.ts'
 
 /** What a report needs of an exit card (3-contract, "Exit card"). Amounts have the sign of the log lines. */
@@ -11,19 +11,7 @@ export type ReportCard = Omit<ExitCard, 'progress' | 'status'> & {
 
 /** What a report needs of a line of the users log (3-contract, "The bucket"). */
 export const userLogLine = loggedLine
-  .pick({
-    user_id: true,
-    email: true,
-    outcome: true,
-    balance_before_microdollars: true,
-    grants_targeted: true,
-    expired_microdollars: true,
-    due_paid_microdollars: true,
-    correction_microdollars: true,
-    final_balance_microdollars: true,
-    next_credit_expiration_at: true,
-    recovered: true,
-  })
+  .pick({ ...SHOWN_OF_A_USER, next_credit_expiration_at: true, recovered: true })
   .extend({
     flags: z.array(z.string()).readonly(),
     credits: z

@@ -9,6 +9,7 @@ import { dump, freshDatabase, type LedgerDump } from '../../support/ledger.ts'
 import { readLogs, type LogLine, type RunLogs } from '../../support/logs.ts'
 import { insertLedgers, LEDGERS_INSTANT } from '../../support/population.ts'
 import { ledgers } from '../../rules/ledgers.ts'
+import { INSERTED_COLUMNS } from '../../support/audit.ts'
 
 /** RUN_SEED=… shows a failure again. */
 const SEED = Number(process.env.RUN_SEED ?? Math.floor(Math.random() * 2 ** 31))
@@ -211,17 +212,7 @@ test('an inserted row is logged with the columns that the job sets, and no other
   expect(inserted.length).toBeGreaterThan(0)
   for (const { before: was, after: is } of inserted) {
     expect(was).toBeNull()
-    expect(Object.keys(is as LogLine)).toEqual([
-      'id',
-      'kilo_user_id',
-      'amount_microdollars',
-      'original_baseline_microdollars_used',
-      'is_free',
-      'description',
-      'credit_category',
-      'original_transaction_id',
-      'created_at',
-    ])
+    expect(Object.keys(is as LogLine)).toEqual(INSERTED_COLUMNS)
   }
 })
 
