@@ -239,7 +239,11 @@ test('a log that was downloaded alone can be queried too', async () => {
 test('the command runs a saved query by its name, and says what is wrong with a folder or with SQL', () => {
   const command = (...given: string[]) =>
     spawnSync(process.execPath, ['bin/query.ts', ...given], { encoding: 'utf8' })
-  expect(command(folder, 'what happened to one user', 'ada').stdout).toContain(executed.runId)
+  expect(command(folder, 'what happened to one user', 'ada')).toMatchObject({
+    status: 0,
+    stderr: '',
+    stdout: expect.stringContaining(executed.runId) as string,
+  })
   expect(command(join(folder, 'nowhere'), 'all corrections')).toMatchObject({
     status: 1,
     stderr: expect.stringContaining('No logs in') as string,
