@@ -1,8 +1,8 @@
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
-import type { Context } from 'aws-lambda'
 import { type Answer, isCard } from '../../lambda/answer.ts'
 import { createHandler } from '../../lambda/handler.ts'
+import { CALLER, contextWith } from './invocation.ts'
 import type { Options } from './compare.ts'
 import { type Figure, median, timed } from './figures.ts'
 import { startBench } from './servers.ts'
@@ -62,23 +62,7 @@ function invokerHere(): (event: object) => Promise<Answer> {
   const logger = new Logger({ logLevel: 'SILENT' })
   const metrics = new Metrics({ namespace: 'Bench', serviceName: 'bench', logger })
   const handler = createHandler({ callerOf: () => CALLER }, logger, metrics)
+  const context = contextWith(() => 900_000)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- typed as the parsed event
-  return async (event) => handler(event as never, CONTEXT)
+  return async (event) => handler(event as never, context)
 }
-
-const CALLER = { by: 'bench', via: 'bench', evidence: {}, requestId: 'bench' }
-
-const CONTEXT = {
-  awsRequestId: 'bench',
-  functionName: 'credit-expiry',
-  functionVersion: '1',
-  invokedFunctionArn: 'arn:aws:lambda:us-east-1:123456789012:function:credit-expiry',
-  memoryLimitInMB: '1769',
-  logGroupName: 'bench',
-  logStreamName: 'bench',
-  callbackWaitsForEmptyEventLoop: true,
-  getRemainingTimeInMillis: () => 900_000,
-  done: () => {},
-  fail: () => {},
-  succeed: () => {},
-} satisfies Context

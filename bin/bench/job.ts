@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
-import type { Context } from 'aws-lambda'
 import { isCard } from '../../lambda/answer.ts'
 import { createHandler } from '../../lambda/handler.ts'
+import { CALLER, contextWith } from './invocation.ts'
 
 /**
  * The job in a process of its own, through its handler: the argument is the event, the environment says where
@@ -14,26 +14,13 @@ const metrics = new Metrics({ namespace: 'Bench', serviceName: 'bench', logger }
 const pageEnds: number[] = []
 const handler = createHandler(
   {
-    callerOf: () => ({ by: 'bench', via: 'bench', evidence: {}, requestId: 'bench' }),
+    callerOf: () => CALLER,
     onProgress: () => void pageEnds.push(secondsSinceBegun()),
   },
   logger,
   metrics,
 )
-const context = {
-  awsRequestId: 'bench',
-  functionName: 'credit-expiry',
-  functionVersion: '1',
-  invokedFunctionArn: 'arn:aws:lambda:us-east-1:123456789012:function:credit-expiry',
-  memoryLimitInMB: '1769',
-  logGroupName: 'bench',
-  logStreamName: 'bench',
-  callbackWaitsForEmptyEventLoop: true,
-  getRemainingTimeInMillis: () => 900_000 - secondsSinceBegun() * 1000,
-  done: () => {},
-  fail: () => {},
-  succeed: () => {},
-} satisfies Context
+const context = contextWith(() => 900_000 - secondsSinceBegun() * 1000)
 
 const begun = performance.now()
 const cpuBefore = process.cpuUsage()

@@ -150,7 +150,7 @@ export async function readRollbacks(store: Store, runId: string): Promise<Rollba
 }
 
 /**
- * The rollback runs of every run that has any, oldest first: from the keys alone.
+ * The rollback runs of every run that was rolled back, oldest first: from the keys alone.
  * @throws ArchiveUnavailable
  */
 export async function listRollbacks(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {

@@ -50,9 +50,9 @@ async function lookUp(store: Store, run: KnownRun): Promise<RunState | Contradic
   if (card?.status === 'refused' || card?.status === 'abandoned') return { is: 'refused', card }
   const writer = isWriting(mode) ? ((await readWriter(store))?.document ?? null) : null
   const cursor = (await findCursor(store, runId))?.document ?? null
-  const finalCard = card && isFinal(card.status) ? card : null
+  const finalCard = finalOf(card)
   if (cursor?.state === 'closed')
-    return { is: 'closed', cursor, card: finalCard ?? (await finalCardOf(store, runId)) }
+    return { is: 'closed', cursor, card: finalCard ?? finalOf(await lastCard(store, runId)) }
   if (finalCard && (cursor?.state === 'prepared' || cursor?.state === 'open'))
     return olderCursor(runId, cursor, `its last card says ${finalCard.status}`)
   if (!isWriting(mode) && cursor && cursor.state !== 'prepared') return { is: 'open', cursor }
@@ -74,8 +74,7 @@ async function lookUp(store: Store, run: KnownRun): Promise<RunState | Contradic
     : olderCursor(runId, cursor, `${intent} was written after it`)
 }
 
-async function finalCardOf(store: Store, runId: string): Promise<ExitCard | null> {
-  const card = await lastCard(store, runId)
+function finalOf(card: ExitCard | null): ExitCard | null {
   return card && isFinal(card.status) ? card : null
 }
 
@@ -96,12 +95,10 @@ function olderWriter(runId: string): Contradiction {
     is: 'contradiction',
     text:
       `The cursor of run ${runId} is open, but ${WRITER_KEY} does not name the run: probably an older ` +
-      'version of it ' +
-      'was restored. The run may have written to the ledger. Nothing was done. ' +
-      `Restore the version of ${WRITER_KEY} that names ${runId} (if there is none, copy the present ` +
-      'one and set its ' +
-      `runId), then send {"resume": "${runId}"}. If the run was closed before, restore the latest version of ` +
-      `${runFileKey(runId, 'cursor.json')} instead.`,
+      'version of it was restored. The run may have written to the ledger. Nothing was done. Restore ' +
+      `the version of ${WRITER_KEY} that names ${runId} (if there is none, copy the present one and set ` +
+      `its runId), then send {"resume": "${runId}"}. If the run was closed before, restore the latest ` +
+      `version of ${runFileKey(runId, 'cursor.json')} instead.`,
   }
 }
 

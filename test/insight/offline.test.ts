@@ -7,7 +7,8 @@ import { reportOf, verifyFolder } from '../../bin/verify.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { ledgers } from '../rules/ledgers.ts'
 import { fc } from '../rules/fuzz.ts'
-import { freshBucket, keys, readText } from '../support/bucket.ts'
+import { freshBucket } from '../support/bucket.ts'
+import { download } from '../support/download.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
 import { insertLedgers } from '../support/population.ts'
@@ -28,12 +29,7 @@ beforeAll(async () => {
   first = await invokeJob(place, { execute: true, batchSize: 25 })
   rollback = await invokeJob(place, { rollback: first.runId, execute: true })
   second = await invokeJob(place, { execute: true })
-  for (const key of await keys(bucket)) {
-    if (!key.startsWith('runs/') && !key.startsWith('logs/')) continue
-    const file = join(folder, key)
-    await mkdir(dirname(file), { recursive: true })
-    await writeFile(file, await readText(bucket, key))
-  }
+  await download(bucket, folder, ['runs/', 'logs/'])
 })
 
 afterAll(async () => {

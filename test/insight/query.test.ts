@@ -1,12 +1,13 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { answerQuery } from '../../bin/query.ts'
 import { formatRows } from '../../bin/query-rows.ts'
 import { LOG_TABLES } from '../../infra/log-tables.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { freshBucket, keys, readLines, readText, type TestBucket } from '../support/bucket.ts'
+import { freshBucket, readLines, type TestBucket } from '../support/bucket.ts'
+import { download } from '../support/download.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 
@@ -26,11 +27,7 @@ beforeAll(async () => {
   await invokeJob(place, {})
   executed = await invokeJob(place, { execute: true, reason: 'weekly clean-up' })
   rolledBack = await invokeJob(place, { rollback: executed.runId, execute: true })
-  for (const key of await keys(bucket, 'logs/')) {
-    const file = join(folder, key)
-    await mkdir(dirname(file), { recursive: true })
-    await writeFile(file, await readText(bucket, key))
-  }
+  await download(bucket, folder, ['logs/'])
 })
 
 afterAll(async () => {

@@ -1,20 +1,13 @@
 import { generateKeyPairSync, hash, type KeyObject } from 'node:crypto'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { reportOf, verifyFolder } from '../../bin/verify.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { VerifyAnswer } from '../../lambda/insight/verify/verify.ts'
-import {
-  freshBucket,
-  keys,
-  putText,
-  readBytes,
-  readText,
-  remove,
-  type TestBucket,
-} from '../support/bucket.ts'
+import { freshBucket, putText, readBytes, readText, remove, type TestBucket } from '../support/bucket.ts'
+import { download } from '../support/download.ts'
 import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../support/job.ts'
 import { type Kms, startKms } from '../support/kms.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
@@ -144,11 +137,7 @@ test('the command takes the public key from a file, and refuses it beside anythi
 
 test('a downloaded folder is checked with the public key alone', async () => {
   const folder = join(work, 'downloaded')
-  for (const key of await keys(bucket)) {
-    if (!key.startsWith('runs/') && !key.startsWith('logs/')) continue
-    await mkdir(dirname(join(folder, key)), { recursive: true })
-    await writeFile(join(folder, key), await readBytes(bucket, key))
-  }
+  await download(bucket, folder, ['runs/', 'logs/'])
   const reports = async (...publicKeys: KeyObject[]) =>
     (await verifyFolder(folder, { publicKeys })).flatMap(reportOf)
   const verified = expect.stringMatching(/: verified, 1 users and \d+ mutations in 2 parts$/) as string

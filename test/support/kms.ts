@@ -9,7 +9,7 @@ export type KmsBehaviour = 'answer' | 'silent' | { readonly status: number; read
 /** What KMS was asked: an operation, and its fields. */
 export type KmsRequest = { readonly operation: string; readonly input: Readonly<Record<string, unknown>> }
 
-/** A stand-in for KMS with one asymmetric key. */
+/** A substitute for KMS with one asymmetric key. */
 export type Kms = {
   readonly endpoint: string
   readonly keyArn: string
@@ -28,7 +28,7 @@ const ALGORITHMS = {
 type KeySpec = keyof typeof ALGORITHMS
 
 /**
- * Starts a stand-in for KMS that speaks the AWS JSON 1.1 protocol for Sign and GetPublicKey. Only a key of
+ * Starts a substitute for KMS that speaks the AWS JSON 1.1 protocol for Sign and GetPublicKey. Only a key of
  * the spec ECC_NIST_P256 signs.
  */
 export async function startKms(spec: KeySpec = 'ECC_NIST_P256'): Promise<Kms> {

@@ -9,7 +9,7 @@ import { openRunId } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
 import { freshTeam, LATER, type Team } from '../../support/team.ts'
 
-/** Somebody restores an older version of an object: nothing is lost over it, and the message says which one. */
+/** An older version of an object is restored: nothing is lost over it, and the message says which one. */
 
 const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
 const WRITER = 'control/writer.json'

@@ -8,7 +8,7 @@ import { openRunId, readStoredCursor } from '../../support/logs.ts'
 import { freshTeam, type Team } from '../../support/team.ts'
 
 const EXECUTE = { execute: true }
-/** Far longer than the stand-in needs, and far shorter than in production. */
+/** Far longer than the substitute needs, and far shorter than in production. */
 const SOON: InvocationOptions = { host: { waits: { aws: { requestMs: 1_500, tries: 2, pauseMs: 1 } } } }
 
 let kms: Kms
