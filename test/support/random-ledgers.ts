@@ -34,7 +34,8 @@ export function useRandomLedgers(users: number, prepare: (sql: Sql) => Promise<u
     template = new URL(made.url).pathname.slice(1)
   })
   afterAll(async () => {
-    for (const drop of drops.toReversed()) await drop()
+    // Emptied, because files share their worker's modules.
+    for (const drop of drops.splice(0).toReversed()) await drop()
     await s3.stop()
   })
   beforeEach(() => {
