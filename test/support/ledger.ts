@@ -50,6 +50,9 @@ export type LedgerDump = { users: TextRow[]; transactions: TextRow[] }
 
 const DAY_MS = 86_400_000
 
+/** Kept for all files of a worker: connecting takes as long as creating a database. */
+let keptAdmin: Sql | undefined
+
 /**
  * A new database with the ledger's empty tables, or a copy of another one, for one test file. `drop` closes
  * `sql` and removes the database, also while another client is still connected to it.
@@ -58,12 +61,18 @@ export async function freshDatabase(
   template: string = inject('templateDatabase'),
 ): Promise<{ url: string; sql: Sql; drop: () => Promise<void> }> {
   const name = `ledger_${randomBytes(6).toString('hex')}`
-  await asAdmin((admin) => admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`)
+  const admin = (keptAdmin ??= postgres(inject('postgresUrl'), {
+    max: 1,
+    idle_timeout: 20,
+    onnotice: () => undefined,
+  }))
+  // Copying files takes half the time of copying through the write-ahead log.
+  await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)} STRATEGY file_copy`
   const url = inject('postgresUrl').replace(/\/[^/]*$/, `/${name}`)
   const sql = postgres(url, { max: 5, onnotice: () => undefined })
   const drop = async () => {
     await sql.end()
-    await asAdmin((admin) => admin`DROP DATABASE ${admin(name)} WITH (FORCE)`)
+    await admin`DROP DATABASE ${admin(name)} WITH (FORCE)`
   }
   return { url, sql, drop }
 }
@@ -148,13 +157,4 @@ function textRows(rows: RawRows): TextRow[] {
   return rows.map((row) =>
     Object.fromEntries(row.map((value, index) => [names[index] ?? '', value && String(value)])),
   )
-}
-
-async function asAdmin(work: (admin: Sql) => Promise<unknown>): Promise<void> {
-  const admin = postgres(inject('postgresUrl'), { max: 1, onnotice: () => undefined })
-  try {
-    await work(admin)
-  } finally {
-    await admin.end()
-  }
 }
