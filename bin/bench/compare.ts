@@ -89,8 +89,9 @@ async function oneRound(bench: Bench, { event }: Options, check: boolean): Promi
   return round
 }
 
-function lastPage({ job, seconds }: MeasuredJob): number {
-  return seconds - (job.pageEnds.at(-1) ?? Number.NaN)
+/** The share of the whole between the last page and the closed run. */
+function closingShare({ job, seconds }: MeasuredJob): number {
+  return (job.closedAfter - (job.pageEnds.at(-1) ?? Number.NaN)) / seconds
 }
 
 function figuresOf(rounds: readonly Round[]): Figure[] {
@@ -136,9 +137,13 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
     },
     { name: "S3 server's CPU, s", value: of(({ job: { job } }) => job.s3.cpuSeconds) },
     {
-      name: 'time from the last page to the end, % of the whole',
-      value: of(({ job }) => (lastPage(job) / job.seconds) * 100),
+      name: 'time from the last page to the closed run, % of the whole',
+      value: of(({ job }) => closingShare(job) * 100),
       atMost: 3,
+    },
+    {
+      name: 'the report, after the run is closed and free, % of the whole',
+      value: of(({ job: { job, seconds } }) => ((seconds - job.closedAfter) / seconds) * 100),
     },
     {
       name: 'peak memory of the job, MB',

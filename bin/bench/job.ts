@@ -12,10 +12,12 @@ import { CALLER, contextWith } from './invocation.ts'
 const logger = new Logger({ logLevel: 'SILENT' })
 const metrics = new Metrics({ namespace: 'Bench', serviceName: 'bench', logger })
 const pageEnds: number[] = []
+let closedAfter = Number.NaN
 const handler = createHandler(
   {
     callerOf: () => CALLER,
     onProgress: () => void pageEnds.push(secondsSinceBegun()),
+    onClosed: () => void (closedAfter = secondsSinceBegun()),
   },
   logger,
   metrics,
@@ -30,7 +32,7 @@ const seconds = secondsSinceBegun()
 const { user, system } = process.cpuUsage(cpuBefore)
 const cpuSeconds = (user + system) / 1e6
 const peakBytes = process.resourceUsage().maxRSS * 1024
-process.stdout.write(JSON.stringify({ card, seconds, cpuSeconds, pageEnds, peakBytes }))
+process.stdout.write(JSON.stringify({ card, seconds, cpuSeconds, pageEnds, closedAfter, peakBytes }))
 
 function secondsSinceBegun(): number {
   return (performance.now() - begun) / 1000

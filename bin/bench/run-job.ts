@@ -9,12 +9,13 @@ import { exitCardSchema } from '../../lambda/exit-card.ts'
 import { type Seen, startProxy } from './proxy.ts'
 import type { BenchS3 } from './servers.ts'
 
-/** `pageEnds`: when each page was done, in seconds since the invocation began. */
+/** `pageEnds` and `closedAfter`: when each page was done and the run closed, in seconds since the invocation began. */
 const resultSchema = z.object({
   card: exitCardSchema,
   seconds: z.number(),
   cpuSeconds: z.number(),
   pageEnds: z.array(z.number()),
+  closedAfter: z.number(),
   peakBytes: z.number(),
 })
 export type JobResult = z.infer<typeof resultSchema> & { readonly s3: Awaited<ReturnType<BenchS3['tally']>> }

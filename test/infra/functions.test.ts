@@ -20,7 +20,9 @@ describe.for(['Job', 'Preview'])('the %s function', (name) => {
       },
       TracingConfig: { Mode: 'Active' },
       Environment: {
-        Variables: { NODE_OPTIONS: '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=2' },
+        Variables: {
+          NODE_OPTIONS: '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=16',
+        },
       },
     })
     for (const [, group] of resourcesOf(template, 'AWS::Logs::LogGroup'))
