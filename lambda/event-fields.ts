@@ -90,6 +90,7 @@ export const fields = z.strictObject({
   history: user.optional(),
   from: time.optional(),
   to: time.optional(),
+  dryRuns: flag,
   verify: runIdOrLatest.optional(),
   diff: z.tuple([runId, runId], { error: 'must be a list of two run ids' }).optional(),
   report: runIdOrLatest.optional(),

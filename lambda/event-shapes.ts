@@ -28,7 +28,7 @@ const SHAPES: readonly [Shape, ...Shape[]] = [
   { lead: 'status', beside: [], example: '{"status": "latest"}' },
   {
     lead: 'history',
-    beside: ['from', 'to'],
+    beside: ['from', 'to', 'dryRuns'],
     example: '{"history": "<user id or e-mail>", "from": "2026-10"}',
   },
   { lead: 'verify', beside: [], example: '{"verify": "<run id>"}' },

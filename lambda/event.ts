@@ -39,7 +39,7 @@ export type Payload =
   | (Some<Who | 'intentsRestored'> & { readonly kind: 'resume' | 'cancel'; readonly runId: string })
   | (Some<'by'> & { readonly kind: 'abandon'; readonly runId: string; readonly reason: string })
   | (Some<'by'> & { readonly kind: 'hold' | 'release'; readonly reason: string })
-  | (Some<'from' | 'to'> & { readonly kind: 'history'; readonly user: string })
+  | (Some<'from' | 'to' | 'dryRuns'> & { readonly kind: 'history'; readonly user: string })
   | { readonly kind: 'status' | 'verify' | 'report'; readonly runId: string }
   | { readonly kind: 'diff'; readonly runIds: readonly [string, string] }
   | { readonly kind: 'check' }
@@ -123,7 +123,8 @@ function toPayload({ execute, ...given }: Fields): Payload {
   if (release !== undefined) return { kind: 'release', reason: release, by }
   if (check !== undefined) return { kind: 'check' }
   if (status !== undefined) return { kind: 'status', runId: status }
-  if (history !== undefined) return { kind: 'history', user: history, from: others.from, to: others.to }
+  if (history !== undefined)
+    return { kind: 'history', user: history, from: others.from, to: others.to, dryRuns: others.dryRuns }
   if (verify !== undefined) return { kind: 'verify', runId: verify }
   if (diff !== undefined) return { kind: 'diff', runIds: diff }
   if (report !== undefined) return { kind: 'report', runId: report }

@@ -81,7 +81,7 @@ async function reportOf(run: Run, tools: Tools): Promise<{ readonly html: string
   if (state.is !== 'closed')
     throw refused('it was refused, abandoned or never opened, so it has no whole log')
 
-  const { pages, totals } = state.cursor
+  const { pages } = state.cursor
   const checkTime = (): void => {
     if (tools.timeLeft() <= 0) {
       throw refused(
@@ -94,6 +94,6 @@ async function reportOf(run: Run, tools: Tools): Promise<{ readonly html: string
   const card = closedCard(run, state, rolledBackBy, place, tools.now())
   const users = readLog(tools.store, runId, 'users', pages, userLogLine, checkTime)
   const errors = readLog(tools.store, runId, 'errors', pages, errorLogLine, checkTime)
-  const input = await collectReport(card, users, errors, cardWarnings(run, totals))
+  const input = await collectReport(card, users, errors, cardWarnings(run, state.cursor))
   return { html: renderReport(input), card }
 }

@@ -62,8 +62,8 @@ export type Address =
  */
 export type Line = {
   readonly sql: postgres.Sql
-  /** Rejects when the connection is lost or cut. */
-  readonly lost: Promise<never>
+  /** Settles as `work` does, or rejects when the connection is lost or cut. */
+  readonly unlessLost: <T>(work: Promise<T>) => Promise<T>
   readonly isLost: () => boolean
   /** Destroys the connection without waiting for the server; `reason` is what its transaction reports. */
   readonly cut: (reason: Error) => void
@@ -152,9 +152,8 @@ export function unreachable(error: unknown): Sql {
 
 /** postgres.js with one connection and a socket of ours, which it gets once. */
 async function openLine(address: Address, waits: Waits, onLost: () => void): Promise<Line> {
-  const { promise: lost, reject } = Promise.withResolvers<never>()
-  // There may be nothing that awaits it.
-  lost.catch(() => {})
+  const waiting = new Set<(loss: Error) => void>()
+  let loss: Error | null = null
   let socket: Socket | null = null
   let isLost = false
   let cutFor: Error | null = null
@@ -162,7 +161,22 @@ async function openLine(address: Address, waits: Waits, onLost: () => void): Pro
     isLost = true
     onLost()
     // Later than the rejection of a statement under way, which says more.
-    setImmediate(() => reject(cutFor ?? lossOf('CONNECTION_CLOSED', 'The connection was closed.')))
+    setImmediate(() => {
+      const reason = (loss ??= cutFor ?? lossOf('CONNECTION_CLOSED', 'The connection was closed.'))
+      for (const reject of waiting) reject(reason)
+    })
+  }
+  // A promise of the loss, raced with, would keep the result of every race for as long as the connection lives.
+  const unlessLost = async <T>(work: Promise<T>): Promise<T> => {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    if (loss) reject(loss)
+    waiting.add(reject)
+    work.then(resolve, reject)
+    try {
+      return await promise
+    } finally {
+      waiting.delete(reject)
+    }
   }
   const drop = (): void => {
     lose()
@@ -201,7 +215,7 @@ async function openLine(address: Address, waits: Waits, onLost: () => void): Pro
         })
   return {
     sql,
-    lost,
+    unlessLost,
     isLost: () => isLost,
     cut,
     cutFor: () => cutFor,

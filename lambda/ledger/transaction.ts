@@ -166,7 +166,8 @@ async function transact<T>(
       throw error
     })
     over = true
-    if (line.isLost()) return line.lost
+    // No COMMIT is sent, and the loss itself ends the wait for this.
+    if (line.isLost()) return new Promise<never>(() => {})
     onCommit(true)
     const { command } = await line.sql`commit`
     onCommit(false)
@@ -176,7 +177,7 @@ async function transact<T>(
   try {
     await beginOn(line, begin, connectMs + statementMs + idleMs)
     line.cutAfterSilence(statementMs + idleMs)
-    return await Promise.race([run(), line.lost])
+    return await line.unlessLost(run())
   } catch (error) {
     throw line.cutFor() ?? error
   } finally {
@@ -204,7 +205,7 @@ function inOneRoundTrip<Query extends object>(query: Query): Query {
 async function beginOn(line: Line, begin: string, milliseconds: number): Promise<void> {
   const timer = setTimeout(() => line.cut(silence(milliseconds)), milliseconds)
   try {
-    await Promise.race([line.sql.unsafe(begin), line.lost])
+    await line.unlessLost(line.sql.unsafe(begin))
   } catch (error) {
     line.drop()
     throw error

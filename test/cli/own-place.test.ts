@@ -44,6 +44,10 @@ beforeEach(async () => {
 })
 afterEach(async () => database.drop())
 
+/** What only prepares a test needs no process of its own. */
+const invoke = (event: object, options = {}) =>
+  invokeJob({ databaseUrl: database.url, bucket }, event, options)
+
 function run(args: string[], env: Record<string, string> = {}): Promise<Ended> {
   return start(args, { cwd, env: { ...ownPlace(database.url, bucket), ...env } }).ended
 }
@@ -195,11 +199,11 @@ test('a hold keeps an execute from writing until it is released', async () => {
   const released = await run(['--release', 'done', '--json'])
   expect(released.status).toBe(0)
   expect(JSON.parse(released.stdout)).toMatchObject({ answer: 'release', result: 'released', reason: 'done' })
-  expect(await run(['--execute', '--yes'])).toMatchObject({ status: 0 })
+  expect(await invoke({ execute: true })).toMatchObject({ status: 'complete' })
 })
 
 test('--open hands the report to the program that opens files; without one, it prints where the report is', async () => {
-  const { runId } = exitCardSchema.parse(JSON.parse((await run(['--json'])).stdout))
+  const { runId } = await invoke({})
   const programs = join(cwd, 'programs')
   await mkdir(programs, { recursive: true })
   const env = { PATH: programs }
@@ -237,7 +241,7 @@ test('neither the password nor an e-mail address is printed, even with --debug',
 
 test('a rollback shows what it would restore before it asks, and a resume the figures so far', async () => {
   const before = await dump(database.sql, { updatedAt: false })
-  const executed = exitCardSchema.parse(JSON.parse((await run(['--execute', '--yes', '--json'])).stdout))
+  const executed = await invoke({ execute: true })
   expect(await run(['--rollback', executed.runId, '--execute'])).toMatchObject({
     status: 1,
     stderr: expect.stringContaining('there is no terminal to ask'),
@@ -257,7 +261,7 @@ test('a rollback shows what it would restore before it asks, and a resume the fi
 })
 
 test('with a plan: its age and totals, and what has changed since, counted within it', async () => {
-  const dry = exitCardSchema.parse(JSON.parse((await run(['--user-ids', 'ada,bob', '--json'])).stdout))
+  const dry = await invoke({ userIds: ['ada', 'bob'] })
   const misspelt = await run(['--execute', '--plan', dry.runId.slice(0, -1), '--yes'])
   expect(misspelt.status).toBe(1)
   expect(misspelt.stderr).toContain(dry.runId)
@@ -265,7 +269,7 @@ test('with a plan: its age and totals, and what has changed since, counted withi
   await database.sql`update kilocode_users set microdollars_used = microdollars_used + 1000000 where id = 'ada'`
   await insertTransaction(database.sql, { kilo_user_id: 'bob', created_at: '2026-01-01T00:00:00Z' })
   const done = await run(['--execute', '--plan', dry.runId, '--yes'])
-  expect(done.stderr).toMatch(/Plan +\S+-dry-run-\S+\n +\d+ minutes old, by \S+, 2 users, \$11\.50\n/)
+  expect(done.stderr).toMatch(/Plan +\S+-dry-run-\S+\n +\d+ minutes old, by a test, 2 users, \$11\.50\n/)
   expect(done.stderr).toMatch(/Users matched +2\n/)
   expect(done.stderr).toMatch(
     /Changed since the plan, counted within it\n +plan +now\nUsers processed +2 +1\nUsers that exceed the plan +0 +1\n/,
@@ -279,11 +283,7 @@ test('--restart without a run id closes the run that is open; where none is, it 
     status: 1,
     stderr: expect.stringContaining('no writing run is open.'),
   })
-  const open = await invokeJob(
-    { databaseUrl: database.url, bucket },
-    { execute: true, userIds: ['ada'] },
-    { timeLeft: () => 0 },
-  )
+  const open = await invoke({ execute: true, userIds: ['ada'] }, { timeLeft: () => 0 })
   expect(await run(['--execute', '--yes'])).toMatchObject({
     status: 1,
     stderr: expect.stringContaining(`Run ${open.runId} is open`),
@@ -297,11 +297,7 @@ test('--restart without a run id closes the run that is open; where none is, it 
 })
 
 test('--cancel closes an open run, which is what was asked for', async () => {
-  const { runId } = await invokeJob(
-    { databaseUrl: database.url, bucket },
-    { execute: true },
-    { timeLeft: () => 0 },
-  )
+  const { runId } = await invoke({ execute: true }, { timeLeft: () => 0 })
   expect(await run(['--status'])).toMatchObject({
     status: 3,
     stdout: expect.stringContaining(`npm start -- --resume ${runId}`),

@@ -41,6 +41,7 @@ export const STORY: readonly Step[] = [
   { line: '--runs --html runs.html', status: 0, says: /A page of \d+ runs?, \d+ with a report:/ },
   { line: '--verify latest --public-key no.pem', status: 1, says: /no\.pem/ },
   { line: '--history ada@kilo.ai --from 2026-01 --to 2099-01', status: 0, says: /History.*-execute-/ },
+  { line: '--history ada@kilo.ai --dry-runs', status: 0, says: /History.*-dry-run-.*-execute-/ },
   { line: '--verify latest', status: 0, says: /Verify/ },
   { line: '--report latest', status: 0, says: /Report: made/ },
   { line: '--open', status: 1, says: /report\.html.*No program opened it/ },

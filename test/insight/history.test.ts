@@ -163,6 +163,15 @@ describe('the story of a user', () => {
     expect(runsOf(since).map(({ runId }) => runId)).toEqual([cards.rollback.runId, cards.second.runId])
   })
 
+  test('with dry runs on request', async () => {
+    const told = await storyOf(ADA, { dryRuns: true })
+    expect(runsOf(told).map(({ mode }) => mode)).toEqual(['execute', 'rollback', 'dry-run', 'execute'])
+    expect(runsOf(told)[2]).toMatchObject({ runId: cards.dry.runId, rolledBackBy: null })
+    expect(told.athena).not.toContain('mode')
+    const short = await ask<HistoryAnswer>(place, { history: ADA, dryRuns: true }, { timeLeft: () => 4_000 })
+    expect(short.next?.payload).toMatchObject({ dryRuns: true })
+  })
+
   test('where time ends, says what was not read, the payload that continues, and the Athena query', async () => {
     const short = await ask<HistoryAnswer>(place, { history: ADA }, { timeLeft: () => 4_000 })
     expect(short).toMatchObject({

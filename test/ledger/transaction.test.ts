@@ -1,3 +1,6 @@
+import { setImmediate as nextTask } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { connect, type Sql, type Transaction, type Waits } from '../../lambda/ledger/connect.ts'
@@ -178,6 +181,20 @@ describe('a transaction', () => {
 const pidOf = async (tx: Transaction): Promise<number> =>
   (await tx<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]?.pid ?? 0
 const terminate = async (pid: number) => database.sql`select pg_terminate_backend(${pid}, 5000)`
+
+test('what transactions return is not kept by their connection: a run of 100,000 users has one', async () => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  const sql = pool()
+  const kept: WeakRef<object>[] = []
+  for (const transaction of [readTransaction, writeTransaction, readTransaction])
+    kept.push(new WeakRef(await transaction(sql, async (tx) => [...(await tx`select 'ada' as who`)])))
+  // A WeakRef holds its object until the end of the task that made it.
+  await nextTask()
+  collectGarbage()
+  expect(kept.map((reference) => reference.deref())).toEqual([undefined, undefined, undefined])
+  expect(await readTransaction(sql, async () => 'still open')).toBe('still open')
+})
 
 describe('a connection that is closed', () => {
   test('during a pause ends its transaction at once, and nothing of its work reaches another connection', async () => {

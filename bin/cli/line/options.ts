@@ -51,6 +51,7 @@ const GROUPS: Readonly<Record<string, readonly CommandOption[]>> = {
     },
     { flags: '--from <time>', field: 'from', help: 'with --history: from this month, day or time' },
     { flags: '--to <time>', field: 'to', help: 'with --history: up to this month, day or time' },
+    { flags: '--dry-runs', field: 'dryRuns', sends: true, help: 'with --history: dry runs too' },
     { flags: '--verify <run id>', field: 'verify', help: 'compare the logs and the ledger with a run' },
     { flags: '--public-key <file>', help: 'with --verify: check signatures with the keys in this file' },
     { flags: '--diff <run id...>', field: 'diff', help: 'compare two runs' },

@@ -62,6 +62,9 @@ export type HistoryAnswer = {
   readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
 }
 
+/** A user by id or e-mail address; `dryRuns` adds the runs that wrote nothing. */
+type Asked = Period & { readonly user: string; readonly dryRuns?: boolean | undefined }
+
 const READS_AT_A_TIME = 8
 /** What is left of the invocation for the answer itself. */
 const RESERVE_MS = 5_000
@@ -72,9 +75,8 @@ const RESERVE_MS = 5_000
  * @throws RunRefused where an e-mail address names no user, or several; ArchiveUnavailable
  */
 export async function history(
-  { user: asked, from, to }: { readonly user: string } & Period,
+  { user: asked, from, to, dryRuns = false }: Asked,
   tools: Tools,
-  { dryRuns = false }: { readonly dryRuns?: boolean } = {},
 ): Promise<HistoryAnswer> {
   const [all, rollbacks] = await Promise.all([listRunIds(tools.store), listRollbacks(tools.store)])
   const ids = all
@@ -99,7 +101,11 @@ export async function history(
     result: { user: { id: userId, email: lastEmail(runs) }, runs },
     runsNotRead: notRead.length,
     athena: athenaQuery(userId, dryRuns),
-    next: nextOf(userId, notRead, from),
+    next: nextOf(notRead, {
+      history: userId,
+      ...(from !== undefined && { from }),
+      ...(dryRuns && { dryRuns }),
+    }),
   }
 }
 
@@ -112,14 +118,9 @@ function lastEmail(runs: readonly (HistoryRun | UnreadableHistory)[]): string | 
   return runs.flatMap((run) => ('email' in run && run.email !== null ? run.email : [])).at(-1) ?? null
 }
 
-function nextOf(
-  userId: string,
-  [newest]: readonly string[],
-  from: string | undefined,
-): HistoryAnswer['next'] {
+function nextOf([newest]: readonly string[], asked: object): HistoryAnswer['next'] {
   if (newest === undefined) return null
-  const payload = { history: userId, ...(from !== undefined && { from }), to: instantOf(newest) }
-  return { text: 'read the runs before these', payload }
+  return { text: 'read the runs before these', payload: { ...asked, to: instantOf(newest) } }
 }
 
 function athenaQuery(userId: string, dryRuns: boolean): string {

@@ -3,7 +3,8 @@ import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } fr
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
 import { dollars, type ExitCard, isFinal, type RunStatus } from '../../exit-card.ts'
-import { refusalWarning, type Warning, warningsOf } from './glossary.ts'
+import { matchesCategory } from '../../rules/categories.ts'
+import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { noTotals } from './totals.ts'
 
 /** What a card shows of a run and of its cursor. */
@@ -69,7 +70,7 @@ export function cardOf(
     sinceExecuted: null,
     rolledBackBy: [],
     rollsBack: run.selection.rollback,
-    warnings: cardWarnings(run, totals).map(({ text }) => text),
+    warnings: cardWarnings(run, cursor).map(({ text }) => text),
     logs: linksOf(run.runId, cursor, place),
     next: nextOf(run, cursor, status),
   }
@@ -77,14 +78,23 @@ export function cardOf(
 
 /** The warnings of a run's card, each with its explanation. */
 export function cardWarnings(
-  { mode, refusals, warnings }: Pick<ShownRun, 'mode' | 'refusals' | 'warnings'>,
-  totals: Cursor['totals'],
+  { mode, selection, refusals, warnings }: Pick<ShownRun, 'mode' | 'selection' | 'refusals' | 'warnings'>,
+  { totals, usersDone, usersTotal }: Pick<ShownCursor, 'totals' | 'usersDone' | 'usersTotal'>,
 ): Warning[] {
+  const isDone = usersDone === usersTotal
   return [
     ...(isWriting(mode) ? [] : refusals.map(refusalWarning)),
     ...warnings.map((text) => ({ text, explanation: null })),
+    // An execute may well find that none is left.
+    ...(isDone && !isWriting(mode) ? idleCategories(selection, totals).map(idleCategoryWarning) : []),
     ...warningsOf(totals),
   ]
+}
+
+/** The selected categories that no processed grant has: one of them may be misspelt. */
+function idleCategories({ categories }: ShownRun['selection'], totals: Cursor['totals']): string[] {
+  const processed = Object.keys(totals.byCategory)
+  return (categories ?? []).filter((one) => !processed.some((category) => matchesCategory(category, [one])))
 }
 
 function byCategory({ totals }: ShownCursor): ExitCard['byCategory'] {

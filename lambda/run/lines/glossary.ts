@@ -213,6 +213,16 @@ export function refusalWarning(reason: string): Warning {
   }
 }
 
+/** Of a run of selected categories, for each that no processed grant has. */
+export function idleCategoryWarning(category: string): Warning {
+  return {
+    text: `no grant that was processed has the category "${category}": check its spelling`,
+    explanation:
+      'Category names are compared exactly, capital letters included; a * at the end stands for any rest. ' +
+      'The categories that there are stand in the card of a dry run without "categories".',
+  }
+}
+
 /** What a person should know about the users of a run, one sentence each. */
 export function warningsOf(totals: Totals): Warning[] {
   type Entry = Pick<OutcomeEntry, 'meaning' | 'todo' | 'warning'>

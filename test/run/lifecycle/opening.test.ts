@@ -285,6 +285,19 @@ describe('userIds', () => {
     expect(named).toMatchObject({ status: 'complete', totals: { usersMatched: 1, usersProcessed: 1 } })
   })
 
+  test('a dry run names the selected categories that no processed grant has', async () => {
+    await addUsers(1)
+    const categories = ['automatic-*', 'automatic-welcome-credit', 'promo-*']
+    const { warnings, totals } = await invoke({ categories })
+    expect(totals.grantsTargeted).toBe(1)
+    const idle = warnings.filter((text) => text.includes('no grant that was processed'))
+    expect(idle).toEqual([
+      'no grant that was processed has the category "automatic-welcome-credit": check its spelling',
+      'no grant that was processed has the category "promo-*": check its spelling',
+    ])
+    expect((await invoke({ execute: true, categories })).warnings).toEqual([])
+  })
+
   test('a domain that is not configured is refused, never widened to', async () => {
     const refused = await failure({ domains: ['kilo.ai', 'example.com'] })
     expect(refused).toMatchObject({
