@@ -46,7 +46,7 @@ export async function seedBenchLedger(sql: Sql, size: Size): Promise<void> {
       (1 + (n + k * 7) % 20) * 1000000::bigint,
       free,
       case when free then 'Promotional credit ' || k else 'Top-up' end,
-      case when free then 'promo-' || k end,
+      case when free then 'promo-' || k % 40 end,
       '2025-02-01'::timestamptz + (k % 300) * interval '1 day' + n * interval '1 second',
       0,
       case when k % 2 = 0 and free then 0 end,

@@ -120,18 +120,28 @@ test('a second Ctrl-C stops at once, says what that means and when the lease exp
   expect(tooEarly.stdout).toContain(`npm start -- --resume ${runId} --wait\n`)
 })
 
-test('with --wait a command waits for the other invocation, and gives the card of the run that it finishes', async () => {
+test('with --wait a command waits for the other invocation, and gives the card of the run that it finishes; Ctrl-C ends the wait', async () => {
   const holder = openExecute()
   const waiter = Promise.withResolvers<Running>()
+  const stopped = Promise.withResolvers<Running>()
   s3.setHooks(
     bucket.bucket,
     duringPage2(async () => {
       const [runId = ''] = /[^/]+-execute-[^/]+/.exec((await keys(bucket, 'runs/')).join('\n')) ?? []
-      const command = run('--resume', runId, '--yes', '--json', '--wait')
-      waiter.resolve(command)
-      await command.said('Waiting for another invocation. Its lease expires at ')
+      for (const { resolve } of [waiter, stopped]) {
+        const command = run('--resume', runId, '--yes', '--json', '--wait')
+        resolve(command)
+        await command.said('Waiting for another invocation. Its lease expires at ')
+      }
+      const interrupted = await stopped.promise
+      interrupted.child.kill('SIGINT')
+      await interrupted.ended
     }),
   )
+  const left = await (await stopped.promise).ended
+  expect(left.status).toBe(3)
+  expect(JSON.parse(left.stdout)).toMatchObject({ status: 'busy' })
+  expect(left.stderr).toMatch(/Stopped by Ctrl-C\. To continue: npm start -- --resume \S+\n$/)
   const waited = await (await waiter.promise).ended
   const finished = await holder.ended
   expect([waited.status, finished.status]).toEqual([0, 0])
