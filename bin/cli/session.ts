@@ -3,6 +3,7 @@ import { type Answer, isCard } from '../../lambda/answer.ts'
 import { findCursor, readCursor } from '../../lambda/archive/cursor.ts'
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import type { ReportAnswer } from '../../lambda/insight/report-run.ts'
 import { answerText, exitStatusOf } from './print/answers.ts'
 import { type Command, mayWrite } from './line/command.ts'
 import { confirm } from './invoke/confirm.ts'
@@ -121,7 +122,7 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
     terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
     if (next) progress.say(`${stoppedText(driving)}To continue: ${commandFor(next.payload)}`)
   } else if (isCard(answer)) await report(answer, place, terminal, driving)
-  else await printAnswer(answer, command, terminal)
+  else await printAnswer(answer, command, place, terminal)
   if (!isCard(answer)) return exitStatusOf(answer)
   // To have cancelled a run is what was asked for.
   if (command.payload.kind === 'cancel' && answer.status === 'cancelled') return 0
@@ -130,11 +131,24 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
 
 type OtherAnswer = Exclude<Answer, ExitCard>
 
-async function printAnswer(answer: OtherAnswer, { given }: Command, { out }: Terminal): Promise<void> {
+async function printAnswer(
+  answer: OtherAnswer,
+  { given }: Command,
+  place: Place,
+  { out }: Terminal,
+): Promise<void> {
   if (answer.answer === 'diff') out.write(diffText(answer, out))
+  else if (answer.answer === 'report') out.write(answerText(reportHere(answer, place), out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
   else if (given.csv === undefined) out.write(historyText(answer, out))
   else await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
+}
+
+/** Where the bucket is on this machine, a report is a file, and has no page in the AWS console. */
+function reportHere(answer: ReportAnswer, place: Place): OtherAnswer {
+  const local = place.locate(answer.report)
+  if (local === null || local.startsWith('s3://')) return answer
+  return { ...answer, report: local, console: '' }
 }
 
 /** False as well when the person asked to stop during the count. */

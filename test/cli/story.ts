@@ -43,7 +43,7 @@ export const STORY: readonly Step[] = [
   { line: '--history ada@kilo.ai --from 2026-01 --to 2099-01', status: 0, says: /History.*-execute-/ },
   { line: '--history ada@kilo.ai --dry-runs', status: 0, says: /History.*-dry-run-.*-execute-/ },
   { line: '--verify latest', status: 0, says: /Verify/ },
-  { line: '--report latest', status: 0, says: /Report: made/ },
+  { line: '--report latest', status: 0, says: /Report: made .*Report: \.sandbox\/\S+\/report\.html/ },
   { line: '--open', status: 1, says: /report\.html.*No program opened it/ },
   { line: '--resume latest --intents-restored --wait', status: 0, says: /Execute .*complete: / },
   { line: '--cancel latest', status: 0, says: /Execute .*complete: / },

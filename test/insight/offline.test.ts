@@ -10,11 +10,13 @@ import { fc } from '../rules/fuzz.ts'
 import { freshBucket } from '../support/bucket.ts'
 import { download } from '../support/download.ts'
 import { invokeJob } from '../support/job.ts'
-import { freshDatabase } from '../support/ledger.ts'
+import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 import { insertLedgers } from '../support/population.ts'
+import { SEED } from '../support/random-ledgers.ts'
 
 /** Runs that were downloaded: an execute over random ledgers, its rollback, and another execute. */
 
+const USERS = 61
 const RECORDED = 'test/fixtures/recorded'
 const folder = await mkdtemp(join(tmpdir(), 'credit-expiry-runs-'))
 const { url, sql, drop } = await freshDatabase()
@@ -23,9 +25,14 @@ let rollback: ExitCard
 let second: ExitCard
 
 beforeAll(async () => {
+  process.stderr.write(`RUN_SEED=${SEED}\n`)
   const bucket = await freshBucket()
   const place = { databaseUrl: url, bucket }
-  await insertLedgers(sql, fc.sample(ledgers, 60))
+  await insertLedgers(sql, fc.sample(ledgers, { seed: SEED, numRuns: 60 }))
+  // Whatever the random ones are, one user's credit expires.
+  await insertTransaction(sql, {
+    kilo_user_id: (await insertUser(sql, { id: 'ada', total_microdollars_acquired: 10_000_000 })).id,
+  })
   first = await invokeJob(place, { execute: true, batchSize: 25 })
   rollback = await invokeJob(place, { rollback: first.runId, execute: true })
   second = await invokeJob(place, { execute: true })
@@ -41,12 +48,11 @@ test('downloaded runs are verified without database and bucket, rollbacks too', 
   const verified = await verifyFolder(folder)
   expect(verified.map(({ runId }) => runId)).toEqual([first.runId, rollback.runId, second.runId])
   expect(verified.flatMap(({ findings }) => findings.shown)).toEqual([])
-  expect(verified.map(({ checked }) => checked.users)).toEqual([60, first.totals.usersProcessed, 60])
+  expect(verified.map(({ checked }) => checked.users)).toEqual([USERS, first.totals.usersProcessed, USERS])
 })
 
 test('an edited line, an edited manifest and a missing part are named, in text for people', async () => {
-  const [key = ''] = await partsOf(first.runId)
-  const text = await readFile(join(folder, key), 'utf8')
+  const { key, text } = await partWithExpired()
   await writeFile(join(folder, key), text.replace('"outcome":"expired"', '"outcome":"nothing_to_expire"'))
   const [run] = await verifyFolder(folder, { only: first.runId })
   expect(run && reportOf(run).join('\n')).toMatch(/outcome: expected expired, found nothing_to_expire/)
@@ -68,13 +74,12 @@ test('an edited line, an edited manifest and a missing part are named, in text f
 test('a replay with the rules that wrote the logs shows no difference', async () => {
   const replay = await replayFolder(folder)
   expect(replay).toMatchObject({ runs: 2, differing: [] })
-  expect(replay.users + replay.notPlanned).toBe(120)
+  expect(replay.users + replay.notPlanned).toBe(2 * USERS)
   expect(replayReport(replay)[0]).toMatch(/^No difference: \d+ users of 2 runs were planned again/)
 })
 
 test('a replay says how many users and how many dollars would differ', async () => {
-  const [key = ''] = await partsOf(first.runId)
-  const text = await readFile(join(folder, key), 'utf8')
+  const { key, text } = await partWithExpired()
   const line = text.split('\n').find((one) => one.includes('"outcome":"expired"')) ?? ''
   const amount = Number(/"grants_targeted":\d+,"expired_microdollars":(\d+)/.exec(line)?.[1])
   const edited = line.replace(
@@ -111,4 +116,13 @@ async function record(): Promise<void> {
 async function partsOf(runId: string): Promise<string[]> {
   const names = await readdir(join(folder, 'logs/users', runId))
   return names.toSorted().map((name) => `logs/users/${runId}/${name}`)
+}
+
+/** A part of the users log of the first run in which somebody's credit expired. */
+async function partWithExpired(): Promise<{ readonly key: string; readonly text: string }> {
+  for (const key of await partsOf(first.runId)) {
+    const text = await readFile(join(folder, key), 'utf8')
+    if (text.includes('"outcome":"expired"')) return { key, text }
+  }
+  throw new Error('No credit expired in the first run.')
 }
