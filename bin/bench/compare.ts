@@ -89,9 +89,13 @@ async function oneRound(bench: Bench, { event }: Options, check: boolean): Promi
   return round
 }
 
+function closedAt({ closedAfter }: JobResult): number {
+  return closedAfter ?? Number.NaN
+}
+
 /** The share of the whole between the last page and the closed run. */
 function closingShare({ job, seconds }: MeasuredJob): number {
-  return (job.closedAfter - (job.pageEnds.at(-1) ?? Number.NaN)) / seconds
+  return (closedAt(job) - (job.pageEnds.at(-1) ?? Number.NaN)) / seconds
 }
 
 function figuresOf(rounds: readonly Round[]): Figure[] {
@@ -143,7 +147,7 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
     },
     {
       name: 'the report, after the run is closed and free, % of the whole',
-      value: of(({ job: { job, seconds } }) => ((seconds - job.closedAfter) / seconds) * 100),
+      value: of(({ job: { job, seconds } }) => ((seconds - closedAt(job)) / seconds) * 100),
     },
     {
       name: 'peak memory of the job, MB',

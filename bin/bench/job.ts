@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
-import { isCard } from '../../lambda/answer.ts'
 import { createHandler } from '../../lambda/handler.ts'
 import { CALLER, contextWith } from './invocation.ts'
 
@@ -12,7 +11,7 @@ import { CALLER, contextWith } from './invocation.ts'
 const logger = new Logger({ logLevel: 'SILENT' })
 const metrics = new Metrics({ namespace: 'Bench', serviceName: 'bench', logger })
 const pageEnds: number[] = []
-let closedAfter = Number.NaN
+let closedAfter: number | null = null
 const handler = createHandler(
   {
     callerOf: () => CALLER,
@@ -26,13 +25,12 @@ const context = contextWith(() => 900_000 - secondsSinceBegun() * 1000)
 
 const begun = performance.now()
 const cpuBefore = process.cpuUsage()
-const card = await handler(JSON.parse(process.argv[2] ?? '{}'), context)
-if (!isCard(card)) throw new Error('The event is not about a run.')
+const answer = await handler(JSON.parse(process.argv[2] ?? '{}'), context)
 const seconds = secondsSinceBegun()
 const { user, system } = process.cpuUsage(cpuBefore)
 const cpuSeconds = (user + system) / 1e6
 const peakBytes = process.resourceUsage().maxRSS * 1024
-process.stdout.write(JSON.stringify({ card, seconds, cpuSeconds, pageEnds, closedAfter, peakBytes }))
+process.stdout.write(JSON.stringify({ answer, seconds, cpuSeconds, pageEnds, closedAfter, peakBytes }))
 
 function secondsSinceBegun(): number {
   return (performance.now() - begun) / 1000

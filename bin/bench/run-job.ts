@@ -5,26 +5,41 @@ import { text } from 'node:stream/consumers'
 import { build } from 'esbuild'
 import * as z from 'zod'
 import { NODE_OPTIONS } from '../../lambda/constants.ts'
-import { exitCardSchema } from '../../lambda/exit-card.ts'
+import { type ExitCard, exitCardSchema } from '../../lambda/exit-card.ts'
 import { type Seen, startProxy } from './proxy.ts'
 import type { BenchS3 } from './servers.ts'
 
-/** `pageEnds` and `closedAfter`: when each page was done and the run closed, in seconds since the invocation began. */
-const resultSchema = z.object({
-  card: exitCardSchema,
+/**
+ * `pageEnds` and `closedAfter`: when each page was done and the run closed (null where none was), in seconds since
+ * the invocation began.
+ */
+const measuredSchema = z.object({
+  answer: z.unknown(),
   seconds: z.number(),
   cpuSeconds: z.number(),
   pageEnds: z.array(z.number()),
-  closedAfter: z.number(),
+  closedAfter: z.number().nullable(),
   peakBytes: z.number(),
 })
-export type JobResult = z.infer<typeof resultSchema> & { readonly s3: Awaited<ReturnType<BenchS3['tally']>> }
+type Measured = z.infer<typeof measuredSchema>
+
+export type JobResult = Omit<Measured, 'answer'> & {
+  readonly card: ExitCard
+  /** The verification of the run by a process of its own, where it was asked for. */
+  readonly verify: Measured | null
+  readonly s3: Awaited<ReturnType<BenchS3['tally']>>
+}
 
 /** What the job works on. */
 export type Place = { readonly bundle: string; readonly databaseUrl: string; readonly s3: BenchS3 }
 
-/** The added delay of each server, and what counts the statements. */
-export type Way = { readonly databaseMs?: number; readonly s3Ms?: number; readonly seen?: Seen }
+/** The added delay of each server, what counts the statements, and whether the run is verified afterwards. */
+export type Way = {
+  readonly databaseMs?: number
+  readonly s3Ms?: number
+  readonly seen?: Seen
+  readonly verify?: true
+}
 
 /** No limit may stop a benchmark. */
 const LIMITS = {
@@ -67,7 +82,7 @@ export async function bundleJob(dir: string): Promise<string> {
 
 /**
  * Runs the job once, in a process of its own and run by Node as in Lambda, through its handler.
- * @throws Error when it does not complete: its figures would mean nothing
+ * @throws Error when it does not complete, or is not verified: its figures would mean nothing
  */
 export async function runJob(
   { bundle, databaseUrl, s3 }: Place,
@@ -79,14 +94,21 @@ export async function runJob(
   const database = far ? await startProxy(Number(url.port), way.databaseMs ?? 0, way.seen) : null
   const archive = far ? await startProxy(s3.port, way.s3Ms ?? 0) : null
   if (database) url.port = String(database.port)
+  const env = jobEnv(url.href, archive?.port ?? s3.port)
+  const { answer, ...measured } = await invokeBundle(bundle, event, env)
+  const card = exitCardSchema.parse(answer)
+  if (card.status !== 'complete') throw new Error(`The job ended as ${card.status}: ${card.why}`)
+  const verify = way.verify ? await invokeBundle(bundle, { verify: card.runId }, env) : null
+  if (verify) z.object({ result: z.literal('verified') }).parse(verify.answer)
+  await Promise.all([database?.stop(), archive?.stop()])
+  return { ...measured, card, verify, s3: await s3.tally() }
+}
+
+async function invokeBundle(bundle: string, event: object, env: Record<string, string>): Promise<Measured> {
   const child = spawn(process.execPath, [bundle, JSON.stringify(event)], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_OPTIONS, ...jobEnv(url.href, archive?.port ?? s3.port) },
+    env: { ...process.env, NODE_OPTIONS, ...env },
   })
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
-  await Promise.all([database?.stop(), archive?.stop()])
-  const result = resultSchema.parse(JSON.parse(output))
-  const { status, why } = result.card
-  if (status !== 'complete') throw new Error(`The job ended as ${status}: ${why}`)
-  return { ...result, s3: await s3.tally() }
+  return measuredSchema.parse(JSON.parse(output))
 }

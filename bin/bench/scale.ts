@@ -10,8 +10,8 @@ const LARGE = 100_000
 const SPARSE = 1_000_000
 
 /**
- * An execute at 10,000 and at 100,000 internal users: time per user, peak memory, and whether later pages get
- * slower.
+ * An execute at 10,000 and at 100,000 internal users, and its verification: time per user, peak memory, and
+ * whether later pages get slower.
  */
 export async function scale({ event, rounds, say }: Options): Promise<Figure[]> {
   const run = async (internal: number): Promise<JobResult[]> => {
@@ -19,7 +19,9 @@ export async function scale({ event, rounds, say }: Options): Promise<Figure[]> 
     const results: JobResult[] = []
     try {
       for (let round = 1; round <= rounds; round++) {
-        const result = await bench.onCopy(async ({ job }) => job({ ...event, execute: true }))
+        const result = await bench.onCopy(async ({ job }) =>
+          job({ ...event, execute: true }, { verify: true }),
+        )
         say(`${internal} users: ${result.seconds.toFixed(1)} s, ${(result.peakBytes / 1e6).toFixed(0)} MB`)
         results.push(result)
       }
@@ -52,6 +54,16 @@ export async function scale({ event, rounds, say }: Options): Promise<Figure[]> 
     {
       name: `${LARGE} users: last tenth of the pages against the second, time`,
       value: median(large.map(({ pageEnds }) => slowDown(pageEnds))),
+    },
+    {
+      name: `${LARGE} users: verified, users/s`,
+      value: median(large.map(({ verify }) => LARGE / (verify?.seconds ?? Number.NaN))),
+      atLeast: 20_000,
+    },
+    {
+      name: 'the same: peak memory, MB',
+      value: median(large.map(({ verify }) => (verify?.peakBytes ?? Number.NaN) / 1e6)),
+      atMost: 200,
     },
   ]
 }
