@@ -11,8 +11,8 @@ export default defineConfig({
     setupFiles: ['test/support/each-file.ts'],
     // No module of the project keeps state, so files share a worker: loading the CDK for each takes minutes.
     isolate: false,
-    // Most tests wait for servers and child processes; one worker a core leaves the cores idle.
-    maxWorkers: 4,
+    // Most tests wait for servers and child processes; one worker a core would leave the cores idle.
+    maxWorkers: 5,
     // A busy machine makes a synthesis take minutes; no test depends on how long something takes.
     testTimeout: 300_000,
     hookTimeout: 300_000,

@@ -3,8 +3,8 @@ import { checkTrace } from './check-trace.ts'
 import { runSchedule } from './schedule.ts'
 
 /** FAULTS=all runs a large sample. */
-const SCHEDULES = process.env.FAULTS === 'all' ? 20_000 : 4_000
-const TRACED_SCHEDULES = SCHEDULES / 20
+const SCHEDULES = process.env.FAULTS === 'all' ? 100_000 : 20_000
+const TRACED_SCHEDULES = SCHEDULES / 100
 
 /** How many of 20,000 schedules reach a situation, at least: without these the model would show little. */
 const SITUATIONS = {
