@@ -21,7 +21,9 @@ type KnownRun = Pick<HistoryRun, 'runId' | 'at'> & Partial<HistoryRun>
 
 /** The row of a run, or of one of its grants. Only what expired and corrections are added up. */
 function tableRow(run: KnownRun, grant: HistoryGrant | null, why: string): TableRow {
-  const expired = grant?.expiredMicrodollars ?? null
+  // The total is of what was moved, and a dry run moves nothing.
+  const isDry = run.mode?.endsWith('dry-run') === true
+  const expired = isDry ? null : (grant?.expiredMicrodollars ?? null)
   return {
     before: {
       run_id: run.runId,
@@ -43,7 +45,7 @@ function tableRow(run: KnownRun, grant: HistoryGrant | null, why: string): Table
     amounts: {
       expired: grant?.targeted === true ? expired : null,
       due_paid: grant?.targeted === false ? expired : null,
-      correction: grant ? null : (run.correctionMicrodollars ?? null),
+      correction: grant || isDry ? null : (run.correctionMicrodollars ?? null),
     },
     after: {
       ...amountCells({

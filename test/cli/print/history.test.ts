@@ -187,6 +187,18 @@ describe('the story of a user, for people', () => {
     )
   })
 
+  test('a dry run beside others moves no amount of the whole', () => {
+    const dry: HistoryRun = { ...executed, runId: PLAN, mode: 'dry-run', at: '2026-11-15T06:00:00.000Z' }
+    const alone = story(answerWith(dry)).replaceAll(/\s+/g, ' ')
+    expect(alone).toContain('1 run, 2026-11-15, 1 of them dry, which wrote nothing: $0.00 expired.')
+    expect(alone).not.toContain('before the first')
+    const both = story(answerWith(dry, executed)).replaceAll(/\s+/g, ' ')
+    const one = story(answerWith(executed)).replaceAll(/\s+/g, ' ')
+    const amounts = (text: string) => /: (\$\S+ expired\..*? after the last\.)/.exec(text)?.[1]
+    expect(amounts(one)).toBeDefined()
+    expect(amounts(both)).toBe(amounts(one))
+  })
+
   test('tells weeks in which nothing happened in one paragraph, and lists each in the table', () => {
     const told = story(answerWith(executed, quiet('2026-11-23'), quiet('2026-11-30'), quiet('2026-12-07')))
     expect(told).toContain('2026-11-23 to 2026-12-07  3 runs changed nothing\n  The user has no free,')

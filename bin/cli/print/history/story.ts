@@ -43,14 +43,17 @@ function inAll(runs: readonly Entry[], told: readonly HistoryRun[]): string {
   const [first] = runs
   const last = runs.at(-1)
   if (first === undefined || last === undefined) return 'No run that wrote to the ledger matched this user.'
-  const expired = sumOf(told, (run) => Math.max(0, run.expiredMicrodollars + run.duePaidMicrodollars))
-  const restored = sumOf(told, (run) => Math.max(0, -run.expiredMicrodollars - run.duePaidMicrodollars))
-  const corrected = sumOf(told, (run) => run.correctionMicrodollars)
+  const wrote = told.filter(({ mode }) => !mode.endsWith('dry-run'))
+  const dryRuns = told.length - wrote.length
+  const expired = sumOf(wrote, (run) => Math.max(0, run.expiredMicrodollars + run.duePaidMicrodollars))
+  const restored = sumOf(wrote, (run) => Math.max(0, -run.expiredMicrodollars - run.duePaidMicrodollars))
+  const corrected = sumOf(wrote, (run) => run.correctionMicrodollars)
   return [
-    `${count(runs.length)} ${runs.length === 1 ? 'run' : 'runs'}, ${period(first, last)}:`,
+    `${count(runs.length)} ${runs.length === 1 ? 'run' : 'runs'}, ${period(first, last)}` +
+      `${dryRuns === 0 ? '' : `, ${count(dryRuns)} of them dry, which wrote nothing`}:`,
     `${dollars(expired)} expired${restored === 0 ? '' : `, ${dollars(restored)} was restored by rollback`}.`,
     ...(corrected === 0 ? [] : [`Corrections to zero: ${dollars(corrected)}.`]),
-    balances(told),
+    balances(wrote),
   ]
     .filter((text) => text !== '')
     .join(' ')
