@@ -5,7 +5,7 @@ import type { Config } from '../../config.ts'
 import { dollars, type ExitCard, isFinal, type RunStatus } from '../../exit-card.ts'
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
-import { noTotals } from './totals.ts'
+import { categoryGroup, noTotals } from './totals.ts'
 
 /** What a card shows of a run and of its cursor. */
 export type ShownRun = Pick<
@@ -94,7 +94,9 @@ export function cardWarnings(
 /** The selected categories that no processed grant has: one of them may be misspelt. */
 function idleCategories({ categories }: ShownRun['selection'], totals: Cursor['totals']): string[] {
   const processed = Object.keys(totals.byCategory)
-  return (categories ?? []).filter((one) => !processed.some((category) => matchesCategory(category, [one])))
+  const isProcessed = (one: string): boolean =>
+    processed.some((group) => group === categoryGroup(one) || matchesCategory(group, [one]))
+  return (categories ?? []).filter((one) => !isProcessed(one))
 }
 
 function byCategory({ totals }: ShownCursor): ExitCard['byCategory'] {

@@ -218,8 +218,8 @@ export function idleCategoryWarning(category: string): Warning {
   return {
     text: `no grant that was processed has the category "${category}": check its spelling`,
     explanation:
-      'Category names are compared exactly, capital letters included; a * at the end stands for any rest. ' +
-      'The categories that there are stand in the card of a dry run without "categories".',
+      'Category names are compared exactly, capital letters included; a * at the end fits any rest. ' +
+      'The card of a dry run without "categories" lists those that there are.',
   }
 }
 

@@ -93,7 +93,7 @@ export function addUserLine(totals: Totals, line: Counted): void {
 }
 
 /** Categories that end in an id (`kilo-pass-store-refund:123`) are one group. */
-function categoryGroup(category: string | null): string {
+export function categoryGroup(category: string | null): string {
   if (category === null) return '(no category)'
   const colon = category.indexOf(':')
   return colon < 0 ? category : `${category.slice(0, colon)}:*`

@@ -194,7 +194,7 @@ describe('the story of a user, for people', () => {
     expect(alone).not.toContain('before the first')
     const both = story(answerWith(dry, executed)).replaceAll(/\s+/g, ' ')
     const one = story(answerWith(executed)).replaceAll(/\s+/g, ' ')
-    const amounts = (text: string) => /: (\$\S+ expired\..*? after the last\.)/.exec(text)?.[1]
+    const amounts = (whole: string) => /: (\$\S+ expired\..*? after the last\.)/.exec(whole)?.[1]
     expect(amounts(one)).toBeDefined()
     expect(amounts(both)).toBe(amounts(one))
   })

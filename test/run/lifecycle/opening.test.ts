@@ -295,6 +295,9 @@ describe('userIds', () => {
       'no grant that was processed has the category "automatic-welcome-credit": check its spelling',
       'no grant that was processed has the category "promo-*": check its spelling',
     ])
+    await insertTransaction(sql, { kilo_user_id: 'user-000', credit_category: 'kilo-pass-refund:123' })
+    const grouped = await invoke({ categories: ['kilo-pass-refund:123', 'kilo-pass-refund:1*', 'kilo-*'] })
+    expect(grouped).toMatchObject({ totals: { grantsTargeted: 1 }, warnings: [] })
     expect((await invoke({ execute: true, categories })).warnings).toEqual([])
   })
 
