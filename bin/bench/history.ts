@@ -2,7 +2,8 @@ import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
 import { type Answer, isCard } from '../../lambda/answer.ts'
 import { createHandler } from '../../lambda/handler.ts'
-import { CALLER, contextWith } from './invocation.ts'
+import { localContext } from '../local-context.ts'
+import { CALLER } from './caller.ts'
 import type { Options } from './compare.ts'
 import { type Figure, median, timed } from './figures.ts'
 import { startBench } from './servers.ts'
@@ -62,7 +63,7 @@ function invokerHere(): (event: object) => Promise<Answer> {
   const logger = new Logger({ logLevel: 'SILENT' })
   const metrics = new Metrics({ namespace: 'Bench', serviceName: 'bench', logger })
   const handler = createHandler({ callerOf: () => CALLER }, logger, metrics)
-  const context = contextWith(() => 900_000)
+  const context = localContext(() => 900_000)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- typed as the parsed event
   return async (event) => handler(event as never, context)
 }

@@ -2,7 +2,8 @@ import { performance } from 'node:perf_hooks'
 import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
 import { createHandler } from '../../lambda/handler.ts'
-import { CALLER, contextWith } from './invocation.ts'
+import { localContext } from '../local-context.ts'
+import { CALLER } from './caller.ts'
 
 /**
  * The job in a process of its own, through its handler: the argument is the event, the environment says where
@@ -21,7 +22,7 @@ const handler = createHandler(
   logger,
   metrics,
 )
-const context = contextWith(() => 900_000 - secondsSinceBegun() * 1000)
+const context = localContext(() => 900_000 - secondsSinceBegun() * 1000)
 
 const begun = performance.now()
 const cpuBefore = process.cpuUsage()

@@ -7,7 +7,7 @@ import { get } from '../../lambda/archive/s3/objects.ts'
 import { status } from '../../lambda/insight/status.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
 import { UsageError } from './line/options.ts'
-import type { Place } from './place.ts'
+import { fileHere, type Place } from './place.ts'
 import { commandFor } from './line/shell.ts'
 
 /**
@@ -17,8 +17,8 @@ import { commandFor } from './line/shell.ts'
  */
 export async function reportFile(asked: string, place: Place, tools: Tools): Promise<string> {
   const { runId, logs } = await status(asked, tools)
-  const local = place.locate(logs.report)
-  if (local !== null && !local.startsWith('s3://')) return resolve(process.env.INIT_CWD ?? '.', local)
+  const local = fileHere(place, logs.report)
+  if (local !== null) return resolve(process.env.INIT_CWD ?? '.', local)
   const found = await get(tools.store, logs.report.replace(`s3://${tools.store.bucket}/`, ''))
   if (found === null) throw noReport(runId)
   const path = join(tmpdir(), `credit-expiry-${runId}.html`)

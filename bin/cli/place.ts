@@ -86,6 +86,12 @@ async function openSandboxPlace(env: NodeJS.ProcessEnv, say: (text: string) => v
   return { ...localPlace(sandbox, env), sandbox: true }
 }
 
+/** The path of an object on this machine; null where the bucket is elsewhere, or has no such object. */
+export function fileHere({ locate }: Pick<Place, 'locate'>, url: string): string | null {
+  const found = locate(url)
+  return found === null || found.startsWith('s3://') ? null : found
+}
+
 function localPlace(server: LogServer, env: NodeJS.ProcessEnv): Omit<Place, 'sandbox'> {
   for (const name of ELSEWHERE) delete env[name]
   Object.assign(env, server.env)

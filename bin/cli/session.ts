@@ -17,7 +17,7 @@ import { Stopped, unlessStopped, watchInterrupts } from './invoke/interrupt.ts'
 import { jobHere, withToolsHere } from './invoke/job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { UsageError } from './line/options.ts'
-import type { Place } from './place.ts'
+import { fileHere, type Place } from './place.ts'
 import { progressOn } from './invoke/progress.ts'
 import { directions, isClosed, summary } from './print/report.ts'
 import { resolved } from './invoke/resolve.ts'
@@ -146,9 +146,8 @@ async function printAnswer(
 
 /** Where the bucket is on this machine, a report is a file, and has no page in the AWS console. */
 function reportHere(answer: ReportAnswer, place: Place): OtherAnswer {
-  const local = place.locate(answer.report)
-  if (local === null || local.startsWith('s3://')) return answer
-  return { ...answer, report: local, console: '' }
+  const path = fileHere(place, answer.report)
+  return path === null ? answer : { ...answer, report: path, console: '' }
 }
 
 /** False as well when the person asked to stop during the count. */

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import { isWriting } from '../../lambda/archive/runs.ts'
 import type { HistoryGrant } from '../../lambda/insight/history/grants.ts'
 import type { HistoryAnswer, HistoryRun, UnreadableHistory } from '../../lambda/insight/history/history.ts'
 import { amountCells, type TableRow, writeTable } from './format.ts'
@@ -22,7 +23,7 @@ type KnownRun = Pick<HistoryRun, 'runId' | 'at'> & Partial<HistoryRun>
 /** The row of a run, or of one of its grants. Only what expired and corrections are added up. */
 function tableRow(run: KnownRun, grant: HistoryGrant | null, why: string): TableRow {
   // The total is of what was moved, and a dry run moves nothing.
-  const isDry = run.mode?.endsWith('dry-run') === true
+  const isDry = run.mode !== undefined && !isWriting(run.mode)
   const expired = isDry ? null : (grant?.expiredMicrodollars ?? null)
   return {
     before: {

@@ -118,7 +118,7 @@ async function partsOf(runId: string): Promise<string[]> {
   return names.toSorted().map((name) => `logs/users/${runId}/${name}`)
 }
 
-/** A part of the users log of the first run in which somebody's credit expired. */
+/** A part of the users log of the first run in which a user's credit expired. */
 async function partWithExpired(): Promise<{ readonly key: string; readonly text: string }> {
   for (const key of await partsOf(first.runId)) {
     const text = await readFile(join(folder, key), 'utf8')

@@ -2,7 +2,6 @@ import { Logger } from '@aws-lambda-powertools/logger'
 import { Metrics } from '@aws-lambda-powertools/metrics'
 import type { Context } from 'aws-lambda'
 import { Console } from 'node:console'
-import { randomUUID } from 'node:crypto'
 import { METRICS_NAMESPACE, SERVICE_NAME } from '../../../lambda/constants.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { createHandler } from '../../../lambda/handler.ts'
@@ -10,6 +9,7 @@ import { withTools } from '../../../lambda/host.ts'
 import { LONGEST_ORPHAN_MS } from '../../../lambda/ledger/transaction.ts'
 import type { Answer } from '../../../lambda/answer.ts'
 import type { Tools } from '../../../lambda/run/tools.ts'
+import { localContext } from '../../local-context.ts'
 import { callerHere } from './caller.ts'
 
 /** One invocation of the job, through the same handler as in Lambda. `onCard` is called after every page. */
@@ -49,7 +49,7 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
     const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
     const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- typed as the parsed event
-    const invoked = async () => handler(event as never, contextOf(timeLeft))
+    const invoked = async () => handler(event as never, localContext(timeLeft))
     return withinDeadline(milliseconds + GRACE_MS, invoked)
   }
   return {
@@ -128,7 +128,7 @@ export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Prom
       now: () => new Date(),
       ...told,
     },
-    contextOf(() => Infinity),
+    localContext(() => Infinity),
     work,
   )
 }
@@ -137,21 +137,4 @@ export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Prom
 function logToStandardError(): void {
   process.env.POWERTOOLS_DEV = 'true'
   globalThis.console = new Console({ stdout: process.stderr, stderr: process.stderr })
-}
-
-function contextOf(timeLeft: () => number): Context {
-  return {
-    awsRequestId: randomUUID(),
-    functionName: SERVICE_NAME,
-    functionVersion: '$LATEST',
-    invokedFunctionArn: 'arn:aws:lambda:local:000000000000:function:credit-expiry',
-    memoryLimitInMB: '1769',
-    logGroupName: 'none',
-    logStreamName: 'none',
-    callbackWaitsForEmptyEventLoop: true,
-    getRemainingTimeInMillis: timeLeft,
-    done: () => {},
-    fail: () => {},
-    succeed: () => {},
-  }
 }

@@ -13,7 +13,7 @@ import { whichUser } from './which-user.ts'
 /** What one run did to one user. Amounts in microdollars. */
 export type HistoryRun = {
   readonly runId: string
-  readonly mode: string
+  readonly mode: Run['mode']
   readonly at: string
   /** The final status of the run, or `open`. */
   readonly status: string

@@ -1,3 +1,4 @@
+import { isWriting } from '../../../../lambda/archive/runs.ts'
 import type {
   HistoryAnswer,
   HistoryRun,
@@ -43,7 +44,7 @@ function inAll(runs: readonly Entry[], told: readonly HistoryRun[]): string {
   const [first] = runs
   const last = runs.at(-1)
   if (first === undefined || last === undefined) return 'No run that wrote to the ledger matched this user.'
-  const wrote = told.filter(({ mode }) => !mode.endsWith('dry-run'))
+  const wrote = told.filter(({ mode }) => isWriting(mode))
   const dryRuns = told.length - wrote.length
   const expired = sumOf(wrote, (run) => Math.max(0, run.expiredMicrodollars + run.duePaidMicrodollars))
   const restored = sumOf(wrote, (run) => Math.max(0, -run.expiredMicrodollars - run.duePaidMicrodollars))
