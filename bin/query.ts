@@ -91,7 +91,8 @@ export async function answerQuery(args: readonly string[]): Promise<Answered> {
     const options = { csv: { type: 'boolean' }, json: { type: 'boolean' } } as const
     const { values: given, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
     const [first = '', ...rest] = positionals
-    const hasFolder = first !== '' && existsSync(first)
+    // A folder that is not there must not pass for a question about the sandbox.
+    const hasFolder = first !== '' && (existsSync(first) || (!isQuestion(first) && isQuestion(rest[0] ?? '')))
     const folder = hasFolder ? logsIn(first) : SANDBOX_LOGS
     const [question, ...values] = hasFolder ? rest : positionals
     if (question === undefined) return failed(USAGE)
@@ -124,6 +125,10 @@ function noLogs(folder: string): string {
 }
 
 const SQL = /^\s*(select|with|from|describe|show|summarize|pivot)\b/i
+
+function isQuestion(text: string): boolean {
+  return SQL.test(text) || SAVED_QUERIES.some(({ name }) => name === text)
+}
 
 /** The SQL of a question; what looks like neither SQL nor a saved query gets the nearest names. */
 function questionOf(

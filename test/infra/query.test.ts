@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryLogs } from '../../bin/query.ts'
 import type { Row } from '../../bin/query-rows.ts'
@@ -18,6 +19,7 @@ import { resourcesOf, templateWith } from './synthesized.ts'
  * DuckDB.
  */
 
+const QUERY = fileURLToPath(new URL('../../bin/query.ts', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'credit-expiry-logs-'))
 const { url, sql, drop } = await freshDatabase()
 let bucket: TestBucket
@@ -236,9 +238,13 @@ test('a log that was downloaded alone can be queried too', async () => {
   await rm(alone, { recursive: true })
 })
 
-test('the command runs a saved query by its name, and says what is wrong with a folder or with SQL', () => {
+test('the command runs a saved query by its name, and says what is wrong with a folder or with SQL', async () => {
+  // Also beside a sandbox that has logs: a folder that is not there is no question about those.
+  const cwd = await mkdtemp(join(tmpdir(), 'credit-expiry-query-'))
+  await mkdir(join(cwd, '.sandbox/s3/credit-expiry-logs'), { recursive: true })
+  await symlink(folder, join(cwd, '.sandbox/s3/credit-expiry-logs/logs'))
   const command = (...given: string[]) =>
-    spawnSync(process.execPath, ['bin/query.ts', ...given], { encoding: 'utf8' })
+    spawnSync(process.execPath, [QUERY, ...given], { cwd, encoding: 'utf8' })
   expect(command(folder, 'what happened to one user', 'ada')).toMatchObject({
     status: 0,
     stderr: '',
@@ -246,9 +252,11 @@ test('the command runs a saved query by its name, and says what is wrong with a 
   })
   expect(command(join(folder, 'nowhere'), 'all corrections')).toMatchObject({
     status: 1,
-    stderr: expect.stringContaining('No logs in') as string,
+    stderr: expect.stringContaining(`No logs in ${join(folder, 'nowhere')}`) as string,
   })
   const wrong = command(folder, 'SELECT nothing FROM users')
   expect(wrong).toMatchObject({ status: 1, stderr: expect.stringContaining('"nothing" not found') as string })
   expect(wrong.stderr).not.toContain('    at ')
+  expect(command('all runs')).toMatchObject({ status: 0, stderr: '' })
+  await rm(cwd, { recursive: true })
 })
