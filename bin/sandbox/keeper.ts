@@ -8,6 +8,9 @@ import { type Address, type ServerOptions, startServer } from './postgres-server
 /** What the parent asks for: a folder for itself, and a server. */
 export type Asked = { readonly folder: string; readonly server: ServerOptions | null }
 
+/** With the parent's process id: asked for here, it would be another's when the parent has ended by then. */
+export type AskedBy = Asked & { readonly by: number }
+
 /** What this process sends to its parent, once. */
 export type FromKeeper =
   | { readonly is: 'in use'; readonly by: number }
@@ -27,10 +30,10 @@ const STALE_MS = 30_000
  * ends, its end of the channel closes. The process is detached, so that a terminal's Ctrl-C reaches the
  * parent alone.
  */
-async function keep({ folder, server }: Asked): Promise<void> {
+async function keep({ folder, server, by }: AskedBy): Promise<void> {
   const parentGone = once(process, 'disconnect')
-  const lock = await lockOf(folder)
-  if ('by' in lock) return tell({ is: 'in use', by: lock.by })
+  const lock = await lockOf(folder, by)
+  if ('heldBy' in lock) return tell({ is: 'in use', by: lock.heldBy })
   try {
     const running = server && (await startServer(server))
     tell({ is: 'ready', server: running && running.address })
@@ -43,10 +46,10 @@ async function keep({ folder, server }: Asked): Promise<void> {
   }
 }
 
-type Lock = { readonly by: number } | { readonly release: () => Promise<void> }
+type Lock = { readonly heldBy: number } | { readonly release: () => Promise<void> }
 
 /** The lock, or the process that has it. Waits while the keeper of an ended process stops. */
-async function lockOf(folder: string): Promise<Lock> {
+async function lockOf(folder: string, by: number): Promise<Lock> {
   const holder = join(folder, 'holder')
   let lost = false
   for (let look = 1; ; look += 1) {
@@ -60,13 +63,13 @@ async function lockOf(folder: string): Promise<Lock> {
           process.disconnect()
         },
       })
-      await writeFile(holder, String(process.ppid))
+      await writeFile(holder, String(by))
       return { release: async () => (lost ? undefined : release()) }
     } catch (error) {
       const held = error instanceof Error && 'code' in error && error.code === 'ELOCKED'
       if (!held) throw error
       const pid = Number(await readFile(holder, 'utf8').catch(() => ''))
-      if (pid > 0 && isAlive(pid)) return { by: pid }
+      if (pid > 0 && isAlive(pid)) return { heldBy: pid }
       if (look === LOOKS_IN_SILENCE)
         process.stderr.write(
           `Sandbox: waiting until the last command has stopped, or its lock expires (${STALE_MS / 1000} s)\n`,
@@ -91,6 +94,6 @@ function tell(message: FromKeeper): void {
 
 if (import.meta.main) {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keepFolder writes it
-  await keep(JSON.parse(process.argv[2] ?? '') as Asked)
+  await keep(JSON.parse(process.argv[2] ?? '') as AskedBy)
   if (process.connected) process.disconnect()
 }

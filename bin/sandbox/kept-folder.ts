@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Asked, FromKeeper } from './keeper.ts'
+import type { Asked, AskedBy, FromKeeper } from './keeper.ts'
 import type { Address } from './postgres-server.ts'
 
 /** Another command uses this folder. */
@@ -27,7 +27,8 @@ export type KeptFolder = {
  */
 export async function keepFolder(asked: Asked): Promise<KeptFolder> {
   mkdirSync(asked.folder, { recursive: true })
-  const keeper = fork(fileURLToPath(new URL('keeper.ts', import.meta.url)), [JSON.stringify(asked)], {
+  const askedBy: AskedBy = { ...asked, by: process.pid }
+  const keeper = fork(fileURLToPath(new URL('keeper.ts', import.meta.url)), [JSON.stringify(askedBy)], {
     detached: true,
     execArgv: [],
     // Where enableCompileCache of bin/start.js keeps it: types need not be stripped again here either.

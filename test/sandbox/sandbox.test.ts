@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -101,6 +102,14 @@ test('starts and kills in a row, half of them during the start, leave no process
   expect(await count(sandbox, 'kilocode_users')).toBe(600)
   expect(pids.filter((pid) => pid > 0)).toHaveLength(KILLS / 2)
   expect(pids.filter((pid) => pid > 0 && isAlive(pid))).toEqual([])
+})
+
+test('a command that ended before its keeper had the lock is not the one that the next command waits for', async () => {
+  await expect(runAndKill(OPEN(`openSandbox(root); process.kill(process.pid, 'SIGKILL')`))).rejects.toThrow(
+    'The process ended before it printed anything.',
+  )
+  while (!existsSync(join(root, 'holder'))) await pause(5)
+  expect(await count(await open(), 'kilocode_users')).toBe(600)
 })
 
 test('reset after a kill removes everything', async () => {
