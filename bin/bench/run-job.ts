@@ -25,8 +25,8 @@ type Measured = z.infer<typeof measuredSchema>
 
 export type JobResult = Omit<Measured, 'answer'> & {
   readonly card: ExitCard
-  /** The verification of the run by a process of its own, where it was asked for. */
-  readonly verify: Measured | null
+  /** The verification of the run, and of its logs alone, by processes of their own, where it was asked for. */
+  readonly verify: { readonly whole: Measured; readonly logs: Measured } | null
   readonly s3: Awaited<ReturnType<BenchS3['tally']>>
 }
 
@@ -98,10 +98,20 @@ export async function runJob(
   const { answer, ...measured } = await invokeBundle(bundle, event, env)
   const card = exitCardSchema.parse(answer)
   if (card.status !== 'complete') throw new Error(`The job ended as ${card.status}: ${card.why}`)
-  const verify = way.verify ? await invokeBundle(bundle, { verify: card.runId }, env) : null
-  if (verify) z.object({ result: z.literal('verified') }).parse(verify.answer)
+  const verify = way.verify
+    ? {
+        whole: await verifiedBy(bundle, { verify: card.runId }, env),
+        logs: await verifiedBy(bundle, { logsOf: card.runId }, env),
+      }
+    : null
   await Promise.all([database?.stop(), archive?.stop()])
   return { ...measured, card, verify, s3: await s3.tally() }
+}
+
+async function verifiedBy(bundle: string, event: object, env: Record<string, string>): Promise<Measured> {
+  const measured = await invokeBundle(bundle, event, env)
+  z.object({ result: z.literal('verified') }).parse(measured.answer)
+  return measured
 }
 
 async function invokeBundle(bundle: string, event: object, env: Record<string, string>): Promise<Measured> {

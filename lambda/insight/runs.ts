@@ -1,6 +1,7 @@
 import { listRunIds, readRun, type Run } from '../archive/runs.ts'
 import type { RunStatus } from '../exit-card.ts'
 import type { Tools } from '../run/tools.ts'
+import { READS_AT_A_TIME } from './chunks.ts'
 import { currentCard } from './status.ts'
 
 /** One run of the bucket, as a list shows it; amounts in microdollars. */
@@ -23,8 +24,6 @@ export type ListedRun = {
 
 /** A run whose objects cannot be read: its line says what is wrong with it. */
 export type UnreadableRun = { readonly runId: string; readonly problem: string }
-
-const READS_AT_A_TIME = 8
 
 /**
  * All runs of the bucket, the newest first, each as it is; no work is done on any.

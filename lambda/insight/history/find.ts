@@ -7,9 +7,8 @@ import { readRun, type Run } from '../../archive/runs.ts'
 import { getVerified } from '../../archive/s3/objects.ts'
 import type { Store } from '../../archive/s3/store.ts'
 import { stateOf } from '../../archive/state.ts'
+import { chunks, READS_AT_A_TIME } from '../chunks.ts'
 import { type LoggedLine, loggedLine } from '../logged-line.ts'
-
-const READS_AT_A_TIME = 8
 
 /** What a run has about one user. */
 export type FoundUser = {
@@ -109,8 +108,7 @@ async function findPage(
     next = Math.floor((low + high) / 2)
   }
   const others = Array.from({ length: pagesTotal }, (_, page) => page).filter((page) => !seen.has(page))
-  for (let at = 0; at < others.length; at += READS_AT_A_TIME) {
-    const some = others.slice(at, at + READS_AT_A_TIME)
+  for (const some of chunks(others, READS_AT_A_TIME)) {
     const pages = await Promise.all(some.map(async (page) => readPage(store, runId, page)))
     const found = pages.find(({ userIds }) => userIds.includes(userId))
     if (found) return found.page

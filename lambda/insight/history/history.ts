@@ -4,6 +4,7 @@ import { listRunIds, type Run } from '../../archive/runs.ts'
 import type { Outcome } from '../../run/lines/user-line.ts'
 import { OUTCOMES } from '../../run/lines/glossary.ts'
 import type { Tools } from '../../run/tools.ts'
+import { READS_AT_A_TIME } from '../chunks.ts'
 import type { LoggedLine } from '../logged-line.ts'
 import { type FindIn, finderOf, type LoggedError } from './find.ts'
 import { grantsOf, type HistoryGrant } from './grants.ts'
@@ -65,7 +66,6 @@ export type HistoryAnswer = {
 /** A user by id or e-mail address; `dryRuns` adds the runs that wrote nothing. */
 type Asked = Period & { readonly user: string; readonly dryRuns?: boolean | undefined }
 
-const READS_AT_A_TIME = 8
 /** What is left of the invocation for the answer itself. */
 const RESERVE_MS = 5_000
 

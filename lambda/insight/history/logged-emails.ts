@@ -6,10 +6,10 @@ import { readPage } from '../../archive/pages.ts'
 import { getVerified } from '../../archive/s3/objects.ts'
 import { foldAscii } from '../../rules/internal.ts'
 import type { Tools } from '../../run/tools.ts'
+import { chunks, READS_AT_A_TIME } from '../chunks.ts'
 
 /** What is left of the invocation for the story itself. */
 const RESERVE_MS = 20_000
-const READS_AT_A_TIME = 8
 
 /** A page of a run that has an outcome; `userIds` are its users. */
 type Place = { readonly runId: string; readonly named: NamedPage; readonly userIds: readonly string[] }
@@ -23,7 +23,7 @@ export async function findInLogs(email: string, runIds: readonly string[], tools
   const folded = foldAscii(email)
   const older: Place[] = []
   const seen = new Set<string>()
-  for (const runs of chunks(runIds)) {
+  for (const runs of chunks(runIds, READS_AT_A_TIME)) {
     const places = await Promise.all(runs.map(async (runId) => placesOf(runId, tools)))
     for (const ofRun of places) {
       const isNew = ({ userIds }: Place): boolean => userIds.some((id) => !seen.has(id))
@@ -47,7 +47,7 @@ async function placesOf(runId: string, tools: Tools): Promise<Place[]> {
   return orNothing(runId, tools, async () => {
     const { pages } = (await readCursor(store, runId)).document
     const places: Place[] = []
-    for (const some of chunks(pages))
+    for (const some of chunks(pages, READS_AT_A_TIME))
       places.push(
         ...(await Promise.all(
           some.map(async (named) => {
@@ -63,7 +63,7 @@ async function placesOf(runId: string, tools: Tools): Promise<Place[]> {
 /** The users with this address in the parts of some pages, each once. */
 async function idsIn(places: readonly Place[], folded: string, tools: Tools): Promise<string[]> {
   const ids = new Set<string>()
-  for (const some of chunks(places)) {
+  for (const some of chunks(places, READS_AT_A_TIME)) {
     if (tools.timeLeft() < RESERVE_MS) break
     const found = await Promise.all(
       some.map(async (place) => orNothing(place.runId, tools, async () => idsInPart(place, folded, tools))),
@@ -102,8 +102,4 @@ async function orNothing<T>(runId: string, { log }: Tools, read: () => Promise<T
     log('a run could not be searched for the e-mail address', { runId, cause })
     return []
   }
-}
-
-function* chunks<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let at = 0; at < items.length; at += READS_AT_A_TIME) yield items.slice(at, at + READS_AT_A_TIME)
 }

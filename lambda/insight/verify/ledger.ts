@@ -6,7 +6,6 @@ import { unpackInputs } from '../../rules/inputs.ts'
 import type { InsertedRow } from '../../rules/rollback.ts'
 import type { LedgerUser, Transaction as LedgerRow } from '../../rules/types.ts'
 import type { Difference, Value } from './differences.ts'
-import type { LoggedPage } from './logs.ts'
 import { amountOf, isDelete, isInsert, isUserUpdate, type RowChange, rowChanges } from './mutations.ts'
 import type { ReadUser } from './rules.ts'
 
@@ -22,13 +21,13 @@ type Now = {
 }
 
 /**
- * Compares the rows that a run wrote on one page with the ledger, in one READ ONLY transaction, three
+ * Compares the rows that a run wrote for these users with the ledger, in one READ ONLY transaction, three
  * statements however many users there are. Every row must be as the run left it; the total and the next
  * expiry of a user may have moved with rows that were added since.
  * @throws LedgerUnavailable
  */
-export async function compareLedger(tx: Transaction, page: LoggedPage): Promise<Difference[]> {
-  const written = page.users
+export async function compareLedger(tx: Transaction, users: readonly ReadUser[]): Promise<Difference[]> {
+  const written = users
     .filter(({ mutations }) => mutations.length > 0)
     .map((user): WrittenUser => ({ user, changes: rowChanges(user.mutations) }))
   if (written.length === 0) return []

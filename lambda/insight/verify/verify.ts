@@ -8,13 +8,14 @@ import { withRetriedRead } from '../../ledger/transaction.ts'
 import { knownRun } from '../../run/known-run.ts'
 import { refuseOtherLedger } from '../../run/ledger-identity.ts'
 import type { Tools } from '../../run/tools.ts'
+import { chunks } from '../chunks.ts'
 import { followChain } from './chain.ts'
 import { type Difference, type Findings, noFindings, report } from './differences.ts'
 import { readClosedRun } from './documents.ts'
 import { filesOfStore, type RunFiles } from './files.ts'
 import { laterRuns } from './later-runs.ts'
 import { compareLedger } from './ledger.ts'
-import { type Checked, checkLogs } from './logs.ts'
+import { type Checked, checkLogs, type LoggedPage } from './logs.ts'
 import { signatureCheck } from './signatures.ts'
 
 export type VerifyAnswer = {
@@ -37,6 +38,8 @@ export type VerifyAnswer = {
   readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
 }
 
+/** A page may have thousands of users; so many are compared with the ledger at a time. */
+const USERS_AT_A_TIME = 100
 /** What is left of the invocation for the answer itself. */
 const RESERVE_MS = 10_000
 
@@ -121,8 +124,12 @@ async function refuseUnlessClosed(run: Run, { store }: Tools): Promise<void> {
 async function ledgerOf(run: Run, tools: Tools) {
   const { reader } = tools.ledger
   refuseOtherLedger(run, await readIdentity(reader, tools), false, tools)
-  return async (page: Parameters<typeof compareLedger>[1]): Promise<Difference[]> =>
-    withRetriedRead(reader, async (tx) => compareLedger(tx, page), tools)
+  return async ({ users }: LoggedPage): Promise<Difference[]> => {
+    const differences: Difference[] = []
+    for (const some of chunks(users, USERS_AT_A_TIME))
+      differences.push(...(await withRetriedRead(reader, async (tx) => compareLedger(tx, some), tools)))
+    return differences
+  }
 }
 
 async function publicKeysOfKms({ signer }: Tools): Promise<readonly KeyObject[] | null> {
