@@ -119,7 +119,7 @@ export function replayReport({ runs, users, notPlanned, differing }: Replay): st
   if (differing.length === 0) return [`No difference: ${what}${skipped}.`]
   const largest = differing.toSorted((a, b) => b.microdollars - a.microdollars).slice(0, USERS_SHOWN)
   return [
-    `${differing.length} users, ${dollars(sum)}: ${what}${skipped}.`,
+    `${differing.length} ${differing.length === 1 ? 'user' : 'users'}, ${dollars(sum)}: ${what}${skipped}.`,
     ...largest.map(
       ({ runId, userId, logged, now }) => `  ${userId} in ${runId}: ${summary(logged)} → ${summary(now)}`,
     ),

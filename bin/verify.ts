@@ -18,6 +18,8 @@ export type VerifiedRun = {
   readonly runId: string
   readonly checked: Checked
   readonly findings: Findings
+  /** The run before it in the chain, where the folder does not have it. */
+  readonly absentBefore: string | null
 }
 
 /** Which runs of a folder are compared (all), and with which public keys (signatures are not checked). */
@@ -41,9 +43,9 @@ export async function verifyFolder(folder: string, { only, publicKeys }: Asked =
       ? await checkLogs(files, closed, findings, async () => {})
       : { checked: { parts: 0, users: 0, mutations: 0 } }
     const previous = closed?.manifest.previous ?? null
-    if (previous && all.includes(previous.runId))
-      await readLinked(files, previous, runFileKey(runId, 'manifest.json'), findings)
-    verified.push({ runId, checked, findings })
+    const hasPrevious = previous !== null && all.includes(previous.runId)
+    if (hasPrevious) await readLinked(files, previous, runFileKey(runId, 'manifest.json'), findings)
+    verified.push({ runId, checked, findings, absentBefore: hasPrevious ? null : (previous?.runId ?? null) })
   }
   return verified
 }
@@ -76,13 +78,19 @@ function sentenceOf({ userId, where, row, column, expected, found }: Difference)
 }
 
 /** The result of one run for people. */
-export function reportOf({ runId, checked, findings }: VerifiedRun): string[] {
+export function reportOf({ runId, checked, findings, absentBefore }: VerifiedRun): string[] {
   const { users, mutations, parts } = checked
   const what = `${users} users and ${mutations} mutations in ${parts} parts`
-  if (findings.unexplained === 0) return [`${runId}: verified, ${what}`]
-  const more = findings.unexplained - findings.shown.length
+  const count = findings.unexplained
+  const absent =
+    absentBefore === null
+      ? []
+      : [`  The run before it, ${absentBefore}, is not in this folder: the chain ends here.`]
+  if (count === 0) return [`${runId}: verified, ${what}`, ...absent]
+  const more = count - findings.shown.length
   return [
-    `${runId}: ${findings.unexplained} differences, ${what}`,
+    `${runId}: ${count} ${count === 1 ? 'difference' : 'differences'}, ${what}`,
+    ...absent,
     ...findings.shown.map(sentenceOf),
     ...(more > 0 ? [`  and ${more} more`] : []),
   ]

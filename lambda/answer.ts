@@ -60,13 +60,13 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
 
 /** A run that this invocation closed gets its report once it is free. */
 async function invokeThenReport(payload: RunPayload, tools: Tools): Promise<ExitCard | HoldAnswer> {
-  const closed: string[] = []
+  const closed: ExitCard[] = []
   const onClosed = (card: ExitCard): void => {
-    closed.push(card.runId)
+    closed.push(card)
     tools.onClosed(card)
   }
   const answered = await invoke(payload, { ...tools, onClosed })
-  for (const runId of closed) await reportAfterClosing(runId, tools)
+  for (const card of closed) await reportAfterClosing(card, tools)
   return answered
 }
 

@@ -91,10 +91,11 @@ export const exitCardSchema = z.object({
   sincePrevious: newSince.nullable(),
   sinceExecuted: newSince.nullable(),
   /**
-   * Of an execute: the runs that rolled it back, wholly or for some users. Of a rollback: the run it rolls
-   * back.
+   * Of an execute: the runs that rolled it back, and for how many of the processed users. Of a rollback: the
+   * run it rolls back.
    */
   rolledBackBy: z.array(z.string()),
+  usersRolledBack: z.int(),
   rollsBack: z.string().nullable(),
   warnings: z.array(z.string()),
   logs: z.object({

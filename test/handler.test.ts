@@ -100,6 +100,7 @@ test('the exit card has the shape of the contract, and is what is stored', async
     sincePrevious: expect.objectContaining({ users: 0, grants: 0, expiredMicrodollars: 0 }),
     sinceExecuted: null,
     rolledBackBy: [],
+    usersRolledBack: 0,
     rollsBack: null,
     warnings: ['2 users may be charged by auto top-up: balance under $5.00 after this run'],
     logs: {

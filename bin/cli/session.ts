@@ -69,6 +69,7 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   try {
     return await work(command, place, terminal, {
       invoke: job.invoke,
+      hasClosed: job.hasClosed,
       interrupt,
       progress,
       wait: given.wait === true,
@@ -117,6 +118,7 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
     return INCOMPLETE
   }
   const answer = await answerTo(command, driving)
+  if (isCard(answer) && isOthers(answer, command, driving)) progress.say(othersText(answer))
   const next = interrupt.asked() === null ? null : answer.next
   if (command.given.json === true) {
     terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
@@ -127,6 +129,17 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
   // To have cancelled a run is what was asked for.
   if (command.payload.kind === 'cancel' && answer.status === 'cancelled') return 0
   return EXIT_STATUS[answer.status] ?? FAILED
+}
+
+/** Whether a command that may write is answered with a run that another one closed. */
+function isOthers(card: ExitCard, { payload }: Command, { hasClosed }: Drive): boolean {
+  return mayWrite(payload) && isClosed(card) && !hasClosed(card.runId)
+}
+
+function othersText({ asked, mode }: ExitCard): string {
+  const done = 'Nothing was done now: the run below was ended by another invocation.'
+  const isUsedPlan = mode === 'execute' && asked.plan !== null
+  return isUsedPlan ? `${done} A plan is executed once; npm start makes a new one.` : done
 }
 
 type OtherAnswer = Exclude<Answer, ExitCard>

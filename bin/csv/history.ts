@@ -37,6 +37,7 @@ function tableRow(run: KnownRun, grant: HistoryGrant | null, why: string): Table
       rolled_back_by: run.rolledBackBy ?? null,
       email: run.email ?? null,
       outcome: run.outcome ?? null,
+      flags: run.flags?.join(' ') ?? null,
       row: grant ? 'grant' : 'run',
       grant_id: grant?.id ?? null,
       category: grant?.category ?? null,

@@ -41,6 +41,8 @@ export const loggedLine = z.object({
   final_balance_microdollars: microdollars.nullable(),
   next_credit_expiration_at: z.string().nullable(),
   flags: z.array(z.string()),
+  /** The rows and amounts because of which a flag is set. */
+  flag_details: z.array(z.record(z.string(), z.unknown())),
   credits: z.array(loggedCredit),
   excluded: shownRows,
   review: shownRows,

@@ -52,10 +52,19 @@ export async function report(runId: string, given: Tools): Promise<ReportAnswer>
 }
 
 /**
- * Makes the report of a run that this invocation has closed, if the time suffices. Never throws: the run is
- * closed, whatever becomes of its report.
+ * Makes the report of a run that this invocation has closed, if the time suffices, and that of the run which
+ * it rolled back, since that report says whether the run was rolled back. Never throws: the run is closed,
+ * whatever becomes of its report.
  */
-export async function reportAfterClosing(runId: string, tools: Tools): Promise<void> {
+export async function reportAfterClosing(
+  { runId, mode, rollsBack }: Pick<ExitCard, 'runId' | 'mode' | 'rollsBack'>,
+  tools: Tools,
+): Promise<void> {
+  await reportInTime(runId, tools)
+  if (mode === 'rollback' && rollsBack !== null) await reportInTime(rollsBack, tools)
+}
+
+async function reportInTime(runId: string, tools: Tools): Promise<void> {
   const again = `{"report": "${runId}"} makes it`
   if (tools.timeLeft() < Math.min(ENOUGH_MS, tools.invocationMs / 3)) {
     tools.log(`no report was made: the time of this invocation ended. ${again}`, { runId })
@@ -89,9 +98,9 @@ async function reportOf(run: Run, tools: Tools): Promise<{ readonly html: string
       )
     }
   }
-  const rolledBackBy = (await readRollbacks(tools.store, runId)).map(({ rollbackRunId }) => rollbackRunId)
+  const rollbacks = await readRollbacks(tools.store, runId)
   const place = { bucket: tools.config.bucket, region: tools.region }
-  const card = closedCard(run, state, rolledBackBy, place, tools.now())
+  const card = closedCard(run, state, rollbacks, place, tools.now())
   const users = readLog(tools.store, runId, 'users', pages, userLogLine, checkTime)
   const errors = readLog(tools.store, runId, 'errors', pages, errorLogLine, checkTime)
   const input = await collectReport(card, users, errors, cardWarnings(run, state.cursor))

@@ -20,6 +20,7 @@ export type ListedRun = {
   readonly plan: string | null
   readonly rollsBack: string | null
   readonly rolledBackBy: readonly string[]
+  readonly usersRolledBack: number
 }
 
 /** A run whose objects cannot be read: its line says what is wrong with it. */
@@ -44,7 +45,7 @@ async function listedRun(runId: string, tools: Tools): Promise<ListedRun | Unrea
   try {
     const run = await readRun(tools.store, runId)
     if (!run) return { runId, problem: `runs/${runId}/run.json is missing` }
-    const { status, totals, rolledBackBy } = await currentCard(run, tools)
+    const { status, totals, rolledBackBy, usersRolledBack } = await currentCard(run, tools)
     return {
       runId,
       mode: run.mode,
@@ -60,6 +61,7 @@ async function listedRun(runId: string, tools: Tools): Promise<ListedRun | Unrea
       plan: run.selection.plan,
       rollsBack: run.selection.rollback,
       rolledBackBy,
+      usersRolledBack,
     }
   } catch (error) {
     return { runId, problem: error instanceof Error ? error.message : 'an unknown error' }

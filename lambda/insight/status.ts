@@ -57,8 +57,7 @@ export async function currentCard(run: Run, tools: Tools): Promise<ExitCard> {
       return state.card
     case 'closed': {
       const rollbacks = await readRollbacks(tools.store, run.runId)
-      const rolledBackBy = rollbacks.map(({ rollbackRunId }) => rollbackRunId)
-      return closedCard(run, state, rolledBackBy, placeOf(tools), tools.now())
+      return closedCard(run, state, rollbacks, placeOf(tools), tools.now())
     }
     case 'open': {
       const why = await openBecause(run, state.cursor, tools)

@@ -52,6 +52,7 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
     sincePrevious: null,
     sinceExecuted: null,
     rolledBackBy: [],
+    usersRolledBack: 0,
     rollsBack: null,
     warnings: ['1 user may be charged by auto top-up: balance under $5.00 after this run'],
     logs: {

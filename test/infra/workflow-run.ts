@@ -134,6 +134,7 @@ export function cardWith(change: Partial<ExitCard>): ExitCard {
     sincePrevious: null,
     sinceExecuted: null,
     rolledBackBy: [],
+    usersRolledBack: 0,
     rollsBack: null,
     progress: { usersDone: 1, usersTotal: 1, percent: 100, etaSeconds: 0 },
     totals: {

@@ -152,15 +152,34 @@ describe('the story of a user', () => {
     expect(dan).toMatchObject({ outcome: 'failed', error: { stage: 'apply' } })
     expect(dan?.error?.message).toContain('poison')
     const [bob] = runsOf(await storyOf('bob'))
-    expect(bob?.meaning).toBe('The user has no free, personal, positive grant that is still open.')
+    expect(bob?.meaning).toBe(
+      'The user has no free, personal, positive grant that is open and can be closed.',
+    )
   })
 
   test('is narrowed to a period', async () => {
     const day = cards.first.instant.slice(0, 10)
     expect(runsOf(await storyOf(ADA, { from: day, to: day }))).toHaveLength(3)
-    expect(runsOf(await storyOf(ADA, { to: '2025' }))).toHaveLength(0)
+    expect((await storyOf(ADA, { to: '2025' })).result).toMatchObject({
+      user: { id: ADA, email: expect.stringContaining('@kilo.ai') },
+      runs: [],
+      none: 'No run that wrote to the ledger matched this user to 2025.',
+    })
     const since = await storyOf(ADA, { from: cards.rollback.instant })
     expect(runsOf(since).map(({ runId }) => runId)).toEqual([cards.rollback.runId, cards.second.runId])
+  })
+
+  test('of a user whom no run matched: why not', async () => {
+    await insertUser(sql, { id: 'zoe', google_user_email: 'zoe@example.com' })
+    const none = async (user: string) => (await storyOf(user)).result.none
+    expect(await none('zoe@example.com')).toBe(
+      'No run that wrote to the ledger matched this user, whose e-mail address is not internal ' +
+        '(kilo.ai, kilocode.ai).',
+    )
+    expect(await none('oauth/google:nobody')).toBe(
+      'No run that wrote to the ledger matched this user, and the ledger has no such user: check the spelling.',
+    )
+    expect((await storyOf(ADA)).result.none).toBeNull()
   })
 
   test('with dry runs on request', async () => {
@@ -201,8 +220,4 @@ describe('the story of a user', () => {
 test('an e-mail address that no ledger and no log has is refused, without repeating it', async () => {
   await expect(storyOf('nobody@kilo.ai')).rejects.toThrow('No user has this e-mail address')
   await expect(storyOf('nobody@kilo.ai')).rejects.not.toThrow('nobody')
-})
-
-test('an id that no run has is a story without runs', async () => {
-  expect((await storyOf('zoe')).result).toEqual({ user: { id: 'zoe', email: null }, runs: [] })
 })

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -14,13 +14,14 @@ import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.
 import { insertLedgers } from '../support/population.ts'
 import { SEED } from '../support/random-ledgers.ts'
 
-/** Runs that were downloaded: an execute over random ledgers, its rollback, and another execute. */
+/** Runs that were downloaded: an execute over random ledgers, its rollback, previewed before, and another execute. */
 
 const USERS = 61
 const RECORDED = 'test/fixtures/recorded'
 const folder = await mkdtemp(join(tmpdir(), 'credit-expiry-runs-'))
 const { url, sql, drop } = await freshDatabase()
 let first: ExitCard
+let previews: ExitCard[]
 let rollback: ExitCard
 let second: ExitCard
 
@@ -34,6 +35,8 @@ beforeAll(async () => {
     kilo_user_id: (await insertUser(sql, { id: 'ada', total_microdollars_acquired: 10_000_000 })).id,
   })
   first = await invokeJob(place, { execute: true, batchSize: 25 })
+  const preview = { rollback: first.runId }
+  previews = [await invokeJob(place, preview), await invokeJob(place, { ...preview, userIds: ['ada'] })]
   rollback = await invokeJob(place, { rollback: first.runId, execute: true })
   second = await invokeJob(place, { execute: true })
   await download(bucket, folder, ['runs/', 'logs/'])
@@ -44,11 +47,43 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-test('downloaded runs are verified without database and bucket, rollbacks too', async () => {
+test('downloaded runs are verified without database and bucket, rollbacks and their previews too', async () => {
   const verified = await verifyFolder(folder)
-  expect(verified.map(({ runId }) => runId)).toEqual([first.runId, rollback.runId, second.runId])
+  const all = [first, ...previews, rollback, second]
+  expect(verified.map(({ runId }) => runId)).toEqual(all.map(({ runId }) => runId))
   expect(verified.flatMap(({ findings }) => findings.shown)).toEqual([])
-  expect(verified.map(({ checked }) => checked.users)).toEqual([USERS, first.totals.usersProcessed, USERS])
+  const { usersProcessed } = first.totals
+  expect(verified.map(({ checked }) => checked.users)).toEqual([
+    USERS,
+    usersProcessed,
+    1,
+    usersProcessed,
+    USERS,
+  ])
+  expect(verified.map(({ absentBefore }) => absentBefore)).toEqual([null, null, null, null, null])
+})
+
+test('an edited or missing line of the table of runs is named', async () => {
+  const key = `logs/runs/${first.runId}.jsonl`
+  const line = await readFile(join(folder, key), 'utf8')
+  await writeFile(join(folder, key), line.replace('"reason":null', '"reason":"approved"'))
+  const [edited] = await verifyFolder(folder, { only: first.runId })
+  expect(edited && reportOf(edited).join('\n')).toContain(`${key}, reason: expected null, found approved`)
+  await rm(join(folder, key))
+  const [without] = await verifyFolder(folder, { only: first.runId })
+  expect(without && reportOf(without).join('\n')).toContain(`${key}, object: expected present, found null`)
+  await writeFile(join(folder, key), line)
+})
+
+test('a run that is not in the folder is named where the chain ends', async () => {
+  const [there, away] = [join(folder, 'runs', rollback.runId), join(folder, 'away')]
+  await rename(there, away)
+  const verified = await verifyFolder(folder)
+  await rename(away, there)
+  expect(verified.map(({ absentBefore }) => absentBefore)).toEqual([null, null, null, rollback.runId])
+  expect(verified.flatMap(reportOf)).toContain(
+    `  The run before it, ${rollback.runId}, is not in this folder: the chain ends here.`,
+  )
 })
 
 test('an edited line, an edited manifest and a missing part are named, in text for people', async () => {
@@ -90,7 +125,7 @@ test('a replay says how many users and how many dollars would differ', async () 
     join(folder, key),
     text.replace(line, () => edited),
   )
-  expect(replayReport(await replayFolder(join(folder, 'logs')))[0]).toMatch(/^1 users, \$41\.20: /)
+  expect(replayReport(await replayFolder(join(folder, 'logs')))[0]).toMatch(/^1 user, \$41\.20: /)
   await writeFile(join(folder, key), text)
 })
 

@@ -64,10 +64,17 @@ test('explains the warnings of the card', async () => {
   expect(html).toContain('Auto top-up is enabled and the final balance is under $5.00.')
 })
 
-test('made again after a rollback, it says so; with the rights of the preview function, which puts nothing else', async () => {
+test('a rollback makes the report of the run that it rolled back again, which then says so', async () => {
   const executed = await invoke({ execute: true })
+  await invoke({ rollback: executed.runId, execute: true, userIds: ['user-1'] })
+  expect(await reportOf(executed.runId)).toMatch(/This run was rolled back<\/strong>\s+for 1 of \d+ users/)
   await invoke({ rollback: executed.runId, execute: true })
-  expect(await reportOf(executed.runId)).not.toContain('This run was rolled back')
+  expect(await reportOf(executed.runId)).toMatch(/This run was rolled back<\/strong>\s+wholly/)
+})
+
+test('made again with the rights of the preview function, which puts nothing else', async () => {
+  const executed = await invoke({ execute: true })
+  const before = await reportOf(executed.runId)
   const puts: S3Request[] = []
   team.s3.setHooks(team.bucket.bucket, {
     before: (request) => void (request.method === 'GET' || puts.push(request)),
@@ -80,9 +87,9 @@ test('made again after a rollback, it says so; with the rights of the preview fu
     run: executed.runId,
     report: `s3://${team.bucket.bucket}/${key}`,
     console: `https://us-east-1.console.aws.amazon.com/s3/object/${team.bucket.bucket}?region=us-east-1&prefix=${key}`,
-    next: null,
+    next: executed.next,
   })
-  expect(await reportOf(executed.runId)).toContain('This run was rolled back')
+  expect(await reportOf(executed.runId)).toBe(before)
   expect(new Set(puts.map((put) => `${put.method} ${put.key}`))).toEqual(new Set([`PUT ${key}`]))
 })
 

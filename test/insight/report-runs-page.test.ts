@@ -13,6 +13,7 @@ const SUMMARY: RunSummary = {
   usersMatched: 212,
   expiredMicrodollars: 4_812_000_000,
   rolledBackBy: [],
+  usersRolledBack: 0,
   rollsBack: null,
   plan: null,
 }
@@ -23,7 +24,11 @@ function entry(runId: string, summary: Partial<RunSummary> = {}, report: string 
 
 const RUNS: RunEntry[] = [
   entry('2026-10-01-dry-run-a', { mode: 'dry-run' }, 'runs/2026-10-01-dry-run-a/report.html'),
-  entry('2026-11-01-execute-b', { rolledBackBy: ['2026-11-02-rollback-c'], plan: '2026-10-01-dry-run-a' }),
+  entry('2026-11-01-execute-b', {
+    rolledBackBy: ['2026-11-02-rollback-c'],
+    usersRolledBack: 1,
+    plan: '2026-10-01-dry-run-a',
+  }),
   entry('2026-11-02-rollback-c', {
     mode: 'rollback',
     rollsBack: '2026-11-01-execute-b',
@@ -38,9 +43,9 @@ describe('the page of all runs', () => {
     const ids = [...page.matchAll(/<span class="description"><code>([^<]*)/g)].map(([, id]) => id)
     expect(ids).toEqual(['2026-11-02-rollback-c', '2026-11-01-execute-b', '2026-10-01-dry-run-a'])
     expect(page.replace(/\s+/g, ' ')).toContain(
-      '4 runs: 1 execute run, of which 1 rolled back, 1 rollback and 1 preview.',
+      '4 runs: 1 execute run, of which 1 rolled back wholly or in part, 1 rollback and 1 preview.',
     )
-    expect(page).toContain('rolled back by <code>2026-11-02-rollback-c</code>')
+    expect(page).toContain('1 user rolled back by <code>2026-11-02-rollback-c</code>')
     expect(page).toContain('runs/…/summary.json is missing')
   })
 

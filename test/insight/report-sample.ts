@@ -60,6 +60,7 @@ function sampleLine(index: number, grantsEach: number): UserLogLine {
     final_balance_microdollars: before === null ? null : before - expired + correction,
     next_credit_expiration_at: index % 11 === 0 ? '2027-01-31T00:00:00.000000Z' : null,
     flags: outcome === 'expired' && index % 29 === 0 ? ['auto_top_up_risk'] : [],
+    flag_details: [],
     credits,
     ...(outcome === 'needs_review' && { review: [reviewedRow(index)] }),
   }
@@ -163,6 +164,7 @@ export function sampleCard(lines: readonly UserLogLine[], changes: Partial<Repor
     },
     next: { text: 'preview the rollback of this run', payload: { rollback: RUN_ID } },
     rolledBackBy: [],
+    usersRolledBack: 0,
     rollsBack: null,
     sincePrevious: null,
     sinceExecuted: null,

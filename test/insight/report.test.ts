@@ -145,7 +145,7 @@ describe('a rendered report', () => {
   it.each([
     [
       'the runs that rolled it back',
-      { rolledBackBy: ['rollback-1', 'rollback-2'] },
+      { rolledBackBy: ['rollback-1', 'rollback-2'], usersRolledBack: 2 },
       'by rollback-1, rollback-2',
     ],
     ['the run that it rolls back', { rollsBack: 'execute-1' }, 'Rolls back execute-1'],

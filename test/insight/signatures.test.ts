@@ -147,7 +147,7 @@ test('a downloaded folder is checked with the public key alone', async () => {
   expect(await reports(kms.publicKey)).toEqual([
     verified,
     verified,
-    expect.stringContaining(`${second.runId}: 1 differences`),
+    expect.stringContaining(`${second.runId}: 1 difference,`),
     `  ${signature(second)}, object: expected present, found null`,
   ])
   expect(await reports(otherKey())).toContain(

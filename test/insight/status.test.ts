@@ -151,6 +151,7 @@ test('of a run that was rolled back: by which run, and no rollback is proposed a
     status: 'complete',
     why: `every page is done; rolled back by ${rollback.runId}`,
     rolledBackBy: [rollback.runId],
+    usersRolledBack: 6,
     next: null,
   })
 })

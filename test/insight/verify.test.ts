@@ -266,6 +266,7 @@ describe('the logs against rules, manifest and card', () => {
     expect((await verify()).differences.map(({ column }) => column)).toEqual([
       'sha256',
       'totals.usersProcessed',
+      'users_processed',
     ])
   })
 })

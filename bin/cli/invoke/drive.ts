@@ -16,6 +16,8 @@ export type Drive = {
    */
   readonly wait: boolean
   readonly lookEveryMs: number
+  /** Whether an invocation of this command closed a run. */
+  readonly hasClosed: (runId: string) => boolean
   /** When the lease of a run expires, as ISO text; null where none is held. */
   readonly leaseExpiresAt: (runId: string) => Promise<string | null>
 }

@@ -19,6 +19,8 @@ export type Invoke = (event: Record<string, unknown>, onCard: (card: ExitCard) =
 export type Job = {
   readonly invoke: Invoke
   readonly leaseExpires: () => Date
+  /** Whether an invocation of this command closed a run. */
+  readonly hasClosed: (runId: string) => boolean
 }
 
 /** Something did not answer by the deadline. */
@@ -40,6 +42,8 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
   const logger = new Logger({ serviceName: SERVICE_NAME, logLevel: options.debug ? 'DEBUG' : 'SILENT' })
   const metrics = new Metrics({ serviceName: SERVICE_NAME, namespace: METRICS_NAMESPACE, logger })
   const milliseconds = options.seconds * 1000
+  const closed = new Set<string>()
+  const onClosed = ({ runId }: ExitCard): void => void closed.add(runId)
   let deadline = 0
   let caller: Awaited<ReturnType<typeof callerHere>> | undefined
   const timeLeft = () => (options.stopped() ? 0 : Math.max(0, deadline - performance.now()))
@@ -47,13 +51,14 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
     deadline = performance.now() + milliseconds
     caller ??= await callerHere(process.env)
     const callerOf = ({ awsRequestId }: Context) => ({ ...UNRECORDED, ...caller, requestId: awsRequestId })
-    const handler = createHandler({ callerOf, onProgress: onCard }, logger, metrics)
+    const handler = createHandler({ callerOf, onProgress: onCard, onClosed }, logger, metrics)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- typed as the parsed event
     const invoked = async () => handler(event as never, localContext(timeLeft))
     return withinDeadline(milliseconds + GRACE_MS, invoked)
   }
   return {
     invoke,
+    hasClosed: (runId) => closed.has(runId),
     leaseExpires: () => new Date(Date.now() + Math.max(0, deadline - performance.now()) + LONGEST_ORPHAN_MS),
   }
 }

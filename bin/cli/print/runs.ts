@@ -15,11 +15,17 @@ export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width:
   return isEmpty ? NO_RUN : `${runs.length === 0 ? '' : tableOf(runs, width)}${unreadable.join('')}`
 }
 
+function statusOf({ status, rolledBackBy, usersRolledBack, usersProcessed }: ListedRun): string {
+  if (rolledBackBy.length === 0) return status
+  const share = usersRolledBack < usersProcessed ? `${usersRolledBack} of ${usersProcessed} ` : ''
+  return `${status}, ${share}rolled back`
+}
+
 function tableOf(runs: readonly ListedRun[], width: number): string {
   const amounts = money(runs.map((run) => run.expiredMicrodollars))
   const rows = runs.map((run, place) => [
     run.runId,
-    run.rolledBackBy.length > 0 ? `${run.status}, rolled back` : run.status,
+    statusOf(run),
     `${count(run.usersProcessed)}/${count(run.usersMatched)}`,
     amounts[place] ?? '',
     printable(run.by),

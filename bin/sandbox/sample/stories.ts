@@ -34,7 +34,6 @@ const HACKATHON = 'internal-hackathon'
 const BONUS = 'first-top-up-bonus'
 const TOP_UP = 'stripe-top-up'
 const EXPIRED = 'credits_expired'
-const SECONDS = 1 / 86_400
 
 export const STORIES: readonly Story[] = [
   {
@@ -190,11 +189,11 @@ export const STORIES: readonly Story[] = [
   { email: 'salma@kilo.ai', shows: 'no credit at all', usedUsd: 0, rows: [] },
   {
     email: 'tomas@kilocode.ai',
-    shows: 'a grant of the last seconds: too_recent in the first run',
+    shows: 'a grant dated by a clock that is a day ahead: too_recent until then',
     usedUsd: 10,
     rows: [
       { daysAgo: 95, usd: 20, category: WELCOME },
-      { daysAgo: 4 * SECONDS, usd: 50, category: HACKATHON, usedUsd: 10 },
+      { daysAgo: -1, usd: 50, category: HACKATHON, usedUsd: 10 },
     ],
   },
   {

@@ -8,6 +8,7 @@ import { READS_AT_A_TIME } from '../chunks.ts'
 import type { LoggedLine } from '../logged-line.ts'
 import { type FindIn, finderOf, type LoggedError } from './find.ts'
 import { grantsOf, type HistoryGrant } from './grants.ts'
+import { noRuns } from './no-runs.ts'
 import { instantOf, isWithin, type Period } from './when.ts'
 import { whichUser } from './which-user.ts'
 
@@ -40,7 +41,7 @@ export type HistoryRun = {
   readonly nextCreditExpirationAt: string | null
   readonly flags: readonly string[]
   readonly grants: readonly HistoryGrant[]
-  /** The rows because of which the user or a grant was skipped, and what differs. */
+  /** The rows because of which the user or a grant was skipped or a flag is set, and what differs. */
   readonly rows: readonly Readonly<Record<string, unknown>>[]
   readonly error: Pick<LoggedError, 'stage' | 'error' | 'message'> | null
 }
@@ -54,6 +55,8 @@ export type HistoryAnswer = {
     readonly user: { readonly id: string; readonly email: string | null }
     /** Oldest first. */
     readonly runs: readonly (HistoryRun | UnreadableHistory)[]
+    /** Why there is no run to tell of; null where there is one, or not all were read. */
+    readonly none: string | null
   }
   /**
    * Runs for which there was no time, the oldest ones; `athena` is the query that gives the same of all runs.
@@ -96,9 +99,12 @@ export async function history(
   await Promise.all(Array.from({ length: READS_AT_A_TIME }, worker))
   const runs = ids.toReversed().flatMap((id) => entries.get(id) ?? [])
   const notRead = ids.filter((id) => !entries.has(id))
+  const isNone = runs.length === 0 && notRead.length === 0
+  const none = isNone ? await noRuns(userId, { from, to, dryRuns }, tools) : null
+  const email = none ? none.email : lastEmail(runs)
   return {
     answer: 'history',
-    result: { user: { id: userId, email: lastEmail(runs) }, runs },
+    result: { user: { id: userId, email }, runs, none: none && none.why },
     runsNotRead: notRead.length,
     athena: athenaQuery(userId, dryRuns),
     next: nextOf(notRead, {
@@ -204,7 +210,9 @@ function historyRun(
     nextCreditExpirationAt: line.next_credit_expiration_at,
     flags: line.flags,
     grants: grantsOf(run, line),
-    rows: [line.excluded, line.review, line.exceeds, line.changed].flatMap((rows) => rows ?? []),
+    rows: [line.excluded, line.review, line.exceeds, line.changed, line.flag_details].flatMap(
+      (rows) => rows ?? [],
+    ),
     error: error && { stage: error.stage, error: error.error, message: error.message },
   }
 }

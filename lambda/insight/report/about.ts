@@ -1,5 +1,5 @@
 import { html, type Html, nothing } from './page/html.ts'
-import { counted, shown, whenText } from './page/text.ts'
+import { counted, number, shown, whenText } from './page/text.ts'
 import { quoted } from './page/values.ts'
 import type { NewSince } from '../../exit-card.ts'
 import type { ReportCard } from './input.ts'
@@ -26,7 +26,10 @@ export function about(card: ReportCard): Html {
     ...fact('Rolls back', card.rollsBack, ''),
     [
       'Rolled back',
-      card.rolledBackBy.length === 0 ? html`no` : html`by <code>${card.rolledBackBy.join(', ')}</code>`,
+      card.rolledBackBy.length === 0
+        ? html`no`
+        : html`${number(card.usersRolledBack)} of ${counted(card.totals.usersProcessed, 'user')}, by
+            <code>${card.rolledBackBy.join(', ')}</code>`,
     ],
     ['Payload', html`<code>${shown(JSON.stringify(asked.payload), 600)}</code>`],
   ]

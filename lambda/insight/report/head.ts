@@ -28,7 +28,7 @@ function banners(card: ReportCard): Html {
     ...(mode.writes ? [] : [html`<strong>Nothing was written.</strong> ${preview(card)}`]),
     ...(card.rolledBackBy.length === 0
       ? []
-      : [html`<strong>This run was rolled back</strong>, wholly or in part, by ${runs(card.rolledBackBy)}.`]),
+      : [html`<strong>This run was rolled back</strong> ${extent(card)} by ${runs(card.rolledBackBy)}.`]),
     ...(card.status.startsWith('complete')
       ? []
       : [html`<strong>${statusWords(card.status).label}.</strong> Reason: ${quoted(card.why)}.`]),
@@ -40,6 +40,11 @@ function preview(card: ReportCard): string {
   return modeWords(card.mode).restores
     ? 'This preview shows what a rollback would do.'
     : 'This dry run shows what an execute run would do.'
+}
+
+function extent({ usersRolledBack, totals }: ReportCard): string {
+  const isWhole = usersRolledBack >= totals.usersProcessed
+  return isWhole ? 'wholly' : `for ${number(usersRolledBack)} of ${counted(totals.usersProcessed, 'user')}`
 }
 
 function runs(ids: readonly string[]): Html {

@@ -14,6 +14,7 @@ export const userLogLine = loggedLine
   .pick({ ...SHOWN_OF_A_USER, next_credit_expiration_at: true, recovered: true })
   .extend({
     flags: z.array(z.string()).readonly(),
+    flag_details: z.array(z.unknown()).readonly(),
     credits: z
       .array(loggedCredit.omit({ had_expiry_date: true, baseline_microdollars_used: true }))
       .readonly(),

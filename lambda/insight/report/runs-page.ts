@@ -25,6 +25,7 @@ export type RunSummary = {
   /** As on the exit card: below zero for a rollback. */
   readonly expiredMicrodollars: number
   readonly rolledBackBy: readonly string[]
+  readonly usersRolledBack: number
   readonly rollsBack: string | null
   readonly plan: string | null
 }
@@ -42,7 +43,10 @@ export function renderRunsPage(runs: readonly RunEntry[]): string {
     </header>
     <section aria-labelledby="runs-title">
       <h2 id="runs-title">Runs</h2>
-      <p>Amounts are free credit that expired. A rollback restores credit, so its amount is negative.</p>
+      <p>
+        Amounts are free credit that expired. A rollback restores credit, so its amount is negative. A preview
+        wrote nothing: its amount is what it showed.
+      </p>
       <table class="plain runs">
         <thead>
           <tr>
@@ -65,7 +69,7 @@ function headline(runs: readonly RunEntry[]): Html {
   const rolledBack = runs.filter(({ summary }) => (summary?.rolledBackBy.length ?? 0) > 0).length
   const previews = runs.filter(({ summary }) => summary && !modeWords(summary.mode).writes).length
   return html`${counted(runs.length, 'run')}: ${counted(executed, 'execute run')}, of which
-    ${number(rolledBack)} rolled back, ${counted(rollbacks, 'rollback')} and ${counted(previews, 'preview')}.`
+    ${number(rolledBack)} rolled back wholly or in part, ${counted(rollbacks, 'rollback')} and ${counted(previews, 'preview')}.`
 }
 
 function row({ runId, report, summary, problem }: RunEntry, amount: Html): Html {
@@ -93,9 +97,10 @@ function row({ runId, report, summary, problem }: RunEntry, amount: Html): Html 
   </tr>`
 }
 
-function relations({ rolledBackBy, rollsBack, plan }: RunSummary): Html[] {
+function relations({ rolledBackBy, usersRolledBack, usersProcessed, rollsBack, plan }: RunSummary): Html[] {
+  const some = usersRolledBack < usersProcessed ? html`${counted(usersRolledBack, 'user')} ` : nothing
   return [
-    ...rolledBackBy.map((id) => html`rolled back by <code>${id}</code>`),
+    ...rolledBackBy.map((id) => html`${some}rolled back by <code>${id}</code>`),
     ...(rollsBack === null ? [] : [html`rolls back <code>${rollsBack}</code>`]),
     ...(plan === null ? [] : [html`plan <code>${plan}</code>`]),
   ]

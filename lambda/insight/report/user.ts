@@ -58,8 +58,8 @@ function dayOf(time: string): string {
   return shown(time.slice(0, 10), 10)
 }
 
-function reasonsOf({ review = [], changed = [], exceeds = [] }: UserLogLine): string[] {
-  const all = [...review, ...changed, ...exceeds]
+function reasonsOf({ review = [], changed = [], exceeds = [], flag_details }: UserLogLine): string[] {
+  const all = [...review, ...changed, ...exceeds, ...flag_details]
   const reasons = all.slice(0, MOST_REASONS).map((reason) => shown(rowText(reason), LONGEST.reason))
   const more = all.length - reasons.length
   return more > 0 ? [...reasons, `and ${more} more in the users log`] : reasons

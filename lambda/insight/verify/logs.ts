@@ -1,12 +1,21 @@
 import * as z from 'zod'
 import type { Manifest, ManifestFile } from '../../archive/cards.ts'
 import type { Totals } from '../../archive/cursor.ts'
-import { LOG_KINDS, logFolder, type LogKind, pageKey, partKey, runFileKey } from '../../archive/keys.ts'
+import {
+  LOG_KINDS,
+  logFolder,
+  type LogKind,
+  pageKey,
+  partKey,
+  runFileKey,
+  runLineKey,
+} from '../../archive/keys.ts'
 import { type Page, pageSchema } from '../../archive/pages.ts'
 import type { Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 import type { LoggedChange } from '../../rules/rollback.ts'
 import { type Mutation, mutationSchema, toLoggedChange } from '../../run/lines/logged-change.ts'
+import { runLine } from '../../run/lines/run-line.ts'
 import { addUserLine, CARD_SUMS, countedSchema, noTotals } from '../../run/lines/totals.ts'
 import { type Findings, pathsOfDifference, report } from './differences.ts'
 import { checkHash, type ClosedRun, ofObject, readDocument } from './documents.ts'
@@ -40,7 +49,7 @@ export async function checkLogs(
     const users = usersOf(read, named, findings)
     const frozen = await frozenPage(files, run.runId, page, findings)
     if (frozen) checkUsers(frozen, users, named.users?.key ?? '', findings)
-    const changes = run.mode === 'rollback' ? await changesOf(files, run, frozen) : new Map()
+    const changes = run.selection.rollback !== null ? await changesOf(files, run, frozen) : new Map()
     for (const user of users) {
       const { differences, line } = replan(
         run,
@@ -58,7 +67,10 @@ export async function checkLogs(
     await onPage({ page, users })
   }
   await checkStrays(files, run.runId, manifest, findings)
-  if (card) checkCard(card, totals, findings)
+  if (card) {
+    checkCard(card, totals, findings)
+    await checkRunLine(files, run, card, findings)
+  }
   return { checked: checkedOf(parts, totals), complete: true }
 }
 
@@ -188,6 +200,15 @@ async function checkStrays(
         report(findings, ofObject(key, 'object', null, `${bytes} bytes that no manifest names`))
     }
   }
+}
+
+/** The line in the table of runs, which queries read: no manifest names it, since run and card give it. */
+async function checkRunLine(files: RunFiles, run: Run, card: ExitCard, findings: Findings): Promise<void> {
+  const where = runLineKey(run.runId)
+  const line = await readDocument(files, where, z.unknown(), findings)
+  if (line === null) return
+  for (const { path, expected, found } of pathsOfDifference(runLine(run, card), line))
+    report(findings, ofObject(where, path, expected, found))
 }
 
 const SUMS = [...CARD_SUMS, 'outcomes', 'flags'] as const

@@ -54,8 +54,8 @@ export async function endedCard(
 ): Promise<ExitCard> {
   if (state.is === 'refused') return state.card
   await freeWriter(run, null, tools)
-  const rolledBackBy = (await readRollbacks(tools.store, run.runId)).map(({ rollbackRunId }) => rollbackRunId)
-  return closedCard(run, state, rolledBackBy, placeOf(tools), tools.now())
+  const rollbacks = await readRollbacks(tools.store, run.runId)
+  return closedCard(run, state, rollbacks, placeOf(tools), tools.now())
 }
 
 /** @throws RunRefused for a run so old that the lifecycle of the bucket may have removed its intents */

@@ -1,3 +1,4 @@
+import type { RollbackRecord } from '../../archive/control.ts'
 import type { Cursor } from '../../archive/cursor.ts'
 import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } from '../../archive/keys.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
@@ -69,6 +70,7 @@ export function cardOf(
     sincePrevious: null,
     sinceExecuted: null,
     rolledBackBy: [],
+    usersRolledBack: 0,
     rollsBack: run.selection.rollback,
     warnings: cardWarnings(run, cursor).map(({ text }) => text),
     logs: linksOf(run.runId, cursor, place),
@@ -158,7 +160,7 @@ export function consoleUrl(key: string, { bucket, region }: Place): string {
 }
 
 function nextOf(run: ShownRun, { totals }: ShownCursor, status: RunStatus): ExitCard['next'] {
-  const { runId, mode, selection } = run
+  const { runId, mode } = run
   if (status === 'incomplete' || status === 'busy')
     return { text: 'resume this run', payload: { resume: runId } }
   if (status === 'held')
@@ -184,7 +186,7 @@ function nextOf(run: ShownRun, { totals }: ShownCursor, status: RunStatus): Exit
         : null
     case 'rollback-dry-run':
       return totals.usersProcessed > 0
-        ? { text: 'roll the run back', payload: { rollback: selection.rollback, execute: true } }
+        ? { text: 'roll back exactly this', payload: { ...payloadOf(run), execute: true } }
         : null
     case 'rollback':
       return status === 'complete' ? null : { text: 'roll back the rest', payload: payloadOf(run) }
@@ -204,15 +206,20 @@ function payloadOf({ asked, selection }: ShownRun): Record<string, unknown> {
 export function closedCard(
   run: ShownRun,
   { cursor, card }: { readonly cursor: Cursor; readonly card: ExitCard | null },
-  rolledBackBy: readonly string[],
+  rollbacks: readonly RollbackRecord[],
   place: Place,
   now: Date,
 ): ExitCard {
   const status = cursor.finalStatus ?? { status: 'stopped' as const, why: 'its final status is missing' }
   const shown = card ?? cardOf(run, cursor, status, place, now)
-  if (rolledBackBy.length === 0) return shown
-  const why = `${shown.why}; rolled back by ${rolledBackBy.join(' and ')}`
-  return { ...shown, why, rolledBackBy: [...rolledBackBy], next: null }
+  if (rollbacks.length === 0) return shown
+  const rolledBackBy = rollbacks.map(({ rollbackRunId }) => rollbackRunId)
+  const usersRolledBack = rollbacks.reduce((sum, { users }) => sum + users, 0)
+  const { usersProcessed } = shown.totals
+  const isPart = usersRolledBack < usersProcessed
+  const some = isPart ? `${usersRolledBack} of ${usersProcessed} users ` : ''
+  const why = `${shown.why}; ${some}rolled back by ${rolledBackBy.join(' and ')}`
+  return { ...shown, why, rolledBackBy, usersRolledBack, next: isPart ? shown.next : null }
 }
 
 /** A card where there is no run to show: nothing matched, nothing done. */

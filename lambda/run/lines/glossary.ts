@@ -46,8 +46,8 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   no_targeted_grant: {
     countedAs: 'usersWithoutGrants',
     label: 'No grant',
-    inShort: 'no free grant is open',
-    meaning: 'The user has no free, personal, positive grant that is still open.',
+    inShort: 'no free grant is open and can be closed',
+    meaning: 'The user has no free, personal, positive grant that is open and can be closed.',
     todo: 'Nothing.',
   },
   excluded: {
@@ -61,10 +61,10 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   too_recent: {
     countedAs: 'usersSkipped',
     label: 'Too recent',
-    inShort: 'a row is too recent; the next run processes them',
+    inShort: 'a row is too recent; a later run processes them',
     meaning: 'A personal row of the user is younger than the minimum age and may be half written.',
-    todo: 'Nothing: the next run processes the user.',
-    warning: (users) => `${users} skipped because of a row that is too recent: the next run processes them`,
+    todo: 'Nothing: a later run processes the user.',
+    warning: (users) => `${users} skipped because of a row that is too recent: a later run processes them`,
   },
   needs_review: {
     countedAs: 'usersSkipped',
@@ -171,12 +171,12 @@ export const FLAGS: Readonly<
   },
   link_taken: {
     meaning: 'Another row links to a grant, so that it cannot be closed and stays open.',
-    todo: 'Check the linking row named in "flag_details".',
+    todo: 'Check the linking row; "flag_details" in the user line names it.',
     warning: (users) => `${users} with a grant that cannot be closed because another row links to it`,
   },
   negative_dated: {
     meaning: 'A dated row is not positive. It stays open, and on its date the application adds that credit.',
-    todo: 'Check the row named in "flag_details" before that date.',
+    todo: 'Check that row before that date; "flag_details" in the user line names it.',
     warning: (users, { examples, flagMicrodollars }) =>
       `${users} with a negative dated row: on its date the application gives the credit back, ` +
       `${dollars(-(flagMicrodollars.negative_dated ?? 0))} in all; the first: ` +

@@ -39,6 +39,7 @@ async function driven(cards: readonly ExitCard[], { wait = false, interruptAt = 
       },
       wait,
       lookEveryMs: 1,
+      hasClosed: () => true,
       leaseExpiresAt: async () => LEASE,
     },
   )

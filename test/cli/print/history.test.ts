@@ -111,7 +111,7 @@ function quiet(day: string): HistoryRun {
     at: `${day}T06:00:00.000Z`,
     rolledBackBy: null,
     outcome: 'no_targeted_grant',
-    meaning: 'The user has no free, personal, positive grant that is still open.',
+    meaning: 'The user has no free, personal, positive grant that is open and can be closed.',
     finalBalanceMicrodollars: 16_000_000,
     expiredMicrodollars: 0,
     grants: [],
@@ -121,7 +121,7 @@ function quiet(day: string): HistoryRun {
 function answerWith(...runs: HistoryAnswer['result']['runs']): HistoryAnswer {
   return {
     answer: 'history',
-    result: { user: { id: 'oauth/google:ada', email: 'ada@kilo.ai' }, runs },
+    result: { user: { id: 'oauth/google:ada', email: 'ada@kilo.ai' }, runs, none: null },
     runsNotRead: 0,
     athena: "SELECT * FROM users WHERE user_id = 'oauth/google:ada' ORDER BY run_id",
     next: null,
@@ -202,6 +202,14 @@ describe('the story of a user, for people', () => {
   test('tells weeks in which nothing happened in one paragraph, and lists each in the table', () => {
     const told = story(answerWith(executed, quiet('2026-11-23'), quiet('2026-11-30'), quiet('2026-12-07')))
     expect(told).toContain('2026-11-23 to 2026-12-07  3 runs changed nothing\n  The user has no free,')
+    const flagged = { flags: ['link_taken'], rows: [{ flag: 'link_taken', id: 'row-1' }] }
+    const [before, ...after] = ['2026-11-23', '2026-11-30', '2026-12-07'].map(quiet)
+    const warned = story(
+      answerWith(...(before ? [before] : []), ...after.map((run) => ({ ...run, ...flagged }))),
+    )
+    expect(warned).toContain('2026-11-30 to 2026-12-07  2 runs changed nothing\n')
+    expect(warned).toContain('  Warning      Another row links to a grant')
+    expect(warned).toContain('  - flag: link_taken, id: row-1\n')
     expect(told.match(/^ {2}2026-\d\d-\d\d/gm)).toHaveLength(4)
   })
 
@@ -229,7 +237,9 @@ describe('the story of a user, for people', () => {
   })
 
   test('of a user that no run matched says so', () => {
-    expect(story(answerWith())).toContain('No run that wrote to the ledger matched this user.\n')
+    const none = 'No run that wrote to the ledger matched this user from 2027-01.'
+    const answer = answerWith()
+    expect(story({ ...answer, result: { ...answer.result, none } })).toContain(`${none}\n`)
   })
 
   test.each([60, 80, 120])('in %i columns no line is longer, whatever the texts are', (columns) => {
@@ -266,7 +276,7 @@ test('as CSV it has a row for each run and each grant, and what expired in the e
   const lines = csv.trimEnd().split('\r\n')
   expect(lines).toHaveLength(1 + 6 + 1)
   expect(lines[0]).toBe(
-    'run_id,at,mode,status,by,reason,plan,rolled_back_by,email,outcome,row,grant_id,category,description,' +
+    'run_id,at,mode,status,by,reason,plan,rolled_back_by,email,outcome,flags,row,grant_id,category,description,' +
       'created_at,expired_usd,expired_microdollars,due_paid_usd,due_paid_microdollars,correction_usd,' +
       'correction_microdollars,amount_usd,amount_microdollars,used_usd,used_microdollars,balance_before_usd,' +
       'balance_before_microdollars,final_balance_usd,final_balance_microdollars,why',
@@ -274,5 +284,5 @@ test('as CSV it has a row for each run and each grant, and what expired in the e
   expect(lines[2]).toContain(`,grant,${WELCOME.id},automatic-welcome-credits,Welcome credits,`)
   expect(lines[4]).toContain(',-6.00,-6000000,')
   expect(lines[6]).toContain(",'=1+1,")
-  expect(lines.at(-1)).toMatch(/^total,,,,,,,,,,,,,,,6\.00,6000000,0\.00,0,0\.00,0,/)
+  expect(lines.at(-1)).toMatch(/^total,,,,,,,,,,,,,,,,6\.00,6000000,0\.00,0,0\.00,0,/)
 })

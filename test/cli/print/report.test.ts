@@ -25,7 +25,7 @@ Users matched                  60
     nothing_to_expire           7  all grants fully spent; closed with 0
   without a targeted grant      9
   skipped                       2
-    too_recent                  1  a row is too recent; the next run processes them
+    too_recent                  1  a row is too recent; a later run processes them
     needs_review                1  a grant may have been taken back already; check, then name the user
   failed                        1
   not reached                   0

@@ -17,6 +17,7 @@ const run = (given: Partial<ListedRun>): ListedRun => ({
   plan: null,
   rollsBack: null,
   rolledBackBy: [],
+  usersRolledBack: 0,
   ...given,
 })
 
@@ -45,10 +46,12 @@ test('in 60 columns the run ids stay whole', () => {
 })
 
 test('a run that was rolled back says so, and one that cannot be read says what is wrong with it', () => {
-  const rolledBack = run({ rolledBackBy: [rollback.runId] })
+  const rolledBack = run({ rolledBackBy: [rollback.runId], usersRolledBack: run({}).usersProcessed })
+  const partly = run({ rolledBackBy: [rollback.runId], usersRolledBack: 1 })
   const unreadable = { runId: '2026-11-21T00-00-00-000Z-execute-bbbb', problem: 'its run.json is missing' }
-  const text = runsTable([rolledBack, unreadable], 120)
+  const text = runsTable([rolledBack, partly, unreadable], 120)
   expect(text).toContain('complete, rolled back')
+  expect(text).toContain(`complete, 1 of ${partly.usersProcessed} rolled back`)
   expect(text).toContain('2026-11-21T00-00-00-000Z-execute-bbbb: its run.json is missing\n')
 })
 

@@ -228,6 +228,13 @@ describe('a row of another table that refers to an inserted row', () => {
     const some = await invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob'] })
     expect(some).toMatchObject({ status: 'complete', totals: { usersMatched: 1, usersProcessed: 1 } })
     expect((await linesOf(some)).map(({ user_id }) => user_id)).toEqual(['bob'])
+    expect(await invokeJob(place, { status: run.runId })).toMatchObject({
+      why: `every page is done; 1 of 3 users rolled back by ${some.runId}`,
+      usersRolledBack: 1,
+      next: { payload: { rollback: run.runId } },
+    })
+    const preview = { rollback: run.runId, userIds: ['eve'], reason: 'a look' }
+    expect((await invokeJob(place, preview)).next?.payload).toEqual({ ...preview, execute: true })
     await expect(
       invokeJob(place, { rollback: run.runId, execute: true, userIds: ['bob', 'without-grants'] }),
     ).rejects.toThrow(/wrote nothing for 1 of these users: without-grants/)
@@ -235,7 +242,10 @@ describe('a row of another table that refers to an inserted row', () => {
     expect(rest.totals.outcomes).toEqual({ rolled_back: 2, already_rolled_back: 1 })
     expect(await state()).toEqual(before)
     expect(await invokeJob(place, { status: run.runId })).toMatchObject({
+      why: `every page is done; rolled back by ${some.runId} and ${rest.runId}`,
       rolledBackBy: [some.runId, rest.runId],
+      usersRolledBack: 3,
+      next: null,
     })
   })
 })

@@ -32,13 +32,20 @@ export function runSection(run: HistoryRun, out: Out): string[] {
     ...fact('Correction', correctionText(run)),
     ['Outcome', outcomeText(run)],
     ...fact('Error', run.error && `${run.error.stage}: ${run.error.error}: ${run.error.message}`),
-    ...run.flags.map((flag) => ['Warning', flagText(flag)] as const),
   ] as const
   return [
     out.style('bold', `${day}  ${wordsFor(run.mode).title}  `) + out.style(colourOf(run), outcomeLabel(run)),
     ...facts.flatMap(([name, text]) => factLines(name, text, out)),
-    ...run.rows.flatMap((row) => paragraph(`- ${printable(rowText(row))}`, out.columns, '  ', '    ')),
+    ...warningLines(run, out),
     ...grantLines(run, out),
+  ]
+}
+
+/** What a person should look at, with the rows that it is about. */
+export function warningLines({ flags, rows }: HistoryRun, out: Out): string[] {
+  return [
+    ...flags.flatMap((flag) => factLines('Warning', flagText(flag), out)),
+    ...rows.flatMap((row) => paragraph(`- ${printable(rowText(row))}`, out.columns, '  ', '    ')),
   ]
 }
 

@@ -10,7 +10,7 @@ import { type Column, count, money, section, table, textOf } from '../tables.ts'
 import { paragraph } from '../prose.ts'
 import { type Output, printable } from '../../terminal.ts'
 import { wordsFor } from '../words.ts'
-import { outcomeLabel, runSection } from './run.ts'
+import { outcomeLabel, runSection, warningLines } from './run.ts'
 
 type Out = Pick<Output, 'columns' | 'style'>
 type Entry = HistoryRun | UnreadableHistory
@@ -27,7 +27,7 @@ export function historyText({ result, runsNotRead, athena, next }: HistoryAnswer
     out.style('bold', `History of ${printable(user.email ?? user.id)}`),
     ...(user.email === null ? [] : paragraph(`User ID ${printable(user.id)}`, out.columns)),
     '',
-    ...paragraph(inAll(runs, told), out.columns),
+    ...paragraph(result.none ?? inAll(runs, told), out.columns),
     ...(told.length < 2 ? [] : overview(told, out)),
     ...grouped(runs).flatMap((group) => ['', ...groupLines(group, out)]),
     ...(runsNotRead === 0 ? [] : notRead(runsNotRead, athena, out)),
@@ -43,7 +43,7 @@ function isTold(entry: Entry): entry is HistoryRun {
 function inAll(runs: readonly Entry[], told: readonly HistoryRun[]): string {
   const [first] = runs
   const last = runs.at(-1)
-  if (first === undefined || last === undefined) return 'No run that wrote to the ledger matched this user.'
+  if (first === undefined || last === undefined) return 'No run could be read in time.'
   const wrote = told.filter(({ mode }) => isWriting(mode))
   const dryRuns = told.length - wrote.length
   const expired = sumOf(wrote, (run) => Math.max(0, run.expiredMicrodollars + run.duePaidMicrodollars))
@@ -114,7 +114,8 @@ function grouped(runs: readonly Entry[]): Entry[][] {
   for (const run of runs) {
     const last = groups.at(-1)
     const before = last?.at(-1)
-    if (last && before && isTold(before) && isTold(run) && isQuiet(before) && isQuiet(run)) last.push(run)
+    if (last && before && isTold(before) && isTold(run) && isQuiet(before) && isSame(before, run))
+      last.push(run)
     else groups.push([run])
   }
   return groups
@@ -122,6 +123,11 @@ function grouped(runs: readonly Entry[]): Entry[][] {
 
 function isQuiet(run: HistoryRun): boolean {
   return run.outcome === 'no_targeted_grant' && run.correctionMicrodollars === 0
+}
+
+/** Both changed nothing, and the same is to be said of them. */
+function isSame(a: HistoryRun, b: HistoryRun): boolean {
+  return isQuiet(b) && JSON.stringify([a.flags, a.rows]) === JSON.stringify([b.flags, b.rows])
 }
 
 function groupLines(group: readonly Entry[], out: Out): string[] {
@@ -133,6 +139,7 @@ function groupLines(group: readonly Entry[], out: Out): string[] {
   return [
     out.style('bold', `${period(first, last)}  ${count(group.length)} runs changed nothing`),
     ...paragraph(printable(first.meaning), out.columns, '  '),
+    ...warningLines(first, out),
   ]
 }
 
