@@ -4,12 +4,13 @@ import { RUN_ID, runFileKey } from '../lambda/archive/keys.ts'
 import { isWriting } from '../lambda/archive/runs.ts'
 import { MODES } from '../lambda/constants.ts'
 import { readLinked } from '../lambda/insight/verify/chain.ts'
-import { type Difference, type Findings, noFindings } from '../lambda/insight/verify/differences.ts'
+import { type Findings, noFindings } from '../lambda/insight/verify/differences.ts'
 import { readClosedRun, readManifest } from '../lambda/insight/verify/documents.ts'
 import type { RunFiles } from '../lambda/insight/verify/files.ts'
 import { type Checked, checkLogs } from '../lambda/insight/verify/logs.ts'
 import { signatureCheck } from '../lambda/insight/verify/signatures.ts'
 import { UsageError } from './cli/line/options.ts'
+import { differenceText } from './difference-text.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
 import { publicKeysOfFile } from './public-key-file.ts'
 
@@ -72,11 +73,6 @@ function isWritingRun(runId: string): boolean {
   return mode !== undefined && isWriting(mode)
 }
 
-function sentenceOf({ userId, where, row, column, expected, found }: Difference): string {
-  const subject = [userId === null ? '' : `user ${userId}`, where, row === userId ? '' : (row ?? ''), column]
-  return `  ${subject.filter((text) => text !== '').join(', ')}: expected ${expected}, found ${found}`
-}
-
 /** The result of one run for people. */
 export function reportOf({ runId, checked, findings, absentBefore }: VerifiedRun): string[] {
   const { users, mutations, parts } = checked
@@ -91,7 +87,7 @@ export function reportOf({ runId, checked, findings, absentBefore }: VerifiedRun
   return [
     `${runId}: ${count} ${count === 1 ? 'difference' : 'differences'}, ${what}`,
     ...absent,
-    ...findings.shown.map(sentenceOf),
+    ...findings.shown.map((one) => `  ${differenceText(one)}`),
     ...(more > 0 ? [`  and ${more} more`] : []),
   ]
 }

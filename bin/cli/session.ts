@@ -23,6 +23,7 @@ import { directions, isClosed, summary } from './print/report.ts'
 import { resolved } from './invoke/resolve.ts'
 import { commandFor } from './line/shell.ts'
 import type { Terminal } from './terminal.ts'
+import { verifyText } from './print/verify.ts'
 import { labelFor } from './print/words.ts'
 
 /** How often to look whether another invocation's lease is released. */
@@ -151,6 +152,7 @@ async function printAnswer(
   { out }: Terminal,
 ): Promise<void> {
   if (answer.answer === 'diff') out.write(diffText(answer, out))
+  else if (answer.answer === 'verify') out.write(verifyText(answer, out))
   else if (answer.answer === 'report') out.write(answerText(reportHere(answer, place), out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
   else if (given.csv === undefined) out.write(historyText(answer, out))

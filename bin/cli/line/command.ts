@@ -104,7 +104,7 @@ function csvOf({ csv, history }: Given): Own | null {
   const kind = CSV_KINDS.find((known) => known === word)
   if (kind !== undefined && runId !== undefined && more.length === 0) return { is: 'csv', kind, runId }
   throw new UsageError(
-    `--csv takes one of ${CSV_KINDS.join(', ')}, and a run id. Nothing was done. For example: npm start -- --csv ${nearest(word ?? '', CSV_KINDS) ?? 'users'} ${runId ?? '<run id>'}, or npm start -- --history <user> --csv`,
+    `--csv takes one of ${CSV_KINDS.join(', ')}, and a run id. Nothing was done. For example: npx credit-expiry --csv ${nearest(word ?? '', CSV_KINDS) ?? 'users'} ${runId ?? '<run id>'} >file.csv, or npx credit-expiry --history <user> --csv >file.csv`,
   )
 }
 

@@ -11,14 +11,15 @@ export function distribution(input: ReportInput): Html {
   const balances = restores ? 'By balance after the rollback' : 'By balance before the run'
   return html`<section aria-labelledby="where">
     <h2 id="where">Where the credit ${writes && !restores ? 'was' : 'is'}</h2>
-    ${byCategory(card.byCategory, column)}
+    ${byCategory(card)}
     <div class="pair">
       ${byShare('By domain', 'Domain', byDomain, column)} ${byShare(balances, 'Balance', byBalance, column)}
     </div>
   </section>`
 }
 
-function byCategory(categories: ReportCard['byCategory'], column: string): Html {
+function byCategory({ mode, byCategory: categories }: ReportCard): Html {
+  const { column, moved: expired } = modeWords(mode)
   if (categories.length === 0) return html`<p class="quiet">No grant was targeted.</p>`
   const rows = categories
     .map((total) => ({
@@ -38,7 +39,9 @@ function byCategory(categories: ReportCard['byCategory'], column: string): Html 
   return html`<table class="bars wide">
     <caption>
       By category of grant
-      <span class="quiet">Each bar is the face value, and its strong part was not spent.</span>
+      <span class="quiet">
+        Each bar is the face value of the targeted grants, skipped users' too; its strong part ${expired}.
+      </span>
     </caption>
     <thead>
       <tr>

@@ -64,11 +64,15 @@ function skippedUser(user: ReportUser): Html {
 
 /** Balances that a correction brought to zero, or from which a rollback takes the correction. */
 export function corrections({ card, corrected }: ReportInput): Html {
-  const { restores, correctionColumn } = modeWords(card.mode)
+  const { restores, column, correctionColumn } = modeWords(card.mode)
   if (corrected.length === 0) return nothing
   const before = amountColumn(
     'Balance before',
     corrected.map(({ beforeMicrodollars }) => beforeMicrodollars),
+  )
+  const moved = amountColumn(
+    column,
+    corrected.map(({ movedMicrodollars, otherMicrodollars }) => movedMicrodollars + otherMicrodollars),
   )
   const amounts = amountColumn(
     correctionColumn,
@@ -93,6 +97,7 @@ export function corrections({ card, corrected }: ReportInput): Html {
         <tr>
           <th scope="col">User</th>
           <th scope="col" class="money">Balance before</th>
+          <th scope="col" class="money">${column}</th>
           <th scope="col" class="money">${correctionColumn}</th>
           <th scope="col" class="money">Final balance</th>
         </tr>
@@ -102,7 +107,7 @@ export function corrections({ card, corrected }: ReportInput): Html {
           (user, index) =>
             html`<tr>
               <th scope="row">${quoted(user.email ?? user.id)}</th>
-              ${before[index] ?? nothing}${amounts[index] ?? nothing}${after[index] ?? nothing}
+              ${[before, moved, amounts, after].map((cells) => cells[index] ?? nothing)}
             </tr>`,
         )}
       </tbody>

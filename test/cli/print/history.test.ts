@@ -199,6 +199,17 @@ describe('the story of a user, for people', () => {
     expect(amounts(both)).toBe(amounts(one))
   })
 
+  test('keeps free credit, paid credit that was due, and corrections apart; the table foots', () => {
+    const both = { duePaidMicrodollars: 2_000_000, correctionMicrodollars: 1_000_000 }
+    const back = { duePaidMicrodollars: -2_000_000, correctionMicrodollars: -1_000_000 }
+    const told = story(answerWith({ ...executed, ...both }, { ...rolledBack, ...back }), 100)
+    expect(told.replaceAll(/\s+/g, ' ')).toContain(
+      '$6.00 expired, $6.00 was restored by rollback. $2.00 of paid credit that was due expired, $2.00 was ' +
+        'restored by rollback. $1.00 of corrections to zero, $1.00 was removed by rollback.',
+    )
+    expect(told).toMatch(/before +expired +due paid +correction +after\n/)
+  })
+
   test('tells weeks in which nothing happened in one paragraph, and lists each in the table', () => {
     const told = story(answerWith(executed, quiet('2026-11-23'), quiet('2026-11-30'), quiet('2026-12-07')))
     expect(told).toContain('2026-11-23 to 2026-12-07  3 runs changed nothing\n  The user has no free,')

@@ -81,8 +81,7 @@ function correctionText({ mode, correctionMicrodollars: amount }: HistoryRun): s
 }
 
 function outcomeText({ meaning, todo, outcome }: HistoryRun): string {
-  const advice = todo.replace(/^Nothing(\.$|: )/, '')
-  const words = advice === '' || !needsAttention(outcome) ? meaning : `${meaning} ${inCommandWords(advice)}`
+  const words = needsAttention(outcome) ? inCommandWords(adviceOf({ meaning, todo })) : meaning
   return words === '' ? outcome : words
 }
 

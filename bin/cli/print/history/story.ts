@@ -46,14 +46,15 @@ function inAll(runs: readonly Entry[], told: readonly HistoryRun[]): string {
   if (first === undefined || last === undefined) return 'No run could be read in time.'
   const wrote = told.filter(({ mode }) => isWriting(mode))
   const dryRuns = told.length - wrote.length
-  const expired = sumOf(wrote, (run) => Math.max(0, run.expiredMicrodollars + run.duePaidMicrodollars))
-  const restored = sumOf(wrote, (run) => Math.max(0, -run.expiredMicrodollars - run.duePaidMicrodollars))
-  const corrected = sumOf(wrote, (run) => run.correctionMicrodollars)
+  const free = given(wrote, (run) => run.expiredMicrodollars, 'was restored')
+  const due = given(wrote, (run) => run.duePaidMicrodollars, 'was restored')
+  const corrected = given(wrote, (run) => run.correctionMicrodollars, 'was removed')
   return [
     `${count(runs.length)} ${runs.length === 1 ? 'run' : 'runs'}, ${period(first, last)}` +
       `${dryRuns === 0 ? '' : `, ${count(dryRuns)} of them dry, which wrote nothing`}:`,
-    `${dollars(expired)} expired${restored === 0 ? '' : `, ${dollars(restored)} was restored by rollback`}.`,
-    ...(corrected === 0 ? [] : [`Corrections to zero: ${dollars(corrected)}.`]),
+    `${free.text('expired')}.`,
+    ...(due.isNone ? [] : [`${due.text('of paid credit that was due expired')}.`]),
+    ...(corrected.isNone ? [] : [`${corrected.text('of corrections to zero')}.`]),
     balances(wrote),
   ]
     .filter((text) => text !== '')
@@ -67,8 +68,20 @@ function balances(told: readonly HistoryRun[]): string {
   return `Balance ${dollars(before)} before the first, ${dollars(after)} after the last.`
 }
 
-function sumOf(runs: readonly HistoryRun[], amount: (run: HistoryRun) => number): number {
-  return runs.reduce((sum, run) => sum + amount(run), 0)
+/** What the runs moved, and what rollbacks took back of it, whose amounts are below zero. */
+function given(runs: readonly HistoryRun[], amount: (run: HistoryRun) => number, undone: string) {
+  const amounts = runs.map(amount)
+  const moved = sum(amounts.map((one) => Math.max(0, one)))
+  const back = sum(amounts.map((one) => Math.max(0, -one)))
+  const rolledBack = back === 0 ? '' : `, ${dollars(back)} ${undone} by rollback`
+  return {
+    isNone: moved === 0 && back === 0,
+    text: (what: string) => `${dollars(moved)} ${what}${rolledBack}`,
+  }
+}
+
+function sum(amounts: readonly number[]): number {
+  return amounts.reduce((total, one) => total + one, 0)
 }
 
 function period(first: Entry, last: Entry): string {
@@ -83,18 +96,21 @@ function dayOf({ at }: Entry): string {
 /** One line a run; what was restored is negative, as on the exit card. */
 function overview(told: readonly HistoryRun[], out: Out): string[] {
   const hasCorrections = told.some((run) => run.correctionMicrodollars !== 0)
+  const hasDue = told.some((run) => run.duePaidMicrodollars !== 0)
   const columns: readonly Column[] = [
     { head: 'date' },
     { head: 'mode', optional: 2 },
     { head: 'outcome', least: 12 },
     { head: 'before', right: true },
     { head: 'expired', right: true },
+    ...(hasDue ? [{ head: 'due paid', right: true, optional: 1 } as const] : []),
     ...(hasCorrections ? [{ head: 'correction', right: true, optional: 1 } as const] : []),
     { head: 'after', right: true },
   ]
   const amounts = [
     money(told.map((run) => run.balanceBeforeMicrodollars)),
-    money(told.map((run) => run.expiredMicrodollars + run.duePaidMicrodollars)),
+    money(told.map((run) => run.expiredMicrodollars)),
+    ...(hasDue ? [money(told.map((run) => run.duePaidMicrodollars))] : []),
     ...(hasCorrections ? [money(told.map((run) => run.correctionMicrodollars))] : []),
     money(told.map((run) => run.finalBalanceMicrodollars)),
   ]
