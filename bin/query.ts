@@ -101,11 +101,18 @@ export async function answerQuery(args: readonly string[]): Promise<Answered> {
     if ('problem' in asked) return failed(asked.problem)
     const rows = await queryLogs(folder, asked.sql, values)
     const format: Format = given.csv ? 'csv' : given.json ? 'json' : 'text'
-    const note = rows.length === 0 ? 'No rows: nothing in these logs matches.' : ''
-    return { out: formatRows(rows, format), error: note, exitCode: 0 }
+    return { out: formatRows(rows, format), error: rows.length === 0 ? noRows(values) : '', exitCode: 0 }
   } catch (error) {
     return failed(error instanceof Error ? error.message : 'an unknown error')
   }
+}
+
+function noRows(values: readonly string[]): string {
+  const none = 'No rows: nothing in these logs matches.'
+  const address = values.find((value) => value.includes('@'))
+  return address === undefined
+    ? none
+    : `${none} Logs name users by id: npm start -- --history ${address} shows it.`
 }
 
 function failed(error: string): Answered {

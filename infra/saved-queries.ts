@@ -31,7 +31,7 @@ export const SAVED_QUERIES: readonly SavedQuery[] = [
   {
     name: 'all runs',
     description:
-      'Every closed run except dry runs, newest first: who, why, its totals, and what rolled it back.',
+      'Every closed run except dry runs, newest first: who, why, its totals, and the last run that rolled it back.',
     sql: `
 SELECT
   run.run_id,

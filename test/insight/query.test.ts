@@ -97,6 +97,8 @@ test('a missing value, an empty answer and a folder without logs are reported', 
   expect((await answerQuery([folder, 'what happened to one user'])).error).toContain('needs 1 value after it')
   const empty = await answerQuery([folder, 'what happened to one user', 'zoe'])
   expect(empty).toEqual({ out: '', error: 'No rows: nothing in these logs matches.', exitCode: 0 })
+  const address = await answerQuery([folder, 'what happened to one user', 'zoe@kilo.ai'])
+  expect(address.error).toContain('Logs name users by id: npm start -- --history zoe@kilo.ai shows it.')
   expect((await answerQuery([tmpdir(), 'all runs'])).error).toContain('No logs in')
   expect((await answerQuery([folder, 'SELECT nothing FROM nowhere'])).error).toContain('nowhere')
   expect((await answerQuery([folder])).error).toContain('"all runs": ')
