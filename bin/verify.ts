@@ -41,7 +41,7 @@ export async function verifyFolder(folder: string, { only, publicKeys }: Asked =
     const findings = signatures.get(runId) ?? noFindings()
     const closed = await readClosedRun(files, runId, findings)
     const { checked } = closed
-      ? await checkLogs(files, closed, findings, async () => {})
+      ? await checkLogs(files, closed, findings)
       : { checked: { parts: 0, users: 0, mutations: 0 } }
     const previous = closed?.manifest.previous ?? null
     const hasPrevious = previous !== null && all.includes(previous.runId)

@@ -21,7 +21,7 @@ import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { IQueue } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
 import { join } from 'node:path'
-import { LIVE, NODE_OPTIONS } from '../lambda/constants.ts'
+import { LIVE, NODE_ENVIRONMENT } from '../lambda/constants.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -99,7 +99,7 @@ export class RunFunction extends Construct {
       tracing: Tracing.ACTIVE,
       ...invocation,
       onFailure: new SqsDestination(props.failures),
-      environment: { ...props.environment, NODE_OPTIONS },
+      environment: { ...props.environment, ...NODE_ENVIRONMENT },
       currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN },
       ...props.placement,
       bundling: BUNDLING,

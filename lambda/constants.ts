@@ -38,9 +38,13 @@ export const METRICS = {
 
 /**
  * How Node runs the function. The old generation may take most of the function's 1,769 MB; with a young
- * generation of 8 MB, collecting garbage takes a tenth less of the whole time than with 2 MB.
+ * generation of 8 MB, collecting garbage takes a tenth less of the whole time than with 2 MB. Buffers that
+ * threads free stay with their arena: two arenas instead of eight a core take a tenth less memory.
  */
-export const NODE_OPTIONS = '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=8'
+export const NODE_ENVIRONMENT = {
+  NODE_OPTIONS: '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=8',
+  MALLOC_ARENA_MAX: '2',
+} as const
 
 /** The environment variable with the stage, and the stage where it is not set. */
 export const STAGE = { variable: 'STAGE', fallback: 'local' } as const

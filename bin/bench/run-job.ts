@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { build } from 'esbuild'
 import * as z from 'zod'
-import { NODE_OPTIONS } from '../../lambda/constants.ts'
+import { NODE_ENVIRONMENT } from '../../lambda/constants.ts'
 import { type ExitCard, exitCardSchema } from '../../lambda/exit-card.ts'
 import { type Seen, startProxy } from './proxy.ts'
 import type { BenchS3 } from './servers.ts'
@@ -117,7 +117,7 @@ async function verifiedBy(bundle: string, event: object, env: Record<string, str
 async function invokeBundle(bundle: string, event: object, env: Record<string, string>): Promise<Measured> {
   const child = spawn(process.execPath, [bundle, JSON.stringify(event)], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_OPTIONS, ...env },
+    env: { ...process.env, ...NODE_ENVIRONMENT, ...env },
   })
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')])
   return measuredSchema.parse(JSON.parse(output))

@@ -22,6 +22,7 @@ describe.for(['Job', 'Preview'])('the %s function', (name) => {
       Environment: {
         Variables: {
           NODE_OPTIONS: '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=8',
+          MALLOC_ARENA_MAX: '2',
         },
       },
     })

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { environment as schema, readConfig } from '../../lambda/config.ts'
+import { NODE_ENVIRONMENT } from '../../lambda/constants.ts'
 import { InvalidSettings, readSettings } from '../../infra/settings.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
@@ -130,7 +131,11 @@ test("the toolkit's own context and feature flags are no settings", () => {
 
 test('what is configured arrives in the job function, under the names and in the form that it reads', () => {
   const environment = environmentWith(EVERYTHING)
-  const known = new Set<string>([...schema.keyof().options, 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'])
+  const known = new Set<string>([
+    ...schema.keyof().options,
+    ...Object.keys(NODE_ENVIRONMENT),
+    'NODE_EXTRA_CA_CERTS',
+  ])
   expect(Object.keys(environment).filter((name) => !known.has(name))).toEqual([])
   expect(readConfig(environment)).toMatchObject({
     bucket: 'a-bucket',
@@ -163,6 +168,7 @@ test('what is not configured is left to the defaults of the function', () => {
   expect(Object.keys(environmentWith(LEAST)).toSorted()).toEqual([
     'DATABASE_SECRET_ARN',
     'LOG_BUCKET',
+    'MALLOC_ARENA_MAX',
     'NODE_EXTRA_CA_CERTS',
     'NODE_OPTIONS',
     'READONLY_DATABASE_SECRET_ARN',

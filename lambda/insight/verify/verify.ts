@@ -8,14 +8,14 @@ import { withRetriedRead } from '../../ledger/transaction.ts'
 import { knownRun } from '../../run/known-run.ts'
 import { refuseOtherLedger } from '../../run/ledger-identity.ts'
 import type { Tools } from '../../run/tools.ts'
-import { chunks } from '../chunks.ts'
 import { followChain } from './chain.ts'
 import { type Difference, type Findings, noFindings, report } from './differences.ts'
 import { readClosedRun } from './documents.ts'
 import { filesOfStore, type RunFiles } from './files.ts'
 import { laterRuns } from './later-runs.ts'
 import { compareLedger } from './ledger.ts'
-import { type Checked, checkLogs, type LoggedPage } from './logs.ts'
+import { type Checked, checkLogs } from './logs.ts'
+import type { LedgerCheck } from './page.ts'
 import { signatureCheck } from './signatures.ts'
 
 export type VerifyAnswer = {
@@ -38,8 +38,6 @@ export type VerifyAnswer = {
   readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
 }
 
-/** A page may have thousands of users; so many are compared with the ledger at a time. */
-const USERS_AT_A_TIME = 100
 /** What is left of the invocation for the answer itself. */
 const RESERVE_MS = 10_000
 
@@ -60,18 +58,9 @@ export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer>
   const chain = isWriting(run.mode) ? await checkChain(runId, files, findings, tools) : NO_CHAIN
   if (!closed) return told(answerOf(runId, NOTHING_CHECKED, chain, findings, true), tools)
 
-  const compare = isWriting(run.mode) ? await ledgerOf(run, tools) : null
-  const later = laterRuns(tools.store, runId)
-  const { checked, complete } = await checkLogs(
-    files,
-    closed,
-    findings,
-    async (page) => {
-      if (!compare) return
-      for (const difference of await later.explain(await compare(page))) report(findings, difference)
-    },
-    () => tools.timeLeft() < RESERVE_MS,
-  )
+  const ledger = isWriting(run.mode) ? await ledgerOf(run, tools) : null
+  const isTimeUp = (): boolean => tools.timeLeft() < RESERVE_MS
+  const { checked, complete } = await checkLogs(files, closed, findings, ledger, isTimeUp)
   return told(answerOf(runId, checked, chain, findings, complete), tools)
 }
 
@@ -121,14 +110,13 @@ async function refuseUnlessClosed(run: Run, { store }: Tools): Promise<void> {
  * A replica has the identity of the ledger, and serves as well.
  * @throws RunRefused on another ledger, LedgerUnavailable
  */
-async function ledgerOf(run: Run, tools: Tools) {
+async function ledgerOf(run: Run, tools: Tools): Promise<LedgerCheck> {
   const { reader } = tools.ledger
   refuseOtherLedger(run, await readIdentity(reader, tools), false, tools)
-  return async ({ users }: LoggedPage): Promise<Difference[]> => {
-    const differences: Difference[] = []
-    for (const some of chunks(users, USERS_AT_A_TIME))
-      differences.push(...(await withRetriedRead(reader, async (tx) => compareLedger(tx, some), tools)))
-    return differences
+  const later = laterRuns(tools.store, run.runId)
+  return {
+    compare: async (users) => withRetriedRead(reader, async (tx) => compareLedger(tx, users), tools),
+    explain: async (differences) => later.explain(differences),
   }
 }
 

@@ -46,9 +46,9 @@ function inAll(runs: readonly Entry[], told: readonly HistoryRun[]): string {
   if (first === undefined || last === undefined) return 'No run could be read in time.'
   const wrote = told.filter(({ mode }) => isWriting(mode))
   const dryRuns = told.length - wrote.length
-  const free = given(wrote, (run) => run.expiredMicrodollars, 'was restored')
-  const due = given(wrote, (run) => run.duePaidMicrodollars, 'was restored')
-  const corrected = given(wrote, (run) => run.correctionMicrodollars, 'was removed')
+  const free = movedBy(wrote, (run) => run.expiredMicrodollars, 'was restored')
+  const due = movedBy(wrote, (run) => run.duePaidMicrodollars, 'was restored')
+  const corrected = movedBy(wrote, (run) => run.correctionMicrodollars, 'was removed')
   return [
     `${count(runs.length)} ${runs.length === 1 ? 'run' : 'runs'}, ${period(first, last)}` +
       `${dryRuns === 0 ? '' : `, ${count(dryRuns)} of them dry, which wrote nothing`}:`,
@@ -69,7 +69,7 @@ function balances(told: readonly HistoryRun[]): string {
 }
 
 /** What the runs moved, and what rollbacks took back of it, whose amounts are below zero. */
-function given(runs: readonly HistoryRun[], amount: (run: HistoryRun) => number, undone: string) {
+function movedBy(runs: readonly HistoryRun[], amount: (run: HistoryRun) => number, undone: string) {
   const amounts = runs.map(amount)
   const moved = sum(amounts.map((one) => Math.max(0, one)))
   const back = sum(amounts.map((one) => Math.max(0, -one)))
