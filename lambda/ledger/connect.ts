@@ -1,4 +1,5 @@
 import net, { type Socket } from 'node:net'
+import tls from 'node:tls'
 import postgres from 'postgres'
 import { LedgerUnavailable } from './errors.ts'
 
@@ -261,13 +262,18 @@ function lossOf(code: string, message: string): Error {
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-function tlsOf(url: URL): 'verify-full' | false {
+function tlsOf(url: URL): Tls {
   return tlsFor(url.hostname, url.searchParams.get('sslmode'))
 }
 
-function tlsFor(host: string, mode: string | null): 'verify-full' | false {
+/** False: no TLS. Else what the certificate is checked for. */
+type Tls = Pick<tls.ConnectionOptions, 'checkServerIdentity'> | false
+
+/** The driver does not pass an IP address on, and the certificate would be checked for `localhost` (seen). */
+function tlsFor(host: string, mode: string | null): Tls {
   if (mode === 'disable' || (mode === null && LOOPBACK.has(host))) return false
-  return 'verify-full'
+  const name = host.replace(/^\[(.*)\]$/, '$1') || 'localhost'
+  return { checkServerIdentity: (_, certificate) => tls.checkServerIdentity(name, certificate) }
 }
 
 function hostOf(address: Address): string {

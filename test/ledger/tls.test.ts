@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type PostgresServer, startPostgres } from '../../bin/sandbox/postgres.ts'
 import { connect } from '../../lambda/ledger/connect.ts'
 import { readTransaction } from '../../lambda/ledger/transaction.ts'
-import { selfSigned } from '../cli/messages/certificate.ts'
+import { type Certificate, selfSigned } from '../cli/messages/certificate.ts'
 import { startSilentProxy } from '../support/silent-proxy.ts'
 
 let dir: string
@@ -19,21 +19,25 @@ beforeAll(async () => {
   // As root, PostgreSQL runs as another user, who must be able to enter.
   await chmod(dir, 0o711)
   server = await startPostgres({ dir: join(dir, 'postgres') })
-  const { certificate, key } = selfSigned()
-  await ownedByServer('server.crt', certificate)
-  await ownedByServer('server.key', key)
+  await useCertificate(selfSigned())
   const admin = postgres(server.urlFor('postgres'), { max: 1 })
   await admin`ALTER SYSTEM SET ssl = on`
   await admin.end()
   await server.stop()
   server = await startPostgres({ dir: join(dir, 'postgres') })
-  tls.setDefaultCACertificates([...trusted, certificate])
 })
 afterAll(async () => {
   tls.setDefaultCACertificates(trusted)
   await server.stop()
   await rm(dir, { recursive: true })
 })
+
+/** The server presents it from its next start on, and from `reload` on. */
+async function useCertificate({ certificate, key }: Certificate): Promise<void> {
+  await ownedByServer('server.crt', certificate)
+  await ownedByServer('server.key', key)
+  tls.setDefaultCACertificates([...trusted, certificate])
+}
 
 async function ownedByServer(name: string, content: string): Promise<void> {
   const data = join(dir, 'postgres', 'data')
@@ -65,4 +69,31 @@ test('over TLS too, a connection that falls silent is lost, and one that is only
   expect(await readTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])).toEqual({ one: 1 })
   await sql.end()
   await proxy.stop()
+})
+
+test.each([
+  ['127.0.0.1', ['localhost'], "altnames: IP: 127.0.0.1 is not in the cert's list"],
+  ['127.0.0.1', ['127.0.0.1'], null],
+  ['localhost', ['localhost'], null],
+] as const)('at %s a certificate for %s is checked for that very name', async (host, names, problem) => {
+  await useCertificate(selfSigned(names))
+  const admin = postgres(server.urlFor('postgres'), { max: 1, ssl: false })
+  await admin`select pg_reload_conf()`
+  const url = new URL(server.urlFor('postgres'))
+  url.hostname = host
+  url.search = 'sslmode=require'
+  const withTls = async () => {
+    const sql = connect({ url: url.href }, 1)
+    try {
+      return await readTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])
+    } finally {
+      await sql.end()
+    }
+  }
+  // The reload reaches new connections a moment later: the former certificate is no longer trusted.
+  const answer = () => withTls().catch((error: unknown) => String(error))
+  await expect
+    .poll(answer, { timeout: 60_000 })
+    .toEqual(problem === null ? { one: 1 } : expect.stringContaining(problem))
+  await admin.end()
 })

@@ -3,15 +3,17 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 /** A certificate that its own key has signed, and that key, as PEM. */
 export type Certificate = { readonly certificate: string; readonly key: string }
 
-/** Makes a certificate for localhost and 127.0.0.1, valid until 2049, that no trust store contains. */
-export function selfSigned(): Certificate {
+const NAMES = { localhost: [0x82, 'localhost'], '127.0.0.1': [0x87, '\u007f\0\0\u0001'] } as const
+
+/** Makes a certificate for these names of this machine, valid until 2049, that no trust store contains. */
+export function selfSigned(valid: readonly (keyof typeof NAMES)[] = ['localhost', '127.0.0.1']): Certificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(set(sequence(oid(0x55, 0x04, 0x03), tagged(0x0c, Buffer.from('localhost')))))
   const validity = sequence(
     tagged(0x17, Buffer.from('200101000000Z')),
     tagged(0x17, Buffer.from('491231235959Z')),
   )
-  const names = sequence(tagged(0x82, Buffer.from('localhost')), tagged(0x87, Buffer.from([127, 0, 0, 1])))
+  const names = sequence(...valid.map((one) => tagged(NAMES[one][0], Buffer.from(NAMES[one][1], 'latin1'))))
   const extensions = tagged(0xa3, sequence(sequence(oid(0x55, 0x1d, 0x11), tagged(0x04, names))))
   const body = sequence(
     tagged(0xa0, integer(2)),
