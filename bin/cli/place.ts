@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { type LogServer, openLogServer, openSandbox } from '../sandbox/sandbox.ts'
+import { bucketFolder, type LogServer, openLogServer, openSandbox } from '../sandbox/sandbox.ts'
 import { UsageError } from './line/options.ts'
 import { quoted } from './line/shell.ts'
 
@@ -10,6 +11,8 @@ import { quoted } from './line/shell.ts'
  */
 export type Place = {
   readonly sandbox: boolean
+  /** Whether a writing command needs --local-logs here. */
+  readonly localLogs?: true
   /**
    * A log's s3:// address as a person finds it: the path of a plain file where the bucket is on this machine,
    * null where there is none.
@@ -43,20 +46,40 @@ export async function openPlace(
     return openSandboxPlace(env, say)
   }
   if (env.DATABASE_URL !== undefined && env.LOG_BUCKET === undefined) {
-    if (writes && !localLogs)
+    const bucket = localBucketOf(env.DATABASE_URL)
+    if (writes && !localLogs && !hasWrittenTo(bucket))
       throw new UsageError(
         'DATABASE_URL is set, but LOG_BUCKET is not, so the logs of a writing run would be on this ' +
           'machine only. Nothing was done. Set LOG_BUCKET, or add --local-logs.',
       )
     say(
-      'No LOG_BUCKET: the logs are in .sandbox/ on this machine. A command that uses another bucket ' +
-        'on the same database does not see this run.',
+      `No LOG_BUCKET: the logs are in .sandbox/s3/${bucket}/ on this machine. A command that uses ` +
+        'another bucket on the same database does not see this run.',
     )
-    return { ...localPlace(await openLogServer(), env), sandbox: false }
+    return { ...localPlace(await openLogServer(bucket), env), sandbox: false, localLogs: true }
   }
   refuseLocalLogs(localLogs)
   refuseHalf(env)
   return { sandbox: false, locate: (url) => url, lookInto: lookIntoBucket, close: async () => {} }
+}
+
+/** Each ledger has a bucket of its own, so that runs of several never pass for runs of one. */
+function localBucketOf(databaseUrl: string): string {
+  if (!URL.canParse(databaseUrl)) return 'logs-of-a-database'
+  const { hostname, port, pathname } = new URL(databaseUrl)
+  const ledger = `${hostname || 'localhost'}:${port || 5432}${pathname}`
+  const words = ledger
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 45)
+  const hash = createHash('sha256').update(ledger).digest('hex').slice(0, 6)
+  return `logs-of-${words}-${hash}`.replaceAll(/-+/g, '-')
+}
+
+/** Who has written with logs on this machine once need not say so again. */
+function hasWrittenTo(bucket: string): boolean {
+  const runs = join(bucketFolder(bucket), 'runs')
+  return existsSync(runs) && readdirSync(runs).some((id) => !id.includes('dry-run'))
 }
 
 function refuseLocalLogs(localLogs: boolean): void {

@@ -59,35 +59,47 @@ export async function openSandbox(root = '.sandbox'): Promise<Sandbox> {
   }
 }
 
-/** Only the bucket of the sandbox in `root`. @throws as openSandbox */
-export async function openLogServer(root = '.sandbox'): Promise<LogServer> {
+/** Only a bucket in the sandbox's folder `root`, for another ledger's logs. @throws as openSandbox */
+export async function openLogServer(bucket: string, root = '.sandbox'): Promise<LogServer> {
   const dir = resolve(root)
   const kept = isPublished(dir) ? await keptUp(dir) : null
-  if (kept) return { ...bucketAt(kept.endpoint, dir), stop: async () => {} }
+  if (kept) {
+    await fetch(`${kept.endpoint}/${bucket}`, { method: 'PUT' })
+    return { ...bucketAt(kept.endpoint, dir, bucket), stop: async () => {} }
+  }
   const { release } = await keepFolder({ folder: dir, server: null })
-  return startLogServer(dir, release)
+  return startLogServer(dir, release, bucket)
+}
+
+/** The folder that holds a bucket's objects as plain files. */
+export function bucketFolder(bucket: string, root = '.sandbox'): string {
+  return join(resolve(root), 's3', bucket)
 }
 
 /** Needs the lock of `dir`: `release` is called once it has stopped. */
-async function startLogServer(dir: string, release: () => Promise<void>): Promise<LogServer> {
+async function startLogServer(
+  dir: string,
+  release: () => Promise<void>,
+  bucket = BUCKET,
+): Promise<LogServer> {
   const { startS3 } = await import('./s3.ts')
-  const s3 = await startS3({ dir: join(dir, 's3'), buckets: [BUCKET] })
+  const s3 = await startS3({ dir: join(dir, 's3'), buckets: [bucket] })
   const stop = async (): Promise<void> => {
     await s3.stop()
     await release()
   }
-  return { ...bucketAt(s3.endpoint, dir), stop }
+  return { ...bucketAt(s3.endpoint, dir, bucket), stop }
 }
 
-function bucketAt(endpoint: string, dir: string): Omit<LogServer, 'stop'> {
+function bucketAt(endpoint: string, dir: string, bucket = BUCKET): Omit<LogServer, 'stop'> {
   const env = {
-    LOG_BUCKET: BUCKET,
+    LOG_BUCKET: bucket,
     AWS_ENDPOINT_URL_S3: endpoint,
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'sandbox',
     AWS_SECRET_ACCESS_KEY: 'sandbox',
   }
-  return { endpoint, bucket: BUCKET, files: join(dir, 's3', BUCKET), env }
+  return { endpoint, bucket, files: bucketFolder(bucket, dir), env }
 }
 
 /** The ledger is the same one, whatever port it had when a run was opened. */

@@ -27,10 +27,9 @@ export async function checkLedger(run: Run, tools: Tools): Promise<void> {
 export function refuseOtherLedger(run: Run, now: Identity, sameHost: boolean, { config }: Tools): void {
   const expected = textsOf(run.ledger)
   const found = textsOf(now)
-  const isAccepted = (text: string, other: string): boolean =>
-    text === other || config.ledgerFormerly.includes(text)
-  if (isAccepted(expected.database, found.database) && (!sameHost || isAccepted(expected.host, found.host)))
-    return
+  const { ledgerFormerly } = config
+  const isSameHost = expected.host === found.host || ledgerFormerly.includes(expected.host)
+  if (isSameLedger(run.ledger, now, config) && (!sameHost || isSameHost)) return
   const formerly = [expected.database, ...(sameHost ? [expected.host] : [])].join(',')
   throw new RunRefused(
     `Run ${run.runId} was opened on the ledger ${expected.database} at ${expected.host}, but this ` +
@@ -38,6 +37,16 @@ export function refuseOtherLedger(run: Run, now: Identity, sameHost: boolean, { 
       'or its secret. If this is the same ledger after a move, a restore or an upgrade, set ' +
       `LEDGER_FORMERLY=${formerly}.`,
   )
+}
+
+/** Whether a run's ledger is this one, or was before a move. A physical copy of a ledger passes for it. */
+export function isSameLedger(
+  former: LedgerIdentity,
+  now: LedgerIdentity,
+  { ledgerFormerly }: Pick<Tools['config'], 'ledgerFormerly'>,
+): boolean {
+  const { database } = textsOf(former)
+  return database === textsOf(now).database || ledgerFormerly.includes(database)
 }
 
 /** `<system identifier>/<database oid>/<database>`, and `<host>:<port>`: what LEDGER_FORMERLY lists. */

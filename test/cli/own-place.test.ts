@@ -146,6 +146,12 @@ test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs 
   const [, path = ''] = /^ {2}(\.sandbox\/\S+users\S+)$/m.exec(dry.stdout) ?? []
   expect(existsSync(join(cwd, path))).toBe(true)
   expect(existsSync(join(cwd, '.sandbox', 'postgres'))).toBe(false)
+  const { port, pathname } = new URL(database.url)
+  const bucketOfLedger = new RegExp(
+    `^\\.sandbox/s3/logs-of-127-0-0-1-${port}-${pathname.slice(1).replace('_', '-')}-`,
+  )
+  expect(path).toMatch(bucketOfLedger)
+  expect(dry.stdout).toMatch(/npm start -- --execute --plan \S+ --local-logs\n/)
 
   const before = await dump(database.sql)
   const refused = await run(['--execute', '--yes'], alone)
@@ -153,7 +159,11 @@ test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs 
   expect(await dump(database.sql)).toEqual(before)
   const executed = await run(['--execute', '--plan', 'latest', '--yes', '--local-logs', '--json'], alone)
   expect(exitCardSchema.parse(JSON.parse(executed.stdout))).toMatchObject({ status: 'complete' })
-  expect(executed.stderr).toContain('A command that uses another bucket')
+  expect(executed.stderr.replaceAll(/\s+/g, ' ')).toContain('A command that uses another bucket')
+  const [, next = ''] = /npm start -- (.*)\n$/.exec((await run(['--status'], alone)).stdout) ?? []
+  const preview = await run(next.split(' '), alone)
+  const [, rollBack = ''] = /npm start -- (.*)\n$/.exec(preview.stdout) ?? []
+  expect(await run([...rollBack.split(' '), '--yes'], alone)).toMatchObject({ status: 0 })
   await rm(join(cwd, '.sandbox'), { recursive: true })
 })
 
@@ -195,6 +205,7 @@ test('a hold keeps an execute from writing until it is released', async () => {
   const held = await run(['--execute', '--yes'])
   expect(held).toMatchObject({ status: 3, stdout: expect.stringContaining('\nheld: held by Ada') })
   expect(held.stdout).toContain('npm start -- --release ')
+  expect(held.stderr).not.toContain('What this would do now')
   expect(await dump(database.sql)).toEqual(before)
   const released = await run(['--release', 'done', '--json'])
   expect(released.status).toBe(0)
@@ -294,6 +305,18 @@ test('--restart without a run id closes the run that is open; where none is, it 
     status: 2,
     stdout: expect.stringContaining('\ncancelled: '),
   })
+})
+
+test('an execute over an open run says before it writes that it continues that run, with the figures so far', async () => {
+  const open = await invoke({ execute: true, reason: 'the first' }, { timeLeft: () => 0 })
+  const { status, stdout, stderr } = await run(['--execute', '--reason', 'the second', '--yes'])
+  expect(status).toBe(0)
+  expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
+    `Open run ${open.runId} is continued, with its own reason and settings`,
+  )
+  expect(stderr).toMatch(/Reason +the first\n/)
+  expect(stderr).toContain('\nSo far\n')
+  expect(stdout).toContain(`Execute ${open.runId}\ncomplete: `)
 })
 
 test('--cancel closes an open run, which is what was asked for', async () => {

@@ -7,7 +7,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openPlace, type Place } from '../../bin/cli/place.ts'
 
 const shell = promisify(execFile)
-const FOLDER = 's3://credit-expiry-logs/logs/users/a-run/'
+/** The bucket of postgres://localhost/ledger: a hash keeps ledgers apart whose names differ in other characters. */
+const BUCKET = 'logs-of-localhost-5432-ledger-cfecc3'
+const FOLDER = `s3://${BUCKET}/logs/users/a-run/`
 const PARTS = ['{"user_id":"ada","flags":["link_taken"]}\n', '{"user_id":"bob","flags":[]}\n']
 
 let here: string
@@ -19,7 +21,7 @@ beforeAll(async () => {
   process.chdir(here)
   const env = { DATABASE_URL: 'postgres://localhost/ledger', INIT_CWD: here }
   place = await openPlace(env, { writes: false, localLogs: false }, () => {})
-  const folder = join(here, '.sandbox/s3/credit-expiry-logs/logs/users/a-run')
+  const folder = join(here, '.sandbox/s3', BUCKET, 'logs/users/a-run')
   await mkdir(folder, { recursive: true })
   for (const [page, part] of PARTS.entries()) await writeFile(join(folder, `0000${page}-0001.jsonl`), part)
 })
@@ -43,7 +45,7 @@ test.each<[string, string, string[] | undefined, string]>([
 
 test('the path of a log is that of its plain file, or null where there is none', () => {
   expect(place.locate(`${FOLDER}00001-0001.jsonl`)).toBe(
-    '.sandbox/s3/credit-expiry-logs/logs/users/a-run/00001-0001.jsonl',
+    `.sandbox/s3/${BUCKET}/logs/users/a-run/00001-0001.jsonl`,
   )
   expect(place.locate(`${FOLDER}00002-0001.jsonl`)).toBeNull()
 })

@@ -111,6 +111,15 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     expect(await dump(database.sql)).toEqual(before)
   })
 
+  test('a Ctrl-D at the question writes nothing, and ends the command', async () => {
+    const before = await dump(database.sql)
+    expect(await answer('\u0004')).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('Nothing was written.'),
+    })
+    expect(await dump(database.sql)).toEqual(before)
+  })
+
   test('what was typed before the question is not taken as the answer', async () => {
     const before = await dump(database.sql)
     const dry = await invokeJob({ databaseUrl: database.url, bucket }, {})

@@ -6,7 +6,8 @@ import { figuresOf } from './figures.ts'
 import { readHere } from './job.ts'
 
 /**
- * Shows where and what would be written, counted now, and asks; with `--yes` it only shows.
+ * Shows where and what would be written, counted now, and asks; with `--yes` it only shows. Where writing is
+ * held there is nothing to ask.
  * @throws as figuresOf
  */
 export async function confirm(command: Command, driving: Drive, { err }: Terminal): Promise<boolean> {
@@ -22,6 +23,8 @@ export async function confirm(command: Command, driving: Drive, { err }: Termina
     interrupt.signal,
   )
   progress.end()
+  // The answer of the invocation says that writing is held, and by whom.
+  if (figures === null) return true
   err.write(beforeWriting(command, figures, err))
   if (command.given.yes === true) return true
   const { database, host } = figures.server
@@ -33,15 +36,25 @@ async function ask(message: string, { interrupt }: Drive): Promise<string | null
   // Only where there is a question.
   const { default: input } = await import('@inquirer/input')
   discardTypedAhead()
+  // The prompt closes its line at Ctrl-D, and would wait for ever.
+  const left = new AbortController()
+  const onKey = (_: string | undefined, key?: { readonly ctrl?: boolean; readonly name?: string }): void => {
+    if (key?.ctrl === true && key.name === 'd') left.abort()
+  }
+  process.stdin.on('keypress', onKey)
   try {
-    const answer = await input({ message }, { output: process.stderr, signal: interrupt.signal })
+    const signal = AbortSignal.any([interrupt.signal, left.signal])
+    const answer = await input({ message }, { output: process.stderr, signal })
     return answer.trim().toLowerCase()
   } catch (error) {
+    if (left.signal.aborted) return null
     if (error instanceof Error && error.name === 'ExitPromptError') {
       interrupt.request()
       return null
     }
     if (interrupt.signal.aborted) return null
     throw error
+  } finally {
+    process.stdin.off('keypress', onKey)
   }
 }

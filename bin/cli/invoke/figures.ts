@@ -1,8 +1,9 @@
 import type { Payload } from '../../../lambda/event.ts'
-import type { ExitCard } from '../../../lambda/exit-card.ts'
-import { status } from '../../../lambda/insight/status.ts'
+import { type ExitCard, isFinal } from '../../../lambda/exit-card.ts'
+import { openWritingRun, status } from '../../../lambda/insight/status.ts'
 import { readServer, type Server } from '../../../lambda/ledger/server.ts'
 import { preview } from '../../../lambda/run/lifecycle/opening/preview.ts'
+import { heldBecause } from '../../../lambda/run/lifecycle/hold.ts'
 import type { Tools } from '../../../lambda/run/tools.ts'
 
 /** Where a writing command would write, and what. Nothing of it is stored. */
@@ -14,24 +15,35 @@ export type Figures = {
   readonly faceValueMicrodollars: number | null
   /** The card of the plan's dry run: the totals above are counted within it. */
   readonly plan: ExitCard | null
+  /** The run that is open, and that the command would continue. */
+  readonly open: string | null
 }
 
 /**
- * The figures of a writing payload as they are now; of a resume, those so far.
+ * The figures of a writing payload as they are now; of a resume, or of a run that is open, those so far. Null
+ * where writing is held.
  * @throws LedgerUnavailable, ArchiveUnavailable, RunRefused, and whatever else the count throws
  */
 export async function figuresOf(
   payload: Payload,
   tools: Tools,
   onUsers: (counted: number, all: number) => void,
-): Promise<Figures> {
+): Promise<Figures | null> {
+  if (!('underHold' in payload && payload.underHold) && (await heldBecause(tools)) !== null) return null
   const where = { server: await readServer(tools.ledger.writer), bucket: tools.store.bucket }
   if (payload.kind !== 'run' && payload.kind !== 'rollback') {
     const card = await status('runId' in payload ? payload.runId : 'latest', tools)
-    return { ...where, card, faceValueMicrodollars: null, plan: null }
+    return { ...where, card, faceValueMicrodollars: null, plan: null, open: null }
+  }
+  const open = payload.restart === undefined ? await openWritingRun(tools) : null
+  if (open) {
+    const card = await status(open.runId, tools)
+    // One that was closed a moment ago may not be free yet, and keeps nobody from opening another.
+    if (!isFinal(card.status))
+      return { ...where, card, faceValueMicrodollars: null, plan: null, open: open.runId }
   }
   const { run, card } = await preview(payload, tools, onUsers)
   const plan = card.asked.plan === null ? null : await status(card.asked.plan, tools)
   const face = payload.kind === 'rollback' ? null : run.matched.faceValueMicrodollars
-  return { ...where, card, faceValueMicrodollars: face, plan }
+  return { ...where, card, faceValueMicrodollars: face, plan, open: null }
 }

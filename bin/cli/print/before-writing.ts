@@ -17,7 +17,10 @@ export function beforeWriting(command: Command, figures: Figures, out: Out): str
   return textOf([
     ...table([{ head: '' }, { head: '', least: 20 }], factsOf(command, figures), out.columns),
     '',
-    out.style('bold', command.payload.kind === 'resume' ? 'So far' : 'What this would do now'),
+    out.style(
+      'bold',
+      command.payload.kind === 'resume' || figures.open !== null ? 'So far' : 'What this would do now',
+    ),
     ...usersTable(totals, out.columns),
     `Cards that auto top-up may charge: ${count(totals.flags.auto_top_up_risk ?? 0)}`,
     '',
@@ -33,7 +36,7 @@ export function beforeWriting(command: Command, figures: Figures, out: Out): str
   ])
 }
 
-function factsOf({ payload, event }: Command, { server, bucket, card, plan }: Figures): string[][] {
+function factsOf({ payload, event }: Command, { server, bucket, card, plan, open }: Figures): string[][] {
   const { mode, asked, domains } = card
   const facts = [
     ['Database', `${server.database} on ${server.host}`],
@@ -43,6 +46,7 @@ function factsOf({ payload, event }: Command, { server, bucket, card, plan }: Fi
       'Mode',
       payload.kind === 'resume' ? `Resume of ${payload.runId}` : `${wordsFor(mode).title}: this writes`,
     ],
+    ['Open run', open && `${open} is continued, with its own reason and settings`],
     ['Domains', domains.join(', ')],
     ['By', ('by' in payload ? payload.by : undefined) ?? userHere()],
     ['Reason', asked.reason],
@@ -55,7 +59,8 @@ function factsOf({ payload, event }: Command, { server, bucket, card, plan }: Fi
 
 function planText(plan: ExitCard): string {
   const minutes = Math.floor((Date.now() - Date.parse(plan.instant)) / 60_000)
-  const age = minutes < 60 ? `${minutes} minutes` : `${(minutes / 60).toFixed(1)} hours`
+  const age =
+    minutes < 60 ? `${minutes} ${minutes === 1 ? 'minute' : 'minutes'}` : `${(minutes / 60).toFixed(1)} hours`
   return `${age} old, by ${plan.asked.by}, ${usersText(plan.totals.usersMatched)}, ${plan.totals.expired}`
 }
 

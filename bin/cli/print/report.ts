@@ -113,7 +113,7 @@ export function warningsSection(warnings: readonly string[], out: Out): string[]
 }
 
 /** Where the report and the logs are, and the next command. */
-export function directions(card: ExitCard, place: Pick<Place, 'locate'>, out: Out): string {
+export function directions(card: ExitCard, place: Pick<Place, 'locate' | 'localLogs'>, out: Out): string {
   const logs = [
     ...(isClosed(card) ? (['report', 'users', 'mutations', 'errors'] as const) : []),
     ...(card.runId === '' ? [] : (['run'] as const)),
@@ -126,23 +126,24 @@ export function directions(card: ExitCard, place: Pick<Place, 'locate'>, out: Ou
         return found === null ? [] : [`  ${found}`]
       }),
     ),
-    ...nextOfCard(card, out),
+    ...nextOfCard(card, place, out),
   ])
 }
 
-function nextOfCard({ status, next }: ExitCard, out: Out): string[] {
+function nextOfCard({ status, next }: ExitCard, { localLogs }: Pick<Place, 'localLogs'>, out: Out): string[] {
   // While another invocation works on the run, the command alone would give the same answer again.
   const waits = status === 'busy' && next !== null && next.payload.status === undefined
-  if (!waits) return nextSection(next, out)
+  const flag = localLogs && next?.payload.execute === true ? ' --local-logs' : ''
+  if (!waits) return nextSection(next, out, flag)
   const text = 'wait for the other invocation, then continue'
   return section(out.style('bold', `Next: ${text}`), [`  ${commandFor(next.payload)} --wait`])
 }
 
 /** The command to run next; no lines where there is none. */
-export function nextSection(next: ExitCard['next'], out: Out): string[] {
+export function nextSection(next: ExitCard['next'], out: Out, flag = ''): string[] {
   if (next === null) return []
   const text = printable(inCommandWords(next.text))
-  return section(out.style('bold', `Next: ${text}`), [`  ${commandFor(next.payload)}`])
+  return section(out.style('bold', `Next: ${text}`), [`  ${commandFor(next.payload)}${flag}`])
 }
 
 const CLOSED: ReadonlySet<ExitCard['status']> = new Set([

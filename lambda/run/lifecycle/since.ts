@@ -8,6 +8,7 @@ import { type ExitCard, isComplete, type NewSince } from '../../exit-card.ts'
 import { OutOfTime } from '../errors.ts'
 import { countNew } from '../lines/new-since.ts'
 import { comparedSchema, pairUsers } from '../lines/pairs.ts'
+import { isSameLedger } from '../ledger-identity.ts'
 import type { Tools } from '../tools.ts'
 
 /** What a complete dry run's card says of earlier runs; a warning for each that could not be compared. */
@@ -22,6 +23,7 @@ const MOST_RUNS = 200
 type Reading = {
   readonly run: Run
   readonly cursor: Cursor
+  readonly config: Tools['config']
   /** Its requests end before the time that closing needs. */
   readonly store: Store
   /** @throws OutOfTime */
@@ -65,7 +67,7 @@ function readingOf(run: Run, cursor: Cursor, tools: Tools): Reading {
   const checkTime = (): void => {
     if (timeLeft() <= 0) throw new OutOfTime('this invocation ran out of time')
   }
-  return { run, cursor, store: { ...tools.store, timeLeft }, checkTime }
+  return { run, cursor, config: tools.config, store: { ...tools.store, timeLeft }, checkTime }
 }
 
 /** With one page of each run in memory. */
@@ -98,14 +100,15 @@ async function lastExecutedPlan(reading: Reading): Promise<string | null> {
   return null
 }
 
-/** The earlier runs of a mode with the same selection, the newest first. */
-async function* earlierRuns(mode: Mode, { run, store, checkTime }: Reading): AsyncGenerator<Run> {
+/** The earlier runs of a mode with the same selection on the same ledger, the newest first. */
+async function* earlierRuns(mode: Mode, { run, config, store, checkTime }: Reading): AsyncGenerator<Run> {
   checkTime()
   const ids = (await listRunIds(store)).filter((id) => RUN_ID.exec(id)?.[1] === mode && id < run.runId)
   for (const id of ids.toReversed().slice(0, MOST_RUNS)) {
     checkTime()
     const earlier = await readRun(store, id)
-    if (earlier && isSameSelection(earlier.selection, run.selection)) yield earlier
+    if (!earlier || !isSameSelection(earlier.selection, run.selection)) continue
+    if (isSameLedger(earlier.ledger, run.ledger, config)) yield earlier
   }
 }
 
