@@ -1,5 +1,8 @@
--- Two users for this job, with no right that it does not need. Run it once per database, as the owner of the tables,
--- with the schema of the tables in the search_path; then give each user a password (in psql: \password <name>).
+-- Two users for this job, with no right that it does not need. Run it as the owner of the tables, who must be allowed
+-- to create roles (a superuser, or CREATEROLE), once per database; in a second database of the same server, leave
+-- CREATE ROLE out. Then give each user a password (in psql: \password <name>).
+-- Where the tables are not in the schema public, run it with that schema in your search_path, and besides:
+-- GRANT USAGE ON SCHEMA <schema> TO <user>; and put ?search_path=<schema> at the end of the job's database URLs.
 -- If more tables have a foreign key to credit_transactions, add them to the two statements that begin with
 -- "GRANT SELECT": before a rollback deletes a row, it looks for rows that refer to it.
 

@@ -99,10 +99,7 @@ const databaseSecret = z
   .startsWith('arn:', 'must be the ARN of a secret in Secrets Manager')
   .optional()
 
-/**
- * What the driver and the server understand; any other parameter would make the server refuse every
- * connection.
- */
+/** Any other parameter would go to the server, most of which make it refuse every connection. */
 const URL_PARAMETERS: readonly string[] = [
   'sslmode',
   'application_name',
@@ -128,7 +125,8 @@ export function problemOfDatabaseUrl(url: string): string | null {
   const unknown = parameters.filter((name) => !URL_PARAMETERS.includes(name))
   return unknown.length === 0
     ? null
-    : `has the parameter ${quoted(unknown)}, which PostgreSQL does not know: remove it`
+    : `has the ${unknown.length === 1 ? 'parameter' : 'parameters'} ${quoted(unknown)}, which this job does not ` +
+        `take: remove ${unknown.length === 1 ? 'it' : 'them'}`
 }
 
 const databaseUrl = z.string().transform((url, context) => {

@@ -179,17 +179,17 @@ test('everything that is wrong is reported at once', () => {
 })
 
 test.each(['DATABASE_URL', 'READONLY_DATABASE_URL'])(
-  'a parameter of %s that PostgreSQL does not know is to be removed, and only that variable is named',
+  'a parameter of %s that this job does not take is to be removed, and only that variable is named',
   (name) => {
     const url = `${MINIMAL.DATABASE_URL}?sslmode=require&pgbouncer=true&channel_binding=require`
     expect(() => readConfig({ ...MINIMAL, [name]: url })).toThrow(
-      `The configuration is not valid: ${name} has the parameter "pgbouncer" and "channel_binding", ` +
-        'which PostgreSQL does not know: remove it.',
+      `The configuration is not valid: ${name} has the parameters "pgbouncer" and "channel_binding", ` +
+        'which this job does not take: remove them.',
     )
   },
 )
 
-test('a database URL may have the parameters that PostgreSQL knows', () => {
+test('a database URL may have the parameters that this job takes', () => {
   const url = `${MINIMAL.DATABASE_URL}?sslmode=verify-full&application_name=job&search_path=ledger`
   expect(readConfig({ ...MINIMAL, DATABASE_URL: url }).database).toEqual({ url })
 })

@@ -39,13 +39,18 @@ export async function preflight(
       settings: await readSettings(tx),
       missing: await missingFor(tx, use),
       triggers: await readTriggers(tx),
+      required: await readRequiredColumns(tx),
     }),
     patience,
   )
   const lockTimeoutMs = Math.min(sql.waits.lockMs, Math.floor(read.settings.deadlock_ms / 2))
   const trouble = unsuited(read.settings, writes, lockTimeoutMs) ?? read.missing
   if (trouble !== null) throw new LedgerUnavailable(`${trouble} Nothing was done.`)
-  return { warnings: read.triggers.map(triggerWarning), lockTimeoutMs, server: read.server }
+  const warnings = [
+    ...read.required.map(requiredWarning),
+    ...read.triggers.filter((trigger) => !isHarmless(trigger)).map(triggerWarning),
+  ]
+  return { warnings, lockTimeoutMs, server: read.server }
 }
 
 type Settings = {
@@ -98,16 +103,54 @@ function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): s
   )
 }
 
-type Trigger = { table_name: string; name: string; definition: string }
+/** The columns of a row that this job inserts; the others keep their defaults. */
+const INSERTED: readonly string[] = [
+  'id',
+  'kilo_user_id',
+  'amount_microdollars',
+  'is_free',
+  'description',
+  'credit_category',
+  'original_transaction_id',
+  'created_at',
+  'original_baseline_microdollars_used',
+]
+
+/** Columns that must have a value, and get none by an insert of this job. */
+async function readRequiredColumns(tx: Transaction): Promise<string[]> {
+  const rows = await tx<{ name: string }[]>`
+    select attname as name
+    from pg_attribute
+    where attrelid = to_regclass('credit_transactions')
+      and attnum > 0
+      and not attisdropped
+      and attnotnull
+      and not atthasdef
+      and attidentity = ''
+    order by attnum
+  `
+  return rows.map(({ name }) => name).filter((name) => !INSERTED.includes(name))
+}
+
+function requiredWarning(column: string): string {
+  return (
+    `the column credit_transactions.${column} is NOT NULL without a default: unless a trigger sets it, every user ` +
+    'with a grant to close will fail. Give it a default'
+  )
+}
+
+type Trigger = { table_name: string; name: string; definition: string; body: string }
 
 async function readTriggers(tx: Transaction): Promise<Trigger[]> {
   const rows = await tx<Trigger[]>`
     select
       c.relname as table_name,
       t.tgname as name,
-      pg_get_triggerdef(t.oid) as definition
+      pg_get_triggerdef(t.oid) as definition,
+      p.prosrc as body
     from pg_trigger t
     join pg_class c on c.oid = t.tgrelid
+    join pg_proc p on p.oid = t.tgfoid
     where c.oid in (to_regclass('kilocode_users'), to_regclass('credit_transactions'))
       and not t.tgisinternal
       and t.tgenabled <> 'D'
@@ -118,6 +161,14 @@ async function readTriggers(tx: Transaction): Promise<Trigger[]> {
 
 /** `CREATE TRIGGER stamp BEFORE UPDATE ON public.t FOR EACH ROW EXECUTE FUNCTION f()` */
 const DEFINITION = /^CREATE (?:CONSTRAINT )?TRIGGER .*? ((?:BEFORE|AFTER|INSTEAD OF) .*?) ON .* EXECUTE (.*)$/
+
+/** The usual trigger that stamps `updated_at`, which this job neither reads nor compares. */
+const STAMPS_UPDATED_AT =
+  /^\s*begin\s+new\.updated_at\s*:?=\s*(?:now\(\)|current_timestamp|clock_timestamp\(\));\s*return new;\s*end;?\s*$/i
+
+function isHarmless({ body }: Trigger): boolean {
+  return STAMPS_UPDATED_AT.test(body)
+}
 
 function triggerWarning({ table_name, name, definition }: Trigger): string {
   const [, when = definition, does = ''] = DEFINITION.exec(definition) ?? []

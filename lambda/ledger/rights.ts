@@ -166,7 +166,8 @@ function missingRights(rows: readonly Row[]): string | null {
     return `GRANT ${row?.privilege}${list} ON ${row?.table_name} TO "${row?.username}";`
   })
   return (
-    `The user ${rows[0]?.username} lacks a right. As the owner of the tables, run: ${grants.join(' ')} ` +
+    `The user ${rows[0]?.username} lacks a right. If that is the user who may do this, and not one who may only ` +
+    `read, run as the owner of the tables: ${grants.join(' ')} ` +
     `docs/roles.sql holds all rights of this job.`
   )
 }

@@ -55,6 +55,15 @@ test('the first dry run has nothing to compare with, and says nothing', async ()
   expect(await invoke({})).toMatchObject({ sincePrevious: null, sinceExecuted: null, warnings: [] })
 })
 
+test('a run on another ledger in the same bucket is nothing to compare with', async () => {
+  await invoke({})
+  const other = await freshTeam(2)
+  await setClock(other.sql, '2026-11-22T09:00:00.000Z')
+  const dry = await invokeJob({ databaseUrl: other.url, bucket: team.bucket }, {})
+  expect(dry).toMatchObject({ sincePrevious: null, sinceExecuted: null })
+  await other.drop()
+})
+
 test('counts users who were in no plan, grants that were in no plan, and what expires of those, page by page', async () => {
   const first = await invoke({ batchSize: 2 })
   await newcomer('user-0', 7)

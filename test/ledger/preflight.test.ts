@@ -57,7 +57,7 @@ test('all rights granted: every use is fine', async () => {
 
 test('a missing column privilege is named with the statement that grants it, to the uses that need it', async () => {
   await database.sql.unsafe(`REVOKE UPDATE (expiry_date) ON credit_transactions FROM ${role}`)
-  const refusal = `LedgerUnavailable: The user ROLE lacks a right. As the owner of the tables, run: GRANT UPDATE (expiry_date) ON credit_transactions TO "ROLE"; ${ALL_RIGHTS}`
+  const refusal = `LedgerUnavailable: The user ROLE lacks a right. If that is the user who may do this, and not one who may only read, run as the owner of the tables: GRANT UPDATE (expiry_date) ON credit_transactions TO "ROLE"; ${ALL_RIGHTS}`
   expect(await answers()).toEqual({ ...FINE, execute: refusal, rollback: refusal })
 })
 
@@ -147,12 +147,15 @@ test('synchronous_commit = off is no reason to refuse: it is set on for each wri
   expect(await answers()).toEqual(FINE)
 })
 
-test('triggers on the two tables are warnings, those of other tables and disabled ones are not', async () => {
+test('triggers on the two tables are warnings; those of other tables, disabled ones and the usual one of updated_at are not', async () => {
   await database.sql.unsafe(`
     CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$;
     CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON credit_transactions FOR EACH ROW EXECUTE FUNCTION stamp();
     CREATE TRIGGER asleep BEFORE UPDATE ON kilocode_users FOR EACH ROW EXECUTE FUNCTION stamp();
     ALTER TABLE kilocode_users DISABLE TRIGGER asleep;
+    CREATE FUNCTION stamp_update() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN NEW.updated_at = now(); RETURN NEW; END $$;
+    CREATE TRIGGER usual BEFORE UPDATE ON kilocode_users FOR EACH ROW EXECUTE FUNCTION stamp_update();
     CREATE TABLE another (id int);
     CREATE TRIGGER stamp BEFORE UPDATE ON another FOR EACH ROW EXECUTE FUNCTION stamp();
   `)
@@ -162,7 +165,20 @@ test('triggers on the two tables are warnings, those of other tables and disable
         'a user whose amounts, dates or baselines it changes during the run will fail',
     ])
   } finally {
-    await database.sql`DROP FUNCTION stamp CASCADE`
+    await database.sql`DROP FUNCTION stamp, stamp_update CASCADE`
+  }
+  expect((await preflight(sql, 'dry-run')).warnings).toEqual([])
+})
+
+test('a column that must have a value and gets none is a warning', async () => {
+  await database.sql`ALTER TABLE credit_transactions ADD ledger_no int NOT NULL, ADD shard int NOT NULL DEFAULT 1`
+  try {
+    expect((await preflight(sql, 'dry-run')).warnings).toEqual([
+      'the column credit_transactions.ledger_no is NOT NULL without a default: unless a trigger sets it, ' +
+        'every user with a grant to close will fail. Give it a default',
+    ])
+  } finally {
+    await database.sql`ALTER TABLE credit_transactions DROP ledger_no, DROP shard`
   }
   expect((await preflight(sql, 'dry-run')).warnings).toEqual([])
 })

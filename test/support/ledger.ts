@@ -64,12 +64,14 @@ export async function freshDatabase(
   const admin = (keptAdmin ??= postgres(inject('postgresUrl'), {
     max: 1,
     idle_timeout: 20,
+    fetch_types: false,
     onnotice: () => undefined,
   }))
   // Copying files takes half the time of copying through the write-ahead log.
   await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)} STRATEGY file_copy`
   const url = inject('postgresUrl').replace(/\/[^/]*$/, `/${name}`)
-  const sql = postgres(url, { max: 5, onnotice: () => undefined })
+  // The types of arrays are not needed, and asking for them takes a fifth of the time of connecting.
+  const sql = postgres(url, { max: 5, fetch_types: false, onnotice: () => undefined })
   const drop = async () => {
     await sql.end()
     await admin`DROP DATABASE ${admin(name)} WITH (FORCE)`
