@@ -72,28 +72,27 @@ test('over TLS too, a connection that falls silent is lost, and one that is only
 })
 
 test.each([
-  ['127.0.0.1', ['localhost'], "altnames: IP: 127.0.0.1 is not in the cert's list"],
-  ['127.0.0.1', ['127.0.0.1'], null],
-  ['localhost', ['localhost'], null],
-] as const)('at %s a certificate for %s is checked for that very name', async (host, names, problem) => {
+  ['127.0.0.1', ['localhost'], /altnames: IP: 127\.0\.0\.1 is not in the cert's list/],
+  ['127.0.0.1', ['127.0.0.1'], /^one: 1$/],
+  ['localhost', ['localhost'], /^one: 1$/],
+] as const)('at %s a certificate for %s is checked for that very name', async (host, names, expected) => {
   await useCertificate(selfSigned(names))
   const admin = postgres(server.urlFor('postgres'), { max: 1, ssl: false })
   await admin`select pg_reload_conf()`
+  await admin.end()
   const url = new URL(server.urlFor('postgres'))
   url.hostname = host
   url.search = 'sslmode=require'
-  const withTls = async () => {
+  const answer = async () => {
     const sql = connect({ url: url.href }, 1)
     try {
-      return await readTransaction(sql, async (tx) => (await tx`select 1 as one`)[0])
+      return await readTransaction(sql, async (tx) => `one: ${(await tx`select 1 as one`)[0]?.one}`)
+    } catch (error) {
+      return String(error)
     } finally {
       await sql.end()
     }
   }
   // The reload reaches new connections a moment later: the former certificate is no longer trusted.
-  const answer = () => withTls().catch((error: unknown) => String(error))
-  await expect
-    .poll(answer, { timeout: 60_000 })
-    .toEqual(problem === null ? { one: 1 } : expect.stringContaining(problem))
-  await admin.end()
+  await expect.poll(answer, { timeout: 60_000 }).toMatch(expected)
 })

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import * as z from 'zod'
 import { readCommand } from '../../../bin/cli/line/command.ts'
 import { commandFor, quoted } from '../../../bin/cli/line/shell.ts'
 
@@ -9,10 +8,9 @@ const DRY_RUN = '2026-11-22T06-12-30-123Z-dry-run-k3j9'
 
 /** What a shell makes of a command line: the arguments that `npm start` gets. */
 function argumentsOf(line: string): string[] {
-  const print = 'process.stdout.write(JSON.stringify(process.argv.slice(1)))'
-  const script = `npm() { "$NODE" -e '${print}' -- "$@"; }\n${line}`
-  const output = execFileSync('sh', ['-c', script], { encoding: 'utf8', env: { NODE: process.execPath } })
-  const [start, dashes, ...rest] = z.array(z.string()).parse(JSON.parse(output))
+  const script = `npm() { printf '%s\\0' "$@"; }\n${line}`
+  const output = execFileSync('sh', ['-c', script], { encoding: 'utf8' })
+  const [start, dashes, ...rest] = output.split('\0').slice(0, -1)
   expect([start, dashes ?? '--']).toEqual(['start', '--'])
   return rest
 }
