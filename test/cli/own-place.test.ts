@@ -7,6 +7,7 @@ import { exitCardSchema } from '../../lambda/exit-card.ts'
 import { freshBucket, keys, putText, readJson, remove, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { runHere } from './here.ts'
 import { type Ended, ownPlace, start } from './start.ts'
 
 let cwd: string
@@ -49,7 +50,7 @@ const invoke = (event: object, options = {}) =>
   invokeJob({ databaseUrl: database.url, bucket }, event, options)
 
 function run(args: string[], env: Record<string, string> = {}): Promise<Ended> {
-  return start(args, { cwd, env: { ...ownPlace(database.url, bucket), ...env } }).ended
+  return runHere(args, { cwd, env: { ...ownPlace(database.url, bucket), ...env } })
 }
 
 test('a dry run works on them without a question, and no sandbox is made', async () => {
@@ -243,7 +244,8 @@ test('neither the password nor an e-mail address is printed, even with --debug',
   const url = new URL(database.url)
   url.password = 'hunter2-hunter2'
   url.username = 'ada@example.com'
-  const { status, stderr } = await run(['--debug'], { DATABASE_URL: url.href })
+  const env = { ...ownPlace(database.url, bucket), DATABASE_URL: url.href }
+  const { status, stderr } = await start(['--debug'], { cwd, env }).ended
   expect(status).toBe(1)
   expect(stderr).toContain('The database refused the login (SQLSTATE 28P01)')
   expect(stderr).not.toContain('hunter2')

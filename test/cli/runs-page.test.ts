@@ -6,7 +6,8 @@ import { HOSTILE } from '../insight/report-hostile.ts'
 import { findChromium, startBrowser, type TestBrowser } from '../support/browser.ts'
 import { freshBucket } from '../support/bucket.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { type Ended, ownPlace, start } from './start.ts'
+import { runHere } from './here.ts'
+import { type Ended, ownPlace } from './start.ts'
 
 const REASON = HOSTILE.join(' ')
 const { url, sql, drop } = await freshDatabase()
@@ -24,7 +25,7 @@ afterAll(async () => {
 
 /** Without a bucket, the logs are files in .sandbox/. */
 function run(args: string[], env: Record<string, string> = { DATABASE_URL: url }): Promise<Ended> {
-  return start(args, { cwd, env }).ended
+  return runHere(args, { cwd, env })
 }
 
 test('in a bucket, the links lead to the reports in the AWS console', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openSandbox } from '../../bin/sandbox/sandbox.ts'
 import { exitCardSchema } from '../../lambda/exit-card.ts'
+import { runHere } from './here.ts'
 import { type Ended, start } from './start.ts'
 
 let cwd: string
@@ -17,10 +18,14 @@ function run(...args: string[]): Promise<Ended> {
   return start(args, { cwd }).ended
 }
 
-/** Runs the command that a summary ends with. */
+/** Runs the command that a summary ends with, in this process: that is faster. */
 function next({ stdout }: Ended): Promise<Ended> {
   const [, options = ''] = /\n {2}npm start -- (.+)\n$/.exec(stdout) ?? []
-  return run(...options.split(' '))
+  return here(...options.split(' '))
+}
+
+function here(...args: string[]): Promise<Ended> {
+  return runHere(args, { cwd })
 }
 
 /** The paths that a summary shows under "Logs". */
@@ -54,19 +59,19 @@ test('a dry run in a new sandbox, then what each summary says to do next, and an
     stdout: expect.stringMatching(/^Rollback \S+\ncomplete: [^]* {4}rolled_back +\d\d /),
   })
   const [, executedId = ''] = /^Execute (\S+)/.exec(executed.stdout) ?? []
-  const afterwards = await run('--status', executedId)
+  const afterwards = await here('--status', executedId)
   expect(afterwards.stdout).toMatch(/\ncomplete: .*; rolled back by \S+-rollback-\w{4}\n/)
   expect(afterwards.stdout).not.toContain('Next:')
   const [, planId = ''] = /^Dry run (\S+)/.exec(dry.stdout) ?? []
-  const repeated = await run('--execute', '--plan', planId, '--reason', 'again')
+  const repeated = await here('--execute', '--plan', planId, '--reason', 'again')
   expect(repeated).toMatchObject({ status: 0, stdout: expect.stringContaining(executedId) })
   expect(repeated.stderr).toContain(
     'Nothing was done now: the run below was ended by another invocation. A plan is executed once; ' +
       'npm start makes a new one.',
   )
-  expect(await run('--execute')).toMatchObject({ status: 0 })
+  expect(await here('--execute')).toMatchObject({ status: 0 })
 
-  const again = await run('--execute', '--json')
+  const again = await here('--execute', '--json')
   expect(again.status).toBe(0)
   const card = exitCardSchema.parse(JSON.parse(again.stdout))
   expect(card).toMatchObject({
@@ -75,9 +80,9 @@ test('a dry run in a new sandbox, then what each summary says to do next, and an
     totals: { usersMatched: 60, usersProcessed: 0 },
   })
 
-  const runs = await run('--runs')
+  const runs = await here('--runs')
   expect(runs.stdout.trimEnd().split('\n')).toHaveLength(7)
-  const latest = await run('--status', '--json')
+  const latest = await here('--status', '--json')
   expect(JSON.parse(latest.stdout)).toEqual(card)
 })
 

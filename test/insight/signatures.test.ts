@@ -11,7 +11,8 @@ import { download } from '../support/download.ts'
 import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../support/job.ts'
 import { type Kms, startKms } from '../support/kms.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { ownPlace, start } from '../cli/start.ts'
+import { runHere } from '../cli/here.ts'
+import { ownPlace } from '../cli/start.ts'
 import { ask } from './ask.ts'
 
 const SOON: InvocationOptions = { host: { waits: { aws: { requestMs: 1_500, tries: 2, pauseMs: 1 } } } }
@@ -128,9 +129,9 @@ test('the command takes the public key from a file, and refuses it beside anythi
   const file = join(work, 'command.pem')
   await writeFile(file, pem(kms.publicKey))
   const at = { cwd: work, env: ownPlace(url, bucket) }
-  const verified = await start(['--verify', second.runId, '--public-key', file, '--json'], at).ended
+  const verified = await runHere(['--verify', second.runId, '--public-key', file, '--json'], at)
   expect(JSON.parse(verified.stdout)).toMatchObject({ result: 'verified', checked: { signed: 3 } })
-  const refused = await start(['--public-key', file], at).ended
+  const refused = await runHere(['--public-key', file], at)
   expect(refused).toMatchObject({ status: 1 })
   expect(refused.stderr).toContain('--public-key fits beside --verify only. Nothing was done.')
 })
