@@ -32,7 +32,7 @@ type Comparison = {
 }
 
 /** A page may have thousands of users; the lines of so many are parsed at a time. */
-const USERS_AT_A_TIME = 100
+const USERS_AT_A_TIME = 50
 
 /** Compares the log parts of one page with their hashes, the page as it was frozen, the rules and the ledger. */
 export async function checkPage(page: number, named: NamedParts, comparison: Comparison): Promise<void> {
