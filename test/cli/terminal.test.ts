@@ -111,6 +111,20 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     expect(await dump(database.sql)).toEqual(before)
   })
 
+  test('under a hold nothing is asked and nothing is written', async () => {
+    await run(['--hold', 'a migration', '--by', 'Ada']).ended
+    const before = await dump(database.sql)
+    const held = await run(['--execute']).ended
+    await run(['--release', 'done']).ended
+    expect(held).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('Writing is held by Ada since '),
+    })
+    expect(held.stdout).toContain('Nothing was written.')
+    expect(held.stdout).not.toContain(QUESTION)
+    expect(await dump(database.sql)).toEqual(before)
+  })
+
   test('a Ctrl-D at the question writes nothing, and ends the command', async () => {
     const before = await dump(database.sql)
     expect(await answer('\u0004')).toMatchObject({

@@ -1,4 +1,5 @@
 import type { Command } from '../line/command.ts'
+import { commandFor } from '../line/shell.ts'
 import { beforeWriting } from '../print/before-writing.ts'
 import { discardTypedAhead, printable, type Terminal } from '../terminal.ts'
 import type { Drive } from './drive.ts'
@@ -7,7 +8,7 @@ import { readHere } from './job.ts'
 
 /**
  * Shows where and what would be written, counted now, and asks; with `--yes` it only shows. Where writing is
- * held there is nothing to ask.
+ * held nothing is asked.
  * @throws as figuresOf
  */
 export async function confirm(command: Command, driving: Drive, { err }: Terminal): Promise<boolean> {
@@ -23,8 +24,14 @@ export async function confirm(command: Command, driving: Drive, { err }: Termina
     interrupt.signal,
   )
   progress.end()
-  // The answer of the invocation says that writing is held, and by whom.
-  if (figures === null) return true
+  if ('held' in figures) {
+    // The answer of the invocation says so as well. Without --yes nobody has agreed to what it would do, were
+    // the hold released in this moment.
+    const release = commandFor({ release: 'why it is safe to write again' })
+    if (command.given.yes !== true)
+      progress.say(`Writing is ${printable(figures.held)}. ${release} releases it.`)
+    return command.given.yes === true
+  }
   err.write(beforeWriting(command, figures, err))
   if (command.given.yes === true) return true
   const { database, host } = figures.server

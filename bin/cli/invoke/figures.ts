@@ -20,16 +20,17 @@ export type Figures = {
 }
 
 /**
- * The figures of a writing payload as they are now; of a resume, or of a run that is open, those so far. Null
- * where writing is held.
+ * The figures of a writing payload as they are now; of a resume, or of a run that is open, those so far. Where
+ * writing is held, why.
  * @throws LedgerUnavailable, ArchiveUnavailable, RunRefused, and whatever else the count throws
  */
 export async function figuresOf(
   payload: Payload,
   tools: Tools,
   onUsers: (counted: number, all: number) => void,
-): Promise<Figures | null> {
-  if (!('underHold' in payload && payload.underHold) && (await heldBecause(tools)) !== null) return null
+): Promise<Figures | { readonly held: string }> {
+  const held = 'underHold' in payload && payload.underHold ? null : await heldBecause(tools)
+  if (held !== null) return { held }
   const where = { server: await readServer(tools.ledger.writer), bucket: tools.store.bucket }
   if (payload.kind !== 'run' && payload.kind !== 'rollback') {
     const card = await status('runId' in payload ? payload.runId : 'latest', tools)
