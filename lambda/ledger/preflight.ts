@@ -1,6 +1,6 @@
 import type { Sql, Transaction } from './connect.ts'
 import { LedgerUnavailable } from './errors.ts'
-import { missingFor, type Use } from './rights.ts'
+import { INSERTED_COLUMNS, missingFor, type Use } from './rights.ts'
 import { readServerIn, type Server } from './server.ts'
 import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
 
@@ -103,19 +103,6 @@ function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): s
   )
 }
 
-/** The columns of a row that this job inserts; the others keep their defaults. */
-const INSERTED: readonly string[] = [
-  'id',
-  'kilo_user_id',
-  'amount_microdollars',
-  'is_free',
-  'description',
-  'credit_category',
-  'original_transaction_id',
-  'created_at',
-  'original_baseline_microdollars_used',
-]
-
 /** Columns that must have a value, and get none by an insert of this job. */
 async function readRequiredColumns(tx: Transaction): Promise<string[]> {
   const rows = await tx<{ name: string }[]>`
@@ -129,7 +116,7 @@ async function readRequiredColumns(tx: Transaction): Promise<string[]> {
       and attidentity = ''
     order by attnum
   `
-  return rows.map(({ name }) => name).filter((name) => !INSERTED.includes(name))
+  return rows.map(({ name }) => name).filter((name) => !INSERTED_COLUMNS.includes(name))
 }
 
 function requiredWarning(column: string): string {

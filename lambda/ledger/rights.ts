@@ -58,21 +58,20 @@ const UPDATE: readonly Need[] = [
   },
 ]
 
-const INSERT: Need = {
-  table: 'credit_transactions',
-  privilege: 'INSERT',
-  columns: [
-    'id',
-    'kilo_user_id',
-    'amount_microdollars',
-    'is_free',
-    'description',
-    'credit_category',
-    'original_transaction_id',
-    'created_at',
-    'original_baseline_microdollars_used',
-  ],
-}
+/** The columns of a row that this job inserts; the others keep their defaults. */
+export const INSERTED_COLUMNS: readonly string[] = [
+  'id',
+  'kilo_user_id',
+  'amount_microdollars',
+  'is_free',
+  'description',
+  'credit_category',
+  'original_transaction_id',
+  'created_at',
+  'original_baseline_microdollars_used',
+]
+
+const INSERT: Need = { table: 'credit_transactions', privilege: 'INSERT', columns: INSERTED_COLUMNS }
 
 const DELETE: Need = { table: 'credit_transactions', privilege: 'DELETE', columns: null }
 
