@@ -130,14 +130,19 @@ test('a settling whose own replies are lost settles all the same', async () => {
 
 test('connections that the server closes for being idle: the run continues over new ones', async () => {
   await place.sql.unsafe(
-    `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = 100', ` +
+    `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = 2000', ` +
       'current_database()); END $$',
   )
+  // Both pages in flight wait, for longer than a busy machine leaves a connection alone between two statements.
+  let waits = 0
   s3.setHooks(place.bucket.bucket, {
     before: (request) =>
-      isUsersPart(request) ? new Promise((resolve) => setTimeout(resolve, 300)) : undefined,
+      isUsersPart(request) && waits++ < 2 ? new Promise((resolve) => setTimeout(resolve, 4_000)) : undefined,
   })
   const { users } = await expectWholeAndTrue((await place.disturbed(EVENT)) as ExitCard)
+  const ended = async () =>
+    (await place.sql`select sessions_fatal from pg_stat_database where datname = current_database()`)[0]
+  await expect.poll(ended, { timeout: 60_000 }).not.toEqual({ sessions_fatal: '0' })
   expect(recoveredOf(users)).toEqual([])
 })
 
