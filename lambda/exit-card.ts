@@ -125,6 +125,11 @@ export function isFinal(status: RunStatus): boolean {
   return !NOT_FINAL.has(status)
 }
 
+/** Whether rollbacks left some of the users that a run processed as they are: it can be rolled back further. */
+export function isPartlyRolledBack(usersRolledBack: number, usersProcessed: number): boolean {
+  return usersRolledBack < usersProcessed
+}
+
 /** Whether a run went over all of its users. */
 export function isComplete(status: RunStatus): boolean {
   return status === 'complete' || status === 'complete_with_errors'

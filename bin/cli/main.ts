@@ -24,8 +24,6 @@ export async function main(args: readonly string[], terminal: Terminal): Promise
     place = await opening
     return await session.runCommand(command, place, terminal)
   } catch (error) {
-    // The program that reads the output, such as head, has enough.
-    if (error instanceof Error && 'code' in error && error.code === 'EPIPE') return 0
     const readonly = process.env.READONLY_DATABASE_URL !== undefined && command && !mayWrite(command.payload)
     const debug = args.includes('--debug')
     terminal.err.write(

@@ -5,6 +5,7 @@ import { commandFor } from './line/shell.ts'
 import { prose } from './print/prose.ts'
 import { printable } from './terminal.ts'
 import { inCommandWords } from './line/wording.ts'
+import { namingReadonlyUrl } from '../../lambda/ledger/errors.ts'
 
 /** Errors whose own message says what is wrong and what to do; the sandbox throws plain ones. */
 const KNOWN = new Set([
@@ -48,10 +49,7 @@ export function messageFor(error: unknown, telling: Telling): string {
   const { debug, columns, payloads, readonly, given } = telling
   const name = error instanceof Error ? error.name : 'Error'
   const message = told(error, payloads, given)
-  const blamed =
-    readonly && name === 'LedgerUnavailable'
-      ? message.replaceAll(/(?<!READONLY_)DATABASE_URL/g, 'READONLY_DATABASE_URL')
-      : message
+  const blamed = readonly && name === 'LedgerUnavailable' ? namingReadonlyUrl(message) : message
   const lines = [
     ...(KNOWN.has(name) ? blamed : `Unexpected ${name}: ${blamed}`)
       .split('\n')

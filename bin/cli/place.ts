@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { bucketFolder, type LogServer, openLogServer, openSandbox } from '../sandbox/sandbox.ts'
+import { localFilesOf, type LogServer, openLogServer, openSandbox } from '../sandbox/sandbox.ts'
 import { UsageError } from './line/options.ts'
 import { quoted } from './line/shell.ts'
 
@@ -78,7 +78,7 @@ function localBucketOf(databaseUrl: string): string {
 
 /** Who has written with logs on this machine once need not say so again. */
 function hasWrittenTo(bucket: string): boolean {
-  const runs = join(bucketFolder(bucket), 'runs')
+  const runs = join(localFilesOf(bucket), 'runs')
   return existsSync(runs) && readdirSync(runs).some((id) => !id.includes('dry-run'))
 }
 

@@ -17,7 +17,7 @@ export type TableRow = { readonly before: Row; readonly amounts: Amounts; readon
 /**
  * Writes rows as RFC 4180 with a header and, as the last row, the sums of the amounts that are added up; `out`
  * is ended. Amounts are in dollars and in microdollars. A text that a spreadsheet would take for a formula
- * gets a leading apostrophe. `check` may refuse the sums, before the total row is written.
+ * gets a leading apostrophe. A reader who has gone is no error. `check` may refuse the sums, before the total row is written.
  */
 export async function writeTable(
   rows: AsyncIterable<TableRow> | Iterable<TableRow>,
@@ -29,7 +29,18 @@ export async function writeTable(
     record_delimiter: '\r\n',
     cast: { string: withoutFormula, object: ({ usd }) => String(usd), boolean: String },
   })
-  await pipeline(Readable.from(withTotal(rows, check)), csv, out)
+  let atReader: unknown
+  out.once('error', (error) => (atReader = error))
+  try {
+    await pipeline(Readable.from(withTotal(rows, check)), csv, out)
+  } catch (error) {
+    // The program that reads the output, such as head, has enough.
+    if (!(error === atReader && isClosedPipe(error))) throw error
+  }
+}
+
+function isClosedPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE'
 }
 
 const FORMULA = /^[=+\-@\t\r]/

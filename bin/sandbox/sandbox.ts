@@ -72,7 +72,7 @@ export async function openLogServer(bucket: string, root = '.sandbox'): Promise<
 }
 
 /** The folder that holds a bucket's objects as plain files. */
-export function bucketFolder(bucket: string, root = '.sandbox'): string {
+export function localFilesOf(bucket: string, root = '.sandbox'): string {
   return join(resolve(root), 's3', bucket)
 }
 
@@ -99,7 +99,7 @@ function bucketAt(endpoint: string, dir: string, bucket = BUCKET): Omit<LogServe
     AWS_ACCESS_KEY_ID: 'sandbox',
     AWS_SECRET_ACCESS_KEY: 'sandbox',
   }
-  return { endpoint, bucket, files: bucketFolder(bucket, dir), env }
+  return { endpoint, bucket, files: localFilesOf(bucket, dir), env }
 }
 
 /** The ledger is the same one, whatever port it had when a run was opened. */

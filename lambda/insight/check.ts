@@ -7,7 +7,7 @@ import { get, testPut } from '../archive/s3/objects.ts'
 import { PREFIXES } from '../constants.ts'
 import { clocksApartMs, databaseClock, FURTHEST_CLOCKS_MS } from '../ledger/clock.ts'
 import type { Sql } from '../ledger/connect.ts'
-import { LedgerUnavailable } from '../ledger/errors.ts'
+import { LedgerUnavailable, namingReadonlyUrl } from '../ledger/errors.ts'
 import { readIdentity } from '../ledger/identity.ts'
 import { preflight, type Use } from '../ledger/preflight.ts'
 import { readForeignKeys, unreadableKeys } from '../ledger/references.ts'
@@ -82,12 +82,12 @@ function ledgerChecks(tools: Tools): Record<string, Find> {
   const { reader, writer } = tools.ledger
   const { database, readonlyDatabase } = tools.config
   const asReader = readonlyDatabase === database ? (find: Find) => find : blamingReadonlyUrl
-  const reads = mapped(asReader, {
-    'database: dry-run': async () => serverFor('dry-run', reader, tools),
-    'database: rollback-dry-run': async () => serverFor('rollback-dry-run', reader, tools),
-    'database: references, to read': async () => readableKeys(reader, tools),
-    'database: clock': async () => clock(reader, tools),
-  })
+  const reads = {
+    'database: dry-run': asReader(async () => serverFor('dry-run', reader, tools)),
+    'database: rollback-dry-run': asReader(async () => serverFor('rollback-dry-run', reader, tools)),
+    'database: references, to read': asReader(async () => readableKeys(reader, tools)),
+    'database: clock': asReader(async () => clock(reader, tools)),
+  }
   if (!tools.config.allowWrites) return reads
   return {
     ...reads,
@@ -98,19 +98,13 @@ function ledgerChecks(tools: Tools): Record<string, Find> {
   }
 }
 
-function mapped(change: (find: Find) => Find, checks: Record<string, Find>): Record<string, Find> {
-  return Object.fromEntries(Object.entries(checks).map(([name, find]) => [name, change(find)]))
-}
-
-/** Messages about a login name DATABASE_URL, whichever it was read from. */
 function blamingReadonlyUrl(find: Find): Find {
   return async () => {
     try {
       return await find()
     } catch (error) {
       if (!(error instanceof LedgerUnavailable)) throw error
-      const message = error.message.replaceAll(/\bDATABASE_URL\b/g, 'READONLY_DATABASE_URL')
-      throw new LedgerUnavailable(message, { cause: error })
+      throw new LedgerUnavailable(namingReadonlyUrl(error.message), { cause: error })
     }
   }
 }

@@ -8,6 +8,11 @@ export class LedgerUnavailable extends Error {
   override readonly name = 'LedgerUnavailable'
 }
 
+/** Messages about a login name DATABASE_URL; this is the same of a login that READONLY_DATABASE_URL gave. */
+export function namingReadonlyUrl(message: string): string {
+  return message.replaceAll(/(?<!READONLY_)DATABASE_URL/g, 'READONLY_DATABASE_URL')
+}
+
 /**
  * The database is working, but did not finish in time: a lock, a slow statement, a conflict. Nothing was
  * changed.

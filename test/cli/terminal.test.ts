@@ -102,15 +102,6 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     expect(await dump(database.sql)).not.toEqual(before)
   })
 
-  test('a Ctrl-C at the question writes nothing, and says that it was Ctrl-C', async () => {
-    const before = await dump(database.sql)
-    expect(await answer('\u0003')).toMatchObject({
-      status: 3,
-      stdout: expect.stringContaining('Stopped by Ctrl-C. Nothing was written.'),
-    })
-    expect(await dump(database.sql)).toEqual(before)
-  })
-
   test('under a hold nothing is asked and nothing is written', async () => {
     await run(['--hold', 'a migration', '--by', 'Ada']).ended
     const before = await dump(database.sql)
@@ -125,12 +116,12 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     expect(await dump(database.sql)).toEqual(before)
   })
 
-  test('a Ctrl-D at the question writes nothing, and ends the command', async () => {
+  test.each([
+    ['Ctrl-C', '\u0003', 3, 'Stopped by Ctrl-C. Nothing was written.'],
+    ['Ctrl-D', '\u0004', 1, 'Nothing was written.'],
+  ])('a %s at the question writes nothing, and ends the command', async (_, typed, status, says) => {
     const before = await dump(database.sql)
-    expect(await answer('\u0004')).toMatchObject({
-      status: 1,
-      stdout: expect.stringContaining('Nothing was written.'),
-    })
+    expect(await answer(typed)).toMatchObject({ status, stdout: expect.stringContaining(says) })
     expect(await dump(database.sql)).toEqual(before)
   })
 

@@ -169,7 +169,7 @@ describe('the story of a user', () => {
     expect(runsOf(since).map(({ runId }) => runId)).toEqual([cards.rollback.runId, cards.second.runId])
   })
 
-  test('of a user whom no run matched: why not', async () => {
+  test('without a run for the user: why', async () => {
     await insertUser(sql, { id: 'zoe', google_user_email: 'zoe@example.com' })
     const none = async (user: string) => (await storyOf(user)).result.none
     expect(await none('zoe@example.com')).toBe(

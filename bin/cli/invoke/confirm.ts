@@ -25,12 +25,12 @@ export async function confirm(command: Command, driving: Drive, { err }: Termina
   )
   progress.end()
   if ('held' in figures) {
-    // The answer of the invocation says so as well. Without --yes nobody has agreed to what it would do, were
-    // the hold released in this moment.
+    // With --yes the answer of the invocation says so. Without, nobody has agreed to what it would do, were the
+    // hold released in this moment.
+    if (command.given.yes === true) return true
     const release = commandFor({ release: 'why it is safe to write again' })
-    if (command.given.yes !== true)
-      progress.say(`Writing is ${printable(figures.held)}. ${release} releases it.`)
-    return command.given.yes === true
+    progress.say(`Writing is ${printable(figures.held)}. ${release} releases it.`)
+    return false
   }
   err.write(beforeWriting(command, figures, err))
   if (command.given.yes === true) return true

@@ -1,4 +1,5 @@
 import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { counted } from '../../../lambda/insight/report/page/text.ts'
 import type { Command } from '../line/command.ts'
 import { commandFor } from '../line/shell.ts'
 import { type Output, printable } from '../terminal.ts'
@@ -59,8 +60,7 @@ function factsOf({ payload, event }: Command, { server, bucket, card, plan, open
 
 function planText(plan: ExitCard): string {
   const minutes = Math.floor((Date.now() - Date.parse(plan.instant)) / 60_000)
-  const age =
-    minutes < 60 ? `${minutes} ${minutes === 1 ? 'minute' : 'minutes'}` : `${(minutes / 60).toFixed(1)} hours`
+  const age = minutes < 60 ? counted(minutes, 'minute') : `${(minutes / 60).toFixed(1)} hours`
   return `${age} old, by ${plan.asked.by}, ${usersText(plan.totals.usersMatched)}, ${plan.totals.expired}`
 }
 

@@ -1,6 +1,7 @@
 import type { ListedRun, UnreadableRun } from '../../../lambda/insight/runs.ts'
 import { count, money, table, textOf } from './tables.ts'
 import { printable } from '../terminal.ts'
+import { isPartlyRolledBack } from '../../../lambda/exit-card.ts'
 
 const NO_RUN = 'There is no run in this bucket yet. npm start makes a dry run.\n'
 
@@ -17,7 +18,9 @@ export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width:
 
 function statusOf({ status, rolledBackBy, usersRolledBack, usersProcessed }: ListedRun): string {
   if (rolledBackBy.length === 0) return status
-  const share = usersRolledBack < usersProcessed ? `${usersRolledBack} of ${usersProcessed} ` : ''
+  const share = isPartlyRolledBack(usersRolledBack, usersProcessed)
+    ? `${usersRolledBack} of ${usersProcessed} `
+    : ''
   return `${status}, ${share}rolled back`
 }
 

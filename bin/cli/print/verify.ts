@@ -1,4 +1,5 @@
 import { RUN_ID } from '../../../lambda/archive/keys.ts'
+import { counted } from '../../../lambda/insight/report/page/text.ts'
 import type { VerifyAnswer } from '../../../lambda/insight/verify/verify.ts'
 import { differenceText } from '../../difference-text.ts'
 import { type Output, printable } from '../terminal.ts'
@@ -46,12 +47,8 @@ function found({ result, runId, differenceCount, explained }: VerifyAnswer): str
 function compared({ runId, checked }: VerifyAnswer): string[] {
   if (runId === null) return []
   const { users, mutations, parts, chain, signed } = checked
-  const rows = `${plural(users, 'user')} and ${plural(mutations, 'mutation')} in ${plural(parts, 'log part')}`
-  const signatures = signed === null ? 'signatures were not checked' : `${plural(signed, 'signature')} valid`
-  const runs = chain === 0 ? '' : `; ${plural(chain, 'writing run')} in the chain, ${signatures}`
+  const rows = `${counted(users, 'user')} and ${counted(mutations, 'mutation')} in ${counted(parts, 'log part')}`
+  const signatures = signed === null ? 'signatures were not checked' : `${counted(signed, 'signature')} valid`
+  const runs = chain === 0 ? '' : `; ${counted(chain, 'writing run')} in the chain, ${signatures}`
   return [`Compared: ${rows}${runs}.`]
-}
-
-function plural(number: number, what: string): string {
-  return `${count(number)} ${what}${number === 1 ? '' : 's'}`
 }

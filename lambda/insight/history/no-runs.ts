@@ -1,9 +1,9 @@
-import { findNamedUsers } from '../../ledger/matching.ts'
 import { isInternal } from '../../rules/internal.ts'
 import type { Tools } from '../../run/tools.ts'
 import type { Period } from './when.ts'
+import { findInLedger } from './which-user.ts'
 
-/** What is known of a user whom no run matched: the address in the ledger, and why there is no run. */
+/** A user without a run: the address that the ledger has, and why there is no run. */
 export type NoRuns = { readonly email: string | null; readonly why: string }
 
 /**
@@ -15,24 +15,17 @@ export async function noRuns(
   { from, to, dryRuns }: Period & { readonly dryRuns: boolean },
   tools: Tools,
 ): Promise<NoRuns> {
-  const period =
-    from === undefined && to === undefined ? '' : ` ${[...bound('from', from), ...bound('to', to)].join(' ')}`
+  const period = [...bound('from', from), ...bound('to', to)].join('')
   const none = `No run${dryRuns ? '' : ' that wrote to the ledger'} matched this user${period}`
+  const found = await findInLedger(userId, tools)
+  if (found === null) return { email: null, why: `${none}.` }
+  const [user] = found
+  if (!user) return { email: null, why: `${none}, and the ledger has no such user: check the spelling.` }
   const { domains } = tools.config
-  try {
-    const [user] = await findNamedUsers(tools.ledger.reader, [userId])
-    if (!user) return { email: null, why: `${none}, and the ledger has no such user: check the spelling.` }
-    const isOutside = !isInternal(user.email, domains)
-    const outside = `, whose e-mail address is not internal (${domains.join(', ')})`
-    return { email: user.email, why: `${none}${isOutside ? outside : ''}.` }
-  } catch (error) {
-    tools.log('the ledger did not answer; whether it has the user is not known', {
-      cause: error instanceof Error ? error.message : 'unknown',
-    })
-    return { email: null, why: `${none}.` }
-  }
+  const outside = `, whose e-mail address is not internal (${domains.join(', ')})`
+  return { email: user.email, why: `${none}${isInternal(user.email, domains) ? '' : outside}.` }
 }
 
 function bound(name: string, time: string | undefined): string[] {
-  return time === undefined ? [] : [`${name} ${time}`]
+  return time === undefined ? [] : [` ${name} ${time}`]
 }

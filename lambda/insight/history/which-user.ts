@@ -1,5 +1,5 @@
 import { RunRefused } from '../../errors.ts'
-import { findNamedUsers } from '../../ledger/matching.ts'
+import { findNamedUsers, type NamedUser } from '../../ledger/matching.ts'
 import type { Tools } from '../../run/tools.ts'
 import { findInLogs } from './logged-emails.ts'
 
@@ -10,8 +10,8 @@ import { findInLogs } from './logged-emails.ts'
  */
 export async function whichUser(asked: string, runIds: readonly string[], tools: Tools): Promise<string> {
   if (!asked.includes('@')) return asked
-  const inLedger = await findInLedger(asked, tools)
-  const ids = inLedger.length > 0 ? inLedger : await findInLogs(asked, runIds, tools)
+  const inLedger = new Set((await findInLedger(asked, tools))?.map((user) => user.id))
+  const ids = inLedger.size > 0 ? [...inLedger] : await findInLogs(asked, runIds, tools)
   const [id, ...others] = ids
   if (id === undefined) {
     throw new RunRefused(
@@ -26,14 +26,17 @@ export async function whichUser(asked: string, runIds: readonly string[], tools:
   )
 }
 
-/** A ledger that cannot be reached is no reason to fail: the logs hold the address too. */
-async function findInLedger(email: string, tools: Tools): Promise<string[]> {
+/**
+ * The users that the ledger has by this id or e-mail address; null where it does not answer, which is no reason
+ * to fail: the story comes from the logs.
+ */
+export async function findInLedger(idOrEmail: string, tools: Tools): Promise<NamedUser[] | null> {
   try {
-    return [...new Set((await findNamedUsers(tools.ledger.reader, [email])).map(({ id }) => id))]
+    return await findNamedUsers(tools.ledger.reader, [idOrEmail])
   } catch (error) {
-    tools.log('the ledger did not answer; the e-mail address is looked for in the logs', {
+    tools.log('the ledger did not answer; only the logs are searched for the user', {
       cause: error instanceof Error ? error.message : 'unknown',
     })
-    return []
+    return null
   }
 }

@@ -1,3 +1,4 @@
+import { isPartlyRolledBack } from '../../exit-card.ts'
 import { amount, quoted } from './page/values.ts'
 import { html, type Html, nothing } from './page/html.ts'
 import { counted, listed, number, whenText } from './page/text.ts'
@@ -43,8 +44,9 @@ function preview(card: ReportCard): string {
 }
 
 function extent({ usersRolledBack, totals }: ReportCard): string {
-  const isWhole = usersRolledBack >= totals.usersProcessed
-  return isWhole ? 'wholly' : `for ${number(usersRolledBack)} of ${counted(totals.usersProcessed, 'user')}`
+  return isPartlyRolledBack(usersRolledBack, totals.usersProcessed)
+    ? `for ${number(usersRolledBack)} of ${counted(totals.usersProcessed, 'user')}`
+    : 'wholly'
 }
 
 function runs(ids: readonly string[]): Html {

@@ -1,3 +1,4 @@
+import { isPartlyRolledBack } from '../../exit-card.ts'
 import { amountColumn, quoted } from './page/values.ts'
 import { html, type Html, nothing } from './page/html.ts'
 import { pageOf } from './page/shell.ts'
@@ -98,7 +99,9 @@ function row({ runId, report, summary, problem }: RunEntry, amount: Html): Html 
 }
 
 function relations({ rolledBackBy, usersRolledBack, usersProcessed, rollsBack, plan }: RunSummary): Html[] {
-  const some = usersRolledBack < usersProcessed ? html`${counted(usersRolledBack, 'user')} ` : nothing
+  const some = isPartlyRolledBack(usersRolledBack, usersProcessed)
+    ? html`${counted(usersRolledBack, 'user')} `
+    : nothing
   return [
     ...rolledBackBy.map((id) => html`${some}rolled back by <code>${id}</code>`),
     ...(rollsBack === null ? [] : [html`rolls back <code>${rollsBack}</code>`]),

@@ -5,7 +5,7 @@ import { LOG_KINDS, type LogKind, pageKey, partKey } from '../../archive/keys.ts
 import { type Page, pageSchema } from '../../archive/pages.ts'
 import type { Run } from '../../archive/runs.ts'
 import type { LoggedChange } from '../../rules/rollback.ts'
-import { type Mutation, mutationSchema, toLoggedChange } from '../../run/lines/logged-change.ts'
+import { mutationSchema, toLoggedChange } from '../../run/lines/logged-change.ts'
 import { addUserLine, countedSchema } from '../../run/lines/totals.ts'
 import { chunks } from '../chunks.ts'
 import { type Difference, type Findings, report } from './differences.ts'
@@ -178,11 +178,9 @@ async function changesOf(
   if (!frozen?.source || selection.rollback === null) return NO_CHANGES
   const { page, epoch } = frozen.source
   const bytes = await files.read(partKey(selection.rollback, 'mutations', page, epoch))
-  const byUser = new Map<string, Mutation[]>()
-  for (const text of linesOfBytes(bytes)) {
-    const parsed = mutationSchema.safeParse(JSON.parse(text))
-    if (parsed.success)
-      byUser.set(parsed.data.user_id, [...(byUser.get(parsed.data.user_id) ?? []), parsed.data])
-  }
-  return new Map([...byUser].map(([userId, mutations]) => [userId, toLoggedChange(userId, mutations)]))
+  const mutations = linesOfBytes(bytes).flatMap(
+    (text) => mutationSchema.safeParse(JSON.parse(text)).data ?? [],
+  )
+  const byUser = Map.groupBy(mutations, (mutation) => mutation.user_id)
+  return new Map([...byUser].map(([userId, own]) => [userId, toLoggedChange(userId, own)]))
 }

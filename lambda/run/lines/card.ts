@@ -3,7 +3,7 @@ import type { Cursor } from '../../archive/cursor.ts'
 import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } from '../../archive/keys.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
-import { dollars, type ExitCard, isFinal, type RunStatus } from '../../exit-card.ts'
+import { dollars, type ExitCard, isFinal, isPartlyRolledBack, type RunStatus } from '../../exit-card.ts'
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { categoryGroup, noTotals } from './totals.ts'
@@ -216,7 +216,7 @@ export function closedCard(
   const rolledBackBy = rollbacks.map(({ rollbackRunId }) => rollbackRunId)
   const usersRolledBack = rollbacks.reduce((sum, { users }) => sum + users, 0)
   const { usersProcessed } = shown.totals
-  const isPart = usersRolledBack < usersProcessed
+  const isPart = isPartlyRolledBack(usersRolledBack, usersProcessed)
   const some = isPart ? `${usersRolledBack} of ${usersProcessed} users ` : ''
   const why = `${shown.why}; ${some}rolled back by ${rolledBackBy.join(' and ')}`
   return { ...shown, why, rolledBackBy, usersRolledBack, next: isPart ? shown.next : null }
