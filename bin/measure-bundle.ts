@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import postgres from 'postgres'
 import * as z from 'zod'
+import { NODE_ENVIRONMENT } from '../lambda/constants.ts'
 import { startPostgres } from './sandbox/postgres.ts'
 import { startS3 } from './sandbox/s3.ts'
 
@@ -34,7 +35,7 @@ console.error(JSON.stringify({ started: performance.timeOrigin, loaded }))
 `
 
 const asset = await assetDir()
-const bundle = await readFile(join(asset, 'index.mjs'))
+const bundle = await codeIn(asset)
 console.log(
   `size         ${kilobytes(bundle.length)} minified, ${kilobytes(gzipSync(bundle).length)} compressed`,
 )
@@ -54,6 +55,12 @@ async function assetDir(): Promise<string> {
   if (hash === undefined)
     throw new Error('The template in cdk.out has no code asset: run npm run synth first.')
   return join(out, `asset.${hash}`)
+}
+
+/** All code that is deployed; what is only loaded when it is needed is in files of its own. */
+async function codeIn(dir: string): Promise<Buffer> {
+  const files = (await readdir(dir)).filter((name) => name.endsWith('.mjs'))
+  return Buffer.concat(await Promise.all(files.map(async (name) => readFile(join(dir, name)))))
 }
 
 async function measure(): Promise<{ loaded: number; firstQuery: number }[]> {
@@ -92,9 +99,10 @@ async function invokeInFreshProcess(
   databaseUrl: string,
   endpoint: string,
 ): Promise<{ started: number; loaded: number }> {
-  const child = spawn(process.execPath, ['--enable-source-maps', '--input-type=module', '--eval', HOST], {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', HOST], {
     cwd: asset,
     env: {
+      ...NODE_ENVIRONMENT,
       BUNDLE: join(asset, 'index.mjs'),
       DATABASE_URL: databaseUrl,
       LOG_BUCKET: BUCKET,

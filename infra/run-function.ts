@@ -1,9 +1,11 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib'
+import { AssetHashType, Duration, RemovalPolicy } from 'aws-cdk-lib'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import {
   Alias,
   ApplicationLogLevel,
   Architecture,
+  Code,
+  Function,
   type FunctionProps,
   LoggingFormat,
   Runtime,
@@ -11,15 +13,10 @@ import {
   Tracing,
 } from 'aws-cdk-lib/aws-lambda'
 import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations'
-import {
-  type BundlingOptions,
-  NodejsFunction,
-  OutputFormat,
-  SourceMapMode,
-} from 'aws-cdk-lib/aws-lambda-nodejs'
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs'
 import type { IQueue } from 'aws-cdk-lib/aws-sqs'
 import { Construct } from 'constructs'
+import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { LIVE, NODE_ENVIRONMENT } from '../lambda/constants.ts'
 
@@ -29,29 +26,20 @@ const ROOT = join(import.meta.dirname, '..')
 const ONE_CPU_MB = 1769
 const LONGEST = Duration.minutes(15)
 
-/**
- * Where the AWS SDK looks for credentials on a laptop, a server or a pod, and loads only then. On Lambda they
- * are in the environment. A tenth of the bundle.
- */
-const CREDENTIALS_ELSEWHERE = [
-  '@aws-sdk/credential-provider-ini',
-  '@aws-sdk/credential-provider-process',
-  '@aws-sdk/credential-provider-sso',
-  '@aws-sdk/credential-provider-web-identity',
-  '@smithy/credential-provider-imds',
-]
-
-/** The same for both functions, so that they share one asset. */
-const BUNDLING: BundlingOptions = {
-  format: OutputFormat.ESM,
-  target: 'node24',
-  mainFields: ['module', 'main'],
-  externalModules: CREDENTIALS_ELSEWHERE,
-  // Errors carry their names as texts. To keep those of all functions as well takes a tenth of the cold start.
-  minify: true,
-  sourceMap: true,
-  sourceMapMode: SourceMapMode.DEFAULT,
-  sourcesContent: false,
+/** The same for both functions, so that they share one asset. Made only where the stack is deployed from. */
+function bundledCode(): Code {
+  return Code.fromAsset(join(ROOT, 'lambda'), {
+    assetHashType: AssetHashType.OUTPUT,
+    bundling: {
+      image: Runtime.NODEJS_24_X.bundlingImage,
+      local: {
+        tryBundle(outdir) {
+          execFileSync(process.execPath, [join(ROOT, 'infra', 'bundle.ts'), outdir], { stdio: 'inherit' })
+          return true
+        },
+      },
+    },
+  })
 }
 
 type RunFunctionProps = {
@@ -67,7 +55,7 @@ type RunFunctionProps = {
  * and switching the alias back takes code back without one. Earlier versions are kept for that.
  */
 export class RunFunction extends Construct {
-  readonly function: NodejsFunction
+  readonly function: Function
   readonly live: Alias
   readonly role: Role
   readonly logGroup: LogGroup
@@ -81,11 +69,10 @@ export class RunFunction extends Construct {
     this.role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
     // An automatic retry would be a second run. Whoever starts a run sees it fail, and so does an alarm.
     const invocation = { retryAttempts: 0, maxEventAge: Duration.minutes(10) }
-    this.function = new NodejsFunction(this, 'Function', {
+    this.function = new Function(this, 'Function', {
       description: props.description,
-      entry: join(ROOT, 'lambda', 'handler.ts'),
-      depsLockFilePath: join(ROOT, 'package-lock.json'),
-      projectRoot: ROOT,
+      code: bundledCode(),
+      handler: 'index.handler',
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
       memorySize: ONE_CPU_MB,
@@ -101,7 +88,6 @@ export class RunFunction extends Construct {
       environment: { ...props.environment, ...NODE_ENVIRONMENT },
       currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN },
       ...props.placement,
-      bundling: BUNDLING,
     })
     this.live = new Alias(this, 'Live', {
       aliasName: LIVE,

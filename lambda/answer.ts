@@ -3,25 +3,16 @@ import { RUN_ID } from './archive/keys.ts'
 import { RunRefused } from './errors.ts'
 import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
-import { check, type CheckAnswer } from './insight/check.ts'
-import { diff, type DiffAnswer } from './insight/diff.ts'
-import { history, type HistoryAnswer } from './insight/history/history.ts'
-import { report, type ReportAnswer, reportAfterClosing } from './insight/report-run.ts'
-import { status } from './insight/status.ts'
-import { verify, type VerifyAnswer } from './insight/verify/verify.ts'
+import type { InsightAnswer } from './insight/answers.ts'
 import { invoke, type RunPayload } from './run/invoke.ts'
 import type { HoldAnswer } from './run/lifecycle/hold.ts'
 import type { Tools } from './run/tools.ts'
 
 /** What an invocation returns: the exit card of a run, or an answer that is never stored. */
-export type Answer =
-  | ExitCard
-  | HoldAnswer
-  | ReportAnswer
-  | DiffAnswer
-  | CheckAnswer
-  | HistoryAnswer
-  | VerifyAnswer
+export type Answer = HoldAnswer | InsightAnswer
+
+/** Most of a cold start is loading, and a run starts without this. */
+const loadInsight = async () => import('./insight/answers.ts')
 
 /** Whether an answer is about a run. */
 export function isCard(given: Answer): given is ExitCard {
@@ -36,17 +27,12 @@ export async function answer(payload: Payload, tools: Tools): Promise<Answer> {
   if (!tools.config.allowWrites) refuseWrites(payload)
   switch (payload.kind) {
     case 'status':
-      return status(payload.runId, tools)
     case 'report':
-      return report(payload.runId, tools)
     case 'diff':
-      return diff(payload.runIds, tools)
     case 'check':
-      return check(tools)
     case 'history':
-      return history(payload, tools)
     case 'verify':
-      return verify(payload.runId, tools)
+      return (await loadInsight()).answerQuestion(payload, tools)
     case 'run':
     case 'rollback':
     case 'resume':
@@ -66,6 +52,8 @@ async function invokeThenReport(payload: RunPayload, tools: Tools): Promise<Exit
     tools.onClosed(card)
   }
   const answered = await invoke(payload, { ...tools, onClosed })
+  if (closed.length === 0) return answered
+  const { reportAfterClosing } = await loadInsight()
   for (const card of closed) await reportAfterClosing(card, tools)
   return answered
 }

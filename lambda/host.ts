@@ -1,6 +1,5 @@
 import type { Logger } from '@aws-lambda-powertools/logger'
 import type { Metrics } from '@aws-lambda-powertools/metrics'
-import { KMSClient } from '@aws-sdk/client-kms'
 import { S3Client } from '@aws-sdk/client-s3'
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import type { Context } from 'aws-lambda'
@@ -20,7 +19,6 @@ import { LedgerUnavailable } from './ledger/errors.ts'
 import { databaseAddress, type Login } from './login.ts'
 import { recordCheck, recordClosed, recordIdle, recordPage, recordVerified } from './observability.ts'
 import type { Tools } from './run/tools.ts'
-import { kmsSigner, regionOfKey, SIGNING_WAITS } from './signing/signer.ts'
 
 /** What differs between Lambda, a person's machine and a test. */
 export type Host = {
@@ -113,10 +111,7 @@ export async function withTools<T>(
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
     ...clientOptions(aws.waits),
   })
-  const signing = signingWith(config, {
-    ...aws,
-    waits: { ...aws.waits, ...SIGNING_WAITS, ...host.waits?.aws },
-  })
+  const signing = await signingWith(config, aws, host.waits?.aws)
   const region = host.env.AWS_REGION ?? 'us-east-1'
   const login = { ...config, region, readSecret: async (arn: string) => readSecret(arn, aws) }
   const writer = await poolOf(config.database, login, host.waits?.ledger)
@@ -177,11 +172,20 @@ function clientOptions({ silenceMs }: ArchiveWaits) {
   }
 }
 
-/** Only a function that may write closes writing runs, and only their manifests are signed. */
-function signingWith({ signingKeyArn, allowWrites }: Config, aws: Aws) {
+/**
+ * Only a function that may write closes writing runs, and only their manifests are signed. Without a key, the
+ * client of KMS is not loaded.
+ */
+async function signingWith(
+  { signingKeyArn, allowWrites }: Config,
+  { waits: usual, timeLeft }: Aws,
+  otherwise: Partial<ArchiveWaits> | undefined,
+) {
   if (signingKeyArn === null || !allowWrites) return null
-  const client = new KMSClient({ region: regionOfKey(signingKeyArn), ...clientOptions(aws.waits) })
-  return { client, signer: kmsSigner(signingKeyArn, client, aws) }
+  const { kmsClient, kmsSigner, SIGNING_WAITS } = await import('./signing/signer.ts')
+  const waits = { ...usual, ...SIGNING_WAITS, ...otherwise }
+  const client = kmsClient(signingKeyArn, clientOptions(waits))
+  return { client, signer: kmsSigner(signingKeyArn, client, { waits, timeLeft }) }
 }
 
 async function readSecret(arn: string, { waits, timeLeft }: Aws): Promise<string> {

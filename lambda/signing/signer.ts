@@ -1,13 +1,9 @@
-import { GetPublicKeyCommand, type KMSClient, SignCommand } from '@aws-sdk/client-kms'
+import { GetPublicKeyCommand, KMSClient, type KMSClientConfig, SignCommand } from '@aws-sdk/client-kms'
 import { hash, type KeyObject } from 'node:crypto'
 import { attempt, statusOf, type Waits } from '../archive/s3/attempts.ts'
 import { isPassing } from '../archive/s3/reasons.ts'
+import { SigningFailed } from './errors.ts'
 import { readPublicKeys } from './public-key.ts'
-
-/** No signature was made. The message says why, and what to do. */
-export class SigningFailed extends Error {
-  override readonly name = 'SigningFailed'
-}
 
 /** Signs with one asymmetric key in KMS. */
 export type Signer = {
@@ -25,9 +21,9 @@ const ALGORITHM = 'ECDSA_SHA_256'
 /** KMS answers in milliseconds. While it does not, a run that is closing must not wait for long. */
 export const SIGNING_WAITS = { requestMs: 3_000, tries: 2 } as const
 
-/** The region of a key, which need not be that of the function. */
-export function regionOfKey(keyArn: string): string | undefined {
-  return keyArn.split(':')[3]
+/** A client for a key in its own region, which need not be that of the function. */
+export function kmsClient(keyArn: string, options: KMSClientConfig): KMSClient {
+  return new KMSClient({ region: keyArn.split(':')[3], ...options })
 }
 
 /** A signer that asks KMS, at most twice for each answer. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { copyFile, cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -152,7 +152,17 @@ export async function startSecrets(
   }
 }
 
-/** The bundle's text. */
-export function readBundle({ dir }: Asset): Promise<string> {
-  return readFile(join(dir, 'index.mjs'), 'utf8')
+/** The text of everything that is deployed, and of what a cold start loads of it. */
+export async function readBundle({ dir }: Asset): Promise<{ whole: string; atStart: string }> {
+  const files = (await readdir(dir)).filter((name) => name.endsWith('.mjs'))
+  const texts = new Map<string, string>()
+  for (const name of files) texts.set(name, await readFile(join(dir, name), 'utf8'))
+  const loaded = new Set(['index.mjs'])
+  for (const name of loaded)
+    for (const [, imported = ''] of (texts.get(name) ?? '').matchAll(
+      /\bfrom"\.\/([^"]+)"|\bimport"\.\/([^"]+)"/g,
+    ))
+      loaded.add(imported)
+  const atStart = [...loaded].map((name) => texts.get(name) ?? '').join('\n')
+  return { whole: [...texts.values()].join('\n'), atStart }
 }

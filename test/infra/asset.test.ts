@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { freshBucket, readLines, type TestBucket } from '../support/bucket.ts'
+import { freshBucket, readLines, readText, type TestBucket } from '../support/bucket.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { type Kms, startKms } from '../support/kms.ts'
 import {
   type Asset,
   type AssetProcess,
@@ -21,6 +22,7 @@ import { LEAST } from './synthesized.ts'
 const { url, sql, drop } = await freshDatabase()
 let asset: Asset
 let bucket: TestBucket
+let kms: Kms
 let secrets: Awaited<ReturnType<typeof startSecrets>>
 let lambda: AssetProcess
 let preview: AssetProcess
@@ -35,6 +37,7 @@ beforeAll(async () => {
   }
   bucket = await freshBucket()
   secrets = await startSecrets(url)
+  kms = await startKms()
   asset = await synthesizeAsset()
   const onLambda = {
     // The file is there on Lambda only.
@@ -49,13 +52,15 @@ beforeAll(async () => {
     AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '1769',
     AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
   }
-  lambda = await startAsset(asset, { ...asset.environments.job, ...onLambda })
+  const signing = { SIGNING_KEY_ARN: kms.keyArn, AWS_ENDPOINT_URL_KMS: kms.endpoint }
+  lambda = await startAsset(asset, { ...asset.environments.job, ...onLambda, ...signing })
   preview = await startAsset(asset, { ...asset.environments.preview, ...onLambda })
 }, SLOW)
 
 afterAll(async () => {
   await Promise.all([lambda.stop(), preview.stop()])
   await secrets.stop()
+  await kms.stop()
   await asset.remove()
   await drop()
 })
@@ -73,8 +78,13 @@ async function metricsOf(event: unknown): Promise<string[]> {
     )
 }
 
-test('it is one file under 1 MB that reaches no package', async () => {
-  expect(Buffer.byteLength(await readBundle(asset))).toBeLessThan(1_000_000)
+test('it is under 1 MB and reaches no package; reports and KMS are not loaded at a cold start', async () => {
+  const { whole, atStart } = await readBundle(asset)
+  expect(Buffer.byteLength(whole)).toBeLessThan(1_000_000)
+  for (const later of ['<!doctype html>', 'GetPublicKey']) {
+    expect(whole).toContain(later)
+    expect(atStart).not.toContain(later)
+  }
   expect(lambda.strangers).toEqual([])
   expect(preview.strangers).toEqual([])
 })
@@ -95,6 +105,8 @@ test("a dry run and then an execute, with the database's address from Secrets Ma
     totals: { expired: '$12.00', usersProcessed: 2 },
   })
   expect(await readLines(bucket, `logs/users/${done.runId}/00000-0001.jsonl`)).toHaveLength(2)
+  expect(kms.requests.map(({ operation }) => operation)).toEqual(['Sign'])
+  expect(await readText(bucket, `runs/${done.runId}/report.html`)).toContain('$12.00')
   const rows = await sql`SELECT FROM kilocode_users WHERE total_microdollars_acquired <> microdollars_used`
   expect(rows).toHaveLength(0)
 })
@@ -137,7 +149,7 @@ test('an error is one JSON line, with its name and lines of the source, not of t
 
 test('names of errors survive the bundler: CloudWatch shows them as error types', async () => {
   expect((await lambda.invoke({ excute: true })).error?.name).toBe('InvalidEvent')
-  expect(await readBundle(asset)).toMatch(/extends Error\{name="InvalidEvent"/)
+  expect((await readBundle(asset)).whole).toMatch(/extends Error\{name="InvalidEvent"/)
 })
 
 test("no log line holds an e-mail address or the database's address", () => {
