@@ -21,6 +21,7 @@ import type { Tools } from '../tools.ts'
 import type { Gate } from './gate.ts'
 import type { AttemptedUser, Candidate, PageMode } from './mode.ts'
 import type { UserResult } from './outcome.ts'
+import type { Turns } from './plan-users.ts'
 import { settleAttempts } from './settle.ts'
 
 /** A page that is being written: what it works with, and what is known so far. */
@@ -30,6 +31,7 @@ export type PageWork = {
   readonly epoch: number
   readonly leaseExpiresAt: string
   readonly gate: Gate
+  readonly planning: Turns
   readonly mode: PageMode
   readonly tools: Tools
   /**

@@ -7,7 +7,8 @@ import type { ErrorStage } from '../lines/error-line.ts'
 import { SOFTWARE_VERSION } from '../version.ts'
 import { commit, type PageWork, type Refusal, writeCompared } from './apply.ts'
 import type { Amounts } from './gate.ts'
-import { type Candidate, digestOf, type PageMode } from './mode.ts'
+import { type Candidate, digestOf, type Observed, type Planning } from './mode.ts'
+import { planUsers } from './plan-users.ts'
 
 /** Under this, no further attempt: outcome and cursor have to be written yet. */
 const LAST_MOMENT_MS = 4_000
@@ -42,7 +43,8 @@ export async function attempt(
 
   if (locking.users === 'together') {
     const observed = await withRetriedRead(sql, async (tx) => work.mode.read(tx, userIds), tools)
-    const candidates = planAll(work, userIds, observed, name)
+    const plannings = await work.planning.take(async () => plan(work, userIds, observed, name))
+    const candidates = sortOut(work, plannings)
     if (candidates.length === 0) return []
     return reserving(work, candidates, async () => {
       await writeIntent(work, name, candidates)
@@ -58,7 +60,7 @@ export async function attempt(
     () => ({ stage, candidates }),
     async (tx) => {
       await lockUsers(tx, userIds, 'wait')
-      candidates = planAll(work, userIds, await work.mode.read(tx, userIds), name)
+      candidates = sortOut(work, await plan(work, userIds, await work.mode.read(tx, userIds), name))
       if (candidates.length === 0) return candidates
       stage = 'intent'
       work.gate.reserve(amountsOf(candidates))
@@ -71,16 +73,19 @@ export async function attempt(
   return refusal ? [refusal] : []
 }
 
-/** Plans users; those that planning leads to a result for get it, the others are returned. */
-function planAll(
-  { mode, results, takenLinks }: PageWork,
+async function plan(
+  { mode, takenLinks }: PageWork,
   userIds: readonly string[],
-  observed: Parameters<PageMode['plan']>[1],
+  observed: Observed,
   name: string,
-): Candidate[] {
+): Promise<[string, Planning][]> {
+  return planUsers(mode, userIds, observed, name, takenLinks)
+}
+
+/** Users whom planning leads to a result get it, the others are returned. */
+function sortOut({ results }: PageWork, plannings: readonly [string, Planning][]): Candidate[] {
   const candidates: Candidate[] = []
-  for (const userId of userIds) {
-    const planning = mode.plan(userId, observed, name, takenLinks)
+  for (const [userId, planning] of plannings) {
     if ('result' in planning) results.set(userId, planning.result)
     else candidates.push(planning.candidate)
   }

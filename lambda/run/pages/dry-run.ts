@@ -6,8 +6,9 @@ import { findTakenLinks } from '../../ledger/rows.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
 import { contextOf } from '../lines/run-rules.ts'
 import type { Tools } from '../tools.ts'
-import type { PageMode, Planning } from './mode.ts'
+import type { PageMode } from './mode.ts'
 import { type PageOutcome, pageOutcome } from './outcome.ts'
+import { planUsers } from './plan-users.ts'
 
 /**
  * One page without writing: read, plan, and the log lines of what would be written now, mutations too. In
@@ -25,15 +26,15 @@ export async function previewPage(
 ): Promise<PageOutcome> {
   const attempt = attemptName(page.page, epoch, 1)
   const observed = await withRetriedRead(sql, async (tx) => mode.read(tx, page.userIds), tools)
-  const planAll = (takenLinks: ReadonlySet<string>): [string, Planning][] =>
-    page.userIds.map((userId) => [userId, mode.plan(userId, observed, attempt, takenLinks)])
+  const planAll = async (takenLinks: ReadonlySet<string>) =>
+    planUsers(mode, page.userIds, observed, attempt, takenLinks)
 
-  const plannings = planAll(new Set())
+  const plannings = await planAll(new Set())
   const closes = plannings.flatMap(([, planning]) =>
     'candidate' in planning ? planning.candidate.closes : [],
   )
   const taken = await withRetriedRead(sql, async (tx) => findTakenLinks(tx, closes), tools)
-  const results = (taken.size > 0 ? planAll(taken) : plannings).map(
+  const results = (taken.size > 0 ? await planAll(taken) : plannings).map(
     ([userId, planning]) =>
       [userId, 'result' in planning ? planning.result : planning.candidate.result] as const,
   )

@@ -8,12 +8,14 @@ import type { ForeignKey } from '../../ledger/references.ts'
 import { attemptName } from '../../archive/keys.ts'
 import { AttemptOpen, OutOfTime } from '../errors.ts'
 import type { Tools } from '../tools.ts'
+import type { PageWork } from './apply.ts'
 import { previewPage } from './dry-run.ts'
 import { executeMode, readPlanShown } from './execute.ts'
-import { errorThresholdExceeded, type Gate, openGate } from './gate.ts'
+import { errorThresholdExceeded, openGate } from './gate.ts'
 import type { PageMode } from './mode.ts'
 import { bareResult, type PageOutcome, pageOutcome } from './outcome.ts'
 import { writePage } from './page.ts'
+import { openTurns } from './plan-users.ts'
 import { contextOf } from '../lines/run-rules.ts'
 import { readLoggedChanges, rollbackMode } from './rollback.ts'
 import { type Recovered, settlePage } from './settle.ts'
@@ -47,10 +49,7 @@ export type PageLoop = {
   readonly tools: Tools
 }
 
-/**
- * Why the pages ended: all done, no time for another, a hold, a limit or threshold, or a cancellation
- * request.
- */
+/** Why the pages ended: all done, no time for another, a hold, a limit, a threshold, or a cancellation. */
 export type LoopEnd =
   | { readonly end: 'done' | 'out_of_time' }
   | { readonly end: 'held' | 'stopped' | 'cancelled'; readonly why: string }
@@ -98,6 +97,7 @@ export async function workThroughPages(loop: PageLoop, recovered: RecoveredPages
       totals.expiredMicrodollars + totals.duePaidMicrodollars,
     ),
   })
+  const planning = openTurns()
   const pages = unnamedPages(cursor())
   const time = timekeeper(tools)
   const state: { end: LoopEnd | null; error: { cause: unknown } | null } = {
@@ -118,7 +118,7 @@ export async function workThroughPages(loop: PageLoop, recovered: RecoveredPages
         state.end ??= end
         if (state.end) return
         const began = tools.now().getTime()
-        const stop = await workOnPage(loop, page, gate, recovered.get(page.page) ?? new Map())
+        const stop = await workOnPage(loop, page, { gate, planning }, recovered.get(page.page) ?? new Map())
         time.took(tools.now().getTime() - began)
         state.end ??= stoppedBy(stop ?? errorThresholdExceeded(cursor(), run.settings))
       } catch (error) {
@@ -154,7 +154,7 @@ async function endAsked(loop: PageLoop): Promise<LoopEnd | null> {
 async function workOnPage(
   loop: PageLoop,
   page: Page,
-  gate: Gate,
+  { gate, planning }: Pick<PageWork, 'gate' | 'planning'>,
   recovered: Recovered,
 ): Promise<string | null> {
   const { run, epoch, leaseExpiresAt, tools } = loop
@@ -165,6 +165,7 @@ async function workOnPage(
         epoch,
         leaseExpiresAt,
         gate,
+        planning,
         mode: await modeOfPage(loop, page),
         tools,
         results: new Map(recovered),

@@ -21,7 +21,7 @@ import { approvedPlan, rollbackTarget } from './sources.ts'
 import { limitsOf, type OpeningRequest, payloadOf, type Selection } from './selection.ts'
 
 /** Measured: docs/decisions. */
-const DEFAULT_BATCH_SIZE = 500
+const DEFAULT_BATCH_SIZE = 250
 const DEFAULT_CONCURRENCY = 3
 const FREEZE_TRIES = 4
 const FREEZE_PAUSE_MS = 250
