@@ -52,10 +52,11 @@ test('over TLS too, a connection that falls silent is lost, and one that is only
   url.port = String(proxy.port)
   url.hostname = 'localhost'
   url.search = 'sslmode=require'
-  const sql = connect({ url: url.href }, 1, { connectMs: 5_000, statementMs: 1_000, idleMs: 500 })
+  const sql = connect({ url: url.href }, 1, { connectMs: 30_000, statementMs: 8_000, idleMs: 2_000 })
 
   const busy = readTransaction(sql, async (tx) => {
-    for (let n = 0; n < 8; n++) await tx`select pg_sleep(0.3)`
+    // Longer than the ten seconds together, and each far shorter, since a busy machine takes its time too.
+    for (let n = 0; n < 5; n++) await tx`select pg_sleep(2.5)`
     return (await tx`select ssl from pg_stat_ssl where pid = pg_backend_pid()`)[0]
   })
   expect(await busy).toEqual({ ssl: true })

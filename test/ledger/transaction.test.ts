@@ -429,7 +429,7 @@ describe('a busy database', () => {
   })
 
   test('a statement timeout and a conflict on a standby are tried again, on a fresh snapshot', async () => {
-    const sql = pool({ ...SHORT, statementMs: 200 })
+    const sql = pool(SHORT)
     expect(await onSecondTry((tx) => tx`select pg_sleep(60)`)(sql)).toBe('try 2')
     const conflict = (tx: Transaction) => tx`
       do $$ begin
