@@ -63,7 +63,7 @@ export function jobEnv(databaseUrl: string, s3Port: number): Record<string, stri
   }
 }
 
-/** Bundles the job into a folder as it is bundled for Lambda. */
+/** Bundles the job into one file of a folder, minified as for Lambda. */
 export async function bundleJob(dir: string): Promise<string> {
   const outfile = join(dir, 'job.mjs')
   const entryPoints = [join(import.meta.dirname, 'job.ts')]
