@@ -7,7 +7,7 @@ import * as z from 'zod'
 import { NODE_ENVIRONMENT } from '../../lambda/constants.ts'
 import { type ExitCard, exitCardSchema } from '../../lambda/exit-card.ts'
 import { type Seen, startProxy } from './proxy.ts'
-import type { BenchS3 } from './servers.ts'
+import type { BenchS3 } from './s3.ts'
 
 /**
  * `pageEnds` and `closedAfter`: when each page was done and the run closed (null where none was), in seconds since

@@ -1,14 +1,11 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import postgres, { type Sql } from 'postgres'
-import * as z from 'zod'
 import { startPostgres } from '../sandbox/postgres.ts'
 import { seedBenchLedger, type Size } from './ledger.ts'
 import { bundleJob, jobEnv, type JobResult, runJob, type Way } from './run-job.ts'
+import { startBenchS3 } from './s3.ts'
 
 /** A fresh copy of the bench ledger: connections to it, and the job, run once on it with an empty bucket. */
 export type Copy = {
@@ -110,42 +107,4 @@ async function cpuSeconds(server: number): Promise<number> {
     0,
   )
   return (own + ended + living) / TICKS_A_SECOND
-}
-
-/** The requests of one run by phase, the bytes sent, and the server's CPU time. */
-const tallySchema = z.object({
-  opening: z.int(),
-  pages: z.int(),
-  closing: z.int(),
-  bytes: z.int(),
-  cpuSeconds: z.number(),
-})
-
-/**
- * An S3 server in a process of its own, with one bucket. `tally` returns what it has received since the last
- * call, and empties it.
- */
-export type BenchS3 = {
-  readonly port: number
-  tally(): Promise<z.infer<typeof tallySchema>>
-  stop(): Promise<void>
-}
-
-async function startBenchS3(): Promise<BenchS3> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 's3-server.ts'), 'bench'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const nextLine = async () => String((await lines.next()).value)
-  return {
-    port: Number(await nextLine()),
-    async tally() {
-      child.stdin.write('\n')
-      return tallySchema.parse(JSON.parse(await nextLine()))
-    },
-    async stop() {
-      child.stdin.end()
-      await once(child, 'exit')
-    },
-  }
 }
