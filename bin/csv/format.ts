@@ -17,7 +17,8 @@ export type TableRow = { readonly before: Row; readonly amounts: Amounts; readon
 /**
  * Writes rows as RFC 4180 with a header and, as the last row, the sums of the amounts that are added up; `out`
  * is ended. Amounts are in dollars and in microdollars. A text that a spreadsheet would take for a formula
- * gets a leading apostrophe. A reader who has gone is no error. `check` may refuse the sums, before the total row is written.
+ * gets a leading apostrophe. A reader who has gone is no error. `check` may refuse the sums, before the total
+ * row is written.
  */
 export async function writeTable(
   rows: AsyncIterable<TableRow> | Iterable<TableRow>,

@@ -1,5 +1,6 @@
 import type { Payload } from '../event.ts'
 import type { ExitCard } from '../exit-card.ts'
+import type { RunPayload } from '../run/invoke.ts'
 import type { Tools } from '../run/tools.ts'
 import { check, type CheckAnswer } from './check.ts'
 import { diff, type DiffAnswer } from './diff.ts'
@@ -11,10 +12,7 @@ import { verify, type VerifyAnswer } from './verify/verify.ts'
 export { reportAfterClosing } from './report-run.ts'
 
 /** The payloads that ask about runs, and change nothing but a report. */
-export type Question = Extract<
-  Payload,
-  { kind: 'status' | 'report' | 'diff' | 'check' | 'history' | 'verify' }
->
+export type Question = Exclude<Payload, RunPayload>
 
 /** What is answered to a question; only a status is an exit card. */
 export type InsightAnswer = ExitCard | ReportAnswer | DiffAnswer | CheckAnswer | HistoryAnswer | VerifyAnswer

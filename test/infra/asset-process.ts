@@ -159,9 +159,7 @@ export async function readBundle({ dir }: Asset): Promise<{ whole: string; atSta
   for (const name of files) texts.set(name, await readFile(join(dir, name), 'utf8'))
   const loaded = new Set(['index.mjs'])
   for (const name of loaded)
-    for (const [, imported = ''] of (texts.get(name) ?? '').matchAll(
-      /\bfrom"\.\/([^"]+)"|\bimport"\.\/([^"]+)"/g,
-    ))
+    for (const [, imported = ''] of (texts.get(name) ?? '').matchAll(/\b(?:from|import)"\.\/([^"]+)"/g))
       loaded.add(imported)
   const atStart = [...loaded].map((name) => texts.get(name) ?? '').join('\n')
   return { whole: [...texts.values()].join('\n'), atStart }

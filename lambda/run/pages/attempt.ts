@@ -7,7 +7,7 @@ import type { ErrorStage } from '../lines/error-line.ts'
 import { SOFTWARE_VERSION } from '../version.ts'
 import { commit, type PageWork, type Refusal, writeCompared } from './apply.ts'
 import type { Amounts } from './gate.ts'
-import { type Candidate, digestOf, type Observed, type Planning } from './mode.ts'
+import { type Candidate, digestOf, type Observed } from './mode.ts'
 import { planUsers } from './plan-users.ts'
 
 /** Under this, no further attempt: outcome and cursor have to be written yet. */
@@ -43,8 +43,7 @@ export async function attempt(
 
   if (locking.users === 'together') {
     const observed = await withRetriedRead(sql, async (tx) => work.mode.read(tx, userIds), tools)
-    const plannings = await work.planning.take(async () => plan(work, userIds, observed, name))
-    const candidates = sortOut(work, plannings)
+    const candidates = await work.planning.take(async () => planAll(work, userIds, observed, name))
     if (candidates.length === 0) return []
     return reserving(work, candidates, async () => {
       await writeIntent(work, name, candidates)
@@ -60,7 +59,7 @@ export async function attempt(
     () => ({ stage, candidates }),
     async (tx) => {
       await lockUsers(tx, userIds, 'wait')
-      candidates = sortOut(work, await plan(work, userIds, await work.mode.read(tx, userIds), name))
+      candidates = await planAll(work, userIds, await work.mode.read(tx, userIds), name)
       if (candidates.length === 0) return candidates
       stage = 'intent'
       work.gate.reserve(amountsOf(candidates))
@@ -73,19 +72,15 @@ export async function attempt(
   return refusal ? [refusal] : []
 }
 
-async function plan(
-  { mode, takenLinks }: PageWork,
+/** Plans users; who has a result by that gets it, the others are returned. */
+async function planAll(
+  { mode, results, takenLinks }: PageWork,
   userIds: readonly string[],
   observed: Observed,
   name: string,
-): Promise<[string, Planning][]> {
-  return planUsers(mode, userIds, observed, name, takenLinks)
-}
-
-/** Users whom planning leads to a result get it, the others are returned. */
-function sortOut({ results }: PageWork, plannings: readonly [string, Planning][]): Candidate[] {
+): Promise<Candidate[]> {
   const candidates: Candidate[] = []
-  for (const [userId, planning] of plannings) {
+  for (const [userId, planning] of await planUsers(mode, userIds, observed, name, takenLinks)) {
     if ('result' in planning) results.set(userId, planning.result)
     else candidates.push(planning.candidate)
   }
