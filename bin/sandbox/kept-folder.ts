@@ -32,7 +32,7 @@ export async function keepFolder(asked: Asked): Promise<KeptFolder> {
     detached: true,
     execArgv: [],
     // Where enableCompileCache of bin/start.js keeps it: types need not be stripped again here either.
-    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') },
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'), ...process.env },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   const gone = once(keeper, 'exit')

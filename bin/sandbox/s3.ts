@@ -117,9 +117,7 @@ export function temporaryRoot(): string {
 type End = { answer?: Answer; fault?: S3Error | Exclude<S3Fault, object> }
 
 async function serve(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const bodyPath = newBodyPath(state.files)
-  const { answer, fault } = await handle(state, request, bodyPath)
-  rmSync(bodyPath, { force: true })
+  const { answer, fault } = await handle(state, request)
   try {
     if (fault instanceof S3Error) await send(response, refusal(fault))
     else if (fault === 'drop') response.destroy()
@@ -133,15 +131,15 @@ async function serve(state: State, request: IncomingMessage, response: ServerRes
   }
 }
 
-async function handle(state: State, request: IncomingMessage, bodyPath: string): Promise<End> {
+async function handle(state: State, request: IncomingMessage): Promise<End> {
+  const bodyPath = request.method === 'PUT' ? newBodyPath(state.files) : undefined
   try {
     const target = readTarget(request.url ?? '')
     const number = (state.counts.get(target.bucket) ?? 0) + 1
     state.counts.set(target.bucket, number)
     const bytes = Number(request.headers['content-length'] ?? 0)
     const seen: S3Request = { number, method: request.method ?? '', bytes, ...target }
-    const isPut = seen.method === 'PUT' && seen.key !== ''
-    const body = isPut ? await receiveBody(request, bodyPath) : undefined
+    const body = bodyPath && seen.key !== '' ? await receiveBody(request, bodyPath) : undefined
     const before = await faultOf(() => state.hooks.get(seen.bucket)?.before?.(seen))
     if (before !== undefined && before !== 'stall') return { fault: before }
     const answer = answerTo(state.files, seen, request.headers, body)
@@ -149,6 +147,8 @@ async function handle(state: State, request: IncomingMessage, bodyPath: string):
     return { answer, fault }
   } catch (error) {
     return { answer: refusal(error) }
+  } finally {
+    if (bodyPath) rmSync(bodyPath, { force: true })
   }
 }
 

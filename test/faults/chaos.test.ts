@@ -53,9 +53,6 @@ test.each(Array.from({ length: SEEDS }, (_, nth) => FIRST_SEED + nth))(
     const dice = random(seed)
     const database = await freshDatabase(template)
     const { sql } = database
-    await sql.unsafe(`do $$ begin
-      execute format('alter database %I set search_path = test_clock, pg_catalog, public', current_database());
-    end $$`)
     await sql`create table known_rows as select id from credit_transactions`
     await sql`create table known_users as select id, total_microdollars_acquired as total from kilocode_users`
     const bucket = await freshBucket(s3.endpoint)

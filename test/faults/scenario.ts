@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { useTestClock } from '../support/clock.ts'
 import { insertTransaction, insertUser } from '../support/ledger.ts'
 import type { Sql } from 'postgres'
 
@@ -26,10 +27,8 @@ export async function buildScenario(sql: Sql): Promise<void> {
     create trigger refuse_poison before insert on credit_transactions
       for each row when (new.kilo_user_id = '${POISON_USER}' and new.amount_microdollars <= 0)
       execute function refuse_poison();
-    do $$ begin
-      execute format('alter database %I set search_path = test_clock, pg_catalog, public', current_database());
-    end $$;
   `)
+  await useTestClock(sql, sql.options.database)
   const user = (n: number, used = 0, acquired = 10) =>
     insertUser(sql, {
       id: `user-${String(n).padStart(2, '0')}`,

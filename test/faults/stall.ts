@@ -63,7 +63,6 @@ export async function openPlace(
   decide: (trip: RoundTrip) => Fate | Promise<Fate>,
 ): Promise<Place> {
   const database = await freshDatabase(template)
-  await letClockHold(database.sql)
   const bucket = await freshBucket(s3.endpoint)
   const proxied = new Set<number>()
   const proxy: PostgresProxy = await startProxy(database.url, decide, (port) => proxied.add(port))
@@ -101,13 +100,6 @@ export async function openPlace(
       await database.drop()
     },
   }
-}
-
-/** The settings of a database, its search path too, are not copied with it. */
-async function letClockHold(sql: Sql): Promise<void> {
-  await sql.unsafe(`DO $$ BEGIN
-    EXECUTE format('ALTER DATABASE %I SET search_path = test_clock, pg_catalog, public', current_database());
-  END $$`)
 }
 
 function answerOf(error: unknown): Answer {

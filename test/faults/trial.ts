@@ -61,7 +61,7 @@ export async function runTrial(
   try {
     const event = await story.prepare(place, s3)
     const earlier = await runIdsOf(bucket)
-    const clock = await clockOf(database)
+    const clock = clockOf(database)
     await clock.goForward()
     const spend = story.spender ? spendOnce(database, story.spender) : async () => {}
     const faultOf = new WeakMap<S3Request, Mode>()
@@ -151,11 +151,7 @@ type Clock = {
 }
 
 /** The scenario's clock, of the database and of the job's machine: it goes forward past every lease. */
-async function clockOf({ sql }: Trial['database']): Promise<Clock> {
-  // A copy of a database does not take over its settings.
-  await sql.unsafe(`do $$ begin
-    execute format('alter database %I set search_path = test_clock, pg_catalog, public', current_database());
-  end $$`)
+function clockOf({ sql }: Trial['database']): Clock {
   let hours = 0
   const aheadMs = (): number => hours * 3_600_000
   return {

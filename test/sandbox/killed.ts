@@ -6,17 +6,6 @@ import { vi } from 'vitest'
 // Servers start and stop here, which may take long on a busy machine: no test fails by time.
 vi.setConfig({ testTimeout: 900_000, hookTimeout: 900_000 })
 
-/** Whether a process of this number runs. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false
-    throw error
-  }
-}
-
 /**
  * Runs a module's code in a process of its own, waits for its first line of output, and kills the process as
  * a crash would. Gives that line. Throws an Error when the process ends before it prints one.

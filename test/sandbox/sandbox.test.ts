@@ -13,7 +13,8 @@ import { resetSandbox } from '../../bin/sandbox/reset.ts'
 import { openSandbox } from '../../bin/sandbox/sandbox.ts'
 import type { Sandbox } from '../../bin/sandbox/sandbox.ts'
 import { clientFor, readText } from '../support/bucket.ts'
-import { isAlive, runAndKill } from './killed.ts'
+import { isAlive } from '../support/alive.ts'
+import { runAndKill } from './killed.ts'
 import { put } from './s3-requests.ts'
 
 const SANDBOX_MODULE = new URL('../../bin/sandbox/sandbox.ts', import.meta.url).href

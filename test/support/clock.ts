@@ -10,13 +10,15 @@ export async function stopClock(sql: Sql, at: string): Promise<void> {
   await sql`CREATE SCHEMA test_clock`
   await sql`CREATE TABLE test_clock.now (at timestamptz NOT NULL)`
   await sql`INSERT INTO test_clock.now VALUES (${at})`
-  await sql.unsafe(`
+  await sql`
     CREATE FUNCTION test_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
-      AS 'SELECT at FROM test_clock.now';
-    DO $$ BEGIN
-      EXECUTE format('ALTER DATABASE %I SET search_path = test_clock, pg_catalog, public', current_database());
-    END $$;
-  `)
+      AS 'SELECT at FROM test_clock.now'`
+  await useTestClock(sql, sql.options.database)
+}
+
+/** Connections that are opened to this database from now on find the functions of the schema test_clock first. */
+export async function useTestClock(sql: Sql, database: string): Promise<void> {
+  await sql`ALTER DATABASE ${sql(database)} SET search_path = test_clock, pg_catalog, public`
 }
 
 /** Sets the stopped clock of a database to another time. */

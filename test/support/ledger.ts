@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Sql } from 'postgres'
 import { inject } from 'vitest'
+import { useTestClock } from './clock.ts'
 
 /** A row of kilocode_users as a test gives it: bigints as numbers or text, times as ISO text. */
 export type UserRow = {
@@ -54,11 +55,11 @@ const DAY_MS = 86_400_000
 let keptAdmin: Sql | undefined
 
 /**
- * A new database with the ledger's empty tables, or a copy of another one, for one test file. `drop` closes
- * `sql` and removes the database, also while another client is still connected to it.
+ * A new database with the ledger's empty tables, or a copy of another one, with its clock. `drop` closes `sql`
+ * and removes the database, also while another client is still connected to it.
  */
 export async function freshDatabase(
-  template: string = inject('templateDatabase'),
+  template?: string,
 ): Promise<{ url: string; sql: Sql; drop: () => Promise<void> }> {
   const name = `ledger_${randomBytes(6).toString('hex')}`
   const admin = (keptAdmin ??= postgres(inject('postgresUrl'), {
@@ -68,7 +69,10 @@ export async function freshDatabase(
     onnotice: () => undefined,
   }))
   // Copying files takes half the time of copying through the write-ahead log.
-  await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)} STRATEGY file_copy`
+  await admin`
+    CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template ?? inject('templateDatabase'))} STRATEGY file_copy`
+  // The settings of a database are not copied with it.
+  if (template !== undefined) await useTestClock(admin, name)
   const url = inject('postgresUrl').replace(/\/[^/]*$/, `/${name}`)
   // The types of arrays are not needed, and asking for them takes a fifth of the time of connecting.
   const sql = postgres(url, { max: 5, fetch_types: false, onnotice: () => undefined })
