@@ -78,6 +78,8 @@ const cursorSchema = z.object({
   /** Raised by every acquisition of the lease; part of every attempt's name. */
   epoch: z.int(),
   lease: lease.nullable(),
+  /** The latest expiry of a lease that was taken over instead of being released; null: there was none. */
+  unreleasedUntil: z.string().nullable(),
   /** Parts that holders of lower epochs may have left on pages that are not named have been emptied. */
   emptiedBelowEpoch: z.int(),
   pagesTotal: z.int(),

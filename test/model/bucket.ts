@@ -42,6 +42,8 @@ export type Cursor = Body & {
   readonly state: State
   readonly epoch: number
   readonly lease: { readonly invocation: string; readonly expiresAt: number } | null
+  /** The latest expiry of a lease that was taken over instead of being released; 0: there was none. */
+  readonly unreleasedUntil: number
   readonly named: readonly NamedPage[]
   readonly totals: Totals
   /** Of lower epochs than this, what predecessors may have left is emptied. */

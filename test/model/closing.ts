@@ -67,7 +67,9 @@ export function* close(holder: Holder, status: FinalStatus): Steps<void> {
   const line: Body = { etag: `${decided} ${manifest.etag}` }
   if (!(yield* create(place.s3, closedRunKey(run.runId), line))) throw archiveCorrupt
   if (mistake === 'writer freed before the run is closed') yield* freeWriter(place, run)
-  yield* updateCursor(holder, (cursor) => ({ ...cursor, state: 'closed', lease: null }))
+  yield* updateCursor(holder, (cursor) =>
+    cursor.state === 'closed' ? null : { ...cursor, state: 'closed', lease: null },
+  )
   yield* freeWriter(place, run)
 }
 
@@ -129,5 +131,5 @@ export function* freeWriter(place: Place, run: Run): Steps<void> {
 /** Ends the invocation in good order: the card says how far it got, and the lease is released. */
 export function* release(holder: Holder): Steps<void> {
   yield* storeCard(holder, 'incomplete')
-  yield* updateCursor(holder, (cursor): Cursor => ({ ...cursor, lease: null }))
+  yield* updateCursor(holder, (cursor) => (cursor.lease ? { ...cursor, lease: null } : null))
 }

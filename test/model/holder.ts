@@ -15,7 +15,7 @@ import {
   markKey,
   type Run,
 } from './bucket.ts'
-import { count, sleep, type Steps, until, type World } from './world.ts'
+import { count, perhapsSetBack, sleep, type Steps, until, type World } from './world.ts'
 import type { Mistake } from './mistakes.ts'
 
 /**
@@ -56,7 +56,6 @@ export type Holder = {
   readonly run: Run
   readonly epoch: number
   readonly leaseExpiresAt: number
-  readonly predecessorReleased: boolean
   readonly deadline: number
   cursor: Cursor
   recovered: Recovered
@@ -81,7 +80,7 @@ export function leaseFrom(invocation: string, now: number): NonNullable<Cursor['
   return { invocation, expiresAt: now + LEASE_TIME }
 }
 
-export function holding(place: Place, name: string, run: Run, cursor: Cursor, released: boolean): Holder {
+export function holding(place: Place, name: string, run: Run, cursor: Cursor): Holder {
   const expiresAt = cursor.lease?.expiresAt ?? 0
   return {
     name,
@@ -90,7 +89,6 @@ export function holding(place: Place, name: string, run: Run, cursor: Cursor, re
     cursor,
     epoch: cursor.epoch,
     leaseExpiresAt: expiresAt,
-    predecessorReleased: released,
     deadline: expiresAt - LEASE_TIME + INVOCATION_TIME,
     recovered: new Map(),
     writingCursor: false,
@@ -102,13 +100,14 @@ export function holding(place: Place, name: string, run: Run, cursor: Cursor, re
 export function* acquire(place: Place, name: string, run: Run, found: Cursor): Steps<Holder | null> {
   const { world, s3, mistake } = place
   const now = yield* query('clock', () => world.now)
-  const held = found.lease !== null && now <= found.lease.expiresAt
-  if (held && mistake !== 'lease taken over before it expired') return null
+  const believed = mistake === 'lease taken over before it expired' ? null : found.lease
+  if (believed && now <= believed.expiresAt) return null
   const cursor: Cursor = {
     ...found,
     etag: newNonce(place),
     epoch: found.epoch + 1,
     lease: leaseFrom(name, now),
+    unreleasedUntil: Math.max(believed?.expiresAt ?? 0, found.unreleasedUntil),
   }
   const stored = yield* swap(s3, cursorKey(run.runId), cursor, found.etag)
   const won =
@@ -116,8 +115,9 @@ export function* acquire(place: Place, name: string, run: Run, found: Cursor): S
       ? stored.epoch === cursor.epoch
       : stored.lease?.invocation === name
   if (!won) return null
+  perhapsSetBack(world, stored.unreleasedUntil)
   if (stored.epoch === 3) count(world, 'taken over by a third holder')
-  return holding(place, name, run, stored, found.lease === null)
+  return holding(place, name, run, stored)
 }
 
 /**

@@ -93,6 +93,7 @@ function* open(place: Place, name: string, request: Opening, writer: Writer | nu
     state: 'prepared',
     epoch: 1,
     lease: leaseFrom(name, now),
+    unreleasedUntil: 0,
     named: [],
     totals: NO_TOTALS,
     emptiedBelow: 1,
@@ -113,7 +114,7 @@ function* open(place: Place, name: string, request: Opening, writer: Writer | nu
       return { runId, answer: taken ? 'busy' : 'not opened' }
     }
   }
-  return yield* workAndAnswer(holding(place, name, run, cursor, false), null)
+  return yield* workAndAnswer(holding(place, name, run, cursor), null)
 }
 
 function executePages({ frozen }: Place): Run['pages'] {

@@ -15,6 +15,7 @@ export const MISTAKES = [
   'attempt numbers repeated',
   'totals added again when a page is named twice',
   'lease taken over before it expired',
+  'a lease expired once taken as expired for good',
   'an epoch read back believed at acquisition',
   'cancelled without the outcome of unnamed pages',
   'unnamed pages of a closing run named after it is closing',

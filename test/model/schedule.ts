@@ -94,7 +94,7 @@ function createPlace(world: World, mistake: Mistake | null): Place {
 function executeRequests({ random }: World): readonly Request[] {
   const requests: Request[] = [{ asks: 'execute', requestKey: 'k1' }]
   const others = random.between(0, 5)
-  const cancels = random.chance(0.3)
+  const cancels = random.chance(0.15)
   for (let index = 0; index < others; index += 1) {
     const chosen = random.next()
     if (cancels && chosen < 0.3) requests.push({ asks: 'cancel', runId: 'run-1' })
@@ -129,6 +129,7 @@ function withFaults(
   world.stickiness = random.pick([0, 0.5, 0.9])
   const activity = random.pick([0, 0.01, 0.05, 0.1])
   const arrival = random.pick([0.005, 0.02, 0.1])
+  world.unsteadyClock = random.chance(0.5)
   let started = 0
   for (let steps = 0; steps < MAX_STEPS; steps += 1) {
     const ran = step(world)
@@ -167,6 +168,7 @@ function finish(
 ): string | null {
   const { world, s3 } = place
   world.faults = NO_FAULTS
+  world.unsteadyClock = false
   for (let number = 1; number <= FAIR_INVOCATIONS; number += 1) {
     for (let steps = 0; steps < MAX_STEPS && step(world); steps += 1);
     const writer = s3.objects.get(WRITER_KEY) as Writer | undefined

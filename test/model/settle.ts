@@ -19,8 +19,8 @@ const TRIES = 4
 
 /** Settles all intents of every page that the cursor does not name. */
 export function* settleOpenPages(holder: Holder): Steps<Recovered> {
+  yield* refuseUnexpired(holder)
   const intents = yield* openIntents(holder)
-  yield* refuseUnexpired(holder, intents)
   const recovered = new Map<number, ReadonlyMap<number, Line>>()
   for (const page of new Set(intents.map((intent) => intent.page))) {
     const ofPage = intents.filter((intent) => intent.page === page)
@@ -30,11 +30,15 @@ export function* settleOpenPages(holder: Holder): Steps<Recovered> {
 }
 
 /** Another holder's attempt may commit until its lease expires, unless that holder released it. */
-function* refuseUnexpired(holder: Holder, intents: readonly Intent[]): Steps<void> {
-  if (intents.length === 0 || holder.predecessorReleased) return
-  const { world } = holder.place
-  const now = yield* query('clock', () => world.now)
-  if (intents.some((intent) => intent.leaseExpiresAt >= now)) throw attemptOpen
+function* refuseUnexpired({ place: { world, mistake }, cursor: { unreleasedUntil } }: Holder): Steps<void> {
+  if (unreleasedUntil === 0 || mistake === 'a lease expired once taken as expired for good') return
+  const now = yield* query('clock', () => {
+    if (unreleasedUntil < world.now) world.setBackTo = Math.max(world.setBackTo, unreleasedUntil + 1)
+    return world.now
+  })
+  if (unreleasedUntil < now) return
+  count(world, 'lease unexpired again, since the clock was set back')
+  throw attemptOpen
 }
 
 /**

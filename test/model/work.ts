@@ -21,12 +21,23 @@ export function* work(holder: Holder, joins: string | null): Steps<Done> {
   } catch (error) {
     if (error === leaseLost) return { runId: run.runId, answer: 'busy' }
     if (error === archiveCorrupt) return { runId: run.runId, answer: 'corrupt' }
-    // The lease is kept, and expires.
-    if (error === archiveUnavailable || error === ledgerUnavailable)
-      return { runId: run.runId, answer: 'unavailable' }
+    if (error === archiveUnavailable || error === ledgerUnavailable) return yield* endUnavailable(holder)
     if (error !== attemptOpen) throw error
+    // A commit may be under way: the lease is kept, and expires.
     return { runId: run.runId, answer: 'incomplete' }
   }
+}
+
+/** The lease is released, if that is possible. */
+function* endUnavailable(holder: Holder): Steps<Said> {
+  const { runId } = holder.run
+  try {
+    yield* release(holder)
+    count(holder.place.world, 'released after a failure')
+  } catch (error) {
+    if (error !== archiveUnavailable && error !== leaseLost) throw error
+  }
+  return { runId, answer: 'unavailable' }
 }
 
 function* holdRun(holder: Holder, joins: string | null): Steps<Done> {

@@ -47,6 +47,13 @@ export type World = {
   readonly random: Random
   /** The database's clock. */
   now: number
+  /**
+   * How far it may be set back: to the expiry of a lease that the next holder has found expired before it plans.
+   * From what is later than that, nothing in the bucket could protect.
+   */
+  setBackTo: number
+  /** Whether it is set back now and then, where that does most harm. */
+  unsteadyClock: boolean
   faults: Faults
   /** How often the thread that ran last runs again. */
   stickiness: number
@@ -63,6 +70,8 @@ export function createWorld(seed: number, recording: boolean): World {
   return {
     random: randomFrom(seed),
     now: 1,
+    setBackTo: 1,
+    unsteadyClock: false,
     faults: NO_FAULTS,
     stickiness: 0,
     runnable: [],
@@ -73,6 +82,14 @@ export function createWorld(seed: number, recording: boolean): World {
     traces: recording ? new Map() : null,
     last: null,
   }
+}
+
+/** When a lease is acquired, a clock that is unsteady may be set back to before the expiry of one before it. */
+export function perhapsSetBack(world: World, expiredAt: number): void {
+  const { random, now, setBackTo } = world
+  if (!world.unsteadyClock || expiredAt === 0 || expiredAt >= now || random.chance(0.2)) return
+  world.now = Math.max(setBackTo, expiredAt - random.between(0, 150))
+  note(world, () => 'the clock is set back')
 }
 
 /** Counts a situation, so that a test can assert that schedules reach it. */

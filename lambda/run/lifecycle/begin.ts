@@ -92,7 +92,7 @@ async function openDryRun(request: OpeningRequest, selection: Selection, tools: 
     const owner = await mark(tools.store, keyKind(request), request.requestKey, run.runId)
     if (owner !== run.runId) return begin(request, tools)
   }
-  return (await work(hold(run, cursor, true, tools), tools)).card
+  return (await work(hold(run, cursor, tools), tools)).card
 }
 
 /** At most one writing run is open per bucket: the same payload continues it, another one is refused. */
@@ -110,7 +110,7 @@ async function openOrJoin(request: OpeningRequest, selection: Selection, tools: 
   const lastClosed = writer?.document.lastClosed ?? null
   const isOpened = (await swapNaming(run, writer, lastClosed, tools)) || (await wasOpened(run, tools))
   if (!isOpened) return begin(request, tools)
-  const { card, otherRun } = await work(hold(run, cursor, true, tools), tools)
+  const { card, otherRun } = await work(hold(run, cursor, tools), tools)
   return otherRun === null ? card : resume(await knownRun(otherRun, tools), tools)
 }
 

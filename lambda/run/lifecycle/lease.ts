@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Cursor,
   readCursor,
@@ -21,8 +22,6 @@ export type Holder = {
   readonly run: Run
   readonly epoch: number
   readonly leaseExpiresAt: string
-  /** Whether the holder before released the lease: nothing of it can commit any more. */
-  readonly predecessorReleased: boolean
   /** The cursor as it was last written. */
   readonly cursor: () => Cursor
   /**
@@ -63,7 +62,8 @@ export async function acquireLease(
   await refuseOlderCursor(tools.store, run, read)
   const epoch = cursor.epoch + 1
   const lease = leaseFrom(now, epoch, tools)
-  const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease }).catch(
+  const unreleasedUntil = latestOf(cursor.unreleasedUntil, cursor.lease?.expiresAt ?? null)
+  const taken = await swapCursor(tools.store, read, { ...cursor, epoch, lease, unreleasedUntil }).catch(
     async (error: unknown) => {
       // A write that took effect without a reply must not leave a lease that no invocation uses. Two
       // invocations can try for the same epoch, so the invocation id decides.
@@ -74,7 +74,11 @@ export async function acquireLease(
     },
   )
   if (!taken) return { busy: (await readCursor(tools.store, run.runId)).document }
-  return { holder: hold(run, taken, cursor.lease === null, tools) }
+  return { holder: hold(run, taken, tools) }
+}
+
+function latestOf(one: string | null, other: string | null): string | null {
+  return one === null || (other !== null && other > one) ? other : one
 }
 
 /**
@@ -96,12 +100,7 @@ export async function emptyPredecessors(
 }
 
 /** The holder of a run whose cursor, with this invocation's lease in it, has just been written. */
-export function hold(
-  run: Run,
-  taken: VersionedCursor,
-  predecessorReleased: boolean,
-  tools: Pick<Tools, 'store' | 'now'>,
-): Holder {
+export function hold(run: Run, taken: VersionedCursor, tools: Pick<Tools, 'store' | 'now'>): Holder {
   const { lease } = taken.document
   if (!lease) throw new Error(`The cursor of ${run.runId} has no lease.`)
   let current = taken
@@ -118,7 +117,6 @@ export function hold(
     run,
     epoch: lease.epoch,
     leaseExpiresAt: lease.expiresAt,
-    predecessorReleased,
     cursor: () => current.document,
     async update(change) {
       // Changes that come while a write is under way are written together, with the next one: they share its
@@ -150,6 +148,8 @@ async function writeChanges(
   let base = read
   for (let tries = 1; ; tries++) {
     const next = changes.reduce((cursor, change) => change(cursor), base.document)
+    // The cursor, perhaps read back, may say so already: that of a closed run is never written again.
+    if (isDeepStrictEqual(next, base.document)) return base
     try {
       const written = await swapCursor(tools.store, base, {
         ...next,

@@ -94,7 +94,6 @@ async function pageLoopOf(holder: Holder, tools: Tools): Promise<PageLoop> {
     run,
     epoch: holder.epoch,
     leaseExpiresAt: holder.leaseExpiresAt,
-    predecessorReleased: holder.predecessorReleased,
     // A preview looks at the tables that it may read; its card warns of the others.
     foreignKeys: isWriting(run.mode) ? watched : watched.filter(({ readable }) => readable),
     cursor: holder.cursor,

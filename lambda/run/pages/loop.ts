@@ -18,7 +18,7 @@ import { writePage } from './page.ts'
 import { openTurns } from './plan-users.ts'
 import { contextOf } from '../lines/run-rules.ts'
 import { readLoggedChanges, rollbackMode } from './rollback.ts'
-import { type Recovered, settlePage } from './settle.ts'
+import { type Recovered, refuseUnexpired, settlePage } from './settle.ts'
 
 /** Before each page this much time must be left: three times the slowest page so far, within these bounds. */
 const RESERVE_PAGES = 3
@@ -29,7 +29,6 @@ export type PageLoop = {
   readonly run: Run
   readonly epoch: number
   readonly leaseExpiresAt: string
-  readonly predecessorReleased: boolean
   readonly foreignKeys: readonly ForeignKey[]
   /** The cursor as it was last written. */
   readonly cursor: () => Cursor
@@ -60,15 +59,16 @@ export type RecoveredPages = ReadonlyMap<number, Recovered>
 /**
  * Settles every attempt on pages that the cursor does not name, before anything is planned. Only the first
  * `concurrency` of them can have been begun.
- * @throws as settlePage
+ * @throws as refuseUnexpired and settlePage
  */
 export async function settlePages(loop: PageLoop): Promise<RecoveredPages> {
-  const { run, predecessorReleased, tools } = loop
+  const { run, tools } = loop
+  await refuseUnexpired(loop.cursor().unreleasedUntil, tools)
   const recovered = new Map<number, Recovered>()
   for (const number of begunPages(loop)) {
     const modeOf = async (): Promise<PageMode> =>
       modeOfPage(loop, await readPage(tools.store, run.runId, number))
-    recovered.set(number, await settlePage(run.runId, number, predecessorReleased, modeOf, tools))
+    recovered.set(number, await settlePage(run.runId, number, modeOf, tools))
   }
   return recovered
 }

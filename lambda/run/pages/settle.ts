@@ -61,28 +61,40 @@ async function settleUnlocked(
   })
 }
 
+/**
+ * Only after its lease can an attempt of a holder that did not release it no longer pass its clock check. The
+ * lease was taken over after that moment, so this holds unless the database's clock was set back since. It is
+ * not enough to look at the intents: that of a holder that stalls may still be on its way.
+ * @throws AttemptOpen, LedgerUnavailable
+ */
+export async function refuseUnexpired(
+  unreleasedUntil: string | null,
+  tools: Pick<Tools, 'ledger'>,
+): Promise<void> {
+  if (unreleasedUntil === null || unreleasedUntil < (await databaseClock(tools.ledger.writer))) return
+  throw new AttemptOpen(
+    `An attempt of another invocation may commit until ${unreleasedUntil}, by the clock of the database.`,
+  )
+}
+
 /** The results that earlier invocations committed on one page that the cursor does not name. */
 export type Recovered = ReadonlyMap<string, UserResult>
 
 /**
  * Settles all attempts of one page that the cursor does not name. A user who was committed gets the result
  * planned again from that attempt's inputs, marked `recovered`; the other users may be planned again from the
- * ledger. `predecessorReleased` says that the holder before released its lease, so that nothing of it can
- * commit any more.
- * @throws AttemptOpen when some users stay locked or an attempt may still commit; PlannedByOtherVersion,
- * ArchiveCorrupt, LedgerUnavailable
+ * ledger.
+ * @throws AttemptOpen when some users stay locked; PlannedByOtherVersion, ArchiveCorrupt, LedgerUnavailable
  */
 export async function settlePage(
   runId: string,
   page: number,
-  predecessorReleased: boolean,
   modeOf: () => Promise<PageMode>,
   tools: Tools,
 ): Promise<Recovered> {
   const names = await listAttempts(tools.store, runId, page)
   if (names.length === 0) return new Map()
   const intents = await Promise.all(names.map(async (name) => readIntent(tools.store, runId, name)))
-  if (!predecessorReleased) await refuseUnexpired(intents, tools)
 
   const mode = await modeOf()
   const attempts = intents.flatMap((intent) => planAgain(mode, intent))
@@ -97,21 +109,6 @@ export async function settlePage(
     attempts
       .filter(({ attempt, candidate }) => settled.done.get(candidate.userId) === attempt)
       .map(({ candidate }) => [candidate.userId, recoveredResult(candidate.result)]),
-  )
-}
-
-/**
- * Only after its lease can another holder's attempt no longer pass its clock check. The lease was taken over
- * after that moment, so this holds unless the database's clock was set back.
- */
-async function refuseUnexpired(intents: readonly Intent[], tools: Tools): Promise<void> {
-  const latest = intents
-    .map(({ head }) => head.lease_expires_at)
-    .toSorted()
-    .at(-1)
-  if (latest === undefined || latest < (await databaseClock(tools.ledger.writer))) return
-  throw new AttemptOpen(
-    `An attempt of another invocation may commit until ${latest}, by the clock of the database.`,
   )
 }
 

@@ -30,7 +30,7 @@ test('changes that share a write of the cursor share its failure: none is report
   if (!run) throw new Error('The run is not in the bucket.')
   const lease = { invocationId: 'this', epoch: read.document.epoch, expiresAt: '2999-01-01T00:00:00.000Z' }
   const taken = { ...read, document: { ...read.document, lease } }
-  const holder = hold(run, taken, true, { store, now: () => new Date() })
+  const holder = hold(run, taken, { store, now: () => new Date() })
 
   const first = gate()
   let writes = 0

@@ -88,27 +88,48 @@ test('attempts of several invocations on one page: each user has the one that co
   ).toEqual([['user-01', 'user-02', 'user-03', 'user-04'], ['user-02']])
 })
 
-test('an attempt counts as not done only past the lease expiry in its intent, whichever lease has expired since', async () => {
-  // The first gives its lease back when S3 fails; the second has a short lease, and dies.
+test('an attempt counts as not done only past the lease of its holder, whichever lease was released since', async () => {
+  // The first stalls once its intent is stored; the second takes the run over, and releases it when S3 fails.
+  const stalled = gate()
   s3.setHooks(place.bucket.bucket, {
-    before: (request) => (isUsersPart(request) ? { status: 403, code: 'AccessDenied' } : undefined),
+    after: async (request) => (isIntent(request) ? stalled.hold() : undefined),
   })
-  expect(await place.disturbed(EVENT, () => 900_000)).toMatchObject({ status: 'ArchiveUnavailable' })
+  const first = place.disturbed(EVENT)
+  await stalled.reached
   const runId = await openRunId(place.bucket)
-  expect(await readStoredCursor(place.bucket, runId)).toMatchObject({ lease: null })
-  dieAt(s3, place.bucket, ({ method, key }) => method === 'GET' && key.includes('/pages/'))
-  await place.disturbed(EVENT, () => 60_000)
+  await place.later()
+  s3.setHooks(place.bucket.bucket, {
+    before: ({ method, key }) =>
+      method === 'GET' && key.startsWith('intents/') ? { status: 403, code: 'AccessDenied' } : undefined,
+  })
+  await expect(place.direct({ resume: runId })).rejects.toMatchObject({ name: 'ArchiveUnavailable' })
   revive(s3, place.bucket)
+  expect(await readStoredCursor(place.bucket, runId)).toMatchObject({ epoch: 2, lease: null })
 
-  await place.later('3 minutes')
-  const early = await place.direct(EVENT, () => 60_000)
-  expect(early).toMatchObject({
+  await place.later('-1 hour')
+  expect(await place.direct({ resume: runId })).toMatchObject({
     status: 'incomplete',
     why: expect.stringContaining('may commit until'),
     totals: { usersFailed: 0, usersProcessed: 0 },
   })
-  await place.later('20 minutes')
-  const { users } = await expectWholeAndTrue(await place.direct(EVENT))
+  stalled.open()
+  expect(await first).toMatchObject({ status: 'busy' })
+  const { users } = await expectWholeAndTrue(await resumeUntilClosed(place))
+  expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
+})
+
+test('where a holder released its lease, the next one need not wait for it to expire', async () => {
+  s3.setHooks(place.bucket.bucket, {
+    before: (request) => (isUsersPart(request) ? { status: 403, code: 'AccessDenied' } : undefined),
+  })
+  expect(await place.disturbed(EVENT)).toMatchObject({ status: 'ArchiveUnavailable' })
+  const runId = await openRunId(place.bucket)
+  dieAt(s3, place.bucket, ({ method, key }) => method === 'GET' && key.includes('/pages/'))
+  await place.disturbed(EVENT, () => 60_000)
+  revive(s3, place.bucket)
+  // Past the lease of the second, which died, and not past that of the first.
+  await place.later('3 minutes')
+  const { users } = await expectWholeAndTrue(await place.direct({ resume: runId }))
   expect(recoveredOf(users)).toEqual(['user-01', 'user-02', 'user-03', 'user-04'])
 })
 
