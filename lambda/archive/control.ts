@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
 import { JSON_TYPE, parseDocument, serialize, type Versioned } from './documents.ts'
-import { ArchiveCorrupt } from './errors.ts'
+import { ArchiveCorrupt, writtenByVersion010 } from './errors.ts'
 import {
   HOLD_KEY,
   type MarkKind,
@@ -32,11 +32,20 @@ export type Writer = z.infer<typeof writerSchema>
 
 /**
  * Reads which writing run is open; null when the bucket never had one.
- * @throws ArchiveCorrupt, ArchiveUnavailable
+ * @throws ArchiveCorrupt (for a bucket of version 0.1.0 too), ArchiveUnavailable
  */
 export async function readWriter(store: Store): Promise<Versioned<Writer> | null> {
   const stored = await get(store, WRITER_KEY)
-  return stored && { document: parseDocument(writerSchema, WRITER_KEY, stored.body), etag: stored.etag }
+  if (!stored) return null
+  if (isOfVersion010(stored.body)) {
+    throw writtenByVersion010(`${WRITER_KEY} of bucket ${store.bucket}`, 'the runs of this bucket')
+  }
+  return { document: parseDocument(writerSchema, WRITER_KEY, stored.body), etag: stored.etag }
+}
+
+/** Version 0.1.0 recorded no last closed run. A document that is cut short lacks the nonce, which is last. */
+function isOfVersion010(body: string): boolean {
+  return body.includes('"nonce"') && !body.includes('"lastClosed"')
 }
 
 /**

@@ -11,6 +11,14 @@ export class ArchiveCorrupt extends Error {
   override readonly name = 'ArchiveCorrupt'
 }
 
+/** Restoring a version of such an object would not help: the message names what reads it. */
+export function writtenByVersion010(what: string, whichRuns: string): ArchiveCorrupt {
+  return new ArchiveCorrupt(
+    `${what} was written by version 0.1.0, whose log layout this version does not read. ` +
+      `Nothing was done. Use version 0.1.0 of credit-expiry for ${whichRuns}, or another LOG_BUCKET.`,
+  )
+}
+
 const RUN_OF_KEY = /^(?:runs|intents|logs\/[a-z]+)\/([^/]+)\//
 
 /** What is left to do where an object of a run is lost for good: the end of a message about it. */

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { MODES, PREFIXES } from '../constants.ts'
 import { limitsSchema } from '../limits.ts'
 import { checked, JSON_TYPE, parseDocument, serialize } from './documents.ts'
-import { ArchiveCorrupt } from './errors.ts'
+import { ArchiveCorrupt, writtenByVersion010 } from './errors.ts'
 import { runFileKey, runFolder, runIdOfFolder } from './keys.ts'
 import { listFolders } from './s3/list.ts'
 import { create, get } from './s3/objects.ts'
@@ -106,12 +106,7 @@ export async function readRun(store: Store, runId: string): Promise<Run | null> 
   const key = runFileKey(runId, 'run.json')
   const stored = await get(store, key)
   if (!stored) return null
-  if (isOfVersion010(stored.body)) {
-    throw new ArchiveCorrupt(
-      `Run ${runId} was written by version 0.1.0, whose log layout this version does not read. ` +
-        'Nothing was done. Use version 0.1.0 of credit-expiry for this run, or another LOG_BUCKET.',
-    )
-  }
+  if (isOfVersion010(stored.body)) throw writtenByVersion010(`Run ${runId}`, 'this run')
   return parseDocument(runSchema, key, stored.body)
 }
 

@@ -157,17 +157,33 @@ test('an open run without its run.json keeps other writing runs out; abandoned, 
   expect(await failureOf(invoke({ rollback: open.runId }))).toBeInstanceOf(Error)
 })
 
-test('a run of version 0.1.0 is refused with the version to use', async () => {
+test('a bucket of version 0.1.0 is refused with the version to use; a dry run names the runs it cannot read', async () => {
   const runId = '2026-11-01T00-00-00-000Z-execute-aaaa'
   const old = { runId, mode: 'execute', softwareVersion: '0.1.0', selection: { domains: ['kilo.ai'] } }
   await putText(bucket, `runs/${runId}/run.json`, `${JSON.stringify(old, null, 2)}\n`)
-  for (const event of [{ status: runId }, { resume: runId }, { rollback: runId }]) {
-    expect(await failureOf(invoke(event))).toMatchObject({
-      name: 'ArchiveCorrupt',
-      message: expect.stringContaining('was written by version 0.1.0'),
-    })
+  const free = { runId: null, nonce: '5a0c7a3e-0f5e-4a53-9c60-7d1e6ac0a6cb' }
+  await putText(bucket, 'control/writer.json', `${JSON.stringify(free, null, 2)}\n`)
+  const before = { ledger: await dump(team.sql), keys: await keys(bucket) }
+  for (const [event, what] of [
+    [{ resume: runId }, `Run ${runId}`],
+    [{ rollback: runId }, `Run ${runId}`],
+    [{ status: runId }, 'control/writer.json of bucket'],
+    [EVENT, 'control/writer.json of bucket'],
+    [{ status: 'latest' }, 'control/writer.json of bucket'],
+    [{ abandon: runId, reason: 'none' }, 'control/writer.json of bucket'],
+  ] as const) {
+    const { name, message } = await failureOf(invoke(event))
+    expect(name).toBe('ArchiveCorrupt')
+    expect(message).toMatch(new RegExp(`^${what}.* was written by version 0\\.1\\.0`))
+    expect(message).toContain('Use version 0.1.0 of credit-expiry')
+    expect(message).not.toContain('Restore')
   }
-  expect(await invoke(EVENT)).toMatchObject({ status: 'complete' })
+  expect({ ledger: await dump(team.sql), keys: await keys(bucket) }).toEqual(before)
+  // A dry run writes nothing that version 0.1.0 reads, so it may run here.
+  expect(await invoke({})).toMatchObject({
+    status: 'complete',
+    warnings: [expect.stringContaining(`Run ${runId} was written by version 0.1.0`)],
+  })
 })
 
 test('a run whose last progress is older than its intents is resumed only when they were restored', async () => {
