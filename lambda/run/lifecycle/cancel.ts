@@ -20,7 +20,8 @@ const RESERVE_MS = 15_000
  * this invocation waits for the lease to expire as far as its time allows, settles what was begun, and closes
  * the run. Nothing is written to the ledger. A run that is closed or refused stays as it is: its card is
  * returned.
- * @throws RunRefused when the run was never opened or its intents may have expired; as work
+ * @throws RunRefused when the run was never opened, its intents may have expired, or another ledger is
+ *   connected; as work
  */
 export async function cancel(run: Run, by: string, tools: Tools, intentsRestored = false): Promise<ExitCard> {
   const state = await stateOf(tools.store, run)
@@ -30,10 +31,9 @@ export async function cancel(run: Run, by: string, tools: Tools, intentsRestored
       `Run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`,
     )
   }
-  if (isWriting(run.mode)) {
-    if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'cancel', tools)
-    await beforeWriting(async () => checkLedger(run, tools))
-  }
+  if (isWriting(run.mode) && !intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'cancel', tools)
+  // A dry run's too: the clock of another database would judge its lease.
+  await beforeWriting(async () => checkLedger(run, tools))
   await requestCancellation(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
   for (;;) {
     const lease = await acquireLease(run, tools)

@@ -56,6 +56,18 @@ test('a run is not continued, cancelled, planned or rolled back on another ledge
   expect(await dump(copy.sql)).toEqual(before.ledger)
 })
 
+test('an open dry run is not resumed or cancelled on another ledger, whose clock would judge its lease', async () => {
+  const open = await invokeOn(team.url, { batchSize: 2, concurrency: 1 }, timeForPages(1))
+  const before = await keys(team.bucket)
+  for (const event of [{ resume: open.runId }, { cancel: open.runId }])
+    expect(await failureOf(invokeOn(copy.url, event))).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`Run ${open.runId} was opened on the ledger`),
+    })
+  expect(await keys(team.bucket)).toEqual(before)
+  expect(await invokeOn(team.url, { cancel: open.runId })).toMatchObject({ status: 'cancelled' })
+})
+
 test('LEDGER_FORMERLY accepts a plan that was made on the ledger before it moved', async () => {
   const plan = await invokeOn(team.url, {})
   const refused = await failureOf(invokeOn(copy.url, { execute: true, plan: plan.runId }))
