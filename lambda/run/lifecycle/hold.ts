@@ -1,6 +1,7 @@
 import { type Hold, readHold, readWriter, swapHold } from '../../archive/control.ts'
 import { readCursor } from '../../archive/cursor.ts'
 import { ArchiveCorrupt, ArchiveUnavailable } from '../../archive/errors.ts'
+import { HOLD_KEY } from '../../archive/keys.ts'
 import type { Tools } from '../tools.ts'
 
 /** What a hold or a release answers. Never stored as a card. */
@@ -23,17 +24,32 @@ export async function heldBecause(tools: Pick<Tools, 'store'>): Promise<string |
   return hold?.held ? `held by ${hold.by} since ${hold.at}: ${hold.reason}` : null
 }
 
+/** So often a hold is tried again where a release came between. */
+const MOST_TRIES = 5
+
 /**
  * Holds or releases writing. Changed only by compare-and-swap, so that a late release cannot lift a newer
- * hold: the answer to the loser of a race is the hold that is there now.
- * @throws ArchiveUnavailable
+ * hold: the answer to the loser of a race is what is stored now.
+ * @throws ArchiveUnavailable, also when a hold could not be set because others kept releasing
  */
 export async function setHold(held: boolean, reason: string, by: string, tools: Tools): Promise<HoldAnswer> {
-  const read = await readHold(tools.store)
-  const wanted = { held, by, at: tools.now().toISOString(), reason }
-  const written = await swapHold(tools.store, read, wanted)
-  const { document } = (written ? null : await readHold(tools.store)) ?? { document: wanted }
-  return answerOf(held, document, await openRunOf(tools))
+  const stored = await storeHold({ held, by, at: tools.now().toISOString(), reason }, tools)
+  return answerOf(held, stored, await openRunOf(tools))
+}
+
+/** Returns what is stored: what is wanted, or the change by another invocation that is kept instead. */
+async function storeHold(wanted: Omit<Hold, 'nonce'>, { store }: Tools): Promise<Omit<Hold, 'nonce'>> {
+  let read = await readHold(store)
+  for (let nth = 1; nth <= MOST_TRIES; nth++) {
+    if (await swapHold(store, read, wanted)) return wanted
+    read = await readHold(store)
+    // A hold is set in spite of a release that came between: stopping must not depend on who was faster.
+    if (read && (read.document.held || !wanted.held)) return read.document
+  }
+  throw new ArchiveUnavailable(
+    `${HOLD_KEY} was changed by other invocations ${MOST_TRIES} times while this one tried to write it. ` +
+      'Writing is not held. Send the payload again.',
+  )
 }
 
 type OpenRun = Pick<HoldAnswer, 'openRun' | 'problem'>

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { auditRun } from '../../support/audit-run.ts'
 import { betweenReadAndWrite } from '../../support/between.ts'
 import { keys, putText } from '../../support/bucket.ts'
+import { failureOf } from '../../support/job.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
 import { bucket, EVENT, invoke, state, team, useSixUsers } from '../../support/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
@@ -139,6 +140,56 @@ test('a late release does not lift a newer hold', async () => {
     by: 'Ada',
     reason: 'a newer one',
   })
+})
+
+/** Releases while a hold is being written, up to so many times. */
+function releaseBetween(times: number): void {
+  let released = 0
+  let isReleasing = false
+  team.s3.setHooks(bucket.bucket, {
+    before: async ({ method, key }) => {
+      if (method !== 'PUT' || key !== 'control/hold.json' || isReleasing || released === times) return
+      isReleasing = true
+      await invoke({ release: `release ${++released}`, by: 'Bea' })
+      isReleasing = false
+    },
+  })
+}
+
+test('a hold that loses to a release at the same time is set nevertheless', async () => {
+  releaseBetween(2)
+  expect(await invoke({ hold: 'stop everything', by: 'Ada' })).toMatchObject({
+    answer: 'hold',
+    result: 'held',
+    by: 'Ada',
+    reason: 'stop everything',
+  })
+  expect(await readDocument(bucket, 'control/hold.json')).toMatchObject({ held: true, by: 'Ada' })
+})
+
+test('a hold that loses to releases again and again fails, and says that writing is not held', async () => {
+  releaseBetween(Infinity)
+  expect(await failureOf(invoke({ hold: 'stop everything', by: 'Ada' }))).toMatchObject({
+    name: 'ArchiveUnavailable',
+    message: expect.stringContaining('Writing is not held. Send the payload again.'),
+  })
+  expect(await readDocument(bucket, 'control/hold.json')).toMatchObject({ held: false, by: 'Bea' })
+})
+
+test('of two holds at the same time the first one stays, and both answers name it', async () => {
+  const answers: unknown[] = []
+  team.s3.setHooks(bucket.bucket, {
+    before: async ({ method, key }) => {
+      if (method !== 'PUT' || key !== 'control/hold.json' || answers.length > 0) return
+      answers.push('asked')
+      answers[0] = await invoke({ hold: 'the first', by: 'Ada' })
+    },
+  })
+  answers.push(await invoke({ hold: 'the second', by: 'Bea' }))
+  expect(answers).toMatchObject([
+    { result: 'held', by: 'Ada', reason: 'the first' },
+    { result: 'held', by: 'Ada', reason: 'the first' },
+  ])
 })
 
 test('a hold that is set while an execute opens its run keeps that run from writing', async () => {
