@@ -39,10 +39,15 @@ export async function readForeignKeys(sql: Transaction): Promise<ForeignKey[]> {
 }
 
 /**
- * The foreign keys that a rollback looks at: all of which the configuration does not accept the consequences.
+ * The foreign keys that a rollback looks at: all of which the configuration does not accept the consequences,
+ * and all that refuse a delete, since accepting one cannot make the delete succeed.
  */
 export function watchedKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): ForeignKey[] {
-  return foreignKeys.filter(({ constraint }) => !accepted.includes(constraint))
+  return foreignKeys.filter((key) => refusesDelete(key) || !accepted.includes(key.constraint))
+}
+
+function refusesDelete({ onDelete }: ForeignKey): boolean {
+  return onDelete === 'RESTRICT' || onDelete === 'NO ACTION'
 }
 
 /**
@@ -52,12 +57,13 @@ export function watchedKeys(foreignKeys: readonly ForeignKey[], accepted: readon
 export function unreadableKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): string[] {
   return watchedKeys(foreignKeys, accepted)
     .filter(({ readable }) => !readable)
-    .map(
-      ({ schema, table, column, constraint }) =>
+    .map((key) => {
+      const { schema, table, column, constraint } = key
+      const must =
         `a rollback must see which rows of ${table} refer to the rows that it deletes. As the owner of ` +
-        `the table: GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job; or list ` +
-        `${constraint} in ACCEPTED_REFERENCES`,
-    )
+        `the table: GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job`
+      return refusesDelete(key) ? must : `${must}; or list ${constraint} in ACCEPTED_REFERENCES`
+    })
 }
 
 export type Reference = { readonly table: string; readonly row: string; readonly column: string }
