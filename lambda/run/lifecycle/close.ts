@@ -27,9 +27,9 @@ import { newSinceEarlier } from './since.ts'
 
 /**
  * Closes a run whose pages have their outcome: part sizes compared with S3; then card, manifest and its
- * signature, cursor, and, for a writing run, writer.json last. The same few requests whatever the size of the run (a dry run is
- * compared with earlier ones, as far as the time allows), and each can be done again, so a closing that was
- * interrupted is simply repeated.
+ * signature, cursor, and, for a writing run, writer.json last. The card comes before the manifest, which names
+ * its hash. The same few requests whatever the size of the run (a dry run is compared with earlier ones, as
+ * far as the time allows), and each can be done again, so a closing that was interrupted is simply repeated.
  * @throws ArchiveCorrupt, ArchiveUnavailable, LeaseLost
  */
 export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> {
