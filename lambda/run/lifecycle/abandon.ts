@@ -21,8 +21,8 @@ import { placeOf } from './work.ts'
 
 /**
  * Gives up an open writing run whose objects cannot be read: writer.json is freed, the run gets the final
- * status `abandoned`, and its intents stay for verify. For no other run: a readable one is resumed or
- * cancelled.
+ * status `abandoned`, and its intents stay, for a person to see what it may have changed (verify refuses such
+ * a run). For no other run: a readable one is resumed or cancelled.
  * @throws RunRefused, ArchiveUnavailable, LedgerUnavailable
  */
 export async function abandon(runId: string, reason: string, by: string, tools: Tools): Promise<ExitCard> {
