@@ -30,8 +30,7 @@ export class Functions extends Construct {
     const signing = signingOf(settings)
     this.job = new RunFunction(this, 'Job', {
       ...shared,
-      description:
-        'Expires free credit of internal team accounts. {} is a dry run; only "execute": true writes',
+      description: 'Expires free credit of internal users. {} is a dry run; only "execute": true writes',
       environment: { ...environment, ...database.job.environment, ...signing.job },
     })
     this.preview = new RunFunction(this, 'Preview', {

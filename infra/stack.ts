@@ -26,7 +26,7 @@ export class CreditExpiryStack extends Stack {
   constructor(scope: Construct, id: string, settings: Settings) {
     super(scope, id, {
       stackName: `CreditExpiry-${settings.stage}`,
-      description: 'Expires the free credit grants of internal team accounts',
+      description: 'Expires the free credit grants of internal users',
     })
     addTags(this, settings)
     const notices = new Notices(this, 'Notices', settings.stage, settings.noticesEmail)

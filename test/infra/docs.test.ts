@@ -58,9 +58,9 @@ describe('the runbook', () => {
     expect(fromReadme.filter((anchor) => !anchors.has(anchor))).toEqual([])
   })
 
-  test('answers what happened to one account as the README does, in one command and one payload', () => {
+  test('answers what happened to one user as the README does, in one command and one payload', () => {
     const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-    const heading = 'What happened to one account?\n'
+    const heading = 'What happened to one user?\n'
     const [, inReadme = ''] = readme.split(`## ${heading}`)
     const answer = inReadme.slice(0, inReadme.indexOf('\n## '))
     expect(sections.get(heading.trim())?.replace(heading, '')).toContain(answer)
