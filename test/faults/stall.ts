@@ -2,9 +2,10 @@ import type { Sql } from 'postgres'
 import type { S3Request, S3Server } from '../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { Host } from '../../lambda/host.ts'
-import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
+import { freshBucket, keys, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
+import { openRunId } from '../support/logs.ts'
 import { PATIENT_WAITS } from './waits.ts'
 import { type Fate, type PostgresProxy, type RoundTrip, startProxy } from './proxy.ts'
 
@@ -109,20 +110,13 @@ function answerOf(error: unknown): Answer {
 
 /** Continues the open run, each time with every lease expired, until it is closed. */
 export async function resumeUntilClosed(place: Place, tries = 6): Promise<ExitCard> {
-  const runId = await openRun(place)
+  const runId = await openRunId(place.bucket)
   for (let nth = 1; nth <= tries; nth++) {
     await place.later()
     const card = await place.direct({ resume: runId })
     if (card.status !== 'incomplete' && card.status !== 'busy') return card
   }
   throw new Error(`The run ${runId} is still open after ${tries} more invocations.`)
-}
-
-/** The id of the open writing run. */
-export async function openRun({ bucket }: Place): Promise<string> {
-  const { runId } = (await readJson(bucket, 'control/writer.json')) as { runId: string | null }
-  if (runId === null) throw new Error('No writing run is open.')
-  return runId
 }
 
 /** How many intents a run has by now. */

@@ -10,8 +10,8 @@ import { keys, readJson } from '../support/bucket.ts'
 import { isCursorWrite, isIntent, isUsersPart } from '../support/between.ts'
 import { essenceOf } from '../support/essence.ts'
 import { dump, freshDatabase } from '../support/ledger.ts'
+import { openRunId } from '../support/logs.ts'
 import { timeForPages } from '../support/stops.ts'
-
 import type { Fate, RoundTrip } from './proxy.ts'
 import { buildScenario } from './scenario.ts'
 import {
@@ -23,7 +23,6 @@ import {
   isOutcome,
   isWrite,
   openPlace,
-  openRun,
   type Place,
 } from './stall.ts'
 
@@ -221,7 +220,7 @@ async function untilInCommit({ sql }: Place): Promise<void> {
  * It is not known yet whether the first one's users are committed: they are neither failed nor planned again.
  */
 async function expectOthersToWait(place: Place): Promise<void> {
-  const runId = await openRun(place)
+  const runId = await openRunId(place.bucket)
   await place.later()
   const intents = await countIntents(place, runId)
   const second = await place.direct({ resume: runId })
@@ -258,7 +257,7 @@ test.concurrent('a holder that wakes while another one stores the last card: its
   const first = place.disturbed(EVENT, timeLeft, host)
   await held.reached
   await place.later()
-  const card = await place.direct({ resume: await openRun(place) })
+  const card = await place.direct({ resume: await openRunId(place.bucket) })
   expect(await first).toMatchObject({ status: 'busy' })
   expect(await readJson(place.bucket, `runs/${card.runId}/summary.json`)).toEqual(card)
   await expectAsUndisturbed(place, card)

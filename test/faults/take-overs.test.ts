@@ -2,15 +2,15 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeAll, expect, test, vi } from 'vitest'
 import type { S3Request } from '../../bin/sandbox/s3.ts'
 import { auditAndLogs } from '../support/audit.ts'
-import { isCursorWrite, isIntent, isUsersPart } from '../support/between.ts'
+import { dieAt, isCursorWrite, isIntent, isUsersPart, revive } from '../support/between.ts'
 import { freshBucket, keys, readText, type TestBucket } from '../support/bucket.ts'
 import { essenceOf, strayLinesOf } from '../support/essence.ts'
 import { failureOf, invokeJob } from '../support/job.ts'
 import { dump } from '../support/ledger.ts'
-import { readDocument, readLogs, readStoredCursor } from '../support/logs.ts'
+import { openRunId, readDocument, readLogs, readStoredCursor } from '../support/logs.ts'
 import { EVENT, place, s3, steer, useScenarioPlaces } from '../support/scenario-place.ts'
 import { POISON_USER } from './scenario.ts'
-import { gate, resumeUntilClosed, openRun } from './stall.ts'
+import { gate, resumeUntilClosed } from './stall.ts'
 
 /** Invocations that die or stall, and those that continue their run: special cases, each by name. */
 useScenarioPlaces()
@@ -36,19 +36,13 @@ async function expectTrueLog(runId: string): Promise<void> {
 }
 
 /** From the first such request on, nothing of the invocation reaches S3 or the database. */
-function dieAt(which: (request: S3Request) => boolean): void {
-  let dead = false
-  s3.setHooks(place.bucket.bucket, {
-    before: (request) => {
-      dead ||= which(request)
-      return dead ? 'drop' : undefined
-    },
-  })
-  steer.decide = () => (dead ? 'fail' : 'pass')
+function cutOffAt(which: (request: S3Request) => boolean): void {
+  const isDead = dieAt(s3, place.bucket, which)
+  steer.decide = () => (isDead() ? 'fail' : 'pass')
 }
 
-function revive(): void {
-  s3.setHooks(place.bucket.bucket, undefined)
+function reconnect(): void {
+  revive(s3, place.bucket)
   steer.decide = () => 'pass'
 }
 
@@ -83,7 +77,7 @@ test('three holders, with late writes of the first two: each line is in the fold
   })
   const first = place.disturbed(EVENT)
   await create.reached
-  const runId = await openRun(place)
+  const runId = await openRunId(place.bucket)
   await untilStored(`logs/mutations/${runId}/00000-0001.jsonl`)
   await place.later()
   const second = place.disturbed({ resume: runId })
@@ -118,8 +112,8 @@ test('a crash between the log parts of one page: users written, mutations not', 
     after: (request) => (isUsersPart(request) ? isStored.resolve() : undefined),
   })
   await place.disturbed(EVENT)
-  revive()
-  const runId = await openRun(place)
+  reconnect()
+  const runId = await openRunId(place.bucket)
   const stored = await keys(place.bucket, 'logs/')
   expect(stored).toContain(`logs/users/${runId}/00000-0001.jsonl`)
   expect(stored).not.toContain(`logs/mutations/${runId}/00000-0001.jsonl`)
@@ -128,13 +122,13 @@ test('a crash between the log parts of one page: users written, mutations not', 
 
 test('a page whose first holder had errors and whose second has none: its errors are in no log', async () => {
   let hasErrors = false
-  dieAt((request) => {
+  cutOffAt((request) => {
     hasErrors ||= request.method === 'PUT' && request.key.startsWith('logs/errors/')
     return hasErrors && isCursorWrite(request)
   })
   await place.disturbed(EVENT)
-  revive()
-  const runId = await openRun(place)
+  reconnect()
+  const runId = await openRunId(place.bucket)
   expect(await readText(place.bucket, `logs/errors/${runId}/00001-0001.jsonl`)).toContain(POISON_USER)
   await place.sql`DROP TRIGGER refuse_poison ON credit_transactions`
 
@@ -151,13 +145,13 @@ test('a page whose first holder had errors and whose second has none: its errors
 
 test('a cancelled run with parts of a page that the cursor does not name: what was committed is logged once', async () => {
   let isStored = false
-  dieAt((request) => {
+  cutOffAt((request) => {
     isStored ||= request.method === 'PUT' && request.key.startsWith('logs/mutations/')
     return isStored && isCursorWrite(request)
   })
   await place.disturbed(EVENT)
-  revive()
-  const runId = await openRun(place)
+  reconnect()
+  const runId = await openRunId(place.bucket)
   expect(await readText(place.bucket, `logs/users/${runId}/00000-0001.jsonl`)).not.toBe('')
   await place.later()
   const card = await place.direct({ cancel: runId })
@@ -168,10 +162,10 @@ test('a cancelled run with parts of a page that the cursor does not name: what w
 })
 
 test('an intent of a version with other rules: refused, naming it, and nothing is logged', async () => {
-  dieAt(isUsersPart)
+  cutOffAt(isUsersPart)
   await place.disturbed(EVENT)
-  revive()
-  const runId = await openRun(place)
+  reconnect()
+  const runId = await openRunId(place.bucket)
   const [key = ''] = await keys(place.bucket, `intents/${runId}/`)
   const intent = await readText(place.bucket, key)
   const put = async (Body: string) =>
@@ -248,15 +242,15 @@ async function rollbackDiesAfter(runId: string, which: (request: S3Request) => b
   })
   steer.decide = () => (dead ? 'fail' : 'pass')
   await place.disturbed({ rollback: runId, execute: true, concurrency: 1 })
-  revive()
-  return openRun(place)
+  reconnect()
+  return openRunId(place.bucket)
 }
 
 test('a run so old that its intents may have expired is not cancelled either, until a person has looked', async () => {
-  dieAt(isUsersPart)
+  cutOffAt(isUsersPart)
   await place.disturbed(EVENT)
-  revive()
-  const runId = await openRun(place)
+  reconnect()
+  const runId = await openRunId(place.bucket)
   await place.later()
   const key = `runs/${runId}/cursor.json`
   const cursor = { ...(await readDocument(place.bucket, key)), progressAt: '2026-01-01T00:00:00.000Z' }

@@ -33,12 +33,15 @@ export function betweenReadAndWrite(
   })
 }
 
-/** From the first such request on nothing of the invocation reaches S3: as if its process had died. */
+/**
+ * From the first such request on nothing of the invocation reaches S3: as if its process had died. Returns
+ * whether that has happened.
+ */
 export function dieAt(
   s3: S3Server,
   { bucket }: Pick<TestBucket, 'bucket'>,
   which: (request: S3Request) => boolean,
-): void {
+): () => boolean {
   let dead = false
   s3.setHooks(bucket, {
     before: (request) => {
@@ -46,6 +49,7 @@ export function dieAt(
       return dead ? 'drop' : undefined
     },
   })
+  return () => dead
 }
 
 /** S3 answers everything again. */
