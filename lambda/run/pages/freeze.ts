@@ -145,7 +145,6 @@ export function storedPages(runId: string, store: Store): PageSink {
   }
 }
 
-/** Totals are exact or refused. @throws RunRefused */
 /**
  * A user with an amount that cannot be worked with exceeds every limit, and fails alone when it is planned.
  */
@@ -153,6 +152,7 @@ function faceValueOf(soFar: number, ofUser: number): number {
   return Math.max(soFar, ofUser) >= MOST_MICRODOLLARS ? MOST_MICRODOLLARS : exactSum(soFar, ofUser)
 }
 
+/** Totals are exact or refused. @throws RunRefused */
 function exactSum(a: number, b: number): number {
   if (Number.isSafeInteger(a + b)) return a + b
   throw new RunRefused(
