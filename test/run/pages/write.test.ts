@@ -1,6 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { answer, isCard } from '../../../lambda/answer.ts'
+import { eventSchema } from '../../../lambda/event.ts'
+import type { ExitCard } from '../../../lambda/exit-card.ts'
+import { withTools } from '../../../lambda/host.ts'
+import type { Tools } from '../../../lambda/run/tools.ts'
 import { auditRun } from '../../support/audit-run.ts'
-import { failureOf, invokeJob, type JobPlace } from '../../support/job.ts'
+import { isIntent, isUsersPart } from '../../support/between.ts'
+import { hostNow } from '../../support/clock.ts'
+import { failureOf, hostIn, invokeJob, type JobPlace, lambdaContext } from '../../support/job.ts'
 import { dump, insertTransaction } from '../../support/ledger.ts'
 import { readLogs } from '../../support/logs.ts'
 import { freshTeam, type Team } from '../../support/team.ts'
@@ -16,6 +23,22 @@ beforeEach(async () => {
 afterEach(() => team.drop())
 
 const invoke = (event: object) => invokeJob(place, event)
+
+/** As the handler does, with some tools replaced. */
+async function invokeWith(event: object, replaced: Partial<Tools>): Promise<ExitCard> {
+  const { host } = hostIn(place)
+  const answered = await withTools(host, lambdaContext({}), async (tools) =>
+    answer(eventSchema.parse(event), { ...tools, ...replaced }),
+  )
+  if (!isCard(answered)) throw new Error('The invocation answered without a card.')
+  return answered
+}
+
+/** A clock that is a millisecond later each time it is read, however fast the machine is. */
+function tickingClock(): () => Date {
+  let at = hostNow().getTime()
+  return () => new Date(at++)
+}
 
 describe('gentle', () => {
   test('has one page in flight, small transactions, and a pause after each', async () => {
@@ -35,10 +58,42 @@ describe('gentle', () => {
       END $$;
       CREATE TRIGGER note_size AFTER UPDATE ON kilocode_users REFERENCING NEW TABLE AS changed
         FOR EACH STATEMENT EXECUTE FUNCTION note_size();`)
-    const card = await invoke({ execute: true, gentle: true })
+    const sizes = async () =>
+      (await team.sql<{ users: string }[]>`SELECT users FROM sizes ORDER BY transaction`).map(({ users }) =>
+        Number(users),
+      )
+    const happened: string[] = []
+    team.s3.setHooks(team.bucket.bucket, {
+      before: (request) => {
+        if (isIntent(request)) happened.push('a page begins')
+        if (isUsersPart(request)) happened.push('it ends')
+      },
+    })
+    const pauses: number[] = []
+    const pause = async (milliseconds: number) => {
+      pauses.push(milliseconds)
+      happened.push(`pause after ${(await sizes()).join(', ')} users`)
+    }
+    const card = await invokeWith(
+      { execute: true, gentle: true, batchSize: 25 },
+      { now: tickingClock(), pause },
+    )
     expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 51 } })
-    const sizes = await team.sql<{ users: string }[]>`SELECT users FROM sizes ORDER BY transaction`
-    expect(sizes.map(({ users }) => Number(users))).toEqual([20, 20, 11])
+    expect(happened).toEqual([
+      'a page begins',
+      'pause after 20 users',
+      'pause after 20, 5 users',
+      'it ends',
+      'a page begins',
+      'pause after 20, 5, 20 users',
+      'pause after 20, 5, 20, 5 users',
+      'it ends',
+      'a page begins',
+      'pause after 20, 5, 20, 5, 1 users',
+      'it ends',
+    ])
+    // As long as the transaction took.
+    expect(pauses.every((milliseconds) => milliseconds > 0)).toBe(true)
     await auditRun(team.bucket, card.runId, team.sql)
   })
 })
