@@ -1,7 +1,7 @@
 import { CLOSING_CATEGORIES, CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from '../rules/grants.ts'
 import { foldAscii } from '../rules/internal.ts'
 import type { RuleSettings } from '../rules/types.ts'
-import type { Sql } from './connect.ts'
+import type { Sql, Transaction } from './connect.ts'
 import { DEFAULT_PATIENCE, type Patience, readInTime, withRetriedRead } from './transaction.ts'
 
 /**
@@ -148,7 +148,11 @@ export type NamedUser = { readonly place: number; readonly id: string; readonly 
  * A text that names no user has no row; an e-mail that several users have in different case has one for each.
  * @throws LedgerUnavailable
  */
-export async function findNamedUsers(sql: Sql, idsOrEmails: readonly string[]): Promise<NamedUser[]> {
+export async function findNamedUsers(
+  sql: Sql,
+  idsOrEmails: readonly string[],
+  patience: Patience = DEFAULT_PATIENCE,
+): Promise<NamedUser[]> {
   const names = JSON.stringify(
     idsOrEmails.map((name, place) => ({
       place,
@@ -156,7 +160,7 @@ export async function findNamedUsers(sql: Sql, idsOrEmails: readonly string[]): 
       email: name.includes('@') ? foldAscii(name) : null,
     })),
   )
-  return withRetriedRead(sql, async (tx) => {
+  const find = async (tx: Transaction): Promise<NamedUser[]> => {
     // Two joins: one over the primary key, one that scans the users table once. A join with "or" would scan
     // it per name.
     const rows = await tx<NamedUser[]>`
@@ -173,5 +177,6 @@ export async function findNamedUsers(sql: Sql, idsOrEmails: readonly string[]): 
       order by place, id
     `
     return [...rows]
-  })
+  }
+  return withRetriedRead(sql, find, patience)
 }

@@ -15,7 +15,9 @@ export type Patience = {
   readonly timeLeft: () => number
 }
 
-/** Where nothing ends before the tries are used up. */
+type InTime = Pick<Patience, 'timeLeft'>
+
+/** Where nothing ends before the tries are used up: for a caller that has no deadline. */
 export const DEFAULT_PATIENCE: Patience = {
   pause: async (milliseconds) => pause(milliseconds),
   timeLeft: () => Infinity,
@@ -23,10 +25,12 @@ export const DEFAULT_PATIENCE: Patience = {
 
 const READ_TRIES = 5
 const FIRST_PAUSE_MS = 200
-/** The shortest that a try waits: for a table lock, or in silence for a statement or between two of them. */
+/** The shortest that a try waits: to connect, and in silence for a statement, and between two of them. */
+const LEAST_CONNECT_MS = 2_000
 const LEAST_WAIT_MS = 3_000
-/** With less time left than a try may take and the report of its failure, a read is not tried again. */
-const LAST_MOMENT_MS = LEAST_WAIT_MS + 3_000
+const REPORT_MS = 2_000
+/** With less time left than a try may take and the report of its failure, nothing is tried again. */
+const LAST_MOMENT_MS = LEAST_CONNECT_MS + 2 * LEAST_WAIT_MS + REPORT_MS
 
 /**
  * Runs `work` in a READ ONLY transaction with one snapshot for all its statements: PostgreSQL itself refuses
@@ -74,37 +78,50 @@ export async function withRetriedRead<T>(
 export async function readInTime<T>(
   sql: Sql,
   work: (tx: Transaction) => Promise<T>,
-  patience: Patience = DEFAULT_PATIENCE,
+  patience: InTime = DEFAULT_PATIENCE,
   waits: Partial<Waits> = {},
 ): Promise<T> {
-  return readTransaction(sql, work, within(patience.timeLeft() / 2, { ...sql.waits, ...waits }))
+  return readTransaction(sql, work, inTime(patience, { ...sql.waits, ...waits }))
 }
 
-/** Whether a read that failed may succeed after a pause, and there is time to find out and to report. */
-export function isWorthRetrying(error: unknown, pauseMs: number, { timeLeft }: Patience): boolean {
+/** Whether what failed may succeed after a pause, and there is time to find out and to report. */
+export function isWorthRetrying(error: unknown, pauseMs: number, patience: InTime): boolean {
   const failure = failureOf(error)
-  return (failure === 'lost' || failure === 'busy') && timeLeft() >= pauseMs + LAST_MOMENT_MS
+  return (failure === 'lost' || failure === 'busy') && isTimeForATry(patience, pauseMs)
 }
 
-/** Shortens the waits so that all of them together fit into `milliseconds`. */
-function within(milliseconds: number, waits: Waits): Waits {
-  const share = Math.min(1, milliseconds / (waits.statementMs + waits.idleMs))
-  const shorten = (wait: number): number => Math.min(wait, Math.max(LEAST_WAIT_MS, Math.round(wait * share)))
-  return { ...waits, statementMs: shorten(waits.statementMs), idleMs: shorten(waits.idleMs) }
+/** Whether a try after a pause, and the report of its failure, end before the invocation does. */
+export function isTimeForATry({ timeLeft }: InTime, pauseMs = 0): boolean {
+  return timeLeft() >= pauseMs + LAST_MOMENT_MS
+}
+
+/** Shortens the waits so that all of them together take about half of the time that is left. */
+function inTime({ timeLeft }: InTime, { connectMs, statementMs, idleMs, ...others }: Waits): Waits {
+  const share = Math.min(1, timeLeft() / 2 / (connectMs + statementMs + idleMs))
+  const shorten = (wait: number, least: number): number =>
+    Math.min(wait, Math.max(least, Math.round(wait * share)))
+  return {
+    ...others,
+    connectMs: shorten(connectMs, LEAST_CONNECT_MS),
+    statementMs: shorten(statementMs, LEAST_WAIT_MS),
+    idleMs: shorten(idleMs, LEAST_WAIT_MS),
+  }
 }
 
 /**
  * Runs `work` in a READ COMMITTED transaction with the job's timeouts, and with synchronous_commit on, so
- * that an acknowledged commit lasts. COMMIT goes out once `work` has resolved.
+ * that an acknowledged commit lasts. COMMIT goes out once `work` has resolved. In silence it ends within about
+ * half of the time that is left.
  * @throws CommitUncertain when COMMIT went out and no answer came back; anything else that is thrown was
  * rolled back: LedgerUnavailable, LedgerBusy or LedgerRefused, and whatever `work` throws
  */
 export async function writeTransaction<T>(
   sql: Sql,
   work: (tx: Transaction) => Promise<T>,
+  patience: InTime = DEFAULT_PATIENCE,
   waits: Partial<Waits> = {},
 ): Promise<T> {
-  const all = { ...sql.waits, ...waits }
+  const all = inTime(patience, { ...sql.waits, ...waits })
   const begin = beginWith('isolation level read committed read write', all, all.lockMs)
   let uncertain = false
   try {

@@ -4,7 +4,12 @@ import { runInNewContext } from 'node:vm'
 import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { connect, type Sql, type Transaction, type Waits } from '../../lambda/ledger/connect.ts'
-import { readTransaction, withRetriedRead, writeTransaction } from '../../lambda/ledger/transaction.ts'
+import {
+  DEFAULT_PATIENCE,
+  readTransaction,
+  withRetriedRead,
+  writeTransaction,
+} from '../../lambda/ledger/transaction.ts'
 import { freshDatabase, insertUser } from '../support/ledger.ts'
 import { readNow } from '../support/plans.ts'
 import { type Peer, startClosingServer, startMuteServer, startSilentProxy } from '../support/silent-proxy.ts'
@@ -113,7 +118,9 @@ describe('a transaction', () => {
       transaction_read_only: 'off',
       transaction_isolation: 'read committed',
     })
-    expect(await writeTransaction(sql, settings, { lockMs: 25 })).toMatchObject({ lock_timeout: '25ms' })
+    expect(await writeTransaction(sql, settings, DEFAULT_PATIENCE, { lockMs: 25 })).toMatchObject({
+      lock_timeout: '25ms',
+    })
     expect(await readTransaction(sql, settings)).toMatchObject({
       TimeZone: 'UTC',
       DateStyle: 'ISO, YMD',
@@ -128,6 +135,17 @@ describe('a transaction', () => {
     await database.sql.unsafe(
       `ALTER DATABASE ${new URL(database.url).pathname.slice(1)} RESET synchronous_commit`,
     )
+  })
+
+  test.each([
+    [900_000, '15s', '10s'],
+    [40_000, '10s', '6667ms'],
+    [0, '3s', '3s'],
+  ])('with %i ms left, its waits take about half of them', async (left, statement, idle) => {
+    const patience = { ...DEFAULT_PATIENCE, timeLeft: () => left }
+    const waits = { statement_timeout: statement, idle_in_transaction_session_timeout: idle }
+    expect(await writeTransaction(pool(), settings, patience)).toMatchObject(waits)
+    expect(await withRetriedRead(pool(), settings, patience)).toMatchObject(waits)
   })
 
   /** As they are outside of a transaction, on the pool's only connection. */

@@ -73,7 +73,7 @@ async function expectPlannedAgain(bucket: TestBucket, run: Run, logs: RunLogs): 
     }
     const again = planAgain(line)
     if (!again) continue
-    if (line.outcome === 'exceeds_plan') {
+    if (line.outcome === 'exceeds_plan' || line.outcome === 'failed') {
       expect(mutations).toEqual([])
       expect(linesOf(again.line)[0]).toMatchObject({ inputs: line.inputs, user_id: line.user_id })
       continue

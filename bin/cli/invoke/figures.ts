@@ -31,7 +31,7 @@ export async function figuresOf(
 ): Promise<Figures | { readonly held: string }> {
   const held = 'underHold' in payload && payload.underHold ? null : await heldBecause(tools)
   if (held !== null) return { held }
-  const where = { server: await readServer(tools.ledger.writer), bucket: tools.store.bucket }
+  const where = { server: await readServer(tools.ledger.writer, tools), bucket: tools.store.bucket }
   if (payload.kind !== 'run' && payload.kind !== 'rollback') {
     const card = await status('runId' in payload ? payload.runId : 'latest', tools)
     return { ...where, card, faceValueMicrodollars: null, plan: null, open: null }

@@ -32,7 +32,7 @@ export async function whichUser(asked: string, runIds: readonly string[], tools:
  */
 export async function findInLedger(idOrEmail: string, tools: Tools): Promise<NamedUser[] | null> {
   try {
-    return await findNamedUsers(tools.ledger.reader, [idOrEmail])
+    return await findNamedUsers(tools.ledger.reader, [idOrEmail], tools)
   } catch (error) {
     tools.log('the ledger did not answer; only the logs are searched for the user', {
       cause: error instanceof Error ? error.message : 'unknown',

@@ -102,11 +102,12 @@ function differencesOf(
 }
 
 /**
- * Null where a line has no inputs, or its outcome depends on more than them.
+ * Null where a line has no inputs, or its outcome depends on more than them: who failed was planned, and not
+ * written.
  * @throws UnreadableInputs, UnusableValue
  */
 function expectedLines(run: Run, line: ReadLine, change: LoggedChange | null): Lines | null {
-  if (line.inputs === undefined) return null
+  if (line.inputs === undefined || line.outcome === 'failed') return null
   const context = contextOf(run, line.attempt)
   const { user, rows, circumstances } = unpackInputs(line.inputs)
   if (run.selection.rollback !== null) {

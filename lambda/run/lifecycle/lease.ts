@@ -57,7 +57,7 @@ export async function acquireLease(
   const read = await readCursor(tools.store, run.runId)
   const cursor = read.document
   if (cursor.state === 'closed') return { closed: cursor }
-  const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader)
+  const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader, tools)
   if (isHeldAt(cursor, now)) return { busy: cursor }
   await refuseOlderCursor(tools.store, run, read)
   const epoch = cursor.epoch + 1

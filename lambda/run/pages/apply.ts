@@ -13,7 +13,7 @@ import {
 } from '../../ledger/errors.ts'
 import { writtenByRollback } from '../../ledger/rollback.ts'
 import { findTakenLinks } from '../../ledger/rows.ts'
-import { withRetriedRead, writeTransaction } from '../../ledger/transaction.ts'
+import { isTimeForATry, withRetriedRead, writeTransaction } from '../../ledger/transaction.ts'
 import { writtenBy } from '../../ledger/write.ts'
 import { AttemptOpen } from '../errors.ts'
 import type { ErrorStage } from '../lines/error-line.ts'
@@ -39,6 +39,8 @@ export type PageWork = {
    * start.
    */
   readonly results: Map<string, UserResult>
+  /** The lines of plans that were not carried out: of who fails, they say from what the last one was made. */
+  readonly lastPlans: Map<string, Uint8Array>
   /** Grants whose link the database reported as taken. */
   readonly takenLinks: Set<string>
   /** The number of attempts so far. It never repeats within page and epoch. */
@@ -84,7 +86,7 @@ export async function commit(
   try {
     const { run, tools } = work
     const waits = { lockMs: run.settings.lockTimeoutMs }
-    const written = await writeTransaction(tools.ledger.writer, write, waits).catch(
+    const written = await writeTransaction(tools.ledger.writer, write, tools, waits).catch(
       async (error: unknown) => {
         if (!(error instanceof CommitUncertain)) throw error
         return committedOf(work, name, progress().candidates, error)
@@ -110,6 +112,7 @@ async function committedOf(
     new AttemptOpen(`It is not known yet whether ${users} users of page ${page.page} were committed.`, {
       cause,
     })
+  if (!isTimeForATry(tools)) throw open(attempted.length, uncertain)
   const settled = await settleAttempts(tools, mode, attempted).catch((cause: unknown) => {
     throw open(attempted.length, cause)
   })

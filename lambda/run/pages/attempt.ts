@@ -68,7 +68,7 @@ export async function attempt(
       return writeCompared(work, tx, candidates)
     },
   )
-  releaseUndone(work, candidates)
+  leaveUndone(work, candidates)
   return refusal ? [refusal] : []
 }
 
@@ -172,10 +172,13 @@ async function reserving<T>(
 ): Promise<T> {
   work.gate.reserve(amountsOf(candidates))
   const result = await write()
-  releaseUndone(work, candidates)
+  leaveUndone(work, candidates)
   return result
 }
 
-function releaseUndone({ gate, results }: PageWork, candidates: readonly Candidate[]): void {
-  gate.release(amountsOf(candidates.filter(({ userId, result }) => results.get(userId) !== result)))
+/** Of who was not done, the amounts are free again, and the line is kept, in case that the user fails. */
+function leaveUndone({ gate, results, lastPlans }: PageWork, candidates: readonly Candidate[]): void {
+  const undone = candidates.filter(({ userId, result }) => results.get(userId) !== result)
+  gate.release(amountsOf(undone))
+  for (const { userId, result } of undone) lastPlans.set(userId, result.line)
 }

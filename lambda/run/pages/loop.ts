@@ -170,6 +170,7 @@ async function workOnPage(
         tools,
         results: new Map(recovered),
         takenLinks: new Set(),
+        lastPlans: new Map(),
         attempts: 0,
       })
     : { outcome: await showPage(loop, page), stop: null }

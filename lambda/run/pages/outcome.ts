@@ -1,3 +1,4 @@
+import * as z from 'zod'
 import type { Totals } from '../../archive/cursor.ts'
 import type { PartBytes } from '../../archive/logs.ts'
 import type { Page } from '../../archive/pages.ts'
@@ -74,14 +75,21 @@ export function bareResult(
   return resultOf(bareLine(context, userId, email, outcome))
 }
 
+/** The e-mail address of a user who failed, and what planning was given, where it came to that. */
+export const plannedInputs = z.object({ email: z.string().nullable(), inputs: z.unknown().optional() })
+export type PlannedInputs = z.infer<typeof plannedInputs>
+
 /** The result of a user who failed; the other users continue. */
 export function failedResult(
   context: LineContext,
   userId: string,
-  email: string | null,
+  { email, inputs }: PlannedInputs,
   failure: UserFailure,
 ): UserResult {
-  return { ...bareResult(context, userId, email, 'failed'), failure }
+  return {
+    ...resultOf({ ...bareLine(context, userId, email, 'failed'), ...(inputs ? { inputs } : {}) }),
+    failure,
+  }
 }
 
 /** The same result, marked as found by an invocation that settled it for another one. */

@@ -82,5 +82,10 @@ export function unusable(
   error: UnusableValue,
 ): UserResult {
   const { name, message } = error
-  return failedResult(context, userId, email, { stage, error: name, sqlState: null, message, attempts: 1 })
+  return failedResult(
+    context,
+    userId,
+    { email },
+    { stage, error: name, sqlState: null, message, attempts: 1 },
+  )
 }

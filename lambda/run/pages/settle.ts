@@ -1,9 +1,10 @@
 import { type Intent, listAttempts, readIntent } from '../../archive/intents.ts'
 import { intentKey } from '../../archive/keys.ts'
 import { databaseClock } from '../../ledger/clock.ts'
-import { CommitUncertain, explain, failureOf } from '../../ledger/errors.ts'
+import type { Transaction } from '../../ledger/connect.ts'
+import { CommitUncertain, explain } from '../../ledger/errors.ts'
 import { findUsers, lockUsers } from '../../ledger/rows.ts'
-import { writeTransaction } from '../../ledger/transaction.ts'
+import { isWorthRetrying, writeTransaction } from '../../ledger/transaction.ts'
 import { AttemptOpen, PlannedByOtherVersion } from '../errors.ts'
 import type { Tools } from '../tools.ts'
 import { type AttemptedUser, digestOf, type PageMode } from './mode.ts'
@@ -24,7 +25,7 @@ const PAUSE_MS = 250
  * @throws LedgerUnavailable after many tries
  */
 export async function settleAttempts(
-  tools: Pick<Tools, 'ledger' | 'pause'>,
+  tools: Pick<Tools, 'ledger' | 'pause' | 'timeLeft'>,
   mode: PageMode,
   attempts: readonly AttemptedUser[],
 ): Promise<Settled> {
@@ -41,24 +42,24 @@ export async function settleAttempts(
     } catch (error) {
       // Nothing is written here, so a COMMIT without a reply is a lost connection and no more.
       const cause = error instanceof CommitUncertain ? error.cause : error
-      const failure = failureOf(cause)
-      if ((failure !== 'lost' && failure !== 'busy') || tries === TRIES) throw explain(cause)
+      if (tries === TRIES || !isWorthRetrying(cause, PAUSE_MS, tools)) throw explain(cause)
     }
   }
   return { done, open }
 }
 
 async function settleUnlocked(
-  { ledger }: Pick<Tools, 'ledger'>,
+  tools: Pick<Tools, 'ledger' | 'timeLeft'>,
   mode: PageMode,
   userIds: readonly string[],
   attempts: readonly AttemptedUser[],
 ): Promise<Settled> {
-  return writeTransaction(ledger.writer, async (tx) => {
+  const settle = async (tx: Transaction): Promise<Settled> => {
     const locked = await lockUsers(tx, userIds, 'skip')
     const [present, done] = await Promise.all([findUsers(tx, userIds), mode.findDone(tx, attempts)])
     return { done, open: userIds.filter((userId) => present.has(userId) && !locked.has(userId)) }
-  })
+  }
+  return writeTransaction(tools.ledger.writer, settle, tools)
 }
 
 /**
@@ -67,11 +68,8 @@ async function settleUnlocked(
  * not enough to look at the intents: that of a holder that stalls may still be on its way.
  * @throws AttemptOpen, LedgerUnavailable
  */
-export async function refuseUnexpired(
-  unreleasedUntil: string | null,
-  tools: Pick<Tools, 'ledger'>,
-): Promise<void> {
-  if (unreleasedUntil === null || unreleasedUntil < (await databaseClock(tools.ledger.writer))) return
+export async function refuseUnexpired(unreleasedUntil: string | null, tools: Tools): Promise<void> {
+  if (unreleasedUntil === null || unreleasedUntil < (await databaseClock(tools.ledger.writer, tools))) return
   throw new AttemptOpen(
     `An attempt of another invocation may commit until ${unreleasedUntil}, by the clock of the database.`,
   )

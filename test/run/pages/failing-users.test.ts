@@ -40,7 +40,13 @@ test('a user who stays locked does not block the page, and is in the error log w
       attempts: expect.any(Number),
     },
   ])
-  expect(users.find(({ user_id }) => user_id === 'ada')).toMatchObject({ outcome: 'failed' })
+  // Planned, and not written: the line says from what.
+  expect(users.find(({ user_id }) => user_id === 'ada')).toMatchObject({
+    outcome: 'failed',
+    email: 'ada@kilo.ai',
+    inputs: expect.any(Array),
+    expired_microdollars: 0,
+  })
   expect(mutations.filter(({ user_id }) => user_id === 'ada')).toEqual([])
   const after = await dump(sql, { updatedAt: false })
   expect(after.users.find(({ id }) => id === 'ada')).toEqual(before.users.find(({ id }) => id === 'ada'))

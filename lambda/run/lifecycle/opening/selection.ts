@@ -46,7 +46,7 @@ function domainsOf(asked: readonly string[] | undefined, config: Config): string
 /** The ids of users named by id or by e-mail address. @throws InvalidEvent for a text that names no user */
 async function idsOf(field: string, asked: readonly string[], tools: Tools): Promise<string[]> {
   if (asked.length === 0) return []
-  const named = await findNamedUsers(tools.ledger.reader, asked)
+  const named = await findNamedUsers(tools.ledger.reader, asked, tools)
   const places = new Set(named.map(({ place }) => place))
   const unknown = asked.findIndex((_, index) => !places.has(index))
   if (unknown < 0) return uniqueTexts(named.map(({ id }) => id))
