@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib'
+import { Duration } from 'aws-cdk-lib'
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import { Key } from 'aws-cdk-lib/aws-kms'
 import {
@@ -12,6 +12,7 @@ import { Construct } from 'constructs'
 import { PREFIXES } from '../lambda/constants.ts'
 import { accept, inFinding } from './accepted.ts'
 import { viaService } from './encryption.ts'
+import { KEPT } from './kept.ts'
 import type { Settings } from './settings.ts'
 
 /** How long a run's intents are kept: 2-run-protocol, "Crashes and stalls". */
@@ -60,7 +61,7 @@ export class LogBucket extends Construct {
       minimumTLSVersion: 1.2,
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: KEPT,
     })
     this.bucket.addLifecycleRule({
       id: 'unfinished-uploads',

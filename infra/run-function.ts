@@ -1,4 +1,4 @@
-import { AssetHashType, Duration, RemovalPolicy } from 'aws-cdk-lib'
+import { AssetHashType, Duration } from 'aws-cdk-lib'
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam'
 import {
   Alias,
@@ -19,6 +19,7 @@ import { Construct } from 'constructs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { LIVE, NODE_ENVIRONMENT } from '../lambda/constants.ts'
+import { KEPT } from './kept.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -64,7 +65,7 @@ export class RunFunction extends Construct {
     super(scope, id)
     this.logGroup = new LogGroup(this, 'Logs', {
       retention: props.logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: KEPT,
     })
     this.role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') })
     // An automatic retry would be a second run. Whoever starts a run sees it fail, and so does an alarm.
@@ -86,7 +87,7 @@ export class RunFunction extends Construct {
       ...invocation,
       onFailure: new SqsDestination(props.failures),
       environment: { ...props.environment, ...NODE_ENVIRONMENT },
-      currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN },
+      currentVersionOptions: { removalPolicy: KEPT },
       ...props.placement,
     })
     this.live = new Alias(this, 'Live', {

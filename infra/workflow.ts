@@ -1,4 +1,4 @@
-import { Duration, Fn, RemovalPolicy, Stack } from 'aws-cdk-lib'
+import { Duration, Fn, Stack } from 'aws-cdk-lib'
 import type { IAlarm } from 'aws-cdk-lib/aws-cloudwatch'
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs'
 import { DefinitionBody, LogLevel, StateMachine } from 'aws-cdk-lib/aws-stepfunctions'
@@ -6,6 +6,7 @@ import { Construct } from 'constructs'
 import { accept } from './accepted.ts'
 import { addAlarm, addAlarmUnlessExplained, type AlarmPlace, EVENT_PERIOD } from './alarm.ts'
 import type { Functions } from './functions.ts'
+import { KEPT } from './kept.ts'
 import { sumOf } from './metrics.ts'
 import type { Notices } from './notices.ts'
 import type { ScheduledExecute } from './settings.ts'
@@ -43,7 +44,7 @@ export class Workflow extends Construct {
     this.logGroup = new LogGroup(this, 'Logs', {
       logGroupName: vendedLogsName(this),
       retention: logRetentionDays,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: KEPT,
     })
     this.stateMachine = new StateMachine(this, 'StateMachine', {
       comment: 'Invokes the credit expiry job until its run is closed, and publishes how it ended',

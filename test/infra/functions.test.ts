@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { EVERYTHING, LEAST, onlyOf, propertiesOf, resourcesOf, templateWith } from './synthesized.ts'
+import { EVERYTHING, KEPT, LEAST, onlyOf, propertiesOf, resourcesOf, templateWith } from './synthesized.ts'
 
 const template = templateWith()
 const full = templateWith(EVERYTHING)
@@ -27,15 +27,15 @@ describe.for(['Job', 'Preview'])('the %s function', (name) => {
       },
     })
     for (const [, group] of resourcesOf(template, 'AWS::Logs::LogGroup'))
-      expect(group).toMatchObject({ DeletionPolicy: 'Retain', Properties: { RetentionInDays: 365 } })
+      expect(group).toMatchObject({ ...KEPT, Properties: { RetentionInDays: 365 } })
   })
 
-  test('has the alias live on a published version that is kept, for a switch back', () => {
+  test('has the alias live on a published version that is kept for a switch back, unless its own deployment failed', () => {
     const { FunctionVersion, Name } = propertiesOf(template, 'AWS::Lambda::Alias', `Functions${name}Live`)
     expect(Name).toBe('live')
     const [version = ''] = (FunctionVersion as { 'Fn::GetAtt': string[] })['Fn::GetAtt']
     expect(Object.fromEntries(resourcesOf(template, 'AWS::Lambda::Version'))[version]).toMatchObject({
-      DeletionPolicy: 'Retain',
+      ...KEPT,
       Properties: { FunctionName: { Ref: expect.stringContaining(`Functions${name}Function`) as string } },
     })
   })

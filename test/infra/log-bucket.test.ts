@@ -1,7 +1,7 @@
 import type { Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, test } from 'vitest'
 import { PREFIXES } from '../../lambda/constants.ts'
-import { EVERYTHING, onlyOf, statementsOf, templateWith } from './synthesized.ts'
+import { EVERYTHING, KEPT, onlyOf, statementsOf, templateWith } from './synthesized.ts'
 
 const template = templateWith()
 const full = templateWith(EVERYTHING)
@@ -9,8 +9,7 @@ const full = templateWith(EVERYTHING)
 describe('the log bucket', () => {
   test('outlives the stack, keeps every version, is encrypted and private', () => {
     expect(onlyOf(template, 'AWS::S3::Bucket')).toMatchObject({
-      DeletionPolicy: 'Retain',
-      UpdateReplacePolicy: 'Retain',
+      ...KEPT,
       Properties: {
         VersioningConfiguration: { Status: 'Enabled' },
         BucketEncryption: {

@@ -1,19 +1,24 @@
 import type { Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, test } from 'vitest'
-import { EVERYTHING, LEAST, onlyOf, propertiesOf, resourcesOf, templateWith } from './synthesized.ts'
+import { EVERYTHING, KEPT, LEAST, onlyOf, propertiesOf, resourcesOf, templateWith } from './synthesized.ts'
 
 const template = templateWith()
 const full = templateWith(EVERYTHING)
 
 describe('a second deployment', () => {
   test.for([template, full])(
-    'meets no name that the first one left: what is retained has none of its own',
+    'meets no name that the first one left, nor anything that a failed one created',
     (any) => {
-      const retained = resourcesOf(any).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'Retain')
+      const retained = resourcesOf(any).filter(([, resource]) =>
+        [resource.DeletionPolicy, resource.UpdateReplacePolicy].some((policy) =>
+          policy?.startsWith('Retain'),
+        ),
+      )
       expect(new Set(retained.map(([, { Type }]) => Type))).toEqual(
         new Set(['AWS::S3::Bucket', 'AWS::Logs::LogGroup', 'AWS::Lambda::Version']),
       )
-      for (const [, { Properties }] of retained) {
+      for (const [, { Properties, DeletionPolicy, UpdateReplacePolicy }] of retained) {
+        expect({ DeletionPolicy, UpdateReplacePolicy }).toEqual(KEPT)
         for (const name of ['BucketName', 'LogGroupName', 'Name'])
           expect(typeof Properties[name]).not.toBe('string')
       }

@@ -73,7 +73,14 @@ export type Resource = {
   readonly Type: string
   readonly Properties: Record<string, unknown>
   readonly DeletionPolicy?: string
+  readonly UpdateReplacePolicy?: string
 }
+
+/**
+ * Kept when the stack goes or an update replaces it; deleted when the deployment that created it is rolled
+ * back.
+ */
+export const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' }
 
 /**
  * Where a synthesis goes to, and whether it makes the bundle. Without, it is for the template alone, and
