@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { NUMBERS } from '../lambda/limits.ts'
+import { LIMIT_NAMES, type Limits, NUMBERS } from '../lambda/limits.ts'
 
 /** `limitUsers` for LIMIT_USERS: the name in the context of cdk.json. */
 export function contextName(variable: string): string {
@@ -21,6 +21,34 @@ export const functionNumbers = z.object(
   ),
 )
 export type FunctionNumbers = Readonly<z.infer<typeof functionNumbers>>
+
+const LIMIT_VARIABLES = {
+  users: 'LIMIT_USERS',
+  grants: 'LIMIT_GRANTS',
+  usd: 'LIMIT_USD',
+  correctionsUsd: 'LIMIT_CORRECTIONS_USD',
+} as const satisfies Record<keyof Limits, keyof typeof NUMBERS>
+
+/**
+ * A sentence for each limit of scheduled executes that the function would refuse, since a payload can only
+ * lower a limit: each scheduled execute would fail at its time.
+ */
+export function aboveFunctionLimits(limits: Limits, numbers: FunctionNumbers): string[] {
+  return LIMIT_NAMES.flatMap((key) => {
+    const variable = LIMIT_VARIABLES[key]
+    const ofFunction = contextName(variable)
+    const ofSchedule = contextName(`EXECUTE_${variable}`)
+    const configured = numbers[ofFunction]
+    const most = configured ?? NUMBERS[variable].parse(undefined)
+    const asked = limits[key]
+    if (asked <= most) return []
+    return [
+      `"${ofSchedule}" is ${asked}, above the function's "${ofFunction}", which is ${most}` +
+        `${configured === undefined ? ' by default' : ''}: every scheduled execute would be refused. Lower ` +
+        `"${ofSchedule}" to at most ${most}, or raise "${ofFunction}" to at least ${asked}`,
+    ]
+  })
+}
 
 /** What is configured of them, by the variables of the function. */
 export function numbersByVariable(numbers: FunctionNumbers): Record<string, string> {

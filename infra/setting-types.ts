@@ -39,6 +39,13 @@ export const number = (example: number) =>
 export const whole = (example: number) =>
   number(example).refine(Number.isSafeInteger, `must be a whole number like ${example}`)
 
+/** A TCP port. */
+export const port = (example: number) =>
+  whole(example).refine(
+    (given) => given >= 1 && given <= 65_535,
+    `must be a port from 1 to 65535, like ${example}`,
+  )
+
 /** A number of days, at least 1. */
 export const days = (example: number) =>
   whole(example).refine((count) => count >= 1, `must be a number of days like ${example}`)

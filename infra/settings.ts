@@ -2,13 +2,14 @@ import * as z from 'zod'
 import type { Limits } from '../lambda/limits.ts'
 import manifest from '../package.json' with { type: 'json' }
 import { NO_STOPS, STOPS } from './auto-execute-stops.ts'
-import { type FunctionNumbers, functionNumbers } from './function-numbers.ts'
+import { aboveFunctionLimits, type FunctionNumbers, functionNumbers } from './function-numbers.ts'
 import {
   days,
   keyArn,
   list,
   number,
   optionalSchedule,
+  port,
   schedule,
   secretArn,
   text,
@@ -47,7 +48,7 @@ const fields = z.object({
   readonlyDatabaseSecretArn: secretArn,
   databaseAuth: z.enum(['secret', 'iam'], { error: 'must be secret or iam' }).default('secret'),
   databaseHost: text(HOST, 'ledger.abc123.eu-central-1.rds.amazonaws.com').optional(),
-  databasePort: whole(5432).default(5432),
+  databasePort: port(5432).default(5432),
   databaseName: text(/^[\w$-]{1,63}$/, 'app').optional(),
   databaseResourceId: text(
     /^(db|cluster|prx)-[A-Za-z0-9]+$/,
@@ -159,11 +160,14 @@ export function readSettings(context: Readonly<Record<string, unknown>>): Settin
   ]
   if (!parsed.success || !numbers.success || wrong.length > 0) throw invalid(wrong)
   checkSecrets(parsed.data)
+  const scheduledExecute = scheduledExecuteOf(parsed.data)
+  const above = scheduledExecute ? aboveFunctionLimits(scheduledExecute.limits, numbers.data) : []
+  if (above.length > 0) throw invalid(above)
   return {
     ...parsed.data,
     numbers: numbers.data,
     network: networkOf(parsed.data),
-    scheduledExecute: scheduledExecuteOf(parsed.data),
+    scheduledExecute,
   }
 }
 

@@ -5,6 +5,16 @@ import { NODE_ENVIRONMENT } from '../../lambda/constants.ts'
 import { InvalidSettings, readSettings } from '../../infra/settings.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
+/** A scheduled execute with the limits that the function has by default. */
+const SCHEDULED = {
+  ...LEAST,
+  executeSchedule: 'cron(0 7 1 * ? *)',
+  executeLimitUsers: '2000',
+  executeLimitGrants: '50000',
+  executeLimitUsd: '250000',
+  executeLimitCorrectionsUsd: '10000',
+}
+
 function complaintAbout(values: Record<string, unknown>): string {
   try {
     readSettings(values)
@@ -35,6 +45,16 @@ test('two secrets are enough, and every value is understood as text, as -c gives
       auto: { newUsers: 5, newUsd: 500.5, stopsOn: ['auto_top_up_risk', 'needs_review'] },
     },
   })
+})
+
+test('the limits of a scheduled execute may be as high as those of the function, and no higher', () => {
+  const limits = { users: 2000, grants: 50_000, usd: 250_000, correctionsUsd: 10_000 }
+  expect(readSettings(SCHEDULED).scheduledExecute?.limits).toEqual(limits)
+  const raised = { ...SCHEDULED, limitUsers: '3000', executeLimitUsers: '3000' }
+  expect(readSettings(raised).scheduledExecute?.limits).toEqual({ ...limits, users: 3000 })
+  const above = { ...SCHEDULED, executeLimitUsers: '2001', executeLimitUsd: '250000.01' }
+  for (const name of ['executeLimitUsers', 'executeLimitUsd'])
+    expect(complaintAbout(above)).toContain(`- "${name}" is `)
 })
 
 test('without limits for what is new, a scheduled execute asks as soon as anything is new', () => {
@@ -106,6 +126,24 @@ test.for([
   ],
   [{ ...LEAST, executeSchedule: 'rate(30 days)' }, '"executeSchedule" needs limits of its own'],
   [{ ...LEAST, executeLimitUsers: '1' }, 'set "executeSchedule" too'],
+  [
+    { ...SCHEDULED, executeLimitUsers: '2001' },
+    '"executeLimitUsers" is 2001, above the function\'s "limitUsers", which is 2000 by default',
+  ],
+  [
+    { ...SCHEDULED, executeLimitGrants: '50001' },
+    'Lower "executeLimitGrants" to at most 50000, or raise "limitGrants" to at least 50001',
+  ],
+  [
+    { ...SCHEDULED, executeLimitUsd: '300.5', limitUsd: '300' },
+    '"executeLimitUsd" is 300.5, above the function\'s "limitUsd", which is 300: every scheduled execute',
+  ],
+  [
+    { ...SCHEDULED, executeLimitCorrectionsUsd: '0.01', limitCorrectionsUsd: '0' },
+    '"executeLimitCorrectionsUsd" is 0.01, above the function\'s "limitCorrectionsUsd", which is 0',
+  ],
+  [{ ...LEAST, databasePort: '0' }, '"databasePort" must be a port from 1 to 65535, like 5432, not "0"'],
+  [{ ...LEAST, databasePort: '99999' }, '"databasePort" must be a port from 1 to 65535, like 5432'],
   [{ ...LEAST, limitUsrs: '1' }, '"limitUsrs" is not known: the values are stage'],
 ] as [Record<string, unknown>, string][])(
   '%j is refused, with a right value shown',
