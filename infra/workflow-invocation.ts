@@ -98,8 +98,10 @@ function explainError(scope: Construct, next: Pass): IChainable {
   const tooLarge = failure('Answer too large', {
     error: 'AnswerTooLarge',
     why:
-      'the answer is larger than a state of a workflow may be (256 KB). Send the payload to the function ' +
-      'itself',
+      'the answer is larger than a state of a workflow may be (256 KB). What was asked may have been done all ' +
+      'the same. Send {"status": "latest"} to the preview function first: it shows the latest run. If that ' +
+      'is not the run that was asked for, or the payload only asks something, send the payload to the ' +
+      'function itself',
   })
   const hasCause = Condition.isPresent('$.error.Cause')
   const ofTheFunction = Condition.stringMatches('$.error.Cause', '{"errorType":*"errorMessage":*}')

@@ -11,8 +11,11 @@ export class InvalidEvent extends Error {
   override readonly name = 'InvalidEvent'
 }
 
-/** All ids of a payload together: a Step Functions state is 256 KB, and more than the payload is in it. */
-const MAX_ID_BYTES = 150_000
+/**
+ * All ids of a payload together. A Step Functions state is 256 KB, and the last one of an execution can hold
+ * the payload three times: as what was asked, as what to send next, and in the text of the notice.
+ */
+const MAX_ID_BYTES = 80_000
 
 type Some<Key extends Field> = Pick<Fields, Key>
 

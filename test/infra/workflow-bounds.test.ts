@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import aslValidator from 'asl-validator'
 import { describe, expect, test } from 'vitest'
+import { eventSchema } from '../../lambda/event.ts'
 import {
   cardWith,
   DEFINITION,
@@ -214,16 +215,23 @@ test('a cause that only looks like JSON of the function is published as it is', 
   expect(ended.failure).toEqual({ error: 'RunRefused', cause })
 })
 
-test('150 KB of ids, which the card repeats: no state comes near 256 KB', async () => {
-  const userIds = Array.from(
-    { length: 1000 },
-    (_, index) => `oauth/google:${String(index).padStart(134, '1')}`,
-  )
-  expect(JSON.stringify({ userIds }).length).toBeGreaterThan(150_000)
-  const asked = { payload: { userIds } }
-  const ended = await execute({ userIds }, async () => ({ ...cardWith({ status: 'complete' }), asked }))
-  expect(ended.failure).toBeNull()
-  expect(ended.largestState).toBeLessThan(165_000)
+test('80 KB of ids, which the card repeats twice and the notice once: the largest state is below 256 KB', async () => {
+  const ids = (characters: number) =>
+    Array.from({ length: 1000 }, (_, index) => `oauth/x:${String(index).padStart(characters, '1')}`)
+  const payload = { userIds: ids(28), exceptUserIds: ids(29) }
+  const bytes = JSON.stringify([...payload.userIds, ...payload.exceptUserIds]).length
+  expect(bytes).toBeGreaterThan(79_000)
+  expect(eventSchema.parse(payload)).toMatchObject(payload)
+  const failed = cardWith({
+    status: 'complete_with_errors',
+    why: '1 user failed',
+    next: { text: 'fix the errors listed in the error log, then retry', payload },
+  })
+  const ended = await execute(payload, async () => ({ ...failed, asked: { ...failed.asked, payload } }))
+  expect(ended.failure?.error).toBe('complete_with_errors')
+  expect(ended.notices[0]?.Message).toContain(payload.userIds.at(-1))
+  expect(ended.largestState).toBeGreaterThan(3 * bytes)
+  expect(ended.largestState).toBeLessThan(256 * 1024 - 10_000)
 })
 
 test('an answer that is larger than a state may be: refused with the way out', async () => {
@@ -234,5 +242,8 @@ test('an answer that is larger than a state may be: refused with the way out', a
     )
   })
   expect(ended.failure?.error).toBe('AnswerTooLarge')
-  expect(ended.notices[0]?.Message).toContain('Send the payload to the function itself')
+  const [notice] = ended.notices
+  expect(notice?.Message).toMatch(
+    /Send \{"status": "latest"\} to the preview function first(.|\n)*send the payload/,
+  )
 })
