@@ -126,6 +126,31 @@ describe('the example pipeline', () => {
     expect(pipeline).toContain('environment: production')
   })
 
+  test('names what the role needs for the check, beside the roles of cdk bootstrap', () => {
+    const header = pipeline.slice(0, pipeline.indexOf('\nname: '))
+    for (const name of ['cloudformation:DescribeStacks', 'PreviewPolicyArn', 'cdk bootstrap'])
+      expect(header).toContain(name)
+  })
+
+  test('reads variables of an environment only in steps of a job that names the environment', () => {
+    const [before = '', ...ofJobs] = pipeline.replaceAll(/^#.*$/gm, '').split(/^jobs:\n|^ {2}(?=\w+:\n)/m)
+    expect(before).not.toContain('vars.')
+    const reading = ofJobs.filter((job) => job.includes('vars.'))
+    expect(reading).toHaveLength(3)
+    for (const job of reading) {
+      const [ofTheJob = '', steps = ''] = job.split(/^ {4}steps:\n/m)
+      expect(ofTheJob).toMatch(/^ {4}environment: (staging|production)$/m)
+      expect(ofTheJob).not.toContain('vars.')
+      for (const name of [
+        'DATABASE_SECRET_ARN',
+        'READONLY_DATABASE_SECRET_ARN',
+        'AWS_ROLE_ARN',
+        'AWS_REGION',
+      ])
+        expect(steps).toContain(`vars.${name} }}`)
+    }
+  })
+
   test('has credentials by OIDC alone, and only where it deploys', () => {
     expect(pipeline.match(/id-token: write/g)).toHaveLength(3)
     expect(pipeline).not.toMatch(/aws-(access|secret)|secrets\./i)
