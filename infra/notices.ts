@@ -13,8 +13,8 @@ export class Notices extends Construct {
   constructor(scope: Construct, id: string, stage: string, email: string | undefined) {
     super(scope, id)
     // Not encrypted with a KMS key: CloudWatch cannot publish to a topic under alias/aws/sns, and its alarms
-    // would
-    // reach no one. Notices hold totals and ids of runs, no e-mail addresses.
+    // would reach no one. Notices hold totals and ids of runs; of users, at most ids that a payload or a warning
+    // names.
     this.topic = new Topic(this, 'Topic', { displayName: `Credit expiry (${stage})` })
     // The policy is written in full: `enforceSSL` alone replaces the default policy with a lone Deny.
     this.policy = new TopicPolicy(this, 'Policy', { topics: [this.topic] })

@@ -94,7 +94,7 @@ describe('the runbook', () => {
     )
   })
 
-  test('the emergency stop has three ways; erasing names every folder with personal data', () => {
+  test('the emergency stop has three ways; erasing names every place with personal data', () => {
     const stop = sections.get('Emergency stop') ?? ''
     for (const way of ['{"hold"', '--reserved-concurrent-executions 0', 'stop-execution', '{"cancel"'])
       expect(stop).toContain(way)
@@ -103,8 +103,20 @@ describe('the runbook', () => {
       'logs/users/',
       'logs/mutations/',
       'logs/errors/',
+      'logs/runs/',
       'runs/<run id>/pages/',
+      'runs/<run id>/report.html',
+      'runs/<run id>/run.json',
+      'summary.json',
+      'runs/<run id>/cursor.json',
+      'cancel.json',
+      'control/hold.json',
       'intents/',
+      'query-results/',
+      'CloudWatch',
+      'notices',
+      'Step Functions',
+      'dead letter queues',
     ])
       expect(erasing).toContain(folder)
   })
