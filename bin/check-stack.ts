@@ -53,10 +53,10 @@ const FIXES: Readonly<Record<string, string>> = {
  * depends on them
  */
 export async function checkStack(stackName: string): Promise<Line[]> {
-  const outputs = await readOutputs(stackName)
-  if (!(outputs instanceof Map)) return [outputs]
+  const read = await readStack(stackName)
+  if (!('outputs' in read)) return [read]
+  const { outputs, line: stack } = read
   const functionName = outputs.get('PreviewFunctionName')
-  const stack = passed('stack', `${stackName} is deployed`)
   if (functionName === undefined) {
     return [
       failed('stack', `${stackName} has no output PreviewFunctionName`, 'Deploy this version of the stack.'),
@@ -68,16 +68,23 @@ export async function checkStack(stackName: string): Promise<Line[]> {
   return [stack, ...checkLines(checked.answer), 'line' in dryRun ? dryRun.line : dryRunLine(dryRun.answer)]
 }
 
-async function readOutputs(stackName: string): Promise<Map<string, string> | Line> {
+type Deployed = { readonly outputs: ReadonlyMap<string, string>; readonly line: Line }
+
+/** The outputs of a stack that is in service, or what keeps it from that. */
+async function readStack(stackName: string): Promise<Deployed | Line> {
   const client = new CloudFormationClient({})
   try {
     const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName }))
     const [{ Outputs = [], StackStatus = 'unknown' } = {}] = Stacks
-    if (!/^(CREATE|UPDATE|IMPORT)_COMPLETE$|^UPDATE_ROLLBACK_COMPLETE$/.test(StackStatus)) {
-      const fix = 'Open the events of the stack in CloudFormation, fix the first failure, deploy again.'
-      return failed('stack', `${stackName} is ${StackStatus}`, fix)
+    const outputs = new Map(Outputs.map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]))
+    const fix = 'Open the events of the stack in CloudFormation, fix the first failure, deploy again.'
+    if (StackStatus === 'UPDATE_ROLLBACK_COMPLETE') {
+      const found = `${stackName}: the last update was rolled back; what was deployed before it is checked here`
+      return { outputs, line: failed('stack', found, fix) }
     }
-    return new Map(Outputs.map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]))
+    if (!/^(CREATE|UPDATE|IMPORT)_COMPLETE$/.test(StackStatus))
+      return failed('stack', `${stackName} is ${StackStatus}`, fix)
+    return { outputs, line: passed('stack', `${stackName} is deployed`) }
   } catch (error) {
     const message = messageOf(error)
     const fix = message.includes('does not exist')
@@ -155,7 +162,9 @@ export function screen(lines: readonly Line[]): string {
   })
   const wrong = lines.filter((line) => !line.passed).length
   const end =
-    wrong === 0 ? 'Everything is in place.' : `${wrong} of ${lines.length} not in place. Nothing was written.`
+    wrong === 0
+      ? 'The preview function has everything it needs. Send {"check": true} to the job function to check that one.'
+      : `${wrong} of ${lines.length} not in place. Nothing was written.`
   return [...rows, '', end].join('\n')
 }
 

@@ -57,7 +57,7 @@ test('everything in place: a line each, and exit status 0', async () => {
     'ok      secret   the secret can be read',
     'ok      dry run  2026-11-22T06-12-30-123Z-dry-run-k3j9 is complete: 1 users matched, $0.00 would expire',
     '',
-    'Everything is in place.',
+    'The preview function has everything it needs. Send {"check": true} to the job function to check that one.',
     '',
   ])
   expect(status).toBe(0)
@@ -77,7 +77,7 @@ test('the answers of the real function are understood: every check a line', asyn
   }))
   for (const { check: name } of (checked as CheckAnswer).checks) expect(stdout).toContain(`ok      ${name} `)
   expect(stdout).toMatch(/ok {6}dry run +\S+-dry-run-\S+ is complete: 0 users matched/)
-  expect(stdout).toContain('Everything is in place.')
+  expect(stdout).toContain('The preview function has everything it needs.')
   expect(status).toBe(0)
 })
 
@@ -131,6 +131,18 @@ test.for([
   const { status, stdout } = await check(answering(checks(SECRET)), stack)
   expect(stdout).toContain(found)
   expect(stdout).toContain(fix)
+  expect(status).toBe(1)
+})
+
+test('an update that was rolled back: said, with a fix, and what is in service is checked', async () => {
+  const { status, stdout } = await check(answering(checks(SECRET)), {
+    ...STACK,
+    status: 'UPDATE_ROLLBACK_COMPLETE',
+  })
+  expect(stdout).toContain('FAILED  stack    CreditExpiry-prod: the last update was rolled back')
+  expect(stdout).toContain('Fix: Open the events of the stack in CloudFormation')
+  expect(stdout).toContain('ok      secret   the secret can be read')
+  expect(stdout).toContain('1 of 3 not in place')
   expect(status).toBe(1)
 })
 
