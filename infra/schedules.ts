@@ -144,7 +144,7 @@ export class Schedules extends Construct {
       enabled,
       scheduleGroup,
     })
-    // A schedule whose role cannot act yet fails at its first time.
-    added.node.addDependency(role, this.group)
+    // A schedule whose role cannot act yet fails at its first time. The target refers to the role already.
+    added.node.addDependency(role.node.findChild('DefaultPolicy'), this.group)
   }
 }

@@ -76,12 +76,11 @@ describe('schedules', () => {
     for (const [id, schedule] of resourcesOf(full, 'AWS::Scheduler::Schedule')) {
       const { DependsOn = [] } = schedule as { DependsOn?: string[] }
       const role = id.includes('heartbeat') ? 'SchedulesHeartbeatRole' : 'SchedulesRole'
-      expect(DependsOn).toEqual(
-        expect.arrayContaining([
-          expect.stringMatching(/^SchedulesGroup/),
-          expect.stringMatching(new RegExp(`^${role}DefaultPolicy`)),
-        ]),
-      )
+      // Not for the role itself, to which the target refers: cfn-lint takes that for a mistake.
+      expect(DependsOn.toSorted()).toEqual([
+        expect.stringMatching(/^SchedulesGroup/),
+        expect.stringMatching(new RegExp(`^${role}DefaultPolicy`)),
+      ])
     }
   })
 
