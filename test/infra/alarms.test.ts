@@ -71,6 +71,26 @@ describe('failed invocations', () => {
     expect(toldOf(failed(T, 900, 'execute', []))).toEqual(['process-died'])
   })
 
+  const timedOutBeside = (minutes: number) => [
+    ...failed(T, 900, 'execute', []),
+    ...failed(T + minutes * MINUTE, 1, 'unknown', ['InvalidEvents']),
+  ]
+
+  test.for([-10, 0, 10, 15])(
+    'the blind spot: an invalid event %i minutes after the start of a time-out silences process died',
+    (minutes) => expect(toldOf(timedOutBeside(minutes))).toEqual([]),
+  )
+
+  test.for([-60, -15, 25, 60])(
+    'an invalid event %i minutes after the start of a time-out: process died all the same',
+    (minutes) => expect(toldOf(timedOutBeside(minutes))).toEqual(['process-died']),
+  )
+
+  test('a run that a silenced time-out left open: the dead man reports it', () => {
+    const beats = heartbeats({ 'check OpenRunIdleSeconds': 3_601 })
+    expect(toldOf(timedOutBeside(0), beats)).toContain('dead-man-job')
+  })
+
   test('an alarm on one period of five minutes would not see it', () => {
     const narrow = templateWith(EVERYTHING)
     const [, counted] =
