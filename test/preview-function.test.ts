@@ -136,6 +136,24 @@ test('a dry run, also resumed and cancelled, a rollback preview and status work,
   expect(await guarded()).toEqual(before)
 })
 
+test('history is answered, by id and by e-mail address, and changes nothing', async () => {
+  const before = await guarded()
+  for (const user of ['ada', 'ada@kilo.ai']) {
+    expect(await preview({ history: user })).toMatchObject({
+      answer: 'history',
+      result: {
+        user: { id: 'ada', email: 'ada@kilo.ai' },
+        runs: [
+          { runId: closed.runId, outcome: 'expired', status: 'complete' },
+          { runId: open.runId, outcome: 'excluded', status: 'open' },
+        ],
+      },
+      runsNotRead: 0,
+    })
+  }
+  expect(await guarded()).toEqual(before)
+})
+
 test('a writer.json that still names a closed run is left for the job function to free', async () => {
   const { runId } = await job({ resume: open.runId })
   const writer = (await readJson(bucket, 'control/writer.json')) as object
