@@ -44,7 +44,18 @@ export const CARD_NOTICE: NoticeFields = {
   ]),
 }
 
-/** For a payload that asked something. The result can be large; it is the execution's output. */
+/** Of an answer whose result is a word: `verified`, `differences`, `passed`, … A weekly verify is read here. */
+export const RESULT_NOTICE: NoticeFields = {
+  'subject.$': `States.Format('Credit expiry: answer to {}: {}', ${CARD}.answer, ${CARD}.result)`,
+  'message.$': format([
+    ['The result of {} is: {}.', `${CARD}.answer`, `${CARD}.result`],
+    ['The whole answer is the output of this workflow execution.'],
+    NEXT,
+    EXECUTION,
+  ]),
+}
+
+/** Of any other answer. Its result can be large; it is the execution's output. */
 export const ANSWER_NOTICE: NoticeFields = {
   'subject.$': `States.Format('Credit expiry: answer to {}', ${CARD}.answer)`,
   'message.$': format([['The result is the output of this workflow execution.'], NEXT, EXECUTION]),

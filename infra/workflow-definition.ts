@@ -24,6 +24,7 @@ import {
   FAILURE_NOTICE,
   HELD_NOTICE,
   type NoticeFields,
+  RESULT_NOTICE,
 } from './notice-text.ts'
 import type { ScheduledExecute } from './settings.ts'
 import { addInvocation } from './workflow-invocation.ts'
@@ -102,6 +103,14 @@ export class WorkflowDefinition extends Construct {
     const open = Condition.or(statusIs('incomplete'), statusIs('busy'))
     const asAsked = { asAsked: true }
     const choice = new Choice(this, 'What is the answer?')
+      .when(
+        Condition.and(
+          Condition.isPresent('$.exchange.answer'),
+          Condition.isPresent('$.exchange.result'),
+          Condition.isString('$.exchange.result'),
+        ),
+        this.notice('Write the result notice', RESULT_NOTICE, asAsked),
+      )
       .when(
         Condition.isPresent('$.exchange.answer'),
         this.notice('Write the answer notice', ANSWER_NOTICE, asAsked),

@@ -134,10 +134,32 @@ test('a status is published, and the open run is not resumed', async () => {
 })
 
 test('an answer that is no card is the output, and one notice says so', async () => {
-  const answer = { answer: 'check', result: { passed: true }, next: null }
-  const ended = await execute({ check: true }, async () => answer)
+  const answer = { answer: 'history', result: { user: { id: 'ada' }, runs: [] }, next: null }
+  const ended = await execute({ history: 'ada' }, async () => answer)
   expect(ended.failure).toBeNull()
   expect(ended.output).toEqual(answer)
+  expect(ended.notices).toMatchObject([{ Subject: 'Credit expiry: answer to history' }])
+})
+
+test.for(['verified', 'differences', 'incomplete', 'nothing_to_verify'])(
+  'a verify that ends as %s: its notice says so',
+  async (result) => {
+    const answer = { answer: 'verify', result, differenceCount: 0, differences: [], next: null }
+    const ended = await execute({ verify: 'latest' }, async () => answer)
+    expect(ended.failure).toBeNull()
+    expect(ended.output).toEqual(answer)
+    expect(ended.notices).toMatchObject([
+      {
+        Subject: `Credit expiry: answer to verify: ${result}`,
+        Message: expect.stringContaining(`The result of verify is: ${result}.`) as string,
+      },
+    ])
+  },
+)
+
+test('an answer without a result, as another version may give it: one notice all the same', async () => {
+  const ended = await execute({ check: true }, async () => ({ answer: 'check', next: null }))
+  expect(ended.failure).toBeNull()
   expect(ended.notices).toMatchObject([{ Subject: 'Credit expiry: answer to check' }])
 })
 
