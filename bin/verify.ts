@@ -5,9 +5,9 @@ import { isWriting } from '../lambda/archive/runs.ts'
 import { MODES } from '../lambda/constants.ts'
 import { readLinked } from '../lambda/insight/verify/chain.ts'
 import { type Findings, noFindings } from '../lambda/insight/verify/differences.ts'
-import { readClosedRun, readManifest } from '../lambda/insight/verify/documents.ts'
+import { readClosedRun, readManifestWithBytes } from '../lambda/insight/verify/documents.ts'
 import type { RunFiles } from '../lambda/insight/verify/files.ts'
-import { type Checked, checkLogs } from '../lambda/insight/verify/logs.ts'
+import { type ComparedCounts, checkLogs } from '../lambda/insight/verify/logs.ts'
 import { signatureCheck } from '../lambda/insight/verify/signatures.ts'
 import { UsageError } from './cli/line/options.ts'
 import { differenceText } from './difference-text.ts'
@@ -17,7 +17,7 @@ import { publicKeysOfFile } from './public-key-file.ts'
 /** What comparing one downloaded run came to. */
 export type VerifiedRun = {
   readonly runId: string
-  readonly checked: Checked
+  readonly checked: ComparedCounts
   readonly findings: Findings
   /** The run before it in the chain, where the folder does not have it. */
   readonly absentBefore: string | null
@@ -61,7 +61,7 @@ async function checkSignatures(
   const found = new Map<string, Findings>()
   for (const runId of runIds.toReversed()) {
     const findings = noFindings()
-    const read = isWritingRun(runId) ? await readManifest(files, runId, noFindings()) : null
+    const read = isWritingRun(runId) ? await readManifestWithBytes(files, runId, noFindings()) : null
     if (read) await check(read, findings)
     found.set(runId, findings)
   }

@@ -5,13 +5,7 @@ import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import type { Context } from 'aws-lambda'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as z from 'zod'
-import {
-  attempt,
-  reserveOf,
-  type Waits as ArchiveWaits,
-  statusOf,
-  WAITS as ARCHIVE_WAITS,
-} from './archive/s3/attempts.ts'
+import { withTries, reserveOf, type ArchiveWaits, statusOf, ARCHIVE_WAITS } from './archive/s3/attempts.ts'
 import { isPassing } from './archive/s3/reasons.ts'
 import { type Config, type DatabaseSource, InvalidConfiguration, readConfig } from './config.ts'
 import { connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'
@@ -192,7 +186,7 @@ async function readSecret(arn: string, { waits, timeLeft }: Aws): Promise<string
   const client = new SecretsManagerClient(clientOptions(waits))
   const command = new GetSecretValueCommand({ SecretId: arn })
   try {
-    const reply = await attempt(async ({ signal: abortSignal }) => client.send(command, { abortSignal }), {
+    const reply = await withTries(async ({ signal: abortSignal }) => client.send(command, { abortSignal }), {
       waits,
       timeLeft,
       signal: undefined,

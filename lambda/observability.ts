@@ -6,7 +6,7 @@ import { FINAL_ERRORS, METRICS, NO_RUN } from './constants.ts'
 import { RUN_ID } from './archive/keys.ts'
 import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
-import { explain } from './ledger/errors.ts'
+import { toLedgerError } from './ledger/errors.ts'
 import { redact } from './redact.ts'
 
 /**
@@ -18,7 +18,7 @@ import { redact } from './redact.ts'
 export function errorLogging(logger: Logger): MiddlewareObj {
   return {
     onError: (request) => {
-      const error = presentable(explain(request.error))
+      const error = presentable(toLedgerError(request.error))
       request.error = error
       logger.error(error.message, { error_name: error.name, causes: causesOf(error), stack: error.stack })
     },

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import type { ParameterOrFragment, PendingQuery, Sql } from 'postgres'
-import type { Transaction } from '../../lambda/ledger/connect.ts'
+import type { LedgerTransaction } from '../../lambda/ledger/connect.ts'
 import { type Reading, readUsers } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
@@ -23,7 +23,7 @@ const rulesAt = (instant: string): RuleSettings => ({
 })
 
 /** The statements of a pool of the driver's own, for functions of the ledger. */
-export function asTransaction(sql: Sql): Transaction {
+export function asTransaction(sql: Sql): LedgerTransaction {
   const send = <Rows extends readonly (object | undefined)[]>(
     template: TemplateStringsArray,
     ...parameters: readonly ParameterOrFragment<never>[]

@@ -1,5 +1,5 @@
 import { arraysOf } from './arrays.ts'
-import type { Transaction } from './connect.ts'
+import type { LedgerTransaction } from './connect.ts'
 import { GuardConflict, LeaseExpired } from './errors.ts'
 
 /** What the ledger must hold after a write. Amounts in microdollars, times as ISO text. */
@@ -43,7 +43,7 @@ type Difference = { user_id: string; table_name: string; row_id: string; found: 
  * @throws GuardConflict naming the user and the row, LeaseExpired
  */
 export async function compareWritten(
-  tx: Transaction,
+  tx: LedgerTransaction,
   written: readonly Written[],
   leaseExpiresAt: string,
 ): Promise<void> {

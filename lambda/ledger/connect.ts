@@ -7,7 +7,7 @@ import { LedgerUnavailable } from './errors.ts'
  * Statements inside one transaction, as a template tag: `await tx<Row[]>` and the SQL with its parameters.
  * The caller must await every statement: an error that is not awaited is lost.
  */
-export type Transaction = {
+export type LedgerTransaction = {
   <T extends readonly (object | undefined)[] = postgres.Row[]>(
     template: TemplateStringsArray,
     ...parameters: readonly postgres.ParameterOrFragment<never>[]

@@ -96,7 +96,7 @@ export function isUniqueViolation(error: unknown): boolean {
  * errors come back as they are. The driver's own errors carry parameters, values and a read-only stack: none
  * may go further.
  */
-export function explain(error: unknown): unknown {
+export function toLedgerError(error: unknown): unknown {
   if (isExplained(error)) return error
   const failure = isDistrust(error) ? 'broken' : failureOf(error)
   if (failure === undefined || error instanceof GuardConflict) return error

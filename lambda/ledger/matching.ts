@@ -1,7 +1,7 @@
 import { CLOSING_CATEGORIES, CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from '../rules/grants.ts'
 import { foldAscii } from '../rules/internal.ts'
 import type { RuleSettings } from '../rules/types.ts'
-import type { Sql, Transaction } from './connect.ts'
+import type { Sql, LedgerTransaction } from './connect.ts'
 import { DEFAULT_PATIENCE, type Patience, readInTime, withRetriedRead } from './transaction.ts'
 
 /**
@@ -23,7 +23,10 @@ export type MatchingUser = {
 }
 
 /** Which users a run is about; `userIds` null means all of these domains. */
-export type Selection = { readonly domains: readonly string[]; readonly userIds: readonly string[] | null }
+export type UserSelection = {
+  readonly domains: readonly string[]
+  readonly userIds: readonly string[] | null
+}
 
 /** What of the rules decides which grants are targeted. */
 export type TargetSettings = Pick<
@@ -40,7 +43,7 @@ export type TargetSettings = Pick<
  */
 export async function readMatchingUsers(
   sql: Sql,
-  selection: Selection,
+  selection: UserSelection,
   settings: TargetSettings,
   onUser: (user: MatchingUser) => void,
   patience: Patience = DEFAULT_PATIENCE,
@@ -160,7 +163,7 @@ export async function findNamedUsers(
       email: name.includes('@') ? foldAscii(name) : null,
     })),
   )
-  const find = async (tx: Transaction): Promise<NamedUser[]> => {
+  const find = async (tx: LedgerTransaction): Promise<NamedUser[]> => {
     // Two joins: one over the primary key, one that scans the users table once. A join with "or" would scan
     // it per name.
     const rows = await tx<NamedUser[]>`

@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from './connect.ts'
+import type { Sql, LedgerTransaction } from './connect.ts'
 import { LedgerUnavailable } from './errors.ts'
 import { INSERTED_COLUMNS, missingFor, type Use } from './rights.ts'
 import { readServerIn, type Server } from './server.ts'
@@ -64,7 +64,7 @@ type Settings = {
   synchronous_commit: string
 }
 
-async function readSettings(tx: Transaction): Promise<Settings> {
+async function readSettings(tx: LedgerTransaction): Promise<Settings> {
   const [row] = await tx<[Settings]>`
     select
       current_setting('server_version_num')::int as version,
@@ -104,7 +104,7 @@ function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): s
 }
 
 /** Columns that must have a value, and get none by an insert of this job. */
-async function readRequiredColumns(tx: Transaction): Promise<string[]> {
+async function readRequiredColumns(tx: LedgerTransaction): Promise<string[]> {
   const rows = await tx<{ name: string }[]>`
     select attname as name
     from pg_attribute
@@ -128,7 +128,7 @@ function requiredWarning(column: string): string {
 
 type Trigger = { table_name: string; name: string; definition: string; body: string }
 
-async function readTriggers(tx: Transaction): Promise<Trigger[]> {
+async function readTriggers(tx: LedgerTransaction): Promise<Trigger[]> {
   const rows = await tx<Trigger[]>`
     select
       c.relname as table_name,

@@ -2,7 +2,7 @@ import { parseMicrodollars, UnusableValue } from '../rules/amounts.ts'
 import { fromPostgres } from '../rules/times.ts'
 import type { LedgerUser, Transaction as LedgerRow } from '../rules/types.ts'
 import { arrayOf } from './arrays.ts'
-import type { Transaction } from './connect.ts'
+import type { LedgerTransaction } from './connect.ts'
 
 /** One user with all their rows; or the value in them that cannot be worked with. */
 export type Reading =
@@ -39,13 +39,16 @@ type CreditRow = {
  * inserts closing rows that the planner's statistics don't know.
  * @throws LedgerUnavailable
  */
-export async function readUsers(sql: Transaction, userIds: readonly string[]): Promise<Map<string, Reading>> {
+export async function readUsers(
+  sql: LedgerTransaction,
+  userIds: readonly string[],
+): Promise<Map<string, Reading>> {
   const ids = arrayOf(userIds)
   const [users, credits] = await Promise.all([selectUsers(sql, ids), selectCredits(sql, ids)])
   return toReadings(users, credits)
 }
 
-function selectUsers(sql: Transaction, ids: string) {
+function selectUsers(sql: LedgerTransaction, ids: string) {
   return sql<UserRow[]>`
     select
       id,
@@ -59,7 +62,7 @@ function selectUsers(sql: Transaction, ids: string) {
   `
 }
 
-function selectCredits(sql: Transaction, ids: string) {
+function selectCredits(sql: LedgerTransaction, ids: string) {
   return sql<CreditRow[]>`
     select
       kilo_user_id,

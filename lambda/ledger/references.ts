@@ -1,5 +1,5 @@
 import { arrayOf } from './arrays.ts'
-import type { Transaction } from './connect.ts'
+import type { LedgerTransaction } from './connect.ts'
 
 /**
  * A foreign key of another table onto credit_transactions.id, and whether this user may read the referencing
@@ -15,7 +15,7 @@ export type ForeignKey = {
 }
 
 /** The foreign keys onto credit_transactions, in a fixed order. */
-export async function readForeignKeys(sql: Transaction): Promise<ForeignKey[]> {
+export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKey[]> {
   const rows = await sql<ForeignKey[]>`
     select
       n.nspname as schema,
@@ -73,7 +73,7 @@ export type Reference = { readonly table: string; readonly row: string; readonly
  * has no foreign key, and through every foreign key of another table that is given.
  */
 export async function findReferences(
-  sql: Transaction,
+  sql: LedgerTransaction,
   ids: readonly string[],
   foreignKeys: readonly ForeignKey[],
 ): Promise<Map<string, Reference[]>> {

@@ -1,4 +1,4 @@
-import type { Transaction } from './connect.ts'
+import type { LedgerTransaction } from './connect.ts'
 
 /** What a run does to the ledger; rows are deleted by a rollback only. */
 export type Use = 'dry-run' | 'execute' | 'rollback-dry-run' | 'rollback'
@@ -100,7 +100,7 @@ type Row = {
  * What is missing for a use of the ledger (a table, a column, a right, or the sight of all rows), as
  * sentences with the statement that grants it; null where everything is there.
  */
-export async function missingFor(tx: Transaction, use: Use): Promise<string | null> {
+export async function missingFor(tx: LedgerTransaction, use: Use): Promise<string | null> {
   const needs = NEEDS[use]
     .flatMap(({ table, privilege, columns }) =>
       (columns ?? [null]).map((column) => ({ table_name: table, column_name: column, privilege })),

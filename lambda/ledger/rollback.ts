@@ -2,7 +2,7 @@ import { CLOSING_CATEGORIES, CORRECTION_CATEGORY } from '../rules/grants.ts'
 import type { Found, InsertedRow, LoggedChange, Rollback } from '../rules/rollback.ts'
 import { arrayOf, arraysOf } from './arrays.ts'
 import type { Written } from './compare.ts'
-import type { Transaction } from './connect.ts'
+import type { LedgerTransaction } from './connect.ts'
 import { findReferences, type ForeignKey } from './references.ts'
 
 /**
@@ -25,7 +25,7 @@ const DEFAULTS = {
  * column added since changes nothing.
  */
 export async function readInserted(
-  sql: Transaction,
+  sql: LedgerTransaction,
   changes: readonly LoggedChange[],
   foreignKeys: readonly ForeignKey[],
 ): Promise<ReadonlyMap<string, InsertedRow>> {
@@ -83,7 +83,7 @@ export async function readInserted(
  * nothing refers to.
  */
 export async function lockInserted(
-  tx: Transaction,
+  tx: LedgerTransaction,
   rollbacks: readonly Rollback[],
   foreignKeys: readonly ForeignKey[],
 ): Promise<Rollback[]> {
@@ -106,7 +106,7 @@ export async function lockInserted(
  * held.
  */
 export async function writeRollbacks(
-  tx: Transaction,
+  tx: LedgerTransaction,
   rollbacks: readonly Rollback[],
 ): Promise<ReadonlySet<string>> {
   if (rollbacks.length === 0) return new Set()

@@ -1,7 +1,7 @@
 import { fromPostgres } from '../rules/times.ts'
 import type { LedgerTime } from '../rules/types.ts'
 import { arrayOf } from './arrays.ts'
-import type { Transaction } from './connect.ts'
+import type { LedgerTransaction } from './connect.ts'
 
 /**
  * Locks the rows of users in id order, so that two of this job's transactions never wait for each other.
@@ -10,7 +10,7 @@ import type { Transaction } from './connect.ts'
  * SHARE: foreign keys stay usable.
  */
 export async function lockUsers(
-  sql: Transaction,
+  sql: LedgerTransaction,
   userIds: readonly string[],
   locked: 'skip' | 'wait',
 ): Promise<ReadonlySet<string>> {
@@ -35,7 +35,10 @@ export async function lockUsers(
 }
 
 /** Which of these users have a row. */
-export async function findUsers(sql: Transaction, userIds: readonly string[]): Promise<ReadonlySet<string>> {
+export async function findUsers(
+  sql: LedgerTransaction,
+  userIds: readonly string[],
+): Promise<ReadonlySet<string>> {
   const rows = await sql<{ id: string }[]>`
     select id
     from kilocode_users
@@ -46,7 +49,7 @@ export async function findUsers(sql: Transaction, userIds: readonly string[]): P
 
 /** Which of these credit transactions are there. */
 export async function findTransactions(
-  sql: Transaction,
+  sql: LedgerTransaction,
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
   const rows = await sql<{ id: string }[]>`
@@ -59,7 +62,7 @@ export async function findTransactions(
 
 /** The expiry dates of those of these credit transactions that are there. */
 export async function findExpiryDates(
-  sql: Transaction,
+  sql: LedgerTransaction,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LedgerTime | null>> {
   const rows = await sql<{ id: string; expiry_date: string | null }[]>`
@@ -74,7 +77,10 @@ export async function findExpiryDates(
  * Which of these credit transactions another row links to, whoever owns that row: what a unique violation on
  * original_transaction_id was about.
  */
-export async function findTakenLinks(sql: Transaction, ids: readonly string[]): Promise<ReadonlySet<string>> {
+export async function findTakenLinks(
+  sql: LedgerTransaction,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
   const rows = await sql<{ id: string }[]>`
     select original_transaction_id as id
     from credit_transactions

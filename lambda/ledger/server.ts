@@ -1,4 +1,4 @@
-import type { Sql, Transaction } from './connect.ts'
+import type { Sql, LedgerTransaction } from './connect.ts'
 import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
 
 /** The database that a connection leads to, and its role. */
@@ -20,7 +20,7 @@ export async function readServer(sql: Sql, patience: Patience = DEFAULT_PATIENCE
 }
 
 /** The same within a transaction of the caller's. */
-export async function readServerIn(tx: Transaction, host: string): Promise<Server> {
+export async function readServerIn(tx: LedgerTransaction, host: string): Promise<Server> {
   const [row] = await tx<[{ database: string; user: string; version: string }]>`
     select
       current_database() as database,

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ParameterOrFragment, PendingQuery } from 'postgres'
-import { type Line, silence, type Sql, type Transaction, type Waits, WAITS } from './connect.ts'
-import { CommitUncertain, explain, failureOf, isServersAnswer } from './errors.ts'
+import { type Line, silence, type Sql, type LedgerTransaction, type Waits, WAITS } from './connect.ts'
+import { CommitUncertain, toLedgerError, failureOf, isServersAnswer } from './errors.ts'
 
 /**
  * How long a transaction can outlive its process, in milliseconds, and so how far a lease reaches beyond its
@@ -40,7 +40,7 @@ const LAST_MOMENT_MS = LEAST_CONNECT_MS + 2 * LEAST_WAIT_MS + REPORT_MS
  */
 export async function readTransaction<T>(
   sql: Sql,
-  work: (tx: Transaction) => Promise<T>,
+  work: (tx: LedgerTransaction) => Promise<T>,
   waits: Partial<Waits> = {},
 ): Promise<T> {
   const all = { ...sql.waits, ...waits }
@@ -48,7 +48,7 @@ export async function readTransaction<T>(
   try {
     return await transact(sql, all, begin, work, () => {})
   } catch (error) {
-    throw explain(error)
+    throw toLedgerError(error)
   }
 }
 
@@ -59,7 +59,7 @@ export async function readTransaction<T>(
  */
 export async function withRetriedRead<T>(
   sql: Sql,
-  work: (tx: Transaction) => Promise<T>,
+  work: (tx: LedgerTransaction) => Promise<T>,
   patience: Patience = DEFAULT_PATIENCE,
   waits: Partial<Waits> = {},
 ): Promise<T> {
@@ -77,7 +77,7 @@ export async function withRetriedRead<T>(
 /** One try of a read, which takes at most about half of the time that is left. @throws as readTransaction */
 export async function readInTime<T>(
   sql: Sql,
-  work: (tx: Transaction) => Promise<T>,
+  work: (tx: LedgerTransaction) => Promise<T>,
   patience: InTime = DEFAULT_PATIENCE,
   waits: Partial<Waits> = {},
 ): Promise<T> {
@@ -117,7 +117,7 @@ function inTime({ timeLeft }: InTime, { connectMs, statementMs, idleMs, ...other
  */
 export async function writeTransaction<T>(
   sql: Sql,
-  work: (tx: Transaction) => Promise<T>,
+  work: (tx: LedgerTransaction) => Promise<T>,
   patience: InTime = DEFAULT_PATIENCE,
   waits: Partial<Waits> = {},
 ): Promise<T> {
@@ -132,7 +132,7 @@ export async function writeTransaction<T>(
     if (uncertain && !isServersAnswer(error)) {
       throw new CommitUncertain('The connection was lost while the commit was under way.', { cause: error })
     }
-    throw explain(error)
+    throw toLedgerError(error)
   }
 }
 
@@ -163,7 +163,7 @@ async function transact<T>(
   sql: Sql,
   { connectMs, statementMs, idleMs }: Waits,
   begin: string,
-  work: (tx: Transaction) => Promise<T>,
+  work: (tx: LedgerTransaction) => Promise<T>,
   onCommit: (underWay: boolean) => void,
 ): Promise<T> {
   const line = await sql.acquire()
@@ -175,7 +175,7 @@ async function transact<T>(
     if (over) throw new Error('This transaction has ended. The statement was not sent.')
     return inOneRoundTrip(line.sql(template, ...parameters))
   }
-  const tx: Transaction = Object.assign(send, { identifier: (name: string) => line.sql(name) })
+  const tx: LedgerTransaction = Object.assign(send, { identifier: (name: string) => line.sql(name) })
   const run = async (): Promise<T> => {
     const value = await work(tx).catch(async (error: unknown) => {
       over = true

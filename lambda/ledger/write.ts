@@ -1,7 +1,7 @@
 import type { ChangePlan, GrantChange, Transaction as LedgerRow } from '../rules/types.ts'
 import { arraysOf } from './arrays.ts'
 import type { Written } from './compare.ts'
-import type { Transaction } from './connect.ts'
+import type { LedgerTransaction } from './connect.ts'
 
 /** A planned user with the ids of the rows to insert: `closingIds` in the order of the plan's closings. */
 export type PlannedUser = {
@@ -17,7 +17,7 @@ export type PlannedUser = {
  * Returns the users whose guard held; compareWritten checks that all their rows were written.
  */
 export async function writeExpirations(
-  tx: Transaction,
+  tx: LedgerTransaction,
   planned: readonly PlannedUser[],
 ): Promise<ReadonlySet<string>> {
   const u = arraysOf(planned.map(userParameter), USER_COLUMNS)

@@ -1,6 +1,6 @@
 import { GetPublicKeyCommand, KMSClient, type KMSClientConfig, SignCommand } from '@aws-sdk/client-kms'
 import { hash, type KeyObject } from 'node:crypto'
-import { attempt, statusOf, type Waits } from '../archive/s3/attempts.ts'
+import { withTries, statusOf, type ArchiveWaits } from '../archive/s3/attempts.ts'
 import { isPassing } from '../archive/s3/reasons.ts'
 import { SigningFailed } from './errors.ts'
 import { readPublicKeys } from './public-key.ts'
@@ -30,11 +30,11 @@ export function kmsClient(keyArn: string, options: KMSClientConfig): KMSClient {
 export function kmsSigner(
   keyArn: string,
   client: KMSClient,
-  { waits, timeLeft }: { readonly waits: Waits; readonly timeLeft: () => number },
+  { waits, timeLeft }: { readonly waits: ArchiveWaits; readonly timeLeft: () => number },
 ): Signer {
   const ask = async <T>(send: (abortSignal: AbortSignal) => Promise<T>): Promise<T> => {
     try {
-      return await attempt(async ({ signal }) => send(signal), { waits, timeLeft, signal: undefined })
+      return await withTries(async ({ signal }) => send(signal), { waits, timeLeft, signal: undefined })
     } catch (error) {
       throw failure(keyArn, error)
     }

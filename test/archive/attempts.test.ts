@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { attempt, WAITS } from '../../lambda/archive/s3/attempts.ts'
+import { withTries, ARCHIVE_WAITS } from '../../lambda/archive/s3/attempts.ts'
 
 /** How long the requests of an invocation may take when S3 never answers; the clock is the test's own. */
 beforeEach(() => {
@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-const waits = { ...WAITS, pauseMs: 0 }
+const waits = { ...ARCHIVE_WAITS, pauseMs: 0 }
 const never = async (): Promise<never> => new Promise<never>(() => {})
 
 /** Lets the time pass in which the work only waits. */
@@ -27,7 +27,7 @@ test('an invocation has time left after a silent request, and a card, a cursor a
   const end = Date.now() + 14_000
   const timeLeft = (): number => end - Date.now()
   const ask = async (): Promise<unknown> =>
-    attempt(never, { waits, timeLeft, signal: undefined }).catch((error: unknown) => error)
+    withTries(never, { waits, timeLeft, signal: undefined }).catch((error: unknown) => error)
   await passing(ask().then(ask).then(ask).then(ask))
   expect(timeLeft()).toBeGreaterThan(0)
 })
@@ -39,7 +39,7 @@ test('when the time is up, silence is not waited for twice, and an answer that f
     tries++
     return never()
   }
-  await passing(attempt(silent, { waits, timeLeft, signal: undefined }).catch(() => {}))
+  await passing(withTries(silent, { waits, timeLeft, signal: undefined }).catch(() => {}))
   expect(tries).toBe(1)
 
   const refused = Object.assign(new Error('slow down'), { name: 'SlowDown' })
@@ -47,5 +47,5 @@ test('when the time is up, silence is not waited for twice, and an answer that f
     if (++tries === 2) throw refused
     return 'stored'
   }
-  expect(await attempt(passes, { waits, timeLeft, signal: undefined })).toBe('stored')
+  expect(await withTries(passes, { waits, timeLeft, signal: undefined })).toBe('stored')
 })

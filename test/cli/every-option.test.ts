@@ -48,7 +48,8 @@ function expectAsTold({ stdout, status: last }: Ended, texts: readonly string[])
 }
 
 /** Paths, addresses and commands are for copying, and stay whole, as does any single word. */
-const FOR_COPYING = /^ *\S+$|^ {2}(\.sandbox\/|See all: )|npm start|s3:\/\/|https:\/\/|report\.html$|^ +\S+\.jsonl$/
+const FOR_COPYING =
+  /^ *\S+$|^ {2}(\.sandbox\/|See all: )|npm start|s3:\/\/|https:\/\/|report\.html$|^ +\S+\.jsonl$/
 
 describe.skipIf(!hasTerminals)('on a terminal', () => {
   test.each(isFull ? [60, 80, 120] : [60])(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { explain, failureOf, LedgerUnavailable } from '../../lambda/ledger/errors.ts'
+import { toLedgerError, failureOf, LedgerUnavailable } from '../../lambda/ledger/errors.ts'
 
 const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code })
 
@@ -12,7 +12,7 @@ test.each([
   ['ECONNRESET', 'read ECONNRESET', /^The connection to the database was lost: read ECONNRESET\. /],
   ['ENOTFOUND', 'getaddrinfo ENOTFOUND db', /^The database's host name is unknown: /],
 ])('%s is a lost connection, with advice', (code, message, expected) => {
-  const explained = explain(coded(code, message))
+  const explained = toLedgerError(coded(code, message))
   expect(explained).toBeInstanceOf(LedgerUnavailable)
   expect(explained).toMatchObject({ message: expect.stringMatching(expected) })
   expect(failureOf(explained)).toBe('lost')
@@ -23,7 +23,7 @@ test('a host with several addresses is explained by the first of their errors', 
     coded('ECONNREFUSED', 'connect ECONNREFUSED ::1:5432'),
     coded('ECONNREFUSED', 'connect ECONNREFUSED 127.0.0.1:5432'),
   ])
-  expect(explain(error)).toMatchObject({
+  expect(toLedgerError(error)).toMatchObject({
     name: 'LedgerUnavailable',
     message: expect.stringContaining('The database does not answer: connect ECONNREFUSED ::1:5432'),
   })
@@ -31,6 +31,6 @@ test('a host with several addresses is explained by the first of their errors', 
 
 test('what is no error of the database comes back as it is', () => {
   const error = new TypeError('no')
-  expect(explain(error)).toBe(error)
+  expect(toLedgerError(error)).toBe(error)
   expect(failureOf(error)).toBeUndefined()
 })

@@ -4,7 +4,7 @@ import {
   findNamedUsers,
   type MatchingUser,
   readMatchingUsers,
-  type Selection,
+  type UserSelection,
   type TargetSettings,
 } from '../../lambda/ledger/matching.ts'
 import { isInternal } from '../../lambda/rules/internal.ts'
@@ -33,7 +33,7 @@ const SETTINGS: TargetSettings = {
 
 async function matching(
   domains: string[] = ['kilo.ai', 'kilocode.ai'],
-  userIds: Selection['userIds'] = null,
+  userIds: UserSelection['userIds'] = null,
   settings: Partial<TargetSettings> = {},
 ): Promise<MatchingUser[]> {
   const found: MatchingUser[] = []

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { connect, type Sql, type Transaction, type Waits } from '../../lambda/ledger/connect.ts'
+import { connect, type Sql, type LedgerTransaction, type Waits } from '../../lambda/ledger/connect.ts'
 import {
   DEFAULT_PATIENCE,
   readTransaction,
@@ -73,7 +73,7 @@ const SETTINGS = [
   'transaction_isolation',
 ]
 
-async function settings(tx: Transaction): Promise<Record<string, string>> {
+async function settings(tx: LedgerTransaction): Promise<Record<string, string>> {
   const rows = await tx<{ name: string; value: string }[]>`
     select name, current_setting(name) as value
     from jsonb_array_elements_text(${JSON.stringify(SETTINGS)}::text::jsonb) as name`
@@ -84,10 +84,10 @@ describe('a transaction', () => {
   test('a reading one can write nothing: PostgreSQL itself refuses', async () => {
     const sql = pool()
     const writes = [
-      (tx: Transaction) => tx`update kilocode_users set microdollars_used = 1`,
-      (tx: Transaction) => tx`insert into notes values ('ada')`,
-      (tx: Transaction) => tx`select id from kilocode_users for no key update`,
-      (tx: Transaction) => tx`set transaction read write`,
+      (tx: LedgerTransaction) => tx`update kilocode_users set microdollars_used = 1`,
+      (tx: LedgerTransaction) => tx`insert into notes values ('ada')`,
+      (tx: LedgerTransaction) => tx`select id from kilocode_users for no key update`,
+      (tx: LedgerTransaction) => tx`set transaction read write`,
     ]
     for (const write of writes) {
       const refused = readTransaction(sql, async (tx) => {
@@ -196,7 +196,7 @@ describe('a transaction', () => {
   })
 })
 
-const pidOf = async (tx: Transaction): Promise<number> =>
+const pidOf = async (tx: LedgerTransaction): Promise<number> =>
   (await tx<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]?.pid ?? 0
 const terminate = async (pid: number) => database.sql`select pg_terminate_backend(${pid}, 5000)`
 
@@ -407,7 +407,7 @@ describe('an address without a working server behind it', () => {
 
 describe('a busy database', () => {
   const onSecondTry =
-    (first: (tx: Transaction) => Promise<unknown>) =>
+    (first: (tx: LedgerTransaction) => Promise<unknown>) =>
     (sql: Sql, pause: () => Promise<void> = async () => {}) => {
       let tries = 0
       return withRetriedRead(
@@ -449,7 +449,7 @@ describe('a busy database', () => {
   test('a statement timeout and a conflict on a standby are tried again, on a fresh snapshot', async () => {
     const sql = pool(SHORT)
     expect(await onSecondTry((tx) => tx`select pg_sleep(60)`)(sql)).toBe('try 2')
-    const conflict = (tx: Transaction) => tx`
+    const conflict = (tx: LedgerTransaction) => tx`
       do $$ begin
         raise exception 'canceling statement due to conflict with recovery' using errcode = '40001';
       end $$`

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isPassing } from './reasons.ts'
 
 /** How long a request may take, in milliseconds, and how often it is tried. */
-export type Waits = {
+export type ArchiveWaits = {
   /** One try of a request with little or no body, from connecting to the last byte of the answer. */
   readonly requestMs: number
   /** What is added for each MiB of a body. */
@@ -29,7 +29,7 @@ export function reserveOf(invocationMs: number): number {
   return Math.min(RESERVE_MS, Math.max(0, (invocationMs - NOTHING_TO_SPARE_MS) / 4))
 }
 
-export const WAITS: Waits = {
+export const ARCHIVE_WAITS: ArchiveWaits = {
   requestMs: 20_000,
   perMebibyteMs: 1_000,
   silenceMs: 20_000,
@@ -51,9 +51,13 @@ export type Deadline = { readonly signal: AbortSignal; readonly allowFor: (bytes
  * other failure is tried once more. A write that ended at its deadline may have taken effect.
  * @throws the error of the last try
  */
-export async function attempt<T>(
+export async function withTries<T>(
   request: (deadline: Deadline) => Promise<T>,
-  { waits, timeLeft, signal }: { waits: Waits; timeLeft: () => number; signal: AbortSignal | undefined },
+  {
+    waits,
+    timeLeft,
+    signal,
+  }: { waits: ArchiveWaits; timeLeft: () => number; signal: AbortSignal | undefined },
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -70,7 +74,7 @@ export async function attempt<T>(
 
 async function untilDeadline<T>(
   request: (deadline: Deadline) => Promise<T>,
-  { requestMs, perMebibyteMs, reserveMs }: Waits,
+  { requestMs, perMebibyteMs, reserveMs }: ArchiveWaits,
   timeLeft: () => number,
   signal: AbortSignal | undefined,
 ): Promise<T> {
@@ -87,7 +91,7 @@ async function untilDeadline<T>(
       requestMs + (bytes / MEBIBYTE) * perMebibyteMs,
       Math.max(LEAST_REQUEST_MS, timeLeft() - reserveMs),
     )
-    timer = setTimeout(() => end(silence(milliseconds)), milliseconds)
+    timer = setTimeout(() => end(unanswered(milliseconds)), milliseconds)
   }
   const onAbort = (): void => end(signal?.reason)
   if (signal?.aborted) onAbort()
@@ -104,7 +108,7 @@ async function untilDeadline<T>(
 const SILENCE = 'NO_ANSWER'
 
 /** The error of a peer that does not answer, named as the AWS SDK names its own. */
-export function silence(milliseconds: number): Error {
+export function unanswered(milliseconds: number): Error {
   return Object.assign(new Error(`no answer within ${Math.round(milliseconds / 100) / 10} s`), {
     name: 'TimeoutError',
     code: SILENCE,

@@ -11,7 +11,7 @@ export type Stored = { readonly bytes: Uint8Array; readonly body: string; readon
 export type Body = string | Uint8Array | readonly Uint8Array[]
 
 /** What was written, by its writer. */
-export type Written = { readonly etag: string; readonly bytes: number; readonly sha256: string }
+export type WrittenObject = { readonly etag: string; readonly bytes: number; readonly sha256: string }
 
 /**
  * Reads a whole object, or null when it is absent. Only 404 means absent: without the right to list, S3
@@ -71,7 +71,7 @@ export async function create(
   body: Body,
   contentType: string,
   signal?: AbortSignal,
-): Promise<Written | null> {
+): Promise<WrittenObject | null> {
   return putIf(store, key, body, contentType, { IfNoneMatch: '*' }, signal)
 }
 
@@ -86,7 +86,7 @@ export async function replaceIfMatch(
   body: Body,
   contentType: string,
   etag: string,
-): Promise<Written | null> {
+): Promise<WrittenObject | null> {
   return putIf(store, key, body, contentType, { IfMatch: etag })
 }
 
@@ -141,7 +141,7 @@ async function putIf(
   contentType: string,
   condition: Condition,
   signal?: AbortSignal,
-): Promise<Written | null> {
+): Promise<WrittenObject | null> {
   const bytes = toBytes(body)
   const written = { bytes: bytes.length, sha256: sha256Of(bytes) }
   const command = new PutObjectCommand({

@@ -1,8 +1,8 @@
 /** What is wrong with the bucket, and what to do about it. */
-export type Reason = { readonly what: string; readonly todo: string }
+export type RequestReason = { readonly what: string; readonly todo: string }
 
 /** By the error's name as the AWS SDK gives it: S3's error code, or the SDK's own. */
-const BY_NAME: readonly (readonly [RegExp, Reason])[] = [
+const BY_NAME: readonly (readonly [RegExp, RequestReason])[] = [
   [
     /^NoSuchBucket$/,
     {
@@ -80,13 +80,13 @@ function wordsOf(error: Error): string {
  * What a person has to know about an error of S3, of its client, or of the way between; `status` is HTTP's,
  * if any.
  */
-export function reasonFor(error: unknown, status: number | undefined): Reason {
+export function reasonForRequest(error: unknown, status: number | undefined): RequestReason {
   const name = error instanceof Error ? error.name : 'unknown error'
   const known = BY_NAME.find(([pattern]) => pattern.test(name))?.[1] ?? byOther(error, status)
   return { what: `${known.what} (${status === undefined ? name : `${status} ${name}`})`, todo: known.todo }
 }
 
-function byOther(error: unknown, status: number | undefined): Reason {
+function byOther(error: unknown, status: number | undefined): RequestReason {
   const message = error instanceof Error ? error.message : ''
   const words = error instanceof Error ? wordsOf(error) : ''
   if (/Region is missing/.test(message)) return { what: 'no AWS region is set', todo: 'Set AWS_REGION.' }

@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { ArchiveCorrupt, ArchiveUnavailable } from '../errors.ts'
-import { attempt, type Deadline, statusOf, WAITS, type Waits } from './attempts.ts'
-import { reasonFor } from './reasons.ts'
+import { withTries, type Deadline, statusOf, ARCHIVE_WAITS, type ArchiveWaits } from './attempts.ts'
+import { reasonForRequest } from './reasons.ts'
 
 /** A bucket, a client that reaches it, and how long to wait for it. */
 export type Store = {
@@ -9,8 +9,8 @@ export type Store = {
   readonly bucket: string
   /** Milliseconds until the invocation ends; absent: no end. */
   readonly timeLeft?: () => number
-  /** Overrides WAITS. */
-  readonly waits?: Partial<Waits>
+  /** Overrides ARCHIVE_WAITS. */
+  readonly waits?: Partial<ArchiveWaits>
 }
 
 /** Sends a request until it succeeds or its tries are used up. @throws the error of the last try */
@@ -19,7 +19,7 @@ export async function request<T>(
   signal: AbortSignal | undefined,
   send: (deadline: Deadline) => Promise<T>,
 ): Promise<T> {
-  return attempt(send, { waits: { ...WAITS, ...waits }, timeLeft, signal })
+  return withTries(send, { waits: { ...ARCHIVE_WAITS, ...waits }, timeLeft, signal })
 }
 
 /** Whether an object is absent: NoSuchBucket is a 404 too. */
@@ -37,7 +37,7 @@ export function missing(key: string, cause?: unknown): ArchiveCorrupt {
 
 /** What a failed request is reported as: what was tried, why it failed, what to do. */
 export function unavailable({ bucket }: Store, doing: string, cause: unknown): ArchiveUnavailable {
-  const { what, todo } = reasonFor(cause, statusOf(cause))
+  const { what, todo } = reasonForRequest(cause, statusOf(cause))
   return new ArchiveUnavailable(
     `Could not ${doing} in the bucket ${bucket}: ${what}. ${todo} Then try again.`,
     { cause },

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { ArchiveCorrupt } from '../errors.ts'
-import { silence, statusOf, WAITS } from './attempts.ts'
+import { unanswered, statusOf, ARCHIVE_WAITS } from './attempts.ts'
 import { isAbsent, missing, request, type Store, unavailable } from './store.ts'
 
 /**
@@ -14,7 +14,7 @@ export async function* readBytes(
   key: string,
   range: { from: number; to: number } = { from: 0, to: Infinity },
 ): AsyncGenerator<Uint8Array> {
-  const { silenceMs, tries } = { ...WAITS, ...store.waits }
+  const { silenceMs, tries } = { ...ARCHIVE_WAITS, ...store.waits }
   let { from } = range
   let etag: string | undefined
   for (let failures = 0; from < range.to;) {
@@ -74,7 +74,7 @@ async function nextWithin(
   chunks: AsyncIterator<Uint8Array>,
   milliseconds: number,
 ): Promise<Uint8Array> {
-  const timer = setTimeout(() => body.destroy(silence(milliseconds)), milliseconds)
+  const timer = setTimeout(() => body.destroy(unanswered(milliseconds)), milliseconds)
   try {
     const next = await chunks.next()
     if (next.done) throw Object.assign(new Error('the answer was cut off'), { code: 'ECONNRESET' })

@@ -1,6 +1,6 @@
 import type {
   ErrorLogLine,
-  Failure,
+  ReportedFailure,
   ReportCard,
   ReportInput,
   ReportUser,
@@ -140,8 +140,10 @@ function balanceClass(balance: number | null): string {
   return BALANCES.find(([, end]) => balance <= end)?.[0] ?? 'Unknown'
 }
 
-async function failuresOf(errors: AsyncIterable<ErrorLogLine> | Iterable<ErrorLogLine>): Promise<Failure[]> {
-  const failures: Failure[] = []
+async function failuresOf(
+  errors: AsyncIterable<ErrorLogLine> | Iterable<ErrorLogLine>,
+): Promise<ReportedFailure[]> {
+  const failures: ReportedFailure[] = []
   for await (const { user_id, stage, error, message } of errors) {
     if (failures.length === MOST_FAILURES) break
     failures.push({

@@ -52,7 +52,7 @@ export type ReportInput = {
   /** By outcome; the users with the largest amounts of each as examples. */
   readonly skipped: readonly { readonly outcome: string; readonly users: readonly ReportUser[] }[]
   readonly corrected: readonly ReportUser[]
-  readonly failures: readonly Failure[]
+  readonly failures: readonly ReportedFailure[]
 }
 
 /** One bar: users whose credit the run moved, and how much of it. */
@@ -96,7 +96,7 @@ export type ReportGrant = {
   readonly movedMicrodollars: number | null
 }
 
-export type Failure = {
+export type ReportedFailure = {
   readonly userId: string | null
   readonly stage: string
   readonly message: string

@@ -3,7 +3,7 @@ import { type ClosedRun, readWriter } from '../../archive/control.ts'
 import { runFileKey, WRITER_KEY } from '../../archive/keys.ts'
 import { sha256Of } from '../../archive/s3/objects.ts'
 import type { Store } from '../../archive/s3/store.ts'
-import { type Findings, report, type Value } from './differences.ts'
+import { type Findings, addDifference, type Value } from './differences.ts'
 import type { RunFiles } from './files.ts'
 import type { ReadManifest, SignatureCheck } from './signatures.ts'
 
@@ -50,7 +50,7 @@ export async function readLinked(
   if (bytes && found === link.manifestSha256)
     return { bytes, manifest: manifestSchema.parse(JSON.parse(Buffer.from(bytes).toString())) }
   const [column, expected]: [string, Value] = bytes ? ['sha256', link.manifestSha256] : ['object', 'present']
-  report(findings, {
+  addDifference(findings, {
     step: 'chain',
     userId: null,
     where,

@@ -36,7 +36,7 @@ export function noFindings(): Findings {
   return { shown: [], unexplained: 0, explained: new Map() }
 }
 
-export function report(findings: Findings, difference: Difference): void {
+export function addDifference(findings: Findings, difference: Difference): void {
   if (difference.explainedBy !== null) {
     findings.explained.set(difference.explainedBy, (findings.explained.get(difference.explainedBy) ?? 0) + 1)
     return

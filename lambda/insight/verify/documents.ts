@@ -4,12 +4,16 @@ import { runFileKey } from '../../archive/keys.ts'
 import { type Run, runSchema } from '../../archive/runs.ts'
 import { sha256Of } from '../../archive/s3/objects.ts'
 import { type ExitCard, exitCardSchema } from '../../exit-card.ts'
-import { type Difference, type Findings, report, type Value } from './differences.ts'
+import { type Difference, type Findings, addDifference, type Value } from './differences.ts'
 import type { RunFiles } from './files.ts'
 import type { ReadManifest } from './signatures.ts'
 
 /** The documents of a closed run, with the texts that were read. */
-export type ClosedRun = { readonly run: Run; readonly manifest: Manifest; readonly card: ExitCard | null }
+export type ClosedRunDocuments = {
+  readonly run: Run
+  readonly manifest: Manifest
+  readonly card: ExitCard | null
+}
 
 /**
  * Reads what a closed run's logs are compared with; what is missing or damaged is a difference.
@@ -19,9 +23,9 @@ export async function readClosedRun(
   files: RunFiles,
   runId: string,
   findings: Findings,
-): Promise<ClosedRun | null> {
+): Promise<ClosedRunDocuments | null> {
   const run = await readDocument(files, runFileKey(runId, 'run.json'), runSchema, findings)
-  const manifest = (await readManifest(files, runId, findings))?.manifest ?? null
+  const manifest = (await readManifestWithBytes(files, runId, findings))?.manifest ?? null
   const card = await readDocument(files, runFileKey(runId, 'summary.json'), exitCardSchema, findings)
   if (!run || !manifest) return null
   for (const file of manifest.files.filter(({ key }) => !key.startsWith('logs/')))
@@ -30,7 +34,7 @@ export async function readClosedRun(
 }
 
 /** A run's manifest with the bytes that were read; null, with a difference, where it is missing or damaged. */
-export async function readManifest(
+export async function readManifestWithBytes(
   files: RunFiles,
   runId: string,
   findings: Findings,
@@ -58,13 +62,16 @@ function parsed<T>(
   findings: Findings,
 ): T | null {
   if (bytes === null) {
-    report(findings, ofObject(key, 'object', 'present', null))
+    addDifference(findings, ofObject(key, 'object', 'present', null))
     return null
   }
   try {
     return schema.parse(JSON.parse(Buffer.from(bytes).toString()))
   } catch (error) {
-    report(findings, ofObject(key, 'form', 'readable', error instanceof Error ? error.name : 'unreadable'))
+    addDifference(
+      findings,
+      ofObject(key, 'form', 'readable', error instanceof Error ? error.name : 'unreadable'),
+    )
     return null
   }
 }
@@ -76,7 +83,7 @@ export function ofObject(where: string, column: string, expected: Value, found: 
 
 /** Compares an object with what the manifest says of it. */
 export function checkHash({ key, sha256 }: ManifestFile, bytes: Uint8Array | null, findings: Findings): void {
-  if (bytes === null) return report(findings, ofObject(key, 'object', 'present', null))
+  if (bytes === null) return addDifference(findings, ofObject(key, 'object', 'present', null))
   const found = sha256Of(bytes)
-  if (found !== sha256) report(findings, ofObject(key, 'sha256', sha256, found))
+  if (found !== sha256) addDifference(findings, ofObject(key, 'sha256', sha256, found))
 }

@@ -1,4 +1,4 @@
-import type { Transaction } from '../../ledger/connect.ts'
+import type { LedgerTransaction } from '../../ledger/connect.ts'
 import { type Reading, readUsers } from '../../ledger/read.ts'
 import { readInserted } from '../../ledger/rollback.ts'
 import { findTransactions } from '../../ledger/rows.ts'
@@ -26,7 +26,10 @@ type Now = {
  * expiry of a user may have moved with rows that were added since.
  * @throws LedgerUnavailable
  */
-export async function compareLedger(tx: Transaction, users: readonly ReadUser[]): Promise<Difference[]> {
+export async function compareLedger(
+  tx: LedgerTransaction,
+  users: readonly ReadUser[],
+): Promise<Difference[]> {
   const written = users
     .filter(({ mutations }) => mutations.length > 0)
     .map((user): WrittenUser => ({ user, changes: rowChanges(user.mutations) }))

@@ -6,13 +6,13 @@ import type { Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 import { runLine } from '../../run/lines/run-line.ts'
 import { CARD_SUMS, noTotals } from '../../run/lines/totals.ts'
-import { type Findings, pathsOfDifference, report } from './differences.ts'
-import { type ClosedRun, ofObject, readDocument } from './documents.ts'
+import { type Findings, pathsOfDifference, addDifference } from './differences.ts'
+import { type ClosedRunDocuments, ofObject, readDocument } from './documents.ts'
 import type { RunFiles } from './files.ts'
 import { checkPage, type LedgerCheck, type NamedParts } from './page.ts'
 
 /** What was compared. */
-export type Checked = { readonly parts: number; readonly users: number; readonly mutations: number }
+export type ComparedCounts = { readonly parts: number; readonly users: number; readonly mutations: number }
 
 /**
  * Compares a closed run's logs with its manifest, its card and the rules, and where there is one with the
@@ -20,11 +20,11 @@ export type Checked = { readonly parts: number; readonly users: number; readonly
  */
 export async function checkLogs(
   files: RunFiles,
-  { run, manifest, card }: ClosedRun,
+  { run, manifest, card }: ClosedRunDocuments,
   findings: Findings,
   ledger: LedgerCheck | null = null,
   enough: () => boolean = () => false,
-): Promise<{ readonly checked: Checked; readonly complete: boolean }> {
+): Promise<{ readonly checked: ComparedCounts; readonly complete: boolean }> {
   const totals = noTotals()
   let parts = 0
   const pages = pagesOf(run.runId, manifest)
@@ -41,7 +41,7 @@ export async function checkLogs(
   return { checked: checkedOf(parts, totals), complete: true }
 }
 
-function checkedOf(parts: number, { userLines, mutationLines }: Totals): Checked {
+function checkedOf(parts: number, { userLines, mutationLines }: Totals): ComparedCounts {
   return { parts, users: userLines, mutations: mutationLines }
 }
 
@@ -68,7 +68,7 @@ async function checkStrays(
   for (const kind of LOG_KINDS) {
     for await (const { key, bytes } of files.list(logFolder(runId, kind))) {
       if (bytes > 0 && !named.has(key))
-        report(findings, ofObject(key, 'object', null, `${bytes} bytes that no manifest names`))
+        addDifference(findings, ofObject(key, 'object', null, `${bytes} bytes that no manifest names`))
     }
   }
 }
@@ -79,7 +79,7 @@ async function checkRunLine(files: RunFiles, run: Run, card: ExitCard, findings:
   const line = await readDocument(files, where, z.unknown(), findings)
   if (line === null) return
   for (const { path, expected, found } of pathsOfDifference(runLine(run, card), line))
-    report(findings, ofObject(where, path, expected, found))
+    addDifference(findings, ofObject(where, path, expected, found))
 }
 
 const SUMS = [...CARD_SUMS, 'outcomes', 'flags'] as const
@@ -89,14 +89,14 @@ function checkCard(card: ExitCard, totals: Totals, findings: Findings): void {
   const where = runFileKey(card.runId, 'summary.json')
   for (const key of SUMS) {
     for (const { path, expected, found } of pathsOfDifference(totals[key], card.totals[key], key))
-      report(findings, ofObject(where, `totals.${path}`, expected, found))
+      addDifference(findings, ofObject(where, `totals.${path}`, expected, found))
   }
   const byCategory = Object.fromEntries(card.byCategory.map((one) => [one.category, one]))
   for (const [category, sums] of Object.entries(totals.byCategory)) {
     const { grants, expiredMicrodollars, faceValueMicrodollars } = byCategory[category] ?? NO_CATEGORY
     const shown = { grants, expiredMicrodollars, faceValueMicrodollars }
     for (const { path, expected, found } of pathsOfDifference(sums, shown, category))
-      report(findings, ofObject(where, `byCategory.${path}`, expected, found))
+      addDifference(findings, ofObject(where, `byCategory.${path}`, expected, found))
   }
 }
 

@@ -8,7 +8,7 @@ import type { LoggedChange } from '../../rules/rollback.ts'
 import { mutationSchema, toLoggedChange } from '../../run/lines/logged-change.ts'
 import { addUserLine, countedSchema } from '../../run/lines/totals.ts'
 import { chunks } from '../chunks.ts'
-import { type Difference, type Findings, report } from './differences.ts'
+import { type Difference, type Findings, addDifference } from './differences.ts'
 import { checkHash, ofObject, readDocument } from './documents.ts'
 import { linesOfBytes, type RunFiles } from './files.ts'
 import { type ReadUser, readUserLine, replan } from './rules.ts'
@@ -53,9 +53,9 @@ export async function checkPage(page: number, named: NamedParts, comparison: Com
     if (ledger) inLedger.push(...(await ledger.compare(users)))
   }
   for (const [userId, { length }] of mutations)
-    report(findings, { ...ofObject(named.mutations?.key ?? '', 'mutation lines', 0, length), userId })
+    addDifference(findings, { ...ofObject(named.mutations?.key ?? '', 'mutation lines', 0, length), userId })
   if (frozen) checkUsers(frozen, userIds, where, findings)
-  if (ledger) for (const difference of await ledger.explain(inLedger)) report(findings, difference)
+  if (ledger) for (const difference of await ledger.explain(inLedger)) addDifference(findings, difference)
   totals.mutationLines += read.mutations.length
   totals.errorLines += read.errors.length
 }
@@ -70,7 +70,7 @@ function checkUser(
   { run, findings, totals }: Comparison,
 ): void {
   const { differences, line } = replan(run, user, change, where)
-  for (const difference of differences) report(findings, difference)
+  for (const difference of differences) addDifference(findings, difference)
   // A line that the rules give again has the form of a line; any other is parsed before it is counted.
   const counted = line ?? countedSchema.safeParse(user.parsed).data
   if (counted) addUserLine(totals, counted)
@@ -103,7 +103,7 @@ function byUserOf(
     const userId = userIdOf(text)
     const others = byUser.get(userId ?? '')
     if (userId === null)
-      report(findings, ofObject(named.mutations?.key ?? '', `line ${index + 1}`, 'readable', null))
+      addDifference(findings, ofObject(named.mutations?.key ?? '', `line ${index + 1}`, 'readable', null))
     else if (others) others.push(text)
     else byUser.set(userId, [text])
   }
@@ -126,7 +126,7 @@ function usersOf(
   return texts.flatMap((text, index): ReadUser[] => {
     const user = readUserLine(text)
     if (!user) {
-      report(findings, ofObject(where, `line ${after + index + 1}`, 'readable', null))
+      addDifference(findings, ofObject(where, `line ${after + index + 1}`, 'readable', null))
       return []
     }
     const own = mutations.get(user.line.user_id) ?? []
@@ -160,13 +160,14 @@ function checkUsers({ userIds }: Page, logged: readonly string[], where: string,
   const found = new Set(logged)
   const expected = new Set(userIds)
   for (const userId of userIds) {
-    if (!found.has(userId)) report(findings, { ...ofObject(where, 'line', 'present', null), userId })
+    if (!found.has(userId)) addDifference(findings, { ...ofObject(where, 'line', 'present', null), userId })
   }
   for (const userId of found) {
-    if (!expected.has(userId)) report(findings, { ...ofObject(where, 'line', null, 'present'), userId })
+    if (!expected.has(userId))
+      addDifference(findings, { ...ofObject(where, 'line', null, 'present'), userId })
   }
   if (logged.length > found.size)
-    report(findings, ofObject(where, 'lines of one user twice', 0, logged.length - found.size))
+    addDifference(findings, ofObject(where, 'lines of one user twice', 0, logged.length - found.size))
 }
 
 /** What a rollback's page rolls back: the mutations of the run that it names, where they are at hand. */

@@ -3,7 +3,7 @@ import type { Manifest } from '../../archive/cards.ts'
 import { runFileKey } from '../../archive/keys.ts'
 import { sha256Of } from '../../archive/s3/objects.ts'
 import { isSignedBy } from '../../signing/public-key.ts'
-import { type Findings, report } from './differences.ts'
+import { type Findings, addDifference } from './differences.ts'
 import type { RunFiles } from './files.ts'
 
 /** A manifest, and the bytes that were read: those are what was signed. */
@@ -48,7 +48,7 @@ function reportSignature(
   found: string | null,
   findings: Findings,
 ): void {
-  report(findings, {
+  addDifference(findings, {
     step: 'signature',
     userId: null,
     where,

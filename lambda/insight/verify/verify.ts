@@ -9,12 +9,12 @@ import { knownRun } from '../../run/known-run.ts'
 import { refuseOtherLedger } from '../../run/ledger-identity.ts'
 import type { Tools } from '../../run/tools.ts'
 import { followChain } from './chain.ts'
-import { type Difference, type Findings, noFindings, report } from './differences.ts'
+import { type Difference, type Findings, noFindings, addDifference } from './differences.ts'
 import { readClosedRun } from './documents.ts'
 import { filesOfStore, type RunFiles } from './files.ts'
 import { laterRuns } from './later-runs.ts'
 import { compareLedger } from './ledger.ts'
-import { type Checked, checkLogs } from './logs.ts'
+import { type ComparedCounts, checkLogs } from './logs.ts'
 import type { LedgerCheck } from './page.ts'
 import { signatureCheck } from './signatures.ts'
 
@@ -24,7 +24,7 @@ export type VerifyAnswer = {
   readonly runId: string | null
   /** `incomplete`: the time of the invocation ended first; what was compared until then is below. */
   readonly result: 'verified' | 'differences' | 'incomplete' | 'nothing_to_verify'
-  readonly checked: Checked & {
+  readonly checked: ComparedCounts & {
     /** How many runs the chain holds; 0 for a dry run, which is not in it. */
     readonly chain: number
     /** How many of them have a valid signature; null where there is no public key to check with. */
@@ -80,7 +80,7 @@ function told(answer: VerifyAnswer, { onVerified }: Tools): VerifyAnswer {
   return answer
 }
 
-const NOTHING_CHECKED: Checked = { parts: 0, users: 0, mutations: 0 }
+const NOTHING_CHECKED: ComparedCounts = { parts: 0, users: 0, mutations: 0 }
 
 const NOTHING_TO_VERIFY: VerifyAnswer = {
   answer: 'verify',
@@ -129,7 +129,7 @@ async function checkChain(runId: string, files: RunFiles, findings: Findings, to
   const signatures = publicKeys && signatureCheck(files, publicKeys)
   const { runs, whole } = await followChain(tools.store, files, signatures, findings)
   if (whole && !runs.includes(runId)) {
-    report(findings, {
+    addDifference(findings, {
       step: 'chain',
       userId: null,
       where: runFileKey(runId, 'manifest.json'),
@@ -145,7 +145,7 @@ async function checkChain(runId: string, files: RunFiles, findings: Findings, to
 
 function answerOf(
   runId: string,
-  checked: Checked,
+  checked: ComparedCounts,
   chain: Chain,
   { shown, unexplained, explained }: Findings,
   complete: boolean,

@@ -2,10 +2,10 @@ import { ArchiveUnavailable, LeaseLost } from '../../archive/errors.ts'
 import type { Page } from '../../archive/pages.ts'
 import type { Run } from '../../archive/runs.ts'
 import { compareWritten } from '../../ledger/compare.ts'
-import type { Transaction } from '../../ledger/connect.ts'
+import type { LedgerTransaction } from '../../ledger/connect.ts'
 import {
   CommitUncertain,
-  explain,
+  toLedgerError,
   type Failure,
   failureOf,
   isUniqueViolation,
@@ -60,7 +60,7 @@ export type Refusal = {
  */
 export async function writeCompared(
   { mode, leaseExpiresAt }: PageWork,
-  tx: Transaction,
+  tx: LedgerTransaction,
   candidates: readonly Candidate[],
 ): Promise<readonly Candidate[]> {
   if (candidates.length === 0) return []
@@ -81,7 +81,7 @@ export async function commit(
   work: PageWork,
   name: string,
   progress: () => { readonly stage: ErrorStage; readonly candidates: readonly Candidate[] },
-  write: (tx: Transaction) => Promise<readonly Candidate[]>,
+  write: (tx: LedgerTransaction) => Promise<readonly Candidate[]>,
 ): Promise<Refusal | null> {
   try {
     const { run, tools } = work
@@ -128,7 +128,7 @@ async function refusalOf(
   if (error instanceof LeaseExpired) throw new LeaseLost(error.message, { cause: error })
   if (error instanceof ArchiveUnavailable) return { failure: 'busy', stage, error, candidates }
   const failure = failureOf(error)
-  if (failure === undefined || failure === 'broken') throw explain(error)
+  if (failure === undefined || failure === 'broken') throw toLedgerError(error)
   if (isUniqueViolation(error)) {
     const closes = candidates.flatMap((candidate) => candidate.closes)
     const { ledger } = work.tools

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { IntentUser } from '../../archive/intents.ts'
-import type { Transaction } from '../../ledger/connect.ts'
+import type { LedgerTransaction } from '../../ledger/connect.ts'
 import type { Reading } from '../../ledger/read.ts'
 import type { PlannedUser } from '../../ledger/write.ts'
 import type { InsertedRow, Rollback } from '../../rules/rollback.ts'
@@ -44,7 +44,7 @@ export type Planning = { readonly candidate: Candidate } | { readonly result: Us
  */
 export type PageMode = {
   /** Reads users with everything that planning them takes. */
-  read(sql: Transaction, userIds: readonly string[]): Promise<Observed>
+  read(sql: LedgerTransaction, userIds: readonly string[]): Promise<Observed>
   /** Plans one user; `attempt` goes into the ids of rows and into the lines. */
   plan(userId: string, observed: Observed, attempt: string, takenLinks: ReadonlySet<string>): Planning
   /**
@@ -53,12 +53,12 @@ export type PageMode = {
    */
   planAgain(user: IntentUser, attempt: string): Candidate
   /** Writes candidates whose users are locked; returns those whose guard held. */
-  write(tx: Transaction, candidates: readonly Candidate[]): Promise<ReadonlySet<string>>
+  write(tx: LedgerTransaction, candidates: readonly Candidate[]): Promise<ReadonlySet<string>>
   /**
    * The users whose attempts took effect, of users that are locked or whose rows are there.
    * For each the name of the attempt that did.
    */
-  findDone(tx: Transaction, attempts: readonly AttemptedUser[]): Promise<ReadonlyMap<string, string>>
+  findDone(tx: LedgerTransaction, attempts: readonly AttemptedUser[]): Promise<ReadonlyMap<string, string>>
 }
 
 /** One user of one attempt that may have been committed. */

@@ -1,5 +1,5 @@
 import { ArchiveUnavailable } from '../../archive/errors.ts'
-import { explain, sqlStateOf } from '../../ledger/errors.ts'
+import { toLedgerError, sqlStateOf } from '../../ledger/errors.ts'
 import { CorrectionsLimit } from '../errors.ts'
 import type { UserFailure } from '../lines/error-line.ts'
 import { attemptName } from '../../archive/keys.ts'
@@ -65,7 +65,7 @@ async function writeTogether(work: PageWork): Promise<void> {
     if (round > 1) await work.tools.pause(PAUSE_MS * 2 ** Math.min(round, ROUNDS))
     const refusals = await attempt(work, usersLeft(work), { users: 'together', atATime })
     const lost = refusals.find(({ failure }) => failure === 'lost')
-    if (lost && round >= ROUNDS) throw explain(lost.error)
+    if (lost && round >= ROUNDS) throw toLedgerError(lost.error)
     const refused = Math.max(0, ...refusals.map(({ candidates }) => candidates.length))
     const isHopeless = refusals.some(({ failure }) => failure === 'data')
     if (refused <= 1 && (round >= ROUNDS || isHopeless)) return
@@ -84,7 +84,7 @@ async function writeAlone(work: PageWork, userId: string, began: number): Promis
     if (work.results.has(userId)) return
   } while (refusal?.failure !== 'data' && tries < TRIES && tools.now().getTime() - began < PATIENCE_MS)
   if (refusal && (refusal.failure === 'lost' || refusal.error instanceof ArchiveUnavailable))
-    throw explain(refusal.error)
+    throw toLedgerError(refusal.error)
   const context = contextOf(run, attemptName(page.page, epoch, work.attempts))
   const planned = plannedIn(work.lastPlans.get(userId))
   work.results.set(userId, failedResult(context, userId, planned, failureOfUser(refusal, tries)))
@@ -106,7 +106,7 @@ function failureOfUser(refusal: Refusal | undefined, attempts: number): UserFail
       attempts,
     }
   }
-  const error = explain(refusal.error)
+  const error = toLedgerError(refusal.error)
   return {
     stage: refusal.stage,
     error: error instanceof Error ? error.name : 'Unknown',

@@ -1,8 +1,8 @@
 import { type Intent, listAttempts, readIntent } from '../../archive/intents.ts'
 import { intentKey } from '../../archive/keys.ts'
 import { databaseClock } from '../../ledger/clock.ts'
-import type { Transaction } from '../../ledger/connect.ts'
-import { CommitUncertain, explain } from '../../ledger/errors.ts'
+import type { LedgerTransaction } from '../../ledger/connect.ts'
+import { CommitUncertain, toLedgerError } from '../../ledger/errors.ts'
 import { findUsers, lockUsers } from '../../ledger/rows.ts'
 import { isWorthRetrying, writeTransaction } from '../../ledger/transaction.ts'
 import { AttemptOpen, PlannedByOtherVersion } from '../errors.ts'
@@ -42,7 +42,7 @@ export async function settleAttempts(
     } catch (error) {
       // Nothing is written here, so a COMMIT without a reply is a lost connection and no more.
       const cause = error instanceof CommitUncertain ? error.cause : error
-      if (tries === TRIES || !isWorthRetrying(cause, PAUSE_MS, tools)) throw explain(cause)
+      if (tries === TRIES || !isWorthRetrying(cause, PAUSE_MS, tools)) throw toLedgerError(cause)
     }
   }
   return { done, open }
@@ -54,7 +54,7 @@ async function settleUnlocked(
   userIds: readonly string[],
   attempts: readonly AttemptedUser[],
 ): Promise<Settled> {
-  const settle = async (tx: Transaction): Promise<Settled> => {
+  const settle = async (tx: LedgerTransaction): Promise<Settled> => {
     const locked = await lockUsers(tx, userIds, 'skip')
     const [present, done] = await Promise.all([findUsers(tx, userIds), mode.findDone(tx, attempts)])
     return { done, open: userIds.filter((userId) => present.has(userId) && !locked.has(userId)) }
