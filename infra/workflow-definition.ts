@@ -57,9 +57,9 @@ type DefinitionParts = {
 /**
  * The states of the workflow. Between them goes `{exchange, turn, scheduled, question, client}`. `exchange`
  * holds the payload on its way to a function, and then the answer in its place: a payload may hold 80 KB of
- * ids, the card repeats them up to twice, the notice once more, and a state is at most 256 KB. `scheduled` is set until a scheduled execute's
- * plan has been compared, `question` when a card was asked for and is not to be acted on; `client` tells the
- * function which execution invokes it.
+ * ids, the card repeats them up to twice, the notice once more, and a state is at most 256 KB. `scheduled` is
+ * set until a scheduled execute's plan has been compared, `question` when a card was asked for and is not to be
+ * acted on; `client` tells the function which execution invokes it.
  */
 export class WorkflowDefinition extends Construct {
   readonly definition: IChainable

@@ -1,5 +1,5 @@
 import type { Sql } from './connect.ts'
-import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
+import { type Patience, withRetriedRead } from './transaction.ts'
 
 /**
  * Which ledger a connection leads to. A physical copy has the same identifier; host and port tell it apart.
@@ -13,7 +13,7 @@ export type Identity = {
 }
 
 /** Asks the server which ledger it is. @throws LedgerUnavailable, LedgerBusy */
-export async function readIdentity(sql: Sql, patience: Patience = DEFAULT_PATIENCE): Promise<Identity> {
+export async function readIdentity(sql: Sql, patience: Patience): Promise<Identity> {
   const [row] = await withRetriedRead(
     sql,
     async (tx) => tx<[Omit<Identity, 'host' | 'port'>]>`

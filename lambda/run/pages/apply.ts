@@ -20,7 +20,7 @@ import type { ErrorStage } from '../lines/error-line.ts'
 import type { Tools } from '../tools.ts'
 import type { Gate } from './gate.ts'
 import type { AttemptedUser, Candidate, PageMode } from './mode.ts'
-import type { UserResult } from './outcome.ts'
+import type { PlannedFrom, UserResult } from './outcome.ts'
 import type { Turns } from './plan-users.ts'
 import { settleAttempts } from './settle.ts'
 
@@ -39,8 +39,8 @@ export type PageWork = {
    * start.
    */
   readonly results: Map<string, UserResult>
-  /** The lines of plans that were not carried out: of who fails, they say from what the last one was made. */
-  readonly lastPlans: Map<string, Uint8Array>
+  /** Of users who were planned and not written: what the line of who fails says of the last plan. */
+  readonly lastPlans: Map<string, PlannedFrom>
   /** Grants whose link the database reported as taken. */
   readonly takenLinks: Set<string>
   /** The number of attempts so far. It never repeats within page and epoch. */

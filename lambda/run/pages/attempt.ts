@@ -176,9 +176,9 @@ async function reserving<T>(
   return result
 }
 
-/** Of who was not done, the amounts are free again, and the line is kept, in case that the user fails. */
+/** Of who was not done, the amounts are free again, and what was planned from is kept: the user may fail. */
 function leaveUndone({ gate, results, lastPlans }: PageWork, candidates: readonly Candidate[]): void {
   const undone = candidates.filter(({ userId, result }) => results.get(userId) !== result)
   gate.release(amountsOf(undone))
-  for (const { userId, result } of undone) lastPlans.set(userId, result.line)
+  for (const { userId, email, inputs } of undone) lastPlans.set(userId, { email, inputs })
 }

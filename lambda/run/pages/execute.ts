@@ -84,6 +84,7 @@ export function candidateOf(run: Run, context: LineContext, user: Planned): Cand
   const { plan, closingIds, correctionId } = planned
   return {
     userId: plan.user.id,
+    email: plan.user.email,
     inputs: user.inputs,
     change: { kind: 'expiration', planned },
     rowIds: correctionId === null ? closingIds : [...closingIds, correctionId],

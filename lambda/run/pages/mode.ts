@@ -19,6 +19,7 @@ export type Observed = {
  */
 export type Candidate = {
   readonly userId: string
+  readonly email: string
   /** What planning was given, as the intent keeps it. */
   readonly inputs: unknown
   readonly change:

@@ -1,4 +1,3 @@
-import * as z from 'zod'
 import type { Totals } from '../../archive/cursor.ts'
 import type { PartBytes } from '../../archive/logs.ts'
 import type { Page } from '../../archive/pages.ts'
@@ -75,21 +74,17 @@ export function bareResult(
   return resultOf(bareLine(context, userId, email, outcome))
 }
 
-/** The e-mail address of a user who failed, and what planning was given, where it came to that. */
-export const plannedInputs = z.object({ email: z.string().nullable(), inputs: z.unknown().optional() })
-export type PlannedInputs = z.infer<typeof plannedInputs>
+/** What is known of a user who failed; without `inputs`, there was no plan. */
+export type PlannedFrom = { readonly email: string | null; readonly inputs?: unknown }
 
 /** The result of a user who failed; the other users continue. */
 export function failedResult(
   context: LineContext,
   userId: string,
-  { email, inputs }: PlannedInputs,
+  { email, inputs }: PlannedFrom,
   failure: UserFailure,
 ): UserResult {
-  return {
-    ...resultOf({ ...bareLine(context, userId, email, 'failed'), ...(inputs ? { inputs } : {}) }),
-    failure,
-  }
+  return { ...resultOf({ ...bareLine(context, userId, email, 'failed'), inputs }), failure }
 }
 
 /** The same result, marked as found by an invocation that settled it for another one. */

@@ -5,14 +5,7 @@ import type { UserFailure } from '../lines/error-line.ts'
 import { attemptName } from '../../archive/keys.ts'
 import type { PageWork, Refusal } from './apply.ts'
 import { attempt } from './attempt.ts'
-import {
-  bareResult,
-  failedResult,
-  type PageOutcome,
-  pageOutcome,
-  type PlannedInputs,
-  plannedInputs,
-} from './outcome.ts'
+import { bareResult, failedResult, type PageOutcome, pageOutcome } from './outcome.ts'
 import { contextOf } from '../lines/run-rules.ts'
 
 /** Users a transaction locks at a time; a gentle run locks fewer. */
@@ -86,14 +79,8 @@ async function writeAlone(work: PageWork, userId: string, began: number): Promis
   if (refusal && (refusal.failure === 'lost' || refusal.error instanceof ArchiveUnavailable))
     throw toLedgerError(refusal.error)
   const context = contextOf(run, attemptName(page.page, epoch, work.attempts))
-  const planned = plannedIn(work.lastPlans.get(userId))
+  const planned = work.lastPlans.get(userId) ?? { email: null }
   work.results.set(userId, failedResult(context, userId, planned, failureOfUser(refusal, tries)))
-}
-
-/** What the line of a user who failed has of the plan that was not carried out. */
-function plannedIn(line: Uint8Array | undefined): PlannedInputs {
-  if (!line) return { email: null }
-  return plannedInputs.parse(JSON.parse(Buffer.from(line).toString('utf8')))
 }
 
 function failureOfUser(refusal: Refusal | undefined, attempts: number): UserFailure {

@@ -121,6 +121,7 @@ function planWith(
   return {
     candidate: {
       userId: user.id,
+      email: user.email,
       inputs,
       change: { kind: 'rollback', rollback: plan.rollback },
       rowIds: change.inserted.map(({ id }) => id),
