@@ -10,6 +10,7 @@ export async function databaseClock(sql: Sql, patience: Patience = DEFAULT_PATIE
   const [row] = await withRetriedRead(
     sql,
     async (tx) => tx<{ millis: string }[]>`
+      -- read clock
       select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as millis
     `,
     patience,

@@ -66,6 +66,7 @@ export async function compareWritten(
   const [, differences, clock] = await Promise.all([
     tx`set constraints all immediate`,
     tx<Difference[]>`
+      -- compare what was written
       select p.id as user_id, 'kilocode_users' as table_name, p.id as row_id,
         concat_ws(', ', u.microdollars_used, u.total_microdollars_acquired, u.next_credit_expiration_at) as found
       from unnest(${u.id}::text[], ${u.used}::bigint[], ${u.acquired}::bigint[], ${u.nextExpiration}::timestamptz[])
@@ -105,7 +106,10 @@ export async function compareWritten(
       from unnest(${d.userId}::text[], ${d.id}::uuid[]) as p(user_id, id)
       join credit_transactions c on c.id = p.id
     `,
-    tx<{ in_time: boolean }[]>`select clock_timestamp() < ${leaseExpiresAt}::text::timestamptz as in_time`,
+    tx<{ in_time: boolean }[]>`
+      -- check lease
+      select clock_timestamp() < ${leaseExpiresAt}::text::timestamptz as in_time
+    `,
   ])
   const [first] = differences
   if (first) {

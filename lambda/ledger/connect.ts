@@ -4,7 +4,8 @@ import postgres from 'postgres'
 import { LedgerUnavailable } from './errors.ts'
 
 /**
- * Statements inside one transaction, as a template tag: `await tx<Row[]>` and the SQL with its parameters.
+ * Statements inside one transaction, as a template tag: `await tx<Row[]>` and the SQL with its parameters. The
+ * first line of a statement is its name, a comment: pg_stat_activity, the server's log and the tests show it.
  * The caller must await every statement: an error that is not awaited is lost.
  */
 export type LedgerTransaction = {

@@ -17,6 +17,7 @@ export async function readIdentity(sql: Sql, patience: Patience): Promise<Identi
   const [row] = await withRetriedRead(
     sql,
     async (tx) => tx<[Omit<Identity, 'host' | 'port'>]>`
+      -- read identity
       select
         (select system_identifier::text from pg_control_system()) as "systemIdentifier",
         d.oid::text as "databaseOid",

@@ -64,6 +64,7 @@ export async function readMatchingUsers(
       // takes no notice of the scan, and walks the whole primary key, alone, for the order that it gives. Ordered
       // in there too: from version 17 on, it need not sort again, and users arrive while others are counted.
       await tx<Row[]>`
+      -- match users
       with internal as materialized (
         select u.id, u.google_user_email
         from kilocode_users u
@@ -167,6 +168,7 @@ export async function findNamedUsers(
     // Two joins: one over the primary key, one that scans the users table once. A join with "or" would scan
     // it per name.
     const rows = await tx<NamedUser[]>`
+      -- find named users
       with named as (
         select * from jsonb_to_recordset(${names}::text::jsonb) as n(place int, id text, email text)
       )

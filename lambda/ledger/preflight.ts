@@ -66,6 +66,7 @@ type Settings = {
 
 async function readSettings(tx: LedgerTransaction): Promise<Settings> {
   const [row] = await tx<[Settings]>`
+    -- read settings
     select
       current_setting('server_version_num')::int as version,
       current_setting('server_version') as version_text,
@@ -106,6 +107,7 @@ function unsuited(settings: Settings, writes: boolean, lockTimeoutMs: number): s
 /** Columns that must have a value, and get none by an insert of this job. */
 async function readRequiredColumns(tx: LedgerTransaction): Promise<string[]> {
   const rows = await tx<{ name: string }[]>`
+    -- find required columns
     select attname as name
     from pg_attribute
     where attrelid = to_regclass('credit_transactions')
@@ -130,6 +132,7 @@ type Trigger = { table_name: string; name: string; definition: string; body: str
 
 async function readTriggers(tx: LedgerTransaction): Promise<Trigger[]> {
   const rows = await tx<Trigger[]>`
+    -- find triggers
     select
       c.relname as table_name,
       t.tgname as name,

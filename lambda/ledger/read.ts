@@ -50,6 +50,7 @@ export async function readUsers(
 
 function selectUsers(sql: LedgerTransaction, ids: string) {
   return sql<UserRow[]>`
+    -- read users
     select
       id,
       google_user_email as email,
@@ -64,6 +65,7 @@ function selectUsers(sql: LedgerTransaction, ids: string) {
 
 function selectCredits(sql: LedgerTransaction, ids: string) {
   return sql<CreditRow[]>`
+    -- read transactions
     select
       kilo_user_id,
       id,

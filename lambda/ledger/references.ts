@@ -17,6 +17,7 @@ export type ForeignKey = {
 /** The foreign keys onto credit_transactions, in a fixed order. */
 export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKey[]> {
   const rows = await sql<ForeignKey[]>`
+    -- find foreign keys
     select
       n.nspname as schema,
       t.relname as table,
@@ -79,6 +80,7 @@ export async function findReferences(
 ): Promise<Map<string, Reference[]>> {
   const wanted = arrayOf(ids)
   const links = sql<{ referenced: string; row: string }[]>`
+    -- find links
     select original_transaction_id as referenced, id::text as row
     from credit_transactions
     where original_transaction_id = any (${wanted}::uuid[])
@@ -87,6 +89,7 @@ export async function findReferences(
     links.then((rows) => toReferences('credit_transactions', 'original_transaction_id', rows)),
     ...foreignKeys.map(async ({ schema, table, column }) => {
       const rows = await sql<{ referenced: string; row: string }[]>`
+        -- find references
         select r.${sql.identifier(column)} as referenced, coalesce(to_jsonb(r) ->> 'id', r.ctid::text) as row
         from ${sql.identifier(schema)}.${sql.identifier(table)} r
         where r.${sql.identifier(column)} = any (${wanted}::uuid[])

@@ -107,6 +107,7 @@ export async function missingFor(tx: LedgerTransaction, use: Use): Promise<strin
     )
     .map((need, place) => ({ ...need, place }))
   const rows = await tx<Row[]>`
+    -- read rights
     select
       current_user as username,
       n.table_name,

@@ -32,6 +32,7 @@ export async function readInserted(
   const logged = changes.flatMap(({ inserted }) => inserted)
   const expected = JSON.stringify(logged.map(({ row }) => ({ ...DEFAULTS, ...row })))
   const rows = await sql<{ id: string; differing: { column: string; expected: Found; found: Found }[] }[]>`
+    -- read inserted rows
     select
       c.id,
       coalesce(
@@ -89,6 +90,7 @@ export async function lockInserted(
 ): Promise<Rollback[]> {
   const ids = rollbacks.flatMap(({ logged }) => logged.inserted.map(({ id }) => id))
   await tx`
+    -- lock inserted rows
     select id
     from credit_transactions
     where id = any (${arrayOf(ids)}::uuid[])
@@ -114,6 +116,7 @@ export async function writeRollbacks(
   const d = arraysOf(rollbacks.flatMap(deletedParameters), ['userId', 'id'])
   const g = arraysOf(rollbacks.flatMap(grantParameters), GRANT_COLUMNS)
   const rows = await tx<{ id: string }[]>`
+    -- write rollbacks
     with held as (
       update kilocode_users u
       set

@@ -18,6 +18,7 @@ export async function lockUsers(
   const rows =
     locked === 'skip'
       ? await sql<{ id: string }[]>`
+          -- lock users
           select id
           from kilocode_users
           where id = any (${ids}::text[])
@@ -25,6 +26,7 @@ export async function lockUsers(
           for no key update skip locked
         `
       : await sql<{ id: string }[]>`
+          -- lock users, waiting
           select id
           from kilocode_users
           where id = any (${ids}::text[])
@@ -40,6 +42,7 @@ export async function findUsers(
   userIds: readonly string[],
 ): Promise<ReadonlySet<string>> {
   const rows = await sql<{ id: string }[]>`
+    -- find users
     select id
     from kilocode_users
     where id = any (${arrayOf(userIds)}::text[])
@@ -53,6 +56,7 @@ export async function findTransactions(
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
   const rows = await sql<{ id: string }[]>`
+    -- find transactions
     select id
     from credit_transactions
     where id = any (${arrayOf(ids)}::uuid[])
@@ -66,6 +70,7 @@ export async function findExpiryDates(
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, LedgerTime | null>> {
   const rows = await sql<{ id: string; expiry_date: string | null }[]>`
+    -- find expiry dates
     select id, expiry_date::text as expiry_date
     from credit_transactions
     where id = any (${arrayOf(ids)}::uuid[])
@@ -82,6 +87,7 @@ export async function findTakenLinks(
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
   const rows = await sql<{ id: string }[]>`
+    -- find taken links
     select original_transaction_id as id
     from credit_transactions
     where original_transaction_id = any (${arrayOf(ids)}::uuid[])

@@ -22,6 +22,7 @@ export async function readServer(sql: Sql, patience: Patience = DEFAULT_PATIENCE
 /** The same within a transaction of the caller's. */
 export async function readServerIn(tx: LedgerTransaction, host: string): Promise<Server> {
   const [row] = await tx<[{ database: string; user: string; version: string }]>`
+    -- read server
     select
       current_database() as database,
       current_user as user,

@@ -27,6 +27,7 @@ export async function writeExpirations(
   // would go through all grants once for each of them; and through all rows of a user, once for each grant of
   // that user.
   const rows = await tx<{ id: string }[]>`
+    -- write expirations
     with held as (
       update kilocode_users u
       set

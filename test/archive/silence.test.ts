@@ -72,8 +72,8 @@ test.each([
 })
 
 test.each([
-  ['a write', ['insert into credit_transactions']],
-  ['the commit of a write', ['insert into credit_transactions', '\0commit\0']],
+  ['a write', ['-- write expirations']],
+  ['the commit of a write', ['-- write expirations', '\0commit\0']],
 ])('the network to PostgreSQL drops everything from %s on: the run completes', async (_, silentAt) => {
   const url = new URL(database.url)
   const proxy = await startSilentProxy({ host: url.hostname, port: Number(url.port) }, ...silentAt)

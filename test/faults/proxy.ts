@@ -1,8 +1,9 @@
 import { connect, createServer, type Socket } from 'node:net'
+import { nameOfStatement } from '../support/statements.ts'
 
 /**
- * One round trip of a client to PostgreSQL: what it asks for, and the statement before it on the same
- * connection.
+ * One round trip of a client to PostgreSQL: what it asks for, and what it asked before on the same connection.
+ * A statement goes by the name in its first line, `-- lock users` for example; one without a name by its text.
  */
 export type RoundTrip = { readonly what: string; readonly previous: string }
 
@@ -146,14 +147,14 @@ function messages(startsUntyped: boolean): (chunk: Buffer) => Message[] {
 
 function statementOf(parse: Buffer): string {
   const start = parse.indexOf(0, 5) + 1
-  return brief(parse.toString('utf8', start, parse.indexOf(0, start)))
+  return nameOf(parse.toString('utf8', start, parse.indexOf(0, start)))
 }
 
 /** A simple query: what sets a transaction's timeouts is one with its BEGIN. */
 function queryOf(query: Buffer): string {
-  return brief(query.toString('utf8', 5, query.length - 1))
+  return nameOf(query.toString('utf8', 5, query.length - 1))
 }
 
-function brief(sql: string): string {
-  return sql.replace(/\s+/g, ' ').trim().slice(0, 90)
+function nameOf(sql: string): string {
+  return nameOfStatement(sql) ?? sql.replace(/\s+/g, ' ').trim().slice(0, 90)
 }

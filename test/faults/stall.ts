@@ -129,11 +129,11 @@ export async function countIntents({ bucket }: Place, runId: string): Promise<nu
  * check.
  */
 export function isWrite({ what }: RoundTrip): boolean {
-  return what.startsWith('database: with held as')
+  return what === 'database: write expirations' || what === 'database: write rollbacks'
 }
 
 export function isCommitOfApply({ what, previous }: RoundTrip): boolean {
-  return what === 'database: commit' && previous.startsWith('select clock_timestamp() <')
+  return what === 'database: commit' && previous === 'check lease'
 }
 
 /** Requests of a run's first invocation. */

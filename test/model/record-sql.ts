@@ -1,30 +1,42 @@
 import type { Line, Sql } from '../../lambda/ledger/connect.ts'
+import { nameOfStatement } from '../support/statements.ts'
 import type { AttemptOf } from './record-s3.ts'
 import type { Statement, TraceEvent } from './trace.ts'
 
 /**
- * What the statements of each file of lambda/ledger are, by the function that sends them where they differ;
- * null where a statement is no step of the protocol. A statement from elsewhere is an error of the recorder.
+ * What the named statements of lambda/ledger are; null where one is no step of the protocol. A name that is
+ * not here is an error of the recorder.
  */
-const SENDERS: Readonly<Record<string, Statement | null | Readonly<Record<string, Statement | null>>>> = {
-  clock: 'clock',
-  compare: 'check lease',
-  read: 'read',
-  write: 'write',
-  rollback: { readInserted: 'read', lockInserted: null, writeRollbacks: 'write' },
-  rows: {
-    lockUsers: 'lock',
-    findUsers: 'find rows',
-    findTransactions: 'find rows',
-    findExpiryDates: 'find rows',
-    findTakenLinks: null,
-  },
-  identity: null,
-  matching: null,
-  preflight: null,
-  references: null,
-  rights: null,
-  server: null,
+const STEPS: Readonly<Record<string, Statement | null>> = {
+  commit: 'commit',
+  rollback: null,
+  'set constraints all immediate': null,
+  'read clock': 'clock',
+  'match users': null,
+  'read users': 'read',
+  'read transactions': 'read',
+  'read inserted rows': 'read',
+  'lock users': 'lock',
+  'lock users, waiting': 'lock',
+  'lock inserted rows': null,
+  'write expirations': 'write',
+  'write rollbacks': 'write',
+  'compare what was written': null,
+  'check lease': 'check lease',
+  'find users': 'find rows',
+  'find transactions': 'find rows',
+  'find expiry dates': 'find rows',
+  'find taken links': null,
+  'find named users': null,
+  'find links': null,
+  'find references': null,
+  'find foreign keys': null,
+  'find required columns': null,
+  'find triggers': null,
+  'read identity': null,
+  'read rights': null,
+  'read server': null,
+  'read settings': null,
 }
 
 /** The transaction on a connection: the users it has locked, and whether it has written. */
@@ -57,13 +69,12 @@ function recordLine(sql: Line['sql'], attempts: AttemptOf, events: TraceEvent[])
       const query: unknown = Reflect.apply(target, self, args)
       const [template, ids] = args
       if (!Array.isArray(template)) return query
-      const statement = statementOf(template, new Error().stack ?? '')
+      const statement = stepOf(template)
       if (statement === 'lock') under.users = idsOf(String(ids))
       if (statement === 'write') under.wrote = true
       // A COMMIT after which nothing is different is no step.
       if (statement === null || (statement === 'commit' && !under.wrote)) return query
-      onReply(query as Query, (result, rows) => {
-        if (statement === 'check lease' && rows && !('in_time' in (rows[0] ?? {}))) return
+      onReply(query as Query, (result) => {
         const attempt = attemptOf(under, attempts)
         events.push({ kind: 'sql', statement, ...(attempt !== undefined && { attempt }), result })
       })
@@ -72,19 +83,10 @@ function recordLine(sql: Line['sql'], attempts: AttemptOf, events: TraceEvent[])
   })
 }
 
-function statementOf(template: readonly string[], stack: string): Statement | null {
-  if (template[0] === 'commit') return 'commit'
-  if (template[0] === 'rollback') return null
-  for (const [, sender = '', file = ''] of stack.matchAll(
-    /at (?:async )?(\w*).*\/lambda\/ledger\/(\w+)\.ts/g,
-  )) {
-    if (file === 'transaction') continue
-    const known = SENDERS[file]
-    const statement = known !== null && typeof known === 'object' ? known[sender] : known
-    if (statement !== undefined) return statement
-    throw new Error(`The recorder does not know the statements of ${sender} in ${file}.ts.`)
-  }
-  throw new Error(`The recorder does not know who sends this: ${template.join('$')}`)
+function stepOf([first = '']: readonly string[]): Statement | null {
+  const step = STEPS[nameOfStatement(first) ?? first]
+  if (step !== undefined) return step
+  throw new Error(`The recorder does not know this statement: ${first}`)
 }
 
 /** The attempt of a transaction: that of the users it has locked. */
@@ -101,21 +103,21 @@ type Query = Promise<Rows>
 type Result = Extract<TraceEvent, { kind: 'sql' }>['result']
 
 /** The driver sends a query when it is awaited, so this listens to those who await it. */
-function onReply(query: Query, tell: (result: Result, rows: Rows | null) => void): void {
+function onReply(query: Query, tell: (result: Result) => void): void {
   const wait = query.then.bind(query)
   let told = false
-  const once = (result: Result, rows: Rows | null): void => {
-    if (!told) tell(result, rows)
+  const once = (result: Result): void => {
+    if (!told) tell(result)
     told = true
   }
   const then: Query['then'] = (onDone, onFailed) =>
     wait(
       (rows) => {
-        once(isFailed(rows) ? 'failed' : 'done', rows)
+        once(isFailed(rows) ? 'failed' : 'done')
         return onDone ? onDone(rows) : (rows as never)
       },
       (error: unknown) => {
-        once(error instanceof Error && error.name === 'PostgresError' ? 'failed' : 'lost', null)
+        once(error instanceof Error && error.name === 'PostgresError' ? 'failed' : 'lost')
         if (onFailed) return onFailed(error)
         throw error
       },

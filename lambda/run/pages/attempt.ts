@@ -1,7 +1,7 @@
 import { createIntent } from '../../archive/intents.ts'
 import { attemptName } from '../../archive/keys.ts'
 import { lockUsers } from '../../ledger/rows.ts'
-import { withRetriedRead } from '../../ledger/transaction.ts'
+import { isTimeForATry, withRetriedRead } from '../../ledger/transaction.ts'
 import { OutOfTime } from '../errors.ts'
 import type { ErrorStage } from '../lines/error-line.ts'
 import { SOFTWARE_VERSION } from '../version.ts'
@@ -10,8 +10,6 @@ import type { Amounts } from './gate.ts'
 import { type Candidate, digestOf, type Observed } from './mode.ts'
 import { planUsers } from './plan-users.ts'
 
-/** Under this, no further attempt: outcome and cursor have to be written yet. */
-const LAST_MOMENT_MS = 4_000
 /** Below the idle-in-transaction timeout of 10 s, since the user's row is locked meanwhile. */
 const INTENT_UNDER_LOCK_MS = 5_000
 /** A transaction writes about this many rows, so that users are locked for a fraction of a second. */
@@ -35,7 +33,7 @@ export async function attempt(
   locking: Locking,
 ): Promise<Refusal[]> {
   const { page, epoch, tools } = work
-  if (work.attempts > 0 && tools.timeLeft() < LAST_MOMENT_MS)
+  if (work.attempts > 0 && !isTimeForATry(tools))
     throw new OutOfTime(`This invocation ran out of time in the middle of page ${page.page}.`)
   work.attempts += 1
   const name = attemptName(page.page, epoch, work.attempts)
