@@ -84,7 +84,11 @@ export class CreditExpiryStack extends Stack {
   }
 }
 
+/** Dashboards took tags only lately: where CloudFormation does not know that yet, it would refuse the stack. */
+const WITHOUT_TAGS = ['AWS::CloudWatch::Dashboard']
+
 function addTags(stack: Stack, { stage, owner }: Settings): void {
   const tags = { service: SERVICE_NAME, stage, ...(owner !== undefined && { owner }) }
-  for (const [name, value] of Object.entries(tags)) Tags.of(stack).add(name, value)
+  for (const [name, value] of Object.entries(tags))
+    Tags.of(stack).add(name, value, { excludeResourceTypes: WITHOUT_TAGS })
 }

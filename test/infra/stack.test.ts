@@ -65,7 +65,7 @@ describe('two stages side by side', () => {
   })
 })
 
-test('everything that can have tags has service, stage and owner', () => {
+test('everything that can have tags but the dashboard has service, stage and owner', () => {
   const tagged = resourcesOf(full).filter(([, { Properties }]) => Array.isArray(Properties['Tags']))
   expect(tagged.length).toBeGreaterThan(30)
   for (const [, { Properties }] of tagged) {
