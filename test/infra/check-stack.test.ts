@@ -35,7 +35,8 @@ async function check(
   given: string[] = [STACK.name],
 ): Promise<Screen> {
   aws = await startAwsEndpoints(stack, answer)
-  const env = { PATH: process.env['PATH'] ?? '', ...aws.env }
+  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
+  const env = { PATH, NODE_COMPILE_CACHE, ...aws.env }
   return new Promise((resolve) => {
     execFile(process.execPath, ['bin/check-stack.ts', ...given], { env }, (error, stdout, stderr) =>
       resolve({ status: typeof error?.code === 'number' ? error.code : 0, stdout, stderr }),
