@@ -7,7 +7,7 @@ process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/no
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/servers.ts'],
+    globalSetup: ['test/support/servers/servers.ts'],
     setupFiles: ['test/support/each-file.ts'],
     // No module of the project keeps state, so files share a worker: loading the CDK for each takes minutes.
     isolate: false,

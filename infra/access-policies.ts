@@ -3,8 +3,8 @@ import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam'
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions'
 import { Construct } from 'constructs'
 import { accept, inFinding } from './accepted.ts'
-import type { Functions } from './functions.ts'
-import type { LogBucket } from './log-bucket.ts'
+import type { Functions } from './functions/functions.ts'
+import type { LogBucket } from './logs/log-bucket.ts'
 
 type AccessParts = {
   readonly functions: Functions

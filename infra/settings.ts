@@ -1,8 +1,8 @@
 import * as z from 'zod'
 import type { Limits } from '../lambda/limits.ts'
 import manifest from '../package.json' with { type: 'json' }
-import { NO_STOPS, STOPS } from './auto-execute-stops.ts'
-import { aboveFunctionLimits, type FunctionNumbers, functionNumbers } from './function-numbers.ts'
+import { NO_STOPS, STOPS } from './workflow/auto-execute-stops.ts'
+import { aboveFunctionLimits, type FunctionNumbers, functionNumbers } from './functions/function-numbers.ts'
 import {
   days,
   keyArn,

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { contextName } from '../infra/function-numbers.ts'
+import { contextName } from '../infra/functions/function-numbers.ts'
 import { NUMBERS } from '../lambda/limits.ts'
 import { FLAGS, OUTCOMES } from '../lambda/run/lines/glossary.ts'
 import manifest from '../package.json' with { type: 'json' }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exitCardSchema, type ExitCard } from '../lambda/exit-card.ts'
 import { redact } from '../lambda/redact.ts'
 import { freshBucket, readJson, type TestBucket } from './support/bucket.ts'
-import { invokeInProcess, type Invoked } from './support/lambda.ts'
+import { invokeInProcess, type Invoked } from './support/servers/lambda.ts'
 import { invokeJob } from './support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from './support/ledger.ts'
 

@@ -7,7 +7,7 @@ import { type Host, lambdaHost, withTools } from '../lambda/host.ts'
 import { readServer } from '../lambda/ledger/server.ts'
 import { lambdaContext, TEST_CALLER } from './support/job.ts'
 import { freshDatabase } from './support/ledger.ts'
-import { type Behaviour, type MisbehavingS3, startMisbehavingS3 } from './support/misbehaving-s3.ts'
+import { type Behaviour, type MisbehavingS3, startMisbehavingS3 } from './support/servers/misbehaving-s3.ts'
 
 const ARN = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:ledger-AbCdEf'
 const PASSWORD = 'hunter2'

@@ -8,7 +8,7 @@ import { create, get, getVerified, replaceIfMatch, swap } from '../../lambda/arc
 import type { Store } from '../../lambda/archive/s3/store.ts'
 import { readBytes } from '../../lambda/archive/s3/stream.ts'
 import { clientFor, freshBucket, keys, readText, type TestBucket } from '../support/bucket.ts'
-import { type MisbehavingS3, startMisbehavingS3 } from '../support/misbehaving-s3.ts'
+import { type MisbehavingS3, startMisbehavingS3 } from '../support/servers/misbehaving-s3.ts'
 
 const JSON_TYPE = 'application/json'
 const TRIES = 3

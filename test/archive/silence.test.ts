@@ -3,8 +3,8 @@ import type { Host } from '../../lambda/host.ts'
 import { freshBucket, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { type MisbehavingS3, startMisbehavingS3 } from '../support/misbehaving-s3.ts'
-import { type SilentProxy, startSilentProxy } from '../support/silent-proxy.ts'
+import { type MisbehavingS3, startMisbehavingS3 } from '../support/servers/misbehaving-s3.ts'
+import { type SilentProxy, startSilentProxy } from '../support/servers/silent-proxy.ts'
 
 /**
  * A whole run of the job while S3 or PostgreSQL is silent now and then: it costs a deadline each, and not the

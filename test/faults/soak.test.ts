@@ -6,7 +6,7 @@ import { auditAndLogs, auditJob, commitsOf } from '../support/audit.ts'
 import { freshBucket, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase } from '../support/ledger.ts'
-import { productionPass } from '../support/production.ts'
+import { productionPass } from '../support/places/production.ts'
 
 /**
  * Every kind of writer at once on 2,000 users, for a bounded number of rounds: usage, new grants, top-ups,

@@ -8,7 +8,7 @@ import { essenceOf, strayLinesOf } from '../support/essence.ts'
 import { failureOf, invokeJob } from '../support/job.ts'
 import { dump } from '../support/ledger.ts'
 import { openRunId, readDocument, readLogs, readStoredCursor } from '../support/logs.ts'
-import { EVENT, place, s3, steer, useScenarioPlaces } from '../support/scenario-place.ts'
+import { EVENT, place, s3, steer, useScenarioPlaces } from '../support/places/scenario-place.ts'
 import { POISON_USER } from './scenario.ts'
 import { gate, resumeUntilClosed } from './stall.ts'
 

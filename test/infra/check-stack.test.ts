@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { afterEach, expect, test } from 'vitest'
 import { type AwsEndpoints, type LambdaAnswer, startAwsEndpoints } from './aws-endpoints.ts'
-import { cardWith } from './workflow-run.ts'
+import { cardWith } from './workflow/workflow-run.ts'
 import type { CheckAnswer } from '../../lambda/insight/check.ts'
 import { freshBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'

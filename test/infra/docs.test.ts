@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { readCommand } from '../../bin/cli/line/command.ts'
-import { anchorOf } from '../../infra/alarm.ts'
+import { anchorOf } from '../../infra/alarms/alarm.ts'
 import { EVERYTHING, LEAST, resourcesOf, templateWith } from './synthesized.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')

@@ -4,7 +4,7 @@ import { setClock } from '../support/clock.ts'
 import { type InvocationOptions, invokeJob } from '../support/job.ts'
 import { insertTransaction, insertUser } from '../support/ledger.ts'
 import { timeForPages } from '../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../support/team.ts'
+import { freshTeam, LATER, type Team } from '../support/places/team.ts'
 
 const USD = 1_000_000
 const PAST = '2026-01-01T00:00:00Z'

@@ -3,7 +3,7 @@ import type { HistoryAnswer } from '../../lambda/insight/history/history.ts'
 import { setClock } from '../support/clock.ts'
 import { invokeJob, type JobPlace } from '../support/job.ts'
 import { insertTransaction } from '../support/ledger.ts'
-import { freshTeam, type Team } from '../support/team.ts'
+import { freshTeam, type Team } from '../support/places/team.ts'
 import { ask } from './ask.ts'
 
 const MONDAYS = ['2026-11-23', '2026-11-30', '2026-12-07'].map((day) => `${day}T06:00:00.000Z`)

@@ -11,8 +11,8 @@ import { freshBucket } from '../support/bucket.ts'
 import { download } from '../support/download.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
-import { insertLedgers } from '../support/population.ts'
-import { SEED } from '../support/random-ledgers.ts'
+import { insertLedgers } from '../support/places/population.ts'
+import { SEED } from '../support/places/random-ledgers.ts'
 
 /** Runs that were downloaded: an execute over random ledgers, its rollback, previewed before, and another execute. */
 

@@ -9,7 +9,7 @@ import {
   seriousFindings,
   startBrowser,
   type TestBrowser,
-} from '../support/browser.ts'
+} from '../support/servers/browser.ts'
 import { HOSTILE, hostileCard, hostileLines } from './report-hostile.ts'
 import { read, sampleCard, sampleLines } from './report-sample.ts'
 

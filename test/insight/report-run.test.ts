@@ -2,11 +2,11 @@ import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { S3Request } from '../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { findChromium, startBrowser } from '../support/browser.ts'
+import { findChromium, startBrowser } from '../support/servers/browser.ts'
 import { keys, readText } from '../support/bucket.ts'
 import { type InvocationOptions, invokeJob } from '../support/job.ts'
 import { timeForPages } from '../support/stops.ts'
-import { freshTeam, type Team } from '../support/team.ts'
+import { freshTeam, type Team } from '../support/places/team.ts'
 
 const chromiumPath = findChromium()
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { renderRunsPage, type RunEntry, type RunSummary } from '../../lambda/insight/report/runs-page.ts'
-import { findChromium, seriousFindings, startBrowser, type TestBrowser } from '../support/browser.ts'
+import { findChromium, seriousFindings, startBrowser, type TestBrowser } from '../support/servers/browser.ts'
 import { HOSTILE } from './report-hostile.ts'
 
 const SUMMARY: RunSummary = {

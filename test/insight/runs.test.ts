@@ -7,7 +7,7 @@ import { keys, putText, remove } from '../support/bucket.ts'
 import { setClock } from '../support/clock.ts'
 import { invokeJob, lambdaContext, TEST_CALLER } from '../support/job.ts'
 import { timeForPages } from '../support/stops.ts'
-import { freshTeam, type Team } from '../support/team.ts'
+import { freshTeam, type Team } from '../support/places/team.ts'
 
 let team: Team
 

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import type { CheckAnswer } from '../../lambda/insight/check.ts'
 import { freshBucket, keys } from '../support/bucket.ts'
 import type { InvocationOptions } from '../support/job.ts'
-import { type Kms, type KmsBehaviour, startKms } from '../support/kms.ts'
+import { type Kms, type KmsBehaviour, startKms } from '../support/servers/kms.ts'
 import { freshDatabase } from '../support/ledger.ts'
 import { ask } from './ask.ts'
 

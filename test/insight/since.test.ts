@@ -4,7 +4,7 @@ import { readJson, keys } from '../support/bucket.ts'
 import { setClock } from '../support/clock.ts'
 import { type InvocationOptions, invokeJob } from '../support/job.ts'
 import { insertTransaction, insertUser } from '../support/ledger.ts'
-import { freshTeam, type Team } from '../support/team.ts'
+import { freshTeam, type Team } from '../support/places/team.ts'
 
 const USD = 1_000_000
 const PAST = '2026-01-01T00:00:00Z'

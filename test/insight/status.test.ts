@@ -5,9 +5,9 @@ import { keys, putText } from '../support/bucket.ts'
 import { setClock } from '../support/clock.ts'
 import { failureOf } from '../support/job.ts'
 import { readDocument } from '../support/logs.ts'
-import { bucket, EVENT, invoke, team, useSixUsers } from '../support/six-users.ts'
+import { bucket, EVENT, invoke, team, useSixUsers } from '../support/places/six-users.ts'
 import { timeForPages } from '../support/stops.ts'
-import { LATER } from '../support/team.ts'
+import { LATER } from '../support/places/team.ts'
 
 useSixUsers()
 

@@ -8,7 +8,7 @@ import { type PostgresServer, startPostgres } from '../../bin/sandbox/postgres.t
 import { connect } from '../../lambda/ledger/connect.ts'
 import { readTransaction } from '../../lambda/ledger/transaction.ts'
 import { type Certificate, selfSigned } from '../cli/messages/certificate.ts'
-import { startSilentProxy } from '../support/silent-proxy.ts'
+import { startSilentProxy } from '../support/servers/silent-proxy.ts'
 
 let dir: string
 let server: PostgresServer

@@ -12,7 +12,12 @@ import {
 } from '../../lambda/ledger/transaction.ts'
 import { freshDatabase, insertUser } from '../support/ledger.ts'
 import { readNow } from '../support/plans.ts'
-import { type Peer, startClosingServer, startMuteServer, startSilentProxy } from '../support/silent-proxy.ts'
+import {
+  type Peer,
+  startClosingServer,
+  startMuteServer,
+  startSilentProxy,
+} from '../support/servers/silent-proxy.ts'
 
 let database: Awaited<ReturnType<typeof freshDatabase>>
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import { connect, type Sql } from '../../lambda/ledger/connect.ts'
 import { databaseClock } from '../../lambda/ledger/clock.ts'
 import { freshDatabase, insertTransaction, insertUser, dump, type TransactionRow } from '../support/ledger.ts'
 import { applyPlans, NEXT_YEAR, readAndPlan, withIds } from '../support/plans.ts'
-import { productionPass } from '../support/production.ts'
+import { productionPass } from '../support/places/production.ts'
 
 const USD = 1_000_000
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { checkTrace } from './check-trace.ts'
+import { checkTrace } from './traces/check-trace.ts'
 import { runSchedule } from './schedule.ts'
 
 /** FAULTS=all runs a large sample. */

@@ -5,7 +5,7 @@ import type { Place } from './holder.ts'
 import { invocation, type Request } from './invocation.ts'
 import type { Mistake } from './mistakes.ts'
 import { createLedger, isFree } from './toy-ledger.ts'
-import type { TraceEvent } from './trace.ts'
+import type { TraceEvent } from './traces/trace.ts'
 import { arrive, count, createWorld, start, step, wake, type World } from './world.ts'
 
 /**

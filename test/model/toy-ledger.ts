@@ -1,5 +1,5 @@
 import { LOST, type Request, type Steps, type World } from './world.ts'
-import type { Statement } from './trace.ts'
+import type { Statement } from './traces/trace.ts'
 
 /**
  * A ledger with one grant a user, row locks, and transactions that outlive their client until they are idle

@@ -1,5 +1,5 @@
 import { LOST, type Request, type Steps } from './world.ts'
-import type { PutResult } from './trace.ts'
+import type { PutResult } from './traces/trace.ts'
 
 /** S3 with conditional writes. The ETag is a hash of the content: equal contents have equal ETags. */
 

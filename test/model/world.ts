@@ -1,6 +1,6 @@
 import { type Random, randomFrom } from '../support/random.ts'
 import { chooseFate, type Fate, type Faults, type Network, NO_FAULTS } from './faults.ts'
-import { eventOf, type TraceEvent } from './trace.ts'
+import { eventOf, type TraceEvent } from './traces/trace.ts'
 
 /**
  * A seeded scheduler. Processes (invocations) are generators that yield requests; one step lets one request

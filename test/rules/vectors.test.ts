@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { instantToLedgerTime } from '../../lambda/rules/times.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import type { LedgerTime, Plan, Transaction } from '../../lambda/rules/types.ts'
-import { type Vector, type VectorRow, vectorsOf } from '../support/vectors.ts'
+import { type Vector, type VectorRow, vectorsOf } from '../support/places/vectors.ts'
 import { SETTINGS } from './examples.ts'
 
 /** The vectors write times with three or six decimals; the ledger always has six. */

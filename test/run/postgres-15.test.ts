@@ -5,7 +5,7 @@ import { auditRun } from '../support/audit-run.ts'
 import { freshBucket, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { dump } from '../support/ledger.ts'
-import { hasPostgres15, type Ledger15, startLedger15 } from '../support/postgres-15.ts'
+import { hasPostgres15, type Ledger15, startLedger15 } from '../support/servers/postgres-15.ts'
 
 if (!hasPostgres15)
   process.stderr.write('PostgreSQL 15 is not installed (package postgresql-15): its tests are skipped.\n')

@@ -7,7 +7,7 @@ import postgres from 'postgres'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startPostgres } from '../../bin/sandbox/postgres.ts'
 import type { PostgresServer } from '../../bin/sandbox/postgres.ts'
-import { isAlive } from '../support/alive.ts'
+import { isAlive } from '../support/servers/alive.ts'
 import { runAndKill } from './killed.ts'
 
 const POSTGRES_MODULE = new URL('../../bin/sandbox/postgres.ts', import.meta.url).href

@@ -13,7 +13,7 @@ import { resetSandbox } from '../../bin/sandbox/reset.ts'
 import { openSandbox } from '../../bin/sandbox/sandbox.ts'
 import type { Sandbox } from '../../bin/sandbox/sandbox.ts'
 import { clientFor, readText } from '../support/bucket.ts'
-import { isAlive } from '../support/alive.ts'
+import { isAlive } from '../support/servers/alive.ts'
 import { runAndKill } from './killed.ts'
 import { put } from './s3-requests.ts'
 

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { findChromium, startBrowser } from './browser.ts'
+import { findChromium, startBrowser } from './servers/browser.ts'
 
 /**
  * Makes docs/report.png, the picture of the README: `npx node test/support/report-picture.ts <report.html>`,

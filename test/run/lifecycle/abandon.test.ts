@@ -5,7 +5,7 @@ import { setClock } from '../../support/clock.ts'
 import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../../support/team.ts'
+import { freshTeam, LATER, type Team } from '../../support/places/team.ts'
 
 const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
 const KEY = 'monday'

@@ -7,7 +7,7 @@ import { keys, putText, readText, remove } from '../../support/bucket.ts'
 import { invokeJob } from '../../support/job.ts'
 import { dump } from '../../support/ledger.ts'
 import { openRunId } from '../../support/logs.ts'
-import { EVENT, place, s3, useScenarioPlaces } from '../../support/scenario-place.ts'
+import { EVENT, place, s3, useScenarioPlaces } from '../../support/places/scenario-place.ts'
 import { expectWholeAndTrue } from '../pages/cut-off.ts'
 
 /** Answers of S3 and damaged objects: the run ends as undisturbed, or with a named error. */

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { invokeJob, failureOf, type JobPlace } from '../../support/job.ts'
 import { keys } from '../../support/bucket.ts'
-import { startClosingServer } from '../../support/silent-proxy.ts'
+import { startClosingServer } from '../../support/servers/silent-proxy.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 /** What fails before a run is worked on has written nothing, and the message says so. */
 

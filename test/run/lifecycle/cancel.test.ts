@@ -7,9 +7,9 @@ import { setClock } from '../../support/clock.ts'
 import { failureOf } from '../../support/job.ts'
 import { dump } from '../../support/ledger.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
-import { bucket, EVENT, invoke, team, useSixUsers } from '../../support/six-users.ts'
+import { bucket, EVENT, invoke, team, useSixUsers } from '../../support/places/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { LATER } from '../../support/team.ts'
+import { LATER } from '../../support/places/team.ts'
 
 useSixUsers()
 

@@ -4,7 +4,7 @@ import { betweenReadAndWrite } from '../../support/between.ts'
 import { keys, putText } from '../../support/bucket.ts'
 import { failureOf } from '../../support/job.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
-import { bucket, EVENT, invoke, state, team, useSixUsers } from '../../support/six-users.ts'
+import { bucket, EVENT, invoke, state, team, useSixUsers } from '../../support/places/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
 
 useSixUsers()

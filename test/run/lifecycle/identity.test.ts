@@ -6,7 +6,7 @@ import { failureOf, invokeJob, type InvocationOptions } from '../../support/job.
 import { dump, freshDatabase } from '../../support/ledger.ts'
 import { readDocument } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, NOW, type Team } from '../../support/team.ts'
+import { freshTeam, NOW, type Team } from '../../support/places/team.ts'
 
 const EVENT = { execute: true, batchSize: 2, concurrency: 1 }
 

@@ -7,7 +7,7 @@ import { isCursorWrite } from '../../support/between.ts'
 import { invokeJob } from '../../support/job.ts'
 import { openRunId } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 let team: Team
 

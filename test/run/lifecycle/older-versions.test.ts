@@ -7,7 +7,7 @@ import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../
 import { dump } from '../../support/ledger.ts'
 import { openRunId } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, LATER, type Team } from '../../support/team.ts'
+import { freshTeam, LATER, type Team } from '../../support/places/team.ts'
 
 /** An older version of an object is restored: nothing is lost over it, and the message says which one. */
 

@@ -7,7 +7,7 @@ import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../
 import { dump, insertTransaction, insertUser } from '../../support/ledger.ts'
 import { readDocument, readLogs } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 const USD = 1_000_000
 const PAST = '2026-01-01T00:00:00Z'

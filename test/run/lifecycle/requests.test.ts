@@ -8,9 +8,9 @@ import { setClock } from '../../support/clock.ts'
 import { failureOf, invokeJob } from '../../support/job.ts'
 import { insertTransaction } from '../../support/ledger.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
-import { bucket, EVENT, invoke, place, state, team, useSixUsers } from '../../support/six-users.ts'
+import { bucket, EVENT, invoke, place, state, team, useSixUsers } from '../../support/places/six-users.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { LATER } from '../../support/team.ts'
+import { LATER } from '../../support/places/team.ts'
 
 const KEY = 'arn:aws:scheduler:k-1'
 

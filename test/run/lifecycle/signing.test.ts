@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { auditRun } from '../../support/audit-run.ts'
 import { keys, readBytes, readJson, readText } from '../../support/bucket.ts'
 import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
-import { type Kms, startKms } from '../../support/kms.ts'
+import { type Kms, startKms } from '../../support/servers/kms.ts'
 import { openRunId, readStoredCursor } from '../../support/logs.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 const EXECUTE = { execute: true }
 /** Far longer than the substitute needs, and far shorter than in production. */

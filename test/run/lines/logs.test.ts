@@ -7,7 +7,7 @@ import { stopClock } from '../../support/clock.ts'
 import { invokeJob } from '../../support/job.ts'
 import { dump, freshDatabase, type LedgerDump } from '../../support/ledger.ts'
 import { readLogs, type LogLine, type RunLogs } from '../../support/logs.ts'
-import { insertLedgers, LEDGERS_INSTANT } from '../../support/population.ts'
+import { insertLedgers, LEDGERS_INSTANT } from '../../support/places/population.ts'
 import { ledgers } from '../../rules/ledgers.ts'
 import { INSERTED_COLUMNS } from '../../support/audit.ts'
 

@@ -5,7 +5,7 @@ import { isCommitOfApply } from '../../faults/stall.ts'
 import { auditAndLogs } from '../../support/audit.ts'
 import { auditRun } from '../../support/audit-run.ts'
 import type { LogLine, RunLogs } from '../../support/logs.ts'
-import { place } from '../../support/scenario-place.ts'
+import { place } from '../../support/places/scenario-place.ts'
 
 /** How every run of the scenario ends. */
 const ENDS = {

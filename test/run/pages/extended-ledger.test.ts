@@ -4,7 +4,7 @@ import { auditRun } from '../../support/audit-run.ts'
 import { betweenReadAndWrite } from '../../support/between.ts'
 import { invokeJob, type JobPlace } from '../../support/job.ts'
 import { dump } from '../../support/ledger.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 let team: Team
 let sql: Sql

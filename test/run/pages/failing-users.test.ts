@@ -13,7 +13,7 @@ import {
   sql,
   USD,
   useFiveUsers,
-} from '../../support/five-users.ts'
+} from '../../support/places/five-users.ts'
 import { dump, insertTransaction } from '../../support/ledger.ts'
 import { readLogs } from '../../support/logs.ts'
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { auditRun } from '../../support/audit-run.ts'
 import { failureOf, invokeJob, type JobPlace } from '../../support/job.ts'
 import { dump, insertTransaction, insertUser } from '../../support/ledger.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 let team: Team
 let place: JobPlace

@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import { insertTransaction, type TransactionRow } from '../../support/ledger.ts'
-import { productionPass } from '../../support/production.ts'
+import { productionPass } from '../../support/places/production.ts'
 
 /**
  * Something that the application, or a person, does to a user; `forbids` where an earlier run cannot be

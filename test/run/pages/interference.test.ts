@@ -10,10 +10,10 @@ import {
   sql,
   USD,
   useFiveUsers,
-} from '../../support/five-users.ts'
+} from '../../support/places/five-users.ts'
 import { dump, insertTransaction } from '../../support/ledger.ts'
 import { readIntents, readLogs } from '../../support/logs.ts'
-import { productionPass } from '../../support/production.ts'
+import { productionPass } from '../../support/places/production.ts'
 
 /** What the application does to a user between the job's read and its write. */
 useFiveUsers()

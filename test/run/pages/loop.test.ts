@@ -9,7 +9,7 @@ import { invokeJob } from '../../support/job.ts'
 import { insertTransaction, insertUser } from '../../support/ledger.ts'
 import { readStoredCursor } from '../../support/logs.ts'
 import { randomFrom } from '../../support/random.ts'
-import { freshPlace, type Place, s3, SEED, useRandomLedgers } from '../../support/random-ledgers.ts'
+import { freshPlace, type Place, s3, SEED, useRandomLedgers } from '../../support/places/random-ledgers.ts'
 
 const RANDOM_USERS = 15
 /** The random ones, one without rows, and one at each end who has credit to expire: two pages have intents. */

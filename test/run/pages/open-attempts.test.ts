@@ -7,7 +7,7 @@ import { auditAndLogs } from '../../support/audit.ts'
 import { dieAt, isIntent, isUsersPart, revive } from '../../support/between.ts'
 import { dump } from '../../support/ledger.ts'
 import { openRunId, readIntents, readStoredCursor } from '../../support/logs.ts'
-import { EVENT, place, s3, steer, useScenarioPlaces } from '../../support/scenario-place.ts'
+import { EVENT, place, s3, steer, useScenarioPlaces } from '../../support/places/scenario-place.ts'
 import { expectWholeAndTrue, nthCommit, recoveredOf } from './cut-off.ts'
 
 useScenarioPlaces()

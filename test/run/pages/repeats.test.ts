@@ -8,7 +8,7 @@ import { essenceOf } from '../../support/essence.ts'
 import { failureOf, type InvocationOptions, invokeJob } from '../../support/job.ts'
 import { dump, insertTransaction, insertUser } from '../../support/ledger.ts'
 import { openRunId, readDocument, readLogs } from '../../support/logs.ts'
-import { freshPlace, type Place, s3, useRandomLedgers } from '../../support/random-ledgers.ts'
+import { freshPlace, type Place, s3, useRandomLedgers } from '../../support/places/random-ledgers.ts'
 import { timeForPages } from '../../support/stops.ts'
 
 /** Payloads that are sent twice: at the same time, while the run is open, and after it has closed. */

@@ -7,7 +7,7 @@ import { invokeJob } from '../../support/job.ts'
 import { dump, type LedgerDump } from '../../support/ledger.ts'
 import { readLogs } from '../../support/logs.ts'
 import { random } from '../../support/random.ts'
-import { freshPlace, type Place, s3, SEED, useRandomLedgers } from '../../support/random-ledgers.ts'
+import { freshPlace, type Place, s3, SEED, useRandomLedgers } from '../../support/places/random-ledgers.ts'
 import { timeForPages } from '../../support/stops.ts'
 import { type Happening, HAPPENINGS } from './happenings.ts'
 

@@ -3,7 +3,7 @@ import { auditRun } from '../../support/audit-run.ts'
 import { invokeJob, type JobPlace } from '../../support/job.ts'
 import { dump } from '../../support/ledger.ts'
 import { readDocument } from '../../support/logs.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 let team: Team
 let place: JobPlace

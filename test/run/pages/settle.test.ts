@@ -8,7 +8,7 @@ import { putText, readText } from '../../support/bucket.ts'
 import { failureOf } from '../../support/job.ts'
 import { insertTransaction } from '../../support/ledger.ts'
 import { openRunId, readIntents, readStoredCursor } from '../../support/logs.ts'
-import { EVENT, place, s3, steer, useScenarioPlaces } from '../../support/scenario-place.ts'
+import { EVENT, place, s3, steer, useScenarioPlaces } from '../../support/places/scenario-place.ts'
 import { expectWholeAndTrue, nthCommit, recoveredOf } from './cut-off.ts'
 
 useScenarioPlaces()

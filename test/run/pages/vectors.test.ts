@@ -6,7 +6,7 @@ import { stopClock } from '../../support/clock.ts'
 import { invokeJob } from '../../support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser, type LedgerDump } from '../../support/ledger.ts'
 import type { LogLine, RunLogs } from '../../support/logs.ts'
-import { type Vector, vectorsOf } from '../../support/vectors.ts'
+import { type Vector, vectorsOf } from '../../support/places/vectors.ts'
 
 const vectors = ['expiration.json', 'drift.json'].flatMap(vectorsOf).map(withOwnIds)
 const INSTANT = '2026-11-22T06:12:30.123Z'

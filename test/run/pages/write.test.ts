@@ -10,7 +10,7 @@ import { hostNow } from '../../support/clock.ts'
 import { failureOf, hostIn, invokeJob, type JobPlace, lambdaContext } from '../../support/job.ts'
 import { dump, insertTransaction } from '../../support/ledger.ts'
 import { readLogs } from '../../support/logs.ts'
-import { freshTeam, type Team } from '../../support/team.ts'
+import { freshTeam, type Team } from '../../support/places/team.ts'
 
 let team: Team
 let place: JobPlace
