@@ -1,5 +1,6 @@
 import type { ListedRun, UnreadableRun } from '../../../lambda/insight/runs.ts'
 import { count, money, table, textOf } from './tables.ts'
+import { isWriting } from '../../../lambda/archive/runs.ts'
 import { printable } from '../terminal.ts'
 import { isPartlyRolledBack } from '../../../lambda/exit-card.ts'
 
@@ -7,7 +8,7 @@ const NO_RUN = 'There is no run in this bucket yet. npm start makes a dry run.\n
 
 /**
  * The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores
- * credit. Below it, what is wrong with runs that cannot be read.
+ * credit, and what a preview would do has a column of its own. Below it, what is wrong with runs that cannot be read.
  */
 export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width: number): string {
   const runs = listed.filter((run) => 'mode' in run)
@@ -24,13 +25,21 @@ function statusOf({ status, rolledBackBy, usersRolledBack, usersProcessed }: Lis
   return `${status}, ${share}rolled back`
 }
 
+const AMOUNTS = [
+  { head: 'would expire', isOf: ({ mode }: ListedRun) => !isWriting(mode) },
+  { head: 'expired', isOf: ({ mode }: ListedRun) => isWriting(mode) },
+] as const
+
 function tableOf(runs: readonly ListedRun[], width: number): string {
-  const amounts = money(runs.map((run) => run.expiredMicrodollars))
+  const amounts = AMOUNTS.filter(({ isOf }) => runs.some(isOf)).map(({ head, isOf }) => ({
+    head,
+    cells: money(runs.map((run) => (isOf(run) ? run.expiredMicrodollars : null))),
+  }))
   const rows = runs.map((run, place) => [
     run.runId,
     statusOf(run),
     `${count(run.usersProcessed)}/${count(run.usersMatched)}`,
-    amounts[place] ?? '',
+    ...amounts.map(({ cells }) => cells[place] ?? ''),
     printable(run.by),
     printable(run.reason ?? ''),
   ])
@@ -38,7 +47,7 @@ function tableOf(runs: readonly ListedRun[], width: number): string {
     { head: 'run' },
     { head: 'status', least: 8 },
     { head: 'users', right: true, optional: 1 },
-    { head: 'expired', right: true, optional: 2 },
+    ...amounts.map(({ head }) => ({ head, right: true, optional: 2 }) as const),
     { head: 'by', optional: 4 },
     { head: 'reason', least: 10, optional: 3 },
   ] as const

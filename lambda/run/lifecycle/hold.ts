@@ -11,6 +11,8 @@ export type HoldAnswer = {
   readonly by: string
   readonly at: string
   readonly reason: string
+  /** What was in force until then; null where another invocation's change was kept instead. */
+  readonly before: string | null
   /** The open writing run, and until when it may still commit. */
   readonly openRun: { readonly runId: string; readonly mayCommitUntil: string | null } | null
   /** Why `openRun` is not, or not wholly, known. */
@@ -21,8 +23,14 @@ export type HoldAnswer = {
 /** Why writing is held, as a sentence; null when it is not. @throws ArchiveUnavailable */
 export async function heldBecause(tools: Pick<Tools, 'store'>): Promise<string | null> {
   const hold = (await readHold(tools.store))?.document
-  return hold?.held ? `held by ${hold.by} since ${hold.at}: ${hold.reason}` : null
+  return hold?.held ? sentenceOf(hold) : null
 }
+
+function sentenceOf({ by, at, reason }: HoldState): string {
+  return `held by ${by} since ${at}: ${reason}`
+}
+
+type HoldState = Omit<Hold, 'nonce'>
 
 /** So often a hold is tried again where a release came between. */
 const MOST_TRIES = 5
@@ -33,18 +41,22 @@ const MOST_TRIES = 5
  * @throws ArchiveUnavailable, also when a hold could not be set because others kept releasing
  */
 export async function setHold(held: boolean, reason: string, by: string, tools: Tools): Promise<HoldAnswer> {
-  const stored = await storeHold({ held, by, at: tools.now().toISOString(), reason }, tools)
-  return answerOf(held, stored, await openRunOf(tools))
+  const changed = await storeHold({ held, by, at: tools.now().toISOString(), reason }, tools)
+  return answerOf(held, changed, await openRunOf(tools))
 }
 
-/** Returns what is stored: what is wanted, or the change by another invocation that is kept instead. */
-async function storeHold(wanted: Omit<Hold, 'nonce'>, { store }: Tools): Promise<Omit<Hold, 'nonce'>> {
+/** What is stored now, and the sentence for what was before; null where this invocation changed nothing. */
+type Changed = { readonly now: HoldState; readonly before: string | null }
+
+/** Stores what is wanted, unless a change by another invocation is kept instead. */
+async function storeHold(wanted: HoldState, { store }: Tools): Promise<Changed> {
   let read = await readHold(store)
   for (let nth = 1; nth <= MOST_TRIES; nth++) {
-    if (await swapHold(store, read, wanted)) return wanted
+    if (await swapHold(store, read, wanted))
+      return { now: wanted, before: read?.document.held ? sentenceOf(read.document) : 'not held' }
     read = await readHold(store)
     // A hold is set in spite of a release that came between: stopping must not depend on who was faster.
-    if (read && (read.document.held || !wanted.held)) return read.document
+    if (read && (read.document.held || !wanted.held)) return { now: read.document, before: null }
   }
   throw new ArchiveUnavailable(
     `${HOLD_KEY} was changed by other invocations ${MOST_TRIES} times while this one tried to write it. ` +
@@ -54,13 +66,14 @@ async function storeHold(wanted: Omit<Hold, 'nonce'>, { store }: Tools): Promise
 
 type OpenRun = Pick<HoldAnswer, 'openRun' | 'problem'>
 
-function answerOf(asked: boolean, now: Omit<Hold, 'nonce'>, { openRun, problem }: OpenRun): HoldAnswer {
+function answerOf(asked: boolean, { now, before }: Changed, { openRun, problem }: OpenRun): HoldAnswer {
   return {
     answer: asked ? 'hold' : 'release',
     result: now.held ? 'held' : 'released',
     by: now.by,
     at: now.at,
     reason: now.reason,
+    before,
     openRun,
     problem,
     next: now.held

@@ -39,6 +39,23 @@ test('the runs of a bucket, amounts with their points below each other', () => {
   )
 })
 
+test('what a preview would expire is not among what was expired', () => {
+  const dryRun = run({
+    runId: '2026-11-22T05-00-00-000Z-dry-run-cccc',
+    mode: 'dry-run',
+    expiredMicrodollars: 7_000_000,
+  })
+  expect(runsTable([run({}), dryRun], 120)).toBe(
+    [
+      'run                                    status    users  would expire       expired  by   reason',
+      '2026-11-22T06-12-30-123Z-execute-k3j9  complete  49/60             –  $1,314.51526  cli',
+      '2026-11-22T05-00-00-000Z-dry-run-cccc  complete  49/60         $7.00          –     cli',
+      '',
+    ].join('\n'),
+  )
+  expect(runsTable([dryRun], 120)).not.toContain('expired')
+})
+
 test('in 60 columns the run ids stay whole', () => {
   const lines = runsTable([rollback, run({})], 60).split('\n')
   expect(lines[1]).toContain(`${rollback.runId}  complete`)

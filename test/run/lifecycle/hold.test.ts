@@ -9,12 +9,13 @@ import { timeForPages } from '../../support/stops.ts'
 
 useSixUsers()
 
-test('says who holds, since when and why; a release says the same, and writing works again', async () => {
+test('says who holds, since when and why, and what was before; a release says the same, and writing works again', async () => {
   expect(await invoke({ hold: 'the auditors are here', by: 'Ada' })).toMatchObject({
     answer: 'hold',
     result: 'held',
     by: 'Ada',
     reason: 'the auditors are here',
+    before: 'not held',
     openRun: null,
     next: { payload: { release: expect.any(String) } },
   })
@@ -23,7 +24,9 @@ test('says who holds, since when and why; a release says the same, and writing w
     answer: 'release',
     result: 'released',
     by: 'Bea',
+    before: expect.stringMatching(/^held by Ada since 2026-11-22T06:.*Z: the auditors are here$/),
   })
+  expect(await invoke({ release: 'once more' })).toMatchObject({ result: 'released', before: 'not held' })
   expect(await invoke(EVENT)).toMatchObject({ status: 'complete' })
 })
 
