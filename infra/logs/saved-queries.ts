@@ -31,7 +31,7 @@ export const SAVED_QUERIES: readonly SavedQuery[] = [
   {
     name: 'all runs',
     description:
-      'Every closed run except dry runs, newest first: who, why, its totals, and the last run that rolled it back.',
+      'Every closed run except dry runs, newest first: who, why, its totals, and the runs that rolled it back.',
     sql: `
 SELECT
   run.run_id,
@@ -46,7 +46,7 @@ SELECT
   run.expired_microdollars / 1e6 AS expired_usd,
   run.corrected_microdollars / 1e6 AS corrected_usd,
   run.rolls_back,
-  max(rollback.run_id) AS rolled_back_by
+  array_agg(rollback.run_id ORDER BY rollback.run_id) FILTER (WHERE rollback.run_id IS NOT NULL) AS rolled_back_by
 FROM runs AS run
 LEFT JOIN runs AS rollback ON rollback.rolls_back = run.run_id AND rollback.mode = 'rollback'
 WHERE run.mode IN ('execute', 'rollback')

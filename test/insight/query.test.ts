@@ -60,7 +60,7 @@ test('the table of runs says who, why, what it came to, and what rolled it back'
       reason: 'weekly clean-up',
       status: 'complete',
       expired_usd: 6,
-      rolled_back_by: rolledBack.runId,
+      rolled_back_by: [rolledBack.runId],
     },
   ])
 })

@@ -105,14 +105,16 @@ test('all runs: dry runs left out, and what rolled back what', async () => {
     },
     { run_id: '2026-01-03', mode: 'rollback', status: 'complete', rolls_back: '2026-01-02' },
     { run_id: '2026-01-04', mode: 'rollback-dry-run', status: 'complete', rolls_back: '2026-01-02' },
+    { run_id: '2026-01-05', mode: 'rollback', status: 'complete', rolls_back: '2026-01-02' },
   ]
   for (const line of lines)
     await writeFile(join(alone, 'runs', `${line.run_id}.jsonl`), `${JSON.stringify(line)}\n`)
   const saved = SAVED_QUERIES.find(({ name }) => name === 'all runs')
   const rows = await queryLogs(alone, saved?.sql ?? '')
   expect(rows).toMatchObject([
+    { run_id: '2026-01-05', rolls_back: '2026-01-02', rolled_back_by: null },
     { run_id: '2026-01-03', rolls_back: '2026-01-02', rolled_back_by: null },
-    { run_id: '2026-01-02', asked_by: 'ada', expired_usd: 5, rolled_back_by: '2026-01-03' },
+    { run_id: '2026-01-02', asked_by: 'ada', expired_usd: 5, rolled_back_by: ['2026-01-03', '2026-01-05'] },
   ])
   await rm(alone, { recursive: true })
 })
