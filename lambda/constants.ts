@@ -42,7 +42,7 @@ export const METRICS = {
  * threads free stay with their arena: two arenas instead of eight a core take a tenth less memory.
  */
 export const NODE_ENVIRONMENT = {
-  NODE_OPTIONS: '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=8',
+  NODE_OPTIONS: '--max-old-space-size=1400 --max-semi-space-size=8',
   MALLOC_ARENA_MAX: '2',
 } as const
 

@@ -1,15 +1,12 @@
 import type { Logger } from '@aws-lambda-powertools/logger'
 import type { Metrics } from '@aws-lambda-powertools/metrics'
-import { S3Client } from '@aws-sdk/client-s3'
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import type { Context } from 'aws-lambda'
 import { setTimeout as pause } from 'node:timers/promises'
 import * as z from 'zod'
-import { withTries, reserveOf, type ArchiveWaits, statusOf, ARCHIVE_WAITS } from './archive/s3/attempts.ts'
-import { isPassing } from './archive/s3/reasons.ts'
-import { type Config, type DatabaseSource, InvalidConfiguration, readConfig } from './config.ts'
+import { reserveOf, type ArchiveWaits, ARCHIVE_WAITS } from './archive/s3/attempts.ts'
+import { connectS3 } from './archive/s3/client.ts'
+import { type Config, type DatabaseSource, readConfig } from './config.ts'
 import { connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'
-import { LedgerUnavailable } from './ledger/errors.ts'
 import { databaseAddress, type Login } from './login.ts'
 import { recordCheck, recordClosed, recordIdle, recordPage, recordVerified } from './observability.ts'
 import type { Tools } from './run/tools.ts'
@@ -101,13 +98,13 @@ export async function withTools<T>(
   const tries = Number(host.env.AWS_MAX_ATTEMPTS ?? ARCHIVE_WAITS.tries)
   const reserveMs = reserveOf(invocationMs)
   const aws: Aws = { waits: { ...ARCHIVE_WAITS, tries, reserveMs, ...host.waits?.aws }, timeLeft }
-  const client = new S3Client({
+  const { s3, end } = connectS3({
     forcePathStyle: host.env.AWS_ENDPOINT_URL_S3 !== undefined,
     ...clientOptions(aws.waits),
   })
   const signing = await signingWith(config, aws, host.waits?.aws)
   const region = host.env.AWS_REGION ?? 'us-east-1'
-  const login = { ...config, region, readSecret: async (arn: string) => readSecret(arn, aws) }
+  const login = { ...config, region, readSecret: async (arn: string) => readSecretOf(arn, aws) }
   const writer = await poolOf(config.database, login, host.waits?.ledger)
   const reader =
     config.readonlyDatabase === config.database
@@ -116,7 +113,7 @@ export async function withTools<T>(
   try {
     return await work({
       config,
-      store: { client, bucket: config.bucket, ...aws },
+      store: { s3, bucket: config.bucket, ...aws },
       ledger: { writer, reader },
       signer: signing?.signer ?? null,
       invocationMs,
@@ -134,9 +131,8 @@ export async function withTools<T>(
       onVerified: host.onVerified,
     })
   } finally {
-    client.destroy()
     signing?.client.destroy()
-    await Promise.all([writer.end(), reader.end()])
+    await Promise.all([end(), writer.end(), reader.end()])
   }
 }
 
@@ -182,30 +178,8 @@ async function signingWith(
   return { client, signer: kmsSigner(signingKeyArn, client, { waits, timeLeft }) }
 }
 
-async function readSecret(arn: string, { waits, timeLeft }: Aws): Promise<string> {
-  const client = new SecretsManagerClient(clientOptions(waits))
-  const command = new GetSecretValueCommand({ SecretId: arn })
-  try {
-    const reply = await withTries(async ({ signal: abortSignal }) => client.send(command, { abortSignal }), {
-      waits,
-      timeLeft,
-      signal: undefined,
-    })
-    return reply.SecretString ?? ''
-  } catch (error) {
-    if (isPassing(error, statusOf(error))) {
-      throw new LedgerUnavailable(
-        `The secret ${arn} could not be read: Secrets Manager did not answer. Nothing was done. ` +
-          'In a VPC, check its endpoint for Secrets Manager or its NAT. Then try again.',
-        { cause: error },
-      )
-    }
-    throw new InvalidConfiguration(
-      `The secret ${arn} could not be read. Nothing was done. Check that it exists, and that this ` +
-        'role may read it (secretsmanager:GetSecretValue, and its KMS key).',
-      { cause: error },
-    )
-  } finally {
-    client.destroy()
-  }
+/** The client of Secrets Manager is loaded where there is a secret to read. */
+async function readSecretOf(arn: string, aws: Aws): Promise<string> {
+  const { readSecret } = await import('./secret.ts')
+  return readSecret(arn, clientOptions(aws.waits), aws)
 }

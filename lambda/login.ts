@@ -1,4 +1,3 @@
-import { Signer } from '@aws-sdk/rds-signer'
 import * as z from 'zod'
 import { type Config, type DatabaseSource, InvalidConfiguration, problemOfDatabaseUrl } from './config.ts'
 import type { Address } from './ledger/connect.ts'
@@ -94,10 +93,10 @@ function passwordOf(arn: string, { password }: z.infer<typeof secretSchema>): st
 
 /** Signed for each connection: the server checks a token only when a connection is made. */
 function iamToken({ host, port, username }: Server, region: string): () => Promise<string> {
-  const signer = new Signer({ hostname: host, port, username, region })
   return async () => {
+    const { Signer } = await import('@aws-sdk/rds-signer')
     try {
-      return await signer.getAuthToken()
+      return await new Signer({ hostname: host, port, username, region }).getAuthToken()
     } catch (error) {
       throw new InvalidConfiguration(
         `No token for the database user ${username} could be signed (DATABASE_AUTH is iam). Nothing ` +

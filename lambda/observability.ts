@@ -8,6 +8,7 @@ import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 import { toLedgerError } from './ledger/errors.ts'
 import { redact } from './redact.ts'
+import { inSourceLines } from './source-lines.ts'
 
 /**
  * Logs the error that ends an invocation, once, with its causes, and lets the caller see the same text. What
@@ -25,12 +26,13 @@ export function errorLogging(logger: Logger): MiddlewareObj {
   }
 }
 
-/** The error itself where it shows nothing that has to be hidden, otherwise a copy of what may be shown. */
+/** The error itself where it can be shown as it is; otherwise a copy, with what is secret hidden, in lines of the source. */
 function presentable(error: unknown): Error {
   if (!(error instanceof Error)) return new Error(redact(String(error)))
-  const { name, message, stack = '' } = error
-  if (redact(message) === message && redact(stack) === stack) return error
-  return Object.assign(new Error(redact(message), { cause: error.cause }), { name, stack: redact(stack) })
+  const { name, message } = error
+  const stack = redact(inSourceLines(error.stack ?? ''))
+  if (redact(message) === message && stack === error.stack) return error
+  return Object.assign(new Error(redact(message), { cause: error.cause }), { name, stack })
 }
 
 function causesOf(error: Error): string[] {

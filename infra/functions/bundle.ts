@@ -1,6 +1,5 @@
-import { build, type Plugin } from 'esbuild'
-import { readFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { build } from 'esbuild'
+import { join } from 'node:path'
 
 /**
  * Writes the functions' code into the folder that is given: `node infra/functions/bundle.ts <folder>`. A
@@ -24,21 +23,6 @@ const CREDENTIALS_ELSEWHERE = [
   '@smithy/credential-provider-imds',
 ]
 
-/**
- * Stack traces name the lines of the job's own code, and of a library its file alone: Node reads the whole map
- * at each cold start, and three quarters of it were the libraries' lines.
- */
-const mapOwnCode: Plugin = {
-  name: 'map-own-code',
-  setup(bundler) {
-    bundler.onLoad({ filter: /\/node_modules\/.*\.js$/ }, async ({ path }) => {
-      const map = { version: 3, sources: [relative(ROOT, path)], names: [], mappings: 'AAAA' }
-      const url = `data:application/json;base64,${Buffer.from(JSON.stringify(map)).toString('base64')}`
-      return { contents: `${await readFile(path, 'utf8')}\n//# sourceMappingURL=${url}`, loader: 'js' }
-    })
-  },
-}
-
 const [outdir] = process.argv.slice(2)
 if (outdir === undefined) throw new Error('Say where to: node infra/functions/bundle.ts <folder>.')
 await build({
@@ -56,8 +40,8 @@ await build({
   external: CREDENTIALS_ELSEWHERE,
   // Errors carry their names as texts. To keep those of all functions as well takes a tenth of the cold start.
   minify: true,
-  sourcemap: true,
+  // Read when an error is shown: lambda/source-lines.ts.
+  sourcemap: 'external',
   sourcesContent: false,
-  plugins: [mapOwnCode],
   logLevel: 'warning',
 })

@@ -7,7 +7,7 @@ import { list } from '../../lambda/archive/s3/list.ts'
 import { create, get, getVerified, replaceIfMatch, swap } from '../../lambda/archive/s3/objects.ts'
 import type { Store } from '../../lambda/archive/s3/store.ts'
 import { readBytes } from '../../lambda/archive/s3/stream.ts'
-import { clientFor, freshBucket, keys, readText, type TestBucket } from '../support/bucket.ts'
+import { clientFor, freshBucket, keys, readText, storeOf, type TestBucket } from '../support/bucket.ts'
 import { type MisbehavingS3, startMisbehavingS3 } from '../support/servers/misbehaving-s3.ts'
 
 const JSON_TYPE = 'application/json'
@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => s3.stop())
 beforeEach(async () => {
   bucket = await freshBucket(s3.endpoint)
-  store = { client: clientFor(s3.endpoint, { maxAttempts: 1 }), bucket: bucket.bucket, waits: WAITS }
+  store = { ...storeOf({ ...bucket, client: clientFor(s3.endpoint, { maxAttempts: 1 }) }), waits: WAITS }
 })
 
 /** Applies a fault to the first write. */
@@ -210,7 +210,7 @@ describe('S3 that falls silent', () => {
   let proxy: MisbehavingS3
   beforeEach(async () => {
     proxy = await startMisbehavingS3(s3.endpoint)
-    store = { ...store, client: clientFor(proxy.endpoint, { maxAttempts: 1 }), waits: SHORT }
+    store = { ...storeOf({ ...bucket, client: clientFor(proxy.endpoint, { maxAttempts: 1 }) }), waits: SHORT }
     return () => proxy.stop()
   })
   const first = (behaviour: 'silent' | 'mute' | 'half, then silent' | 'half, then cut') =>

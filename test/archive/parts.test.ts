@@ -7,7 +7,7 @@ import { checkPartSizes, createParts, emptyParts, readPart } from '../../lambda/
 import { readPage } from '../../lambda/archive/pages.ts'
 import { readRun } from '../../lambda/archive/runs.ts'
 import type { Store } from '../../lambda/archive/s3/store.ts'
-import { freshBucket, keys, putText, readText, remove, type TestBucket } from '../support/bucket.ts'
+import { freshBucket, keys, putText, readText, remove, storeOf, type TestBucket } from '../support/bucket.ts'
 
 const RUN = '2026-11-22T06-12-30-123Z-execute-k3j9'
 const line = z.object({ n: z.int() })
@@ -16,7 +16,7 @@ let bucket: TestBucket
 let store: Store
 beforeEach(async () => {
   bucket = await freshBucket()
-  store = { client: bucket.client, bucket: bucket.bucket }
+  store = storeOf(bucket)
 })
 
 const bytes = (text: string) => Buffer.from(text)

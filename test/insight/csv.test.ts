@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type CsvKind, writeCsv } from '../../bin/csv/run.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
-import { freshBucket, readText } from '../support/bucket.ts'
+import { freshBucket, readText, storeOf } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 import { putText } from './objects.ts'
@@ -39,7 +39,7 @@ afterAll(drop)
 
 async function csvOf(kind: CsvKind, runId = run.runId): Promise<string> {
   const out = new PassThrough()
-  const [written] = await Promise.all([text(out), writeCsv(kind, runId, bucket, out)])
+  const [written] = await Promise.all([text(out), writeCsv(kind, runId, storeOf(bucket), out)])
   return written
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Sql } from 'postgres'
 import { expect } from 'vitest'
+import { storeOf } from './bucket.ts'
 import { LOG_KINDS, partKey, runFileKey } from '../../lambda/archive/keys.ts'
 import { readPage } from '../../lambda/archive/pages.ts'
 import { readRun, type Run } from '../../lambda/archive/runs.ts'
@@ -22,7 +23,7 @@ import { readDocument, readLogs, readStoredCursor, type LogLine, type RunLogs } 
  * logged (unless it was rolled back since).
  */
 export async function auditRun(bucket: TestBucket, runId: string, sql?: Sql): Promise<RunLogs> {
-  const store = { client: bucket.client, bucket: bucket.bucket }
+  const store = storeOf(bucket)
   const run = await readRun(store, runId)
   if (!run) throw new Error(`${runId} is not in the bucket.`)
   const logs = await readLogs(bucket, runId)
@@ -49,7 +50,7 @@ function expectLinesOfRun(run: Run, logs: RunLogs): void {
 async function expectEveryUser(bucket: TestBucket, run: Run, { users, errors }: RunLogs): Promise<void> {
   const cursor = await readStoredCursor(bucket, run.runId)
   expect(cursor).toMatchObject({ state: 'closed', lease: null })
-  const store = { client: bucket.client, bucket: bucket.bucket }
+  const store = storeOf(bucket)
   const pages = await Promise.all(
     cursor.pages.map(async ({ page }) => (await readPage(store, run.runId, page)).userIds),
   )
@@ -94,7 +95,7 @@ async function plannerOf(bucket: TestBucket, run: Run): Promise<(line: LogLine) 
       return 'planned' in planning ? candidateOf(run, context, planning.planned).result : planning.result
     }
   }
-  const store = { client: bucket.client, bucket: bucket.bucket }
+  const store = storeOf(bucket)
   const target = await readStoredCursor(bucket, rollback)
   const parts = await Promise.all(
     target.pages

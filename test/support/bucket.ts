@@ -8,6 +8,8 @@ import {
   paginateListObjectsV2,
 } from '@aws-sdk/client-s3'
 import { inject } from 'vitest'
+import * as sdk from '../../lambda/archive/s3/sdk.ts'
+import type { Store } from '../../lambda/archive/s3/store.ts'
 
 /** A bucket on an S3 server of the tests, with a client for it. */
 export type TestBucket = { client: S3Client; endpoint: string; bucket: string }
@@ -21,6 +23,11 @@ export function clientFor(endpoint: string, options: { maxAttempts?: number } = 
     region: 'us-east-1',
     credentials: { accessKeyId: 'sandbox', secretAccessKey: 'sandbox' },
   })
+}
+
+/** A bucket as the job sees it, by the bucket's own client or another one. */
+export function storeOf({ client, bucket }: Omit<TestBucket, 'endpoint'>): Store {
+  return { s3: async () => ({ client, sdk }), bucket }
 }
 
 /** A new, empty bucket on the test run's S3 server, or on the one at `endpoint`. */

@@ -1,4 +1,4 @@
-import { ListObjectsV2Command, type ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
+import type { ListObjectsV2CommandOutput } from '@aws-sdk/client-s3'
 import { request, type Store, unavailable } from './store.ts'
 
 /** A key, and its object's size. */
@@ -25,13 +25,9 @@ async function* listPages(
 ): AsyncGenerator<ListObjectsV2CommandOutput> {
   let token: string | undefined
   do {
-    const command = new ListObjectsV2Command({
-      Bucket: store.bucket,
-      ...what,
-      ContinuationToken: token,
-    })
-    const page = await request(store, undefined, async ({ signal }) =>
-      store.client.send(command, { abortSignal: signal }),
+    const input = { Bucket: store.bucket, ...what, ContinuationToken: token }
+    const page = await request(store, undefined, async ({ client, sdk }, { signal }) =>
+      client.send(new sdk.ListObjectsV2Command(input), { abortSignal: signal }),
     ).catch((error: unknown) => {
       throw unavailable(store, `list ${what.Prefix}`, error)
     })

@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto'
-import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { ArchiveCorrupt, ArchiveUnavailable } from '../errors.ts'
 import { statusOf } from './attempts.ts'
 import { isAbsent, missing, request, type Store, unavailable } from './store.ts'
@@ -20,9 +19,9 @@ export type WrittenObject = { readonly etag: string; readonly bytes: number; rea
  */
 export async function get(store: Store, key: string, signal?: AbortSignal): Promise<Stored | null> {
   try {
-    return await request(store, signal, async (deadline) => {
-      const command = new GetObjectCommand({ Bucket: store.bucket, Key: key })
-      const reply = await store.client.send(command, { abortSignal: deadline.signal })
+    return await request(store, signal, async ({ client, sdk }, deadline) => {
+      const command = new sdk.GetObjectCommand({ Bucket: store.bucket, Key: key })
+      const reply = await client.send(command, { abortSignal: deadline.signal })
       deadline.allowFor(reply.ContentLength ?? 0)
       const bytes = (await reply.Body?.transformToByteArray()) ?? new Uint8Array()
       return {
@@ -115,10 +114,11 @@ const NO_ETAG = '"00000000000000000000000000000000"'
  * @throws ArchiveUnavailable that says why not
  */
 export async function testPut(store: Store, key: string): Promise<void> {
-  const condition = { Body: toBytes(''), IfMatch: NO_ETAG }
-  const command = new PutObjectCommand({ Bucket: store.bucket, Key: key, ...condition })
+  const input = { Bucket: store.bucket, Key: key, Body: toBytes(''), IfMatch: NO_ETAG }
   try {
-    await request(store, undefined, async ({ signal }) => store.client.send(command, { abortSignal: signal }))
+    await request(store, undefined, async ({ client, sdk }, { signal }) =>
+      client.send(new sdk.PutObjectCommand(input), { abortSignal: signal }),
+    )
   } catch (error) {
     const status = statusOf(error)
     const isBucketGone = error instanceof Error && error.name === 'NoSuchBucket'
@@ -144,18 +144,18 @@ async function putIf(
 ): Promise<WrittenObject | null> {
   const bytes = toBytes(body)
   const written = { bytes: bytes.length, sha256: sha256Of(bytes) }
-  const command = new PutObjectCommand({
+  const input = {
     Bucket: store.bucket,
     Key: key,
     ContentType: contentType,
     Body: bytes,
     ChecksumSHA256: Buffer.from(written.sha256, 'hex').toString('base64'),
     ...condition,
-  })
+  }
   try {
-    const etag = await request(store, signal, async (deadline) => {
+    const etag = await request(store, signal, async ({ client, sdk }, deadline) => {
       deadline.allowFor(bytes.length)
-      return (await store.client.send(command, { abortSignal: deadline.signal })).ETag ?? ''
+      return (await client.send(new sdk.PutObjectCommand(input), { abortSignal: deadline.signal })).ETag ?? ''
     })
     return { etag, ...written }
   } catch (error) {

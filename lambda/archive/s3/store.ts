@@ -1,11 +1,11 @@
-import type { S3Client } from '@aws-sdk/client-s3'
 import { ArchiveCorrupt, ArchiveUnavailable } from '../errors.ts'
 import { withTries, type Deadline, statusOf, ARCHIVE_WAITS, type ArchiveWaits } from './attempts.ts'
+import type { S3 } from './client.ts'
 import { reasonForRequest } from './reasons.ts'
 
-/** A bucket, a client that reaches it, and how long to wait for it. */
+/** A bucket, what reaches it, and how long to wait for it. */
 export type Store = {
-  readonly client: S3Client
+  readonly s3: () => Promise<S3>
   readonly bucket: string
   /** Milliseconds until the invocation ends; absent: no end. */
   readonly timeLeft?: () => number
@@ -15,11 +15,16 @@ export type Store = {
 
 /** Sends a request until it succeeds or its tries are used up. @throws the error of the last try */
 export async function request<T>(
-  { waits, timeLeft = () => Infinity }: Store,
+  { s3, waits, timeLeft = () => Infinity }: Store,
   signal: AbortSignal | undefined,
-  send: (deadline: Deadline) => Promise<T>,
+  send: (s3: S3, deadline: Deadline) => Promise<T>,
 ): Promise<T> {
-  return withTries(send, { waits: { ...ARCHIVE_WAITS, ...waits }, timeLeft, signal })
+  const connected = await s3()
+  return withTries(async (deadline) => send(connected, deadline), {
+    waits: { ...ARCHIVE_WAITS, ...waits },
+    timeLeft,
+    signal,
+  })
 }
 
 /** Whether an object is absent: NoSuchBucket is a 404 too. */

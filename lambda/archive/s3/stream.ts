@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream'
-import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { ArchiveCorrupt } from '../errors.ts'
 import { unanswered, statusOf, ARCHIVE_WAITS } from './attempts.ts'
 import { isAbsent, missing, request, type Store, unavailable } from './store.ts'
@@ -50,10 +49,11 @@ async function open(
   etag: string | undefined,
 ): Promise<Opened | null> {
   const Range = from === 0 && to === Infinity ? undefined : `bytes=${from}-${to === Infinity ? '' : to - 1}`
-  const command = new GetObjectCommand({ Bucket: store.bucket, Key: key, Range, IfMatch: etag })
+  const input = { Bucket: store.bucket, Key: key, Range, IfMatch: etag }
   try {
-    return await request(store, undefined, async ({ signal }) => {
-      const { Body, ContentLength, ETag } = await store.client.send(command, { abortSignal: signal })
+    return await request(store, undefined, async ({ client, sdk }, { signal }) => {
+      const command = new sdk.GetObjectCommand(input)
+      const { Body, ContentLength, ETag } = await client.send(command, { abortSignal: signal })
       if (!(Body instanceof Readable)) throw new Error('The answer has no body.')
       // Its errors are thrown to whoever reads it; one that comes in between must not end the process (seen).
       return { body: Body.on('error', () => {}), length: ContentLength ?? 0, etag: ETag ?? '' }

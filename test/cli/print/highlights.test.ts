@@ -3,7 +3,7 @@ import { highlightTables } from '../../../bin/cli/print/highlight-tables.ts'
 import { type Highlights, readHighlights } from '../../../bin/cli/print/highlights.ts'
 import { createParts } from '../../../lambda/archive/logs.ts'
 import { testOutput } from '../output.ts'
-import { freshBucket, type TestBucket } from '../../support/bucket.ts'
+import { freshBucket, storeOf, type TestBucket } from '../../support/bucket.ts'
 import { cardWith } from '../cards.ts'
 
 type Line = Record<string, unknown>
@@ -41,8 +41,8 @@ async function read(
   { size = 3, stop = (): boolean => false } = {},
 ): Promise<Highlights | null> {
   const bytes = { users: bytesOf(users), mutations: bytesOf([]), errors: bytesOf(errors) }
-  const page = await createParts(bucket, card.runId, 0, (epoch += 1), bytes)
-  return readHighlights(bucket, { runId: card.runId, pages: [page] }, size, stop)
+  const page = await createParts(storeOf(bucket), card.runId, 0, (epoch += 1), bytes)
+  return readHighlights(storeOf(bucket), { runId: card.runId, pages: [page] }, size, stop)
 }
 
 describe('what is shown of a log', () => {

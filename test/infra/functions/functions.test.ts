@@ -21,7 +21,7 @@ describe.for(['Job', 'Preview'])('the %s function', (name) => {
       TracingConfig: { Mode: 'Active' },
       Environment: {
         Variables: {
-          NODE_OPTIONS: '--enable-source-maps --max-old-space-size=1400 --max-semi-space-size=8',
+          NODE_OPTIONS: '--max-old-space-size=1400 --max-semi-space-size=8',
           MALLOC_ARENA_MAX: '2',
         },
       },

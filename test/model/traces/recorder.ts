@@ -20,7 +20,7 @@ export async function recordInvocation(
 ): Promise<ExitCard> {
   const { host } = hostIn(place, options)
   const work = async (tools: Tools): Promise<ExitCard> => {
-    const attempts = recordS3(tools.store.client, events)
+    const attempts = recordS3((await tools.store.s3()).client, events)
     const writer = recordSql(tools.ledger.writer, attempts, events)
     const { reader } = tools.ledger
     const ledger = {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { storeOf } from '../../support/bucket.ts'
 import { type Cursor, readCursor } from '../../../lambda/archive/cursor.ts'
 import { readRun } from '../../../lambda/archive/runs.ts'
 import { hold } from '../../../lambda/run/lifecycle/lease.ts'
@@ -23,7 +24,7 @@ const withUsers = (users: number) => (cursor: Cursor) => ({ ...cursor, usersDone
 test('changes that share a write of the cursor share its failure: none is reported as written', async () => {
   const place = { databaseUrl: team.url, bucket: team.bucket }
   await invokeJob(place, { execute: true, batchSize: 1, concurrency: 1 }, timeForPages(1))
-  const store = { client: team.bucket.client, bucket: team.bucket.bucket, waits: { pauseMs: 1 } }
+  const store = { ...storeOf(team.bucket), waits: { pauseMs: 1 } }
   const runId = await openRunId(team.bucket)
   const run = await readRun(store, runId)
   const read = await readCursor(store, runId)
