@@ -73,7 +73,10 @@ export const runSchema = z.object({
     correctionDescriptions: texts,
     reviewCategories: texts,
     excludedCategories: texts,
+    /** As configured: ids and e-mail addresses. */
     excludedUserIds: texts,
+    /** Whom those named at opening: an address may change during the run. */
+    excludedIds: texts,
     acceptedReferences: texts,
     lockTimeoutMs: z.int(),
   }),

@@ -34,6 +34,9 @@ export type TargetSettings = Pick<
   'correctionDescriptions' | 'categories' | 'excludedCategories'
 >
 
+/** These statements go through the whole table of users, which may be large, and not in memory yet. */
+const SCAN = { statementMs: 120_000 }
+
 /**
  * Reads every matching user once, in the database's id order, and hands each to `onUser` as it arrives. One
  * scan of the users table, however sparse the internal users are. The e-mail's domain is matched as a suffix,
@@ -132,6 +135,7 @@ export async function readMatchingUsers(
       )
     },
     patience,
+    SCAN,
   )
 }
 
@@ -183,5 +187,5 @@ export async function findNamedUsers(
     `
     return [...rows]
   }
-  return withRetriedRead(sql, find, patience)
+  return withRetriedRead(sql, find, patience, SCAN)
 }

@@ -14,7 +14,10 @@ export type ForeignKey = {
   readonly readable: boolean
 }
 
-/** The foreign keys onto credit_transactions, in a fixed order. */
+/**
+ * The foreign keys onto credit_transactions that contain its id, in a fixed order, with the column that holds
+ * the id. One onto another column holds no row of this job: those columns are empty in what it inserts.
+ */
 export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKey[]> {
   const rows = await sql<ForeignKey[]>`
     -- find foreign keys
@@ -31,7 +34,9 @@ export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKe
     from pg_constraint k
     join pg_class t on t.oid = k.conrelid
     join pg_namespace n on n.oid = t.relnamespace
-    join pg_attribute a on a.attrelid = t.oid and a.attnum = k.conkey[1]
+    cross join unnest(k.conkey, k.confkey) as part(own, other)
+    join pg_attribute a on a.attrelid = t.oid and a.attnum = part.own
+    join pg_attribute id on id.attrelid = k.confrelid and id.attnum = part.other and id.attname = 'id'
     where k.contype = 'f'
       and k.confrelid = 'credit_transactions'::regclass
     order by 1, 2, 3, 4

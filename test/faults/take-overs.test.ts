@@ -7,7 +7,7 @@ import { freshBucket, keys, readText, type TestBucket } from '../support/bucket.
 import { essenceOf, strayLinesOf } from '../support/essence.ts'
 import { failureOf, invokeJob } from '../support/job.ts'
 import { dump } from '../support/ledger.ts'
-import { openRunId, readDocument, readLogs, readStoredCursor } from '../support/logs.ts'
+import { openRunId, readLogs, readStoredCursor } from '../support/logs.ts'
 import { EVENT, place, s3, steer, useScenarioPlaces } from '../support/places/scenario-place.ts'
 import { POISON_USER } from './scenario.ts'
 import { gate, resumeUntilClosed } from './stall.ts'
@@ -252,18 +252,13 @@ test('a run so old that its intents may have expired is not cancelled either, un
   reconnect()
   const runId = await openRunId(place.bucket)
   await place.later()
-  const key = `runs/${runId}/cursor.json`
-  const cursor = { ...(await readDocument(place.bucket, key)), progressAt: '2026-01-01T00:00:00.000Z' }
-  await place.bucket.client.send(
-    new PutObjectCommand({ Bucket: place.bucket.bucket, Key: key, Body: JSON.stringify(cursor) }),
-  )
-  const error = await failureOf(place.direct({ cancel: runId }))
-  expect(error).toMatchObject({
-    name: 'RunRefused',
-    message: expect.stringContaining('"intentsRestored": true'),
+  const later = { now: () => new Date(Date.now() + 81 * 86_400_000) }
+  expect(await place.disturbed({ cancel: runId }, undefined, later)).toMatchObject({
+    status: 'RunRefused',
+    why: expect.stringContaining('"intentsRestored": true'),
   })
   expect(await keys(place.bucket, `runs/${runId}/cancel.json`)).toEqual([])
-  const card = await place.direct({ cancel: runId, intentsRestored: true })
+  const card = await place.disturbed({ cancel: runId, intentsRestored: true }, undefined, later)
   expect(card).toMatchObject({ status: 'cancelled', totals: { usersProcessed: 4 } })
   await expectTrueLog(runId)
 })

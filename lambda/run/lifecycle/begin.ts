@@ -34,7 +34,8 @@ import { work } from './work.ts'
  */
 export async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
   const repeated = await runOfKey(request, tools)
-  if (repeated && isSentAgain(request, repeated)) return resume(repeated, tools)
+  if (repeated && isSentAgain(request, repeated) && hasSameLimits(request, repeated))
+    return resume(repeated, tools)
   const selection = await selectionOf(request, tools)
   const delivered = await runDelivered(request, selection, tools)
   if (delivered) return resume(delivered, tools)
@@ -74,15 +75,22 @@ async function runDelivered(
 ): Promise<Run | null> {
   const run = await runOfKey(request, tools)
   if (run) {
-    if (isSameRequest(request.mode, selection, run)) return run
+    if (isSameRequest(request.mode, selection, run) && hasSameLimits(request, run)) return run
     throw new RunRefused(
       `field "requestKey": run ${run.runId} was opened with this key and another payload: ` +
         `${JSON.stringify(run.asked.payload)}. Nothing was done. Use a new key for each request.`,
     )
   }
   if (selection.plan === null || request.restart !== undefined) return null
-  const executed = await readMark(tools.store, 'plan', selection.plan)
-  return executed === null ? null : knownRun(executed, tools)
+  const owner = await readMark(tools.store, 'plan', selection.plan)
+  if (owner === null) return null
+  const executed = await knownRun(owner, tools)
+  if (hasSameLimits(request, executed)) return executed
+  throw new RunRefused(
+    `The plan ${selection.plan} is executed by run ${owner}, which was opened with other limits: ` +
+      `${JSON.stringify(executed.settings.limits)}. The limits of a run do not change. Nothing was done. ` +
+      `Send {"resume": "${owner}"} to continue or see it, {"cancel": "${owner}"} to stop it.`,
+  )
 }
 
 async function openDryRun(request: OpeningRequest, selection: Selection, tools: Tools): Promise<ExitCard> {

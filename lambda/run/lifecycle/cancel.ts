@@ -31,7 +31,7 @@ export async function cancel(run: Run, by: string, tools: Tools, intentsRestored
       `Run ${run.runId} was prepared but never opened, so there is nothing to cancel. Nothing was done.`,
     )
   }
-  if (isWriting(run.mode) && !intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'cancel', tools)
+  if (isWriting(run.mode) && !intentsRestored) refuseOldIntents(run, state.cursor, 'cancel', tools)
   // A dry run's too: the clock of another database would judge its lease.
   await beforeWriting(async () => checkLedger(run, tools))
   await requestCancellation(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })

@@ -7,6 +7,7 @@ import { beforeWriting } from '../errors.ts'
 import { cardOf, closedCard } from '../lines/card.ts'
 import type { Tools } from '../tools.ts'
 import { freeWriter } from './close.ts'
+import type { Cursor } from '../../archive/cursor.ts'
 import { heldBecause } from './hold.ts'
 import { checkLedger } from '../ledger-identity.ts'
 import { acquireLease } from './lease.ts'
@@ -32,7 +33,7 @@ export async function resume(run: Run, tools: Tools, intentsRestored = false): P
     const held = run.asked.payload.underHold === true ? null : await heldBecause(tools)
     if (held !== null)
       return cardOf(run, state.cursor, { status: 'held', why: held }, placeOf(tools), tools.now())
-    if (!intentsRestored) refuseOldIntents(run, state.cursor.progressAt, 'resume', tools)
+    if (!intentsRestored) refuseOldIntents(run, state.cursor, 'resume', tools)
   }
   await beforeWriting(async () => checkLedger(run, tools))
   const lease = await beforeWriting(async () => acquireLease(run, tools))
@@ -58,17 +59,15 @@ export async function endedCard(
   return closedCard(run, state, rollbacks, placeOf(tools), tools.now())
 }
 
-/** @throws RunRefused for a run so old that the lifecycle of the bucket may have removed its intents */
-export function refuseOldIntents(
-  run: Run,
-  lastProgressAt: string,
-  asked: 'resume' | 'cancel',
-  tools: Tools,
-): void {
-  const days = (tools.now().getTime() - Date.parse(lastProgressAt)) / 86_400_000
-  if (days <= INTENTS_SAFE_DAYS) return
+/**
+ * The oldest intent of a page without an outcome may be as old as the run, whatever was done since.
+ * @throws RunRefused for a run so old that the lifecycle of the bucket may have removed its intents
+ */
+export function refuseOldIntents(run: Run, cursor: Cursor, asked: 'resume' | 'cancel', tools: Tools): void {
+  const days = (tools.now().getTime() - Date.parse(run.instant)) / 86_400_000
+  if (days <= INTENTS_SAFE_DAYS || cursor.pages.length === cursor.pagesTotal) return
   throw new RunRefused(
-    `Run ${run.runId} made its last progress ${Math.floor(days)} days ago, and intents expire after ` +
+    `Run ${run.runId} was opened ${Math.floor(days)} days ago, and intents expire after ` +
       `90 days. Nothing was done. Restore the objects under intents/${run.runId}/ from their versions ` +
       `in S3 if any are missing, then send {"${asked}": "${run.runId}", "intentsRestored": true}.`,
   )

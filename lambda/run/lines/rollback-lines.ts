@@ -1,3 +1,4 @@
+import { add } from '../../rules/amounts.ts'
 import { creditLine } from '../../rules/plan.ts'
 import type { Changed, LoggedRow, Rollback } from '../../rules/rollback.ts'
 import type { LedgerUser, Transaction } from '../../rules/types.ts'
@@ -45,7 +46,7 @@ function sum(rows: readonly LoggedRow[]): number {
   return rows.reduce((total, { amountMicrodollars }) => total + amountMicrodollars, 0)
 }
 
-/** The line of a user that a rollback does not change: what differs from what the run left. */
+/** The line of a user that a rollback does not change: what differs from what the run left. @throws UnusableValue */
 export function notRolledBackLine(
   context: LineContext,
   user: LedgerUser,
@@ -53,7 +54,7 @@ export function notRolledBackLine(
   changed: readonly Changed[],
   inputs: unknown,
 ): UserLine {
-  const balance = user.acquiredMicrodollars - user.usedMicrodollars
+  const balance = add(user.acquiredMicrodollars, -user.usedMicrodollars)
   return {
     ...bareLine(context, user.id, user.email, outcome),
     balance_before_microdollars: balance,

@@ -1,4 +1,5 @@
 import type { Mode } from '../../archive/runs.ts'
+import { add } from '../../rules/amounts.ts'
 import type {
   ChangePlan,
   CreditLine,
@@ -95,10 +96,13 @@ export type UserLine = {
   readonly recovered?: true
 }
 
-/** The line of a user who was planned; balances are those before, after expiry and at the end. */
+/**
+ * The line of a user who was planned; balances are those before, after expiry and at the end.
+ * @throws UnusableValue
+ */
 export function planLine(context: LineContext, plan: Plan, inputs: unknown): UserLine {
   const { user, change } = plan
-  const before = user.acquiredMicrodollars - user.usedMicrodollars
+  const before = add(user.acquiredMicrodollars, -user.usedMicrodollars)
   const correction = change?.correction?.amountMicrodollars ?? 0
   const final = change ? change.acquiredMicrodollars - user.usedMicrodollars : before
   return {

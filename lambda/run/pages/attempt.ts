@@ -10,8 +10,12 @@ import type { Amounts } from './gate.ts'
 import { type Candidate, digestOf, type Observed } from './mode.ts'
 import { planUsers } from './plan-users.ts'
 
-/** Below the idle-in-transaction timeout of 10 s, since the user's row is locked meanwhile. */
+/**
+ * Below the idle-in-transaction timeout, which is 10 s and shorter where little time is left, since the user's
+ * row is locked meanwhile.
+ */
 const INTENT_UNDER_LOCK_MS = 5_000
+const INTENT_SHARE = 1 / 10
 /** A transaction writes about this many rows, so that users are locked for a fraction of a second. */
 const ROWS_A_TRANSACTION = 800
 
@@ -33,8 +37,7 @@ export async function attempt(
   locking: Locking,
 ): Promise<Refusal[]> {
   const { page, epoch, tools } = work
-  if (work.attempts > 0 && !isTimeForATry(tools))
-    throw new OutOfTime(`This invocation ran out of time in the middle of page ${page.page}.`)
+  if (work.attempts > 0 && !isTimeForATry(tools)) throw outOfTime(work)
   work.attempts += 1
   const name = attemptName(page.page, epoch, work.attempts)
   const sql = tools.ledger.writer
@@ -61,13 +64,18 @@ export async function attempt(
       if (candidates.length === 0) return candidates
       stage = 'intent'
       work.gate.reserve(amountsOf(candidates))
-      await writeIntent(work, name, candidates, AbortSignal.timeout(INTENT_UNDER_LOCK_MS))
+      const intentMs = Math.min(INTENT_UNDER_LOCK_MS, tools.timeLeft() * INTENT_SHARE)
+      await writeIntent(work, name, candidates, AbortSignal.timeout(Math.max(1, Math.round(intentMs))))
       stage = 'apply'
       return writeCompared(work, tx, candidates)
     },
   )
   leaveUndone(work, candidates)
   return refusal ? [refusal] : []
+}
+
+function outOfTime({ page }: PageWork): OutOfTime {
+  return new OutOfTime(`This invocation ran out of time in the middle of page ${page.page}.`)
 }
 
 /** Plans users; who has a result by that gets it, the others are returned. */
@@ -114,8 +122,9 @@ async function inShortTransactions(
 ): Promise<Refusal[]> {
   const { run, tools } = work
   const refusals: Refusal[] = []
-  for (const some of chunksOf(candidates, atATime)) {
-    const began = tools.now().getTime()
+  for (const [nth, some] of chunksOf(candidates, atATime).entries()) {
+    if (nth > 0 && !isTimeForATry(tools)) throw outOfTime(work)
+    const began = performance.now()
     const refusal = await commit(
       work,
       name,
@@ -132,7 +141,7 @@ async function inShortTransactions(
     )
     if (refusal) refusals.push(refusal)
     if (refusal?.failure === 'lost') break
-    if (run.settings.gentle) await tools.pause(tools.now().getTime() - began)
+    if (run.settings.gentle) await tools.pause(performance.now() - began)
   }
   return refusals
 }

@@ -35,8 +35,13 @@ export function openGate(limitUsd: number, written: Amounts): Gate {
         )
       }
       const expired = expiredMicrodollars + amounts.expiredMicrodollars
-      if (!Number.isSafeInteger(expired))
-        throw new CorrectionsLimit('totals.expiredMicrodollars would exceed 2^53 − 1 and could not be exact')
+      for (const [total, sum] of Object.entries({
+        correctedMicrodollars: corrected,
+        expiredMicrodollars: expired,
+      })) {
+        if (!Number.isSafeInteger(sum))
+          throw new CorrectionsLimit(`totals.${total} would exceed 2^53 − 1 and could not be exact`)
+      }
       correctedMicrodollars = corrected
       expiredMicrodollars = expired
     },

@@ -117,9 +117,9 @@ export async function workThroughPages(loop: PageLoop, recovered: RecoveredPages
         const [end, page] = await Promise.all([endAsked(loop), readPage(tools.store, run.runId, next.value)])
         state.end ??= end
         if (state.end) return
-        const began = tools.now().getTime()
+        const began = performance.now()
         const stop = await workOnPage(loop, page, { gate, planning }, recovered.get(page.page) ?? new Map())
-        time.took(tools.now().getTime() - began)
+        time.took(Math.round(performance.now() - began))
         state.end ??= stoppedBy(stop ?? errorThresholdExceeded(cursor(), run.settings))
       } catch (error) {
         // Above any other end: this page has no outcome, so the run cannot be closed yet.

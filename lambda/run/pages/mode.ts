@@ -63,7 +63,10 @@ export type PageMode = {
 }
 
 /** One user of one attempt that may have been committed. */
-export type AttemptedUser = { readonly attempt: string; readonly candidate: Candidate }
+export type AttemptedUser = {
+  readonly attempt: string
+  readonly candidate: Pick<Candidate, 'userId' | 'rowIds'>
+}
 
 /** SHA-256 of the log lines that an attempt's users get if it commits. */
 export function digestOf(candidates: readonly Candidate[]): string {

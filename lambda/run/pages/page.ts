@@ -29,7 +29,7 @@ export async function writePage(
   work: PageWork,
 ): Promise<{ readonly outcome: PageOutcome; readonly stop: string | null }> {
   const { run, page, epoch, tools } = work
-  const began = tools.now().getTime()
+  const began = performance.now()
   const context = contextOf(run, attemptName(page.page, epoch, 0))
   let stop: string | null = null
   try {
@@ -75,7 +75,7 @@ async function writeAlone(work: PageWork, userId: string, began: number): Promis
     if (++tries > 1) await tools.pause(PAUSE_MS * 2 ** tries)
     ;[refusal] = await attempt(work, [userId], { users: 'alone' })
     if (work.results.has(userId)) return
-  } while (refusal?.failure !== 'data' && tries < TRIES && tools.now().getTime() - began < PATIENCE_MS)
+  } while (refusal?.failure !== 'data' && tries < TRIES && performance.now() - began < PATIENCE_MS)
   if (refusal && (refusal.failure === 'lost' || refusal.error instanceof ArchiveUnavailable))
     throw toLedgerError(refusal.error)
   const context = contextOf(run, attemptName(page.page, epoch, work.attempts))

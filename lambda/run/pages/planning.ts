@@ -60,7 +60,9 @@ function circumstancesOf(
 ): Circumstances {
   return {
     named: selection.userIds?.includes(user.id) ?? false,
-    excluded: selection.exceptUserIds.includes(user.id) || isListed(user, settings.excludedUserIds),
+    excluded:
+      [...selection.exceptUserIds, ...settings.excludedIds].includes(user.id) ||
+      isListed(user, settings.excludedUserIds),
     takenLinks:
       takenLinks.size === 0
         ? takenLinks

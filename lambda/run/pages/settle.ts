@@ -7,7 +7,7 @@ import { findUsers, lockUsers } from '../../ledger/rows.ts'
 import { isWorthRetrying, writeTransaction } from '../../ledger/transaction.ts'
 import { AttemptOpen, PlannedByOtherVersion } from '../errors.ts'
 import type { Tools } from '../tools.ts'
-import { type AttemptedUser, digestOf, type PageMode } from './mode.ts'
+import { type AttemptedUser, type Candidate, digestOf, type PageMode } from './mode.ts'
 import { recoveredResult, type UserResult } from './outcome.ts'
 
 /** Settled attempts: each committed user's attempt, and the users whose attempts may still commit. */
@@ -92,10 +92,17 @@ export async function settlePage(
 ): Promise<Recovered> {
   const names = await listAttempts(tools.store, runId, page)
   if (names.length === 0) return new Map()
-  const intents = await Promise.all(names.map(async (name) => readIntent(tools.store, runId, name)))
-
   const mode = await modeOf()
-  const attempts = intents.flatMap((intent) => planAgain(mode, intent))
+  const candidatesOf = async (name: string): Promise<readonly Candidate[]> =>
+    planAgain(mode, await readIntent(tools.store, runId, name))
+
+  // One intent after the other, and of each only what settling asks for: a page may have dozens of them, and
+  // the lines of each take as much memory as the page itself.
+  const attempts: AttemptedUser[] = []
+  for (const attempt of names) {
+    for (const { userId, rowIds } of await candidatesOf(attempt))
+      attempts.push({ attempt, candidate: { userId, rowIds } })
+  }
   const settled = await settleAttempts(tools, mode, attempts)
   if (settled.open.length > 0) {
     throw new AttemptOpen(
@@ -103,21 +110,21 @@ export async function settlePage(
         'were committed.',
     )
   }
-  return new Map(
-    attempts
-      .filter(({ attempt, candidate }) => settled.done.get(candidate.userId) === attempt)
-      .map(({ candidate }) => [candidate.userId, recoveredResult(candidate.result)]),
-  )
+  const recovered = new Map<string, UserResult>()
+  for (const attempt of new Set(settled.done.values())) {
+    for (const { userId, result } of await candidatesOf(attempt))
+      if (settled.done.get(userId) === attempt) recovered.set(userId, recoveredResult(result))
+  }
+  return recovered
 }
 
 /**
  * Plans the users of an intent again.
  * @throws PlannedByOtherVersion when that gives other log lines than it had
  */
-function planAgain(mode: PageMode, { head, users }: Intent): AttemptedUser[] {
+function planAgain(mode: PageMode, { head, users }: Intent): Candidate[] {
   const candidates = users.map((user) => mode.planAgain(user, head.attempt))
-  if (digestOf(candidates) === head.digest)
-    return candidates.map((candidate) => ({ attempt: head.attempt, candidate }))
+  if (digestOf(candidates) === head.digest) return candidates
   throw new PlannedByOtherVersion(
     `${intentKey(head.run_id, head.attempt)} was planned by version ${head.software_version}, whose ` +
       'rules differ from those of this version. Nothing was done. Finish the run with version ' +

@@ -186,11 +186,12 @@ test('a bucket of version 0.1.0 is refused with the version to use; a dry run na
   })
 })
 
-test('a run whose last progress is older than its intents is resumed only when they were restored', async () => {
+test('a run that may be older than its intents is resumed only when they were restored', async () => {
   const open = await invoke(EVENT, timeForPages(1))
-  const key = `runs/${open.runId}/cursor.json`
-  const cursor = await readDocument(bucket, key)
-  await putText(bucket, key, JSON.stringify({ ...cursor, progressAt: '2026-08-01T00:00:00.000Z' }))
+  // Another page makes progress; the intents of the others are as old as before.
+  await setClock(team.sql, '2027-02-09T06:00:00Z')
+  expect(await invoke(EVENT, timeForPages(1))).toMatchObject({ status: 'incomplete', runId: open.runId })
+  await setClock(team.sql, '2027-02-21T06:00:00Z')
   for (const [event, asked] of [
     [EVENT, 'resume'],
     [{ resume: open.runId }, 'resume'],

@@ -320,6 +320,18 @@ test('pages of a plan-bound execute are those of the dry run; the same payload c
   )
 })
 
+test('the plan of an open run with other limits is refused, and nothing continues', async () => {
+  const plan = await invoke({ batchSize: 1 })
+  const open = await invoke({ execute: true, plan: plan.runId, concurrency: 1 }, timeForPages(1))
+  expect(open.status).toBe('incomplete')
+  const before = await state()
+  expect(await failed({ execute: true, plan: plan.runId, limits: { users: 0 } })).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining(`executed by run ${open.runId}, which was opened with other limits`),
+  })
+  expect(await state()).toEqual(before)
+})
+
 test('limits hold for a plan too, from the event and the configuration', async () => {
   const plan = await invoke({})
   for (const [limits, why] of [

@@ -27,6 +27,17 @@ async function grantAgain(): Promise<void> {
 }
 
 describe('requestKey', () => {
+  test('the same key with other limits is another payload: refused, and nothing continues', async () => {
+    const event = { ...EVENT, requestKey: KEY }
+    const open = await invoke(event, timeForPages(1))
+    const before = await state()
+    expect(await failed({ ...event, limits: { users: 0 } })).toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(`run ${open.runId} was opened with this key and another payload`),
+    })
+    expect(await state()).toEqual(before)
+  })
+
   test.each([{}, { execute: true }])(
     '%j: a duplicate gets the card, and changes nothing, however late and whatever came since',
     async (mode) => {

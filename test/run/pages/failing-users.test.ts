@@ -74,6 +74,33 @@ test.each([0, 9_000])(
   },
 )
 
+test('out of time between two transactions of a page: what was committed stays, and the next invocation does the rest', async () => {
+  await addUsers('more', 40)
+  let intents = 0
+  s3.setHooks(bucket.bucket, { before: (request) => void (intents += isIntent(request) ? 1 : 0) })
+  // 45 users at 20 a transaction.
+  const stopped = await execute({ gentle: true }, () => (intents === 0 ? 900_000 : 9_000))
+  expect(stopped).toMatchObject({ status: 'incomplete', totals: { usersProcessed: 0 } })
+  const card = await resume(stopped.runId)
+  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 45, usersFailed: 0 } })
+  const { users } = await readLogs(bucket, card.runId)
+  expect(users.filter((line) => line.recovered === true)).toHaveLength(20)
+  await expectTheMoneyToAddUp()
+})
+
+test('a user without grants whose balance cannot be logged exactly is failed, and the log stays readable', async () => {
+  await sql`DELETE FROM credit_transactions WHERE kilo_user_id = 'ada'`
+  await sql`UPDATE kilocode_users SET microdollars_used = -9007199254740991, total_microdollars_acquired = 9007199254740991 WHERE id = 'ada'`
+  const card = await execute()
+  expect(card).toMatchObject({
+    status: 'complete_with_errors',
+    totals: { usersProcessed: 4, usersFailed: 1 },
+  })
+  const { users, errors } = await readLogs(bucket, card.runId)
+  expect(errors).toMatchObject([{ user_id: 'ada', error: 'UnusableValue' }])
+  expect(users.find(({ user_id }) => user_id === 'ada')).toMatchObject({ balance_before_microdollars: null })
+})
+
 test('a user whose rows are refused is alone in the error log; the other users are expired', async () => {
   await sql.unsafe(`
     CREATE FUNCTION refuse_ada() RETURNS trigger LANGUAGE plpgsql

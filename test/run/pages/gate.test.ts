@@ -189,6 +189,18 @@ describe('the corrections limit', () => {
   })
 })
 
+test('corrections whose sum could not be logged exactly stop the run before they are written', async () => {
+  const overdrawn = { microdollars_used: 9_007_199_254_740_000, total_microdollars_acquired: 10 * USD }
+  await addUsers(2, overdrawn)
+  const card = await invoke({ batchSize: 1 }, { LIMIT_CORRECTIONS_USD: '1000000000000' })
+  expect(card).toMatchObject({
+    status: 'stopped',
+    why: expect.stringContaining('totals.correctedMicrodollars would exceed 2^53'),
+    totals: { usersCorrected: 1, usersNotReached: 1 },
+  })
+  await auditRun(bucket, card.runId, sql)
+})
+
 test('a stopped run names every page that it began, and its keys are all of one run', async () => {
   await addUsers(8)
   await poison([0, 1], (n) => `refused ${n}`)

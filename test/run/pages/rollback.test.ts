@@ -98,6 +98,42 @@ const pointing = (action: string) =>
     insert into receipts select id from credit_transactions where kilo_user_id = 'ada' and credit_category = 'credits_expired';
   `)
 
+test.each([
+  ['onto another column than the id', 'payment text REFERENCES credit_transactions (stripe_payment_id)'],
+  [
+    'onto the id beside another column',
+    'who text, credit uuid, FOREIGN KEY (who, credit) REFERENCES credit_transactions (kilo_user_id, id)',
+  ],
+])('a foreign key %s does not keep a run from being rolled back', async (_what, columns) => {
+  await database.sql.unsafe(`
+    ALTER TABLE credit_transactions ADD UNIQUE (kilo_user_id, id);
+    CREATE TABLE receipts (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), ${columns});
+  `)
+  await oneUser()
+  const before = await state()
+  const run = await execute()
+  expect(await invokeJob(place, { rollback: run.runId })).toMatchObject({ totals: { usersProcessed: 1 } })
+  expect(await rollBack(run.runId)).toMatchObject({ status: 'complete', totals: { usersProcessed: 1 } })
+  expect(await state()).toEqual(before)
+})
+
+test('a row that refers to an inserted one by two columns is found', async () => {
+  await database.sql.unsafe(`
+    ALTER TABLE credit_transactions ADD UNIQUE (kilo_user_id, id);
+    CREATE TABLE receipts (id text, who text, credit uuid,
+      FOREIGN KEY (who, credit) REFERENCES credit_transactions (kilo_user_id, id));
+  `)
+  await oneUser()
+  const run = await execute()
+  await database.sql`
+    INSERT INTO receipts SELECT 'r1', kilo_user_id, id FROM credit_transactions WHERE credit_category = 'credits_expired'`
+  const [line] = await linesOf(await rollBack(run.runId))
+  expect(line).toMatchObject({
+    outcome: 'changed_since',
+    changed: [{ table: 'receipts', row: 'r1', column: 'credit' }],
+  })
+})
+
 describe('what happened in between', () => {
   const rolledBack = async (happening: () => PromiseLike<unknown>) => {
     const grant = await oneUser()

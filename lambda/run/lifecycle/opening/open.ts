@@ -18,7 +18,7 @@ import { refuseOtherLedger } from '../../ledger-identity.ts'
 import { leaseFrom } from '../lease.ts'
 import { limitsExceeded } from './limits.ts'
 import { approvedPlan, rollbackTarget } from './sources.ts'
-import { limitsOf, type OpeningRequest, payloadOf, type Selection } from './selection.ts'
+import { excludedUsers, limitsOf, type OpeningRequest, payloadOf, type Selection } from './selection.ts'
 
 /** Measured: docs/decisions. */
 const DEFAULT_BATCH_SIZE = 250
@@ -71,11 +71,18 @@ export async function draftRun(
 
   const source = await sourceOf(selection, instant, tools)
   if (source) refuseOtherLedger(source, ledger, mode === 'rollback', tools)
+  const excluded = source
+    ? { ids: source.settings.excludedIds, warnings: [] }
+    : await excludedUsers(tools.config, sql, tools)
   const base = {
     mode,
     instant,
     selection: inheritedSelection(selection, source),
-    settings: { ...settingsOf(request, limits, checked.lockTimeoutMs, tools), ...rulesOf(source, tools) },
+    settings: {
+      ...settingsOf(request, limits, checked.lockTimeoutMs, tools),
+      ...rulesOf(source, tools),
+      excludedIds: excluded.ids,
+    },
   }
   const { runId, matched } = await freezeRetried(instant, base, source, sinkFor, tools)
   const foreignKeys = await withRetriedRead(sql, readForeignKeys, tools)
@@ -93,7 +100,11 @@ export async function draftRun(
     },
     ledger,
     matched,
-    warnings: [...checked.warnings, ...(mode === 'dry-run' ? rollbackWarnings(foreignKeys, tools) : [])],
+    warnings: [
+      ...checked.warnings,
+      ...excluded.warnings,
+      ...(mode === 'dry-run' ? rollbackWarnings(foreignKeys, tools) : []),
+    ],
     refusals:
       selection.rollback === null
         ? limitsExceeded(matched, limits)

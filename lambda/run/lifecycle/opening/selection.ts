@@ -1,6 +1,7 @@
 import { isWriting, type Run } from '../../../archive/runs.ts'
 import type { Config } from '../../../config.ts'
 import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../../event.ts'
+import type { Sql } from '../../../ledger/connect.ts'
 import { findNamedUsers } from '../../../ledger/matching.ts'
 import { LIMIT_NAMES, type Limits } from '../../../limits.ts'
 import { nearest } from '../../../nearest.ts'
@@ -15,14 +16,16 @@ export type Selection = Run['selection']
  * @throws InvalidEvent naming the field, LedgerUnavailable
  */
 export async function selectionOf(request: OpeningRequest, tools: Tools): Promise<Selection> {
-  const userIds = request.userIds ? await idsOf('userIds', request.userIds, tools) : null
+  // A replica that lags behind may still give an address to another user than the ledger that is written to.
+  const sql = isWriting(request.mode) ? tools.ledger.writer : tools.ledger.reader
+  const userIds = request.userIds ? await idsOf('userIds', request.userIds, sql, tools) : null
   if (request.kind === 'rollback')
     return { ...NO_SELECTION, domains: [...tools.config.domains], userIds, rollback: request.rollback }
   const { domains, exceptUserIds = [], categories = null, plan = null } = request
   return {
     domains: domainsOf(domains, tools.config),
     userIds,
-    exceptUserIds: await idsOf('exceptUserIds', exceptUserIds, tools),
+    exceptUserIds: await idsOf('exceptUserIds', exceptUserIds, sql, tools),
     categories: categories && uniqueTexts(categories),
     plan,
     rollback: null,
@@ -44,9 +47,9 @@ function domainsOf(asked: readonly string[] | undefined, config: Config): string
 }
 
 /** The ids of users named by id or by e-mail address. @throws InvalidEvent for a text that names no user */
-async function idsOf(field: string, asked: readonly string[], tools: Tools): Promise<string[]> {
+async function idsOf(field: string, asked: readonly string[], sql: Sql, tools: Tools): Promise<string[]> {
   if (asked.length === 0) return []
-  const named = await findNamedUsers(tools.ledger.reader, asked, tools)
+  const named = await findNamedUsers(sql, asked, tools)
   const places = new Set(named.map(({ place }) => place))
   const unknown = asked.findIndex((_, index) => !places.has(index))
   if (unknown < 0) return uniqueTexts(named.map(({ id }) => id))
@@ -54,6 +57,26 @@ async function idsOf(field: string, asked: readonly string[], tools: Tools): Pro
     `The event is not valid: field "${field}[${unknown}]" names no user: there is none with this id ` +
       'or e-mail address. Nothing was done. Correct it, or leave it out.',
   )
+}
+
+/**
+ * The ids of the users whom the configuration excludes by id or e-mail address, and a warning for what names
+ * nobody: the user may have another address by now, and is then not excluded.
+ * @throws LedgerUnavailable
+ */
+export async function excludedUsers(
+  { excludedUserIds }: Config,
+  sql: Sql,
+  tools: Tools,
+): Promise<{ readonly ids: string[]; readonly warnings: string[] }> {
+  if (excludedUserIds.length === 0) return { ids: [], warnings: [] }
+  const named = await findNamedUsers(sql, excludedUserIds, tools)
+  const places = new Set(named.map(({ place }) => place))
+  const unknown = excludedUserIds.flatMap((_, place) => (places.has(place) ? [] : [place + 1]))
+  const warning =
+    `EXCLUDED_USER_IDS: entry ${unknown.join(', ')} of ${excludedUserIds.length} names no user of this ledger, ` +
+    'and excludes nobody. Correct it, or leave it out'
+  return { ids: uniqueTexts(named.map(({ id }) => id)), warnings: unknown.length === 0 ? [] : [warning] }
 }
 
 function uniqueTexts(texts: readonly string[]): string[] {
