@@ -2,21 +2,21 @@ import { arrayOf } from './arrays.ts'
 import type { LedgerTransaction } from './connect.ts'
 
 /**
- * A foreign key of another table onto credit_transactions.id, and whether this user may read the referencing
- * column.
+ * A foreign key of another table onto credit_transactions, the column by which it refers to the id (null: it
+ * refers to other columns alone), and whether this user may read that column.
  */
 export type ForeignKey = {
   readonly schema: string
   readonly table: string
-  readonly column: string
+  readonly column: string | null
   readonly constraint: string
   readonly onDelete: 'NO ACTION' | 'RESTRICT' | 'CASCADE' | 'SET NULL' | 'SET DEFAULT'
   readonly readable: boolean
 }
 
 /**
- * The foreign keys onto credit_transactions that contain its id, in a fixed order, with the column that holds
- * the id. One onto another column holds no row of this job: those columns are empty in what it inserts.
+ * The foreign keys onto credit_transactions, in a fixed order. Nothing refers to a row by a column that is
+ * empty in it, so a key with a column that this job leaves empty is not among them.
  */
 export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKey[]> {
   const rows = await sql<ForeignKey[]>`
@@ -30,15 +30,27 @@ export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKe
         when 'a' then 'NO ACTION' when 'r' then 'RESTRICT' when 'c' then 'CASCADE'
         when 'n' then 'SET NULL' else 'SET DEFAULT'
       end as "onDelete",
-      has_schema_privilege(n.oid, 'usage') and has_column_privilege(t.oid, a.attnum, 'select') as readable
+      has_schema_privilege(n.oid, 'usage') and coalesce(has_column_privilege(t.oid, a.attnum, 'select'), true) as readable
     from pg_constraint k
     join pg_class t on t.oid = k.conrelid
     join pg_namespace n on n.oid = t.relnamespace
-    cross join unnest(k.conkey, k.confkey) as part(own, other)
-    join pg_attribute a on a.attrelid = t.oid and a.attnum = part.own
-    join pg_attribute id on id.attrelid = k.confrelid and id.attnum = part.other and id.attname = 'id'
+    left join lateral (
+      select own.attnum, own.attname
+      from unnest(k.conkey, k.confkey) as part(own, referenced)
+      join pg_attribute own on own.attrelid = k.conrelid and own.attnum = part.own
+      join pg_attribute id on id.attrelid = k.confrelid and id.attnum = part.referenced and id.attname = 'id'
+    ) a on true
     where k.contype = 'f'
       and k.confrelid = 'credit_transactions'::regclass
+      and not exists (
+        select 1
+        from unnest(k.confkey) as part(referenced)
+        join pg_attribute r on r.attrelid = k.confrelid and r.attnum = part.referenced
+        where r.attname in (
+          'expiration_baseline_microdollars_used', 'stripe_payment_id', 'coinbase_credit_block_id', 'expiry_date',
+          'organization_id', 'created_by_kilo_user_id'
+        )
+      )
     order by 1, 2, 3, 4
   `
   return [...rows]
@@ -57,17 +69,19 @@ function refusesDelete({ onDelete }: ForeignKey): boolean {
 }
 
 /**
- * Why a rollback cannot tell whether other tables refer to the rows that it would delete, and the statement
- * that changes it: one text for each watched key whose column this user may not read.
+ * Why a rollback cannot tell whether other tables refer to the rows that it would delete, and what changes it:
+ * one text for each watched key whose column this user may not read, or that does not refer by the id (where
+ * such a key refuses a delete, PostgreSQL tells).
  */
 export function unreadableKeys(foreignKeys: readonly ForeignKey[], accepted: readonly string[]): string[] {
   return watchedKeys(foreignKeys, accepted)
-    .filter(({ readable }) => !readable)
+    .filter((key) => !key.readable || (key.column === null && !refusesDelete(key)))
     .map((key) => {
       const { schema, table, column, constraint } = key
-      const must =
-        `a rollback must see which rows of ${table} refer to the rows that it deletes. As the owner of ` +
-        `the table: GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job`
+      const what = `a rollback must see which rows of ${table} refer to the rows that it deletes`
+      if (column === null)
+        return `${what}, and ${constraint} does not refer to them by their id. List it in ACCEPTED_REFERENCES`
+      const must = `${what}. As the owner of the table: GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job`
       return refusesDelete(key) ? must : `${must}; or list ${constraint} in ACCEPTED_REFERENCES`
     })
 }
@@ -93,6 +107,7 @@ export async function findReferences(
   const found = await Promise.all([
     links.then((rows) => toReferences('credit_transactions', 'original_transaction_id', rows)),
     ...foreignKeys.map(async ({ schema, table, column }) => {
+      if (column === null) return []
       const rows = await sql<{ referenced: string; row: string }[]>`
         -- find references
         select r.${sql.identifier(column)} as referenced, coalesce(to_jsonb(r) ->> 'id', r.ctid::text) as row

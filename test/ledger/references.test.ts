@@ -21,6 +21,16 @@ test('keys that are accepted are not looked at, except those that refuse a delet
   expect(watchedKeys(keys, all).map(({ onDelete }) => onDelete)).toEqual(['NO ACTION', 'RESTRICT'])
 })
 
+test('a key that does not refer by the id refuses a rollback where it would not refuse the delete itself', () => {
+  const texts = unreadableKeys(
+    keys.map((key) => ({ ...key, column: null, readable: true })),
+    [],
+  )
+  expect(texts).toHaveLength(3)
+  for (const text of texts)
+    expect(text).toMatch(/does not refer to them by their id. List it in ACCEPTED_REFERENCES$/)
+})
+
 test('a key that cannot be read: the GRANT statement, and ACCEPTED_REFERENCES only where that helps', () => {
   const texts = unreadableKeys(keys, [])
   for (const [index, { table, constraint, onDelete }] of keys.entries()) {

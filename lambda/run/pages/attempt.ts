@@ -178,9 +178,15 @@ async function reserving<T>(
   write: () => Promise<T>,
 ): Promise<T> {
   work.gate.reserve(amountsOf(candidates))
-  const result = await write()
-  leaveUndone(work, candidates)
-  return result
+  try {
+    const result = await write()
+    leaveUndone(work, candidates)
+    return result
+  } catch (error) {
+    // Between two transactions nothing is under way, and other pages may need the room.
+    if (error instanceof OutOfTime) leaveUndone(work, candidates)
+    throw error
+  }
 }
 
 /** Of who was not done, the amounts are free again, and what was planned from is kept: the user may fail. */

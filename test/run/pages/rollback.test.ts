@@ -117,6 +117,20 @@ test.each([
   expect(await state()).toEqual(before)
 })
 
+test('a foreign key that would delete rows by another column than the id refuses the rollback', async () => {
+  await database.sql.unsafe(`
+    ALTER TABLE credit_transactions ADD UNIQUE (kilo_user_id, created_at);
+    CREATE TABLE receipts (id text, who text, at timestamptz,
+      FOREIGN KEY (who, at) REFERENCES credit_transactions (kilo_user_id, created_at) ON DELETE CASCADE);
+  `)
+  await oneUser()
+  const run = await execute()
+  expect(await failureOf(rollBack(run.runId))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining('receipts_who_at_fkey does not refer to them by their id'),
+  })
+})
+
 test('a row that refers to an inserted one by two columns is found', async () => {
   await database.sql.unsafe(`
     ALTER TABLE credit_transactions ADD UNIQUE (kilo_user_id, id);
