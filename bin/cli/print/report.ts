@@ -12,14 +12,14 @@ type Out = Pick<Output, 'columns' | 'style'>
 /** The result of a run as text: what happened to how many users, the amounts, the warnings. */
 export function summary(card: ExitCard, why: string, out: Out): string {
   const { title, note } = wordsFor(card.mode)
+  // Without a run there is nothing to explain and to count.
   return textOf([
     out.style('bold', `${title} ${card.runId}`.trimEnd()),
     ...wrapped(`${card.status}: ${printable(inCommandWords(why))}`, out.columns).map((line) =>
       out.style(colourOf(card.status), line),
     ),
-    ...(note === null ? [] : wrapped(note, out.columns)),
+    ...(note === null || card.runId === '' ? [] : wrapped(note, out.columns)),
     ...askedLines(card).flatMap((line) => wrapped(printable(line), out.columns, '', '    ')),
-    // Without a run there is nothing to count.
     ...(card.runId === '' ? [] : figures(card, out)),
     ...warningsSection(card.warnings, out),
   ])

@@ -60,6 +60,11 @@ test('a dry run says that nothing was written', () => {
   expect(shown(cardWith({ warnings: [] }))).not.toContain('Warnings')
 })
 
+test('of a bucket without a run, nothing is said that holds for a dry run', () => {
+  const none = cardWith({ runId: '', mode: 'dry-run', why: 'this bucket has no run yet', warnings: [] })
+  expect(shown(none)).toBe('Dry run\ncomplete: this bucket has no run yet\nAsked by: ada@laptop (command)\n')
+})
+
 test('a card without a run has no figures', () => {
   const held = cardWith({ runId: '', status: 'held', why: 'held by Ada', warnings: [] })
   expect(shown(held)).toBe('Execute\nheld: held by Ada\nAsked by: ada@laptop (command)\n')
