@@ -52,7 +52,7 @@ test('over TLS too, a connection that falls silent is lost, and one that is only
   url.port = String(proxy.port)
   url.hostname = 'localhost'
   url.search = 'sslmode=require'
-  const sql = connect({ url: url.href }, 1, { connectMs: 30_000, statementMs: 8_000, idleMs: 2_000 })
+  const sql = connect({ url: url.href }, 1, { connectMs: 30_000, statementMs: 4_000, idleMs: 6_000 })
 
   const busy = readTransaction(sql, async (tx) => {
     // Longer than the ten seconds together, and each far shorter, since a busy machine takes its time too.
