@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { SlowFirst } from './test/support/slow-first.ts'
 
 // Compiled code is kept for the workers and for the commands that tests start: half of a start is compiling.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.cache/node-compile', import.meta.url))
@@ -8,6 +9,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/servers/servers.ts'],
+    sequence: { sequencer: SlowFirst },
     setupFiles: ['test/support/each-file.ts'],
     // No module of the project keeps state, so files share a worker: loading the CDK for each takes minutes.
     isolate: false,
