@@ -26,7 +26,10 @@ export function errorLogging(logger: Logger): MiddlewareObj {
   }
 }
 
-/** The error itself where it can be shown as it is; otherwise a copy, with what is secret hidden, in lines of the source. */
+/**
+ * The error itself where it can be shown as it is; otherwise a copy, with what is secret hidden, and with lines
+ * of the source.
+ */
 function presentable(error: unknown): Error {
   if (!(error instanceof Error)) return new Error(redact(String(error)))
   const { name, message } = error

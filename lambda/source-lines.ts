@@ -12,9 +12,8 @@ const PLACE = /(file:\/\/[^\s()]+\.mjs):(\d+):(\d+)/g
 export function inSourceLines(stack: string): string {
   const maps = new Map<string, SourceMap | null>()
   return stack.replace(PLACE, (place, file: string, line: string, column: string) => {
-    const map = maps.get(file) ?? readMap(file)
-    maps.set(file, map)
-    const entry = map?.findEntry(Number(line) - 1, Number(column) - 1)
+    if (!maps.has(file)) maps.set(file, readMap(file))
+    const entry = maps.get(file)?.findEntry(Number(line) - 1, Number(column) - 1)
     if (!entry || !('originalSource' in entry)) return place
     const source = entry.originalSource.replace(/^(\.\.\/)+/, '')
     return `${source}:${entry.originalLine + 1}:${entry.originalColumn + 1}`

@@ -75,7 +75,7 @@ export const runSchema = z.object({
     excludedCategories: texts,
     /** As configured: ids and e-mail addresses. */
     excludedUserIds: texts,
-    /** Whom those named at opening: an address may change during the run. */
+    /** The ids of these users at opening: an e-mail address may change during the run. */
     excludedIds: texts,
     acceptedReferences: texts,
     lockTimeoutMs: z.int(),

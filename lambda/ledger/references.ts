@@ -1,5 +1,8 @@
 import { arrayOf } from './arrays.ts'
 import type { LedgerTransaction } from './connect.ts'
+import { DEFAULTS } from './rows.ts'
+
+const EMPTY_COLUMNS = Object.entries(DEFAULTS).flatMap(([column, value]) => (value === null ? [column] : []))
 
 /**
  * A foreign key of another table onto credit_transactions, the column by which it refers to the id (null: it
@@ -46,10 +49,7 @@ export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKe
         select 1
         from unnest(k.confkey) as part(referenced)
         join pg_attribute r on r.attrelid = k.confrelid and r.attnum = part.referenced
-        where r.attname in (
-          'expiration_baseline_microdollars_used', 'stripe_payment_id', 'coinbase_credit_block_id', 'expiry_date',
-          'organization_id', 'created_by_kilo_user_id'
-        )
+        where r.attname = any (${arrayOf(EMPTY_COLUMNS)}::text[])
       )
     order by 1, 2, 3, 4
   `

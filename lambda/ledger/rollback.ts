@@ -4,20 +4,7 @@ import { arrayOf, arraysOf } from './arrays.ts'
 import type { Written } from './compare.ts'
 import type { LedgerTransaction } from './connect.ts'
 import { findReferences, type ForeignKey } from './references.ts'
-
-/**
- * The columns of an inserted row that a rollback compares, those left to their defaults too; others do not
- * matter.
- */
-const DEFAULTS = {
-  expiration_baseline_microdollars_used: null,
-  stripe_payment_id: null,
-  coinbase_credit_block_id: null,
-  expiry_date: null,
-  organization_id: null,
-  check_category_uniqueness: false,
-  created_by_kilo_user_id: null,
-} as const
+import { DEFAULTS } from './rows.ts'
 
 /**
  * How the rows that a run inserted are now: in which columns they differ, and what refers to them. Absent

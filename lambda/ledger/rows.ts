@@ -3,6 +3,17 @@ import type { LedgerTime } from '../rules/types.ts'
 import { arrayOf } from './arrays.ts'
 import type { LedgerTransaction } from './connect.ts'
 
+/** The columns of an inserted row that are left to their defaults, as far as a rollback compares them. */
+export const DEFAULTS = {
+  expiration_baseline_microdollars_used: null,
+  stripe_payment_id: null,
+  coinbase_credit_block_id: null,
+  expiry_date: null,
+  organization_id: null,
+  check_category_uniqueness: false,
+  created_by_kilo_user_id: null,
+} as const
+
 /**
  * Locks the rows of users in id order, so that two of this job's transactions never wait for each other.
  * `skip` leaves out rows that another transaction has locked, so that one busy user delays no other; `wait`

@@ -8,7 +8,8 @@ const NO_RUN = 'There is no run in this bucket yet. npm start makes a dry run.\n
 
 /**
  * The runs of a bucket as a table, the newest first; a rollback's amount is negative, since it restores
- * credit, and what a preview would do has a column of its own. Below it, what is wrong with runs that cannot be read.
+ * credit, and what a preview would do has a column of its own. Below it, what is wrong with runs that cannot
+ * be read.
  */
 export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width: number): string {
   const runs = listed.filter((run) => 'mode' in run)

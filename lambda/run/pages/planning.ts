@@ -61,7 +61,8 @@ function circumstancesOf(
   return {
     named: selection.userIds?.includes(user.id) ?? false,
     excluded:
-      [...selection.exceptUserIds, ...settings.excludedIds].includes(user.id) ||
+      selection.exceptUserIds.includes(user.id) ||
+      settings.excludedIds.includes(user.id) ||
       isListed(user, settings.excludedUserIds),
     takenLinks:
       takenLinks.size === 0

@@ -49,7 +49,7 @@ describe('where the read-only database still gives an address to another user', 
   })
 })
 
-test('a user whom EXCLUDED_USER_IDS names by an address stays excluded when it changes during the run', async () => {
+test('a user excluded by e-mail address in EXCLUDED_USER_IDS stays excluded when the address changes during the run', async () => {
   let renamed = false
   team.s3.setHooks(team.bucket.bucket, {
     before: async (request) => {

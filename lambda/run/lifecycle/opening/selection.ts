@@ -48,20 +48,30 @@ function domainsOf(asked: readonly string[] | undefined, config: Config): string
 
 /** The ids of users named by id or by e-mail address. @throws InvalidEvent for a text that names no user */
 async function idsOf(field: string, asked: readonly string[], sql: Sql, tools: Tools): Promise<string[]> {
-  if (asked.length === 0) return []
-  const named = await findNamedUsers(sql, asked, tools)
-  const places = new Set(named.map(({ place }) => place))
-  const unknown = asked.findIndex((_, index) => !places.has(index))
-  if (unknown < 0) return uniqueTexts(named.map(({ id }) => id))
+  const { ids, unknown } = await lookUp(asked, sql, tools)
+  if (unknown[0] === undefined) return ids
   throw new InvalidEvent(
-    `The event is not valid: field "${field}[${unknown}]" names no user: there is none with this id ` +
+    `The event is not valid: field "${field}[${unknown[0]}]" names no user: there is none with this id ` +
       'or e-mail address. Nothing was done. Correct it, or leave it out.',
   )
 }
 
+/** The ids of users named by id or by e-mail address, and the places of the texts that name no user. */
+async function lookUp(
+  asked: readonly string[],
+  sql: Sql,
+  tools: Tools,
+): Promise<{ readonly ids: string[]; readonly unknown: readonly number[] }> {
+  if (asked.length === 0) return { ids: [], unknown: [] }
+  const named = await findNamedUsers(sql, asked, tools)
+  const places = new Set(named.map(({ place }) => place))
+  const unknown = asked.flatMap((_, place) => (places.has(place) ? [] : [place]))
+  return { ids: uniqueTexts(named.map(({ id }) => id)), unknown }
+}
+
 /**
- * The ids of the users whom the configuration excludes by id or e-mail address, and a warning for what names
- * nobody: the user may have another address by now, and is then not excluded.
+ * The ids of the users that the configuration excludes by id or e-mail address, and a warning for entries that
+ * name no user: the user may have another address by now, and is then not excluded.
  * @throws LedgerUnavailable
  */
 export async function excludedUsers(
@@ -69,14 +79,11 @@ export async function excludedUsers(
   sql: Sql,
   tools: Tools,
 ): Promise<{ readonly ids: string[]; readonly warnings: string[] }> {
-  if (excludedUserIds.length === 0) return { ids: [], warnings: [] }
-  const named = await findNamedUsers(sql, excludedUserIds, tools)
-  const places = new Set(named.map(({ place }) => place))
-  const unknown = excludedUserIds.flatMap((_, place) => (places.has(place) ? [] : [place + 1]))
+  const { ids, unknown } = await lookUp(excludedUserIds, sql, tools)
   const warning =
-    `EXCLUDED_USER_IDS: entry ${unknown.join(', ')} of ${excludedUserIds.length} names no user of this ledger, ` +
+    `EXCLUDED_USER_IDS: entry ${unknown.map((place) => place + 1).join(', ')} of ${excludedUserIds.length} names no user of this ledger, ` +
     'and excludes nobody. Correct it, or leave it out'
-  return { ids: uniqueTexts(named.map(({ id }) => id)), warnings: unknown.length === 0 ? [] : [warning] }
+  return { ids, warnings: unknown.length === 0 ? [] : [warning] }
 }
 
 function uniqueTexts(texts: readonly string[]): string[] {
