@@ -52,6 +52,8 @@ export const runSchema = z.object({
   instant: z.string(),
   softwareVersion: z.string(),
   asked: askedSchema,
+  /** Of mode and selection as they were sent, by which the same payload is known again. */
+  sentSha256: z.string(),
   ledger,
   /** Two payloads are the same where mode, selection and the limits asked for are. */
   selection: z.object({

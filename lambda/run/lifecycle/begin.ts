@@ -16,12 +16,12 @@ import { resume } from './resume.ts'
 import {
   hasSameLimits,
   isSameRequest,
-  isSentAgain,
   limitsOf,
   type OpeningRequest,
   payloadOf,
   type Selection,
   selectionOf,
+  sentSha256,
 } from './opening/selection.ts'
 import { approvedPlan, rollbackTarget } from './opening/sources.ts'
 import { readCursor } from '../../archive/cursor.ts'
@@ -34,7 +34,8 @@ import { work } from './work.ts'
  */
 export async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
   const repeated = await runOfKey(request, tools)
-  if (repeated && isSentAgain(request, repeated) && hasSameLimits(request, repeated))
+  // Before e-mail addresses are looked up: they may have changed since the payload was sent first.
+  if (repeated?.sentSha256 === sentSha256(request) && hasSameLimits(request, repeated))
     return resume(repeated, tools)
   const selection = await selectionOf(request, tools)
   const delivered = await runDelivered(request, selection, tools)

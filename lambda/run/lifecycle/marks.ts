@@ -11,9 +11,10 @@ import type { Tools } from '../tools.ts'
 export async function markRun(run: Run, { store }: Tools): Promise<string | null> {
   if (!isWriting(run.mode)) return null
   const { runId, asked, selection } = run
-  const owners = [
-    asked.requestKey === null ? runId : await mark(store, 'request', asked.requestKey, runId),
-    selection.plan === null ? runId : await mark(store, 'plan', selection.plan, runId),
-  ]
-  return owners.find((owner) => owner !== runId) ?? null
+  const { requestKey } = asked
+  const ofKey = requestKey === null ? runId : await mark(store, 'request', requestKey, runId)
+  // A run that is not this key's does nothing, so its plan stays free.
+  if (ofKey !== runId) return ofKey
+  const ofPlan = selection.plan === null ? runId : await mark(store, 'plan', selection.plan, runId)
+  return ofPlan === runId ? null : ofPlan
 }

@@ -3,7 +3,7 @@ import type { S3Request } from '../../../bin/sandbox/s3.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { auditRun } from '../../support/audit-run.ts'
 import { dieAt, isUsersPart, revive } from '../../support/between.ts'
-import { keys, remove } from '../../support/bucket.ts'
+import { keys, putText, remove } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
 import { failureOf, invokeJob } from '../../support/job.ts'
 import { insertTransaction } from '../../support/ledger.ts'
@@ -106,6 +106,26 @@ describe('requestKey', () => {
     },
   )
 
+  test.each(['nobody', 'user-6'])(
+    'a payload with an e-mail address that is by now the one of %s continues its run, which has the ids',
+    async (newOwner) => {
+      const event = { ...EVENT, userIds: ['user-1@kilo.ai', 'user-2', 'user-3'], requestKey: KEY }
+      const rename = async (id: string, email: string) =>
+        team.sql`UPDATE kilocode_users SET google_user_email = ${email} WHERE id = ${id}`
+      await rename('user-1', 'user-1@kilo.ai')
+      const open = await invoke(event, timeForPages(1))
+      await rename('user-1', 'another@kilo.ai')
+      await rename(newOwner, 'user-1@kilo.ai')
+      expect(await invoke(event)).toMatchObject({
+        runId: open.runId,
+        status: 'complete',
+        totals: { usersProcessed: 3 },
+        asked: { payload: { userIds: ['user-1', 'user-2', 'user-3'] } },
+      })
+      await auditRun(bucket, open.runId, team.sql)
+    },
+  )
+
   test.each([{}, { execute: true }])('%j: two deliveries at once are one run', async (mode) => {
     const event = { ...EVENT, execute: undefined, ...mode, requestKey: KEY }
     const cards = await Promise.all([invoke(event), invoke(event), invoke(event)])
@@ -179,6 +199,24 @@ describe('requestKey', () => {
       expect(await runs()).toBe(1)
     },
   )
+
+  test('a run whose key turns out to be the key of another run does nothing, and its plan stays free', async () => {
+    const owner = await invoke({ ...EVENT, userIds: ['user-1'] })
+    const dryRun = await invoke({ batchSize: 2 })
+    let isMarked = false
+    team.s3.setHooks(bucket.bucket, {
+      before: async (request) => {
+        if (isMarked || !isPut(request, `requests/${KEY}.json`)) return
+        isMarked = true
+        await putText(bucket, `control/requests/${KEY}.json`, JSON.stringify({ runId: owner.runId }))
+      },
+    })
+    expect(await invoke({ execute: true, plan: dryRun.runId, requestKey: KEY })).toEqual(owner)
+    expect(await invoke({ execute: true, plan: dryRun.runId })).toMatchObject({
+      status: 'complete',
+      totals: { usersProcessed: 5 },
+    })
+  })
 
   test('a run that was cut off between its opening and its mark still gets the mark, whatever continues it', async () => {
     for (const [key, next] of [

@@ -18,7 +18,14 @@ import { refuseOtherLedger } from '../../ledger-identity.ts'
 import { leaseFrom } from '../lease.ts'
 import { limitsExceeded } from './limits.ts'
 import { approvedPlan, rollbackTarget } from './sources.ts'
-import { excludedUsers, limitsOf, type OpeningRequest, payloadOf, type Selection } from './selection.ts'
+import {
+  excludedUsers,
+  limitsOf,
+  type OpeningRequest,
+  payloadOf,
+  type Selection,
+  sentSha256,
+} from './selection.ts'
 
 /** Measured: docs/decisions. */
 const DEFAULT_BATCH_SIZE = 250
@@ -98,6 +105,7 @@ export async function draftRun(
       requestKey: request.requestKey ?? null,
       payload: payloadOf(request, selection),
     },
+    sentSha256: sentSha256(request),
     ledger,
     matched,
     warnings: [

@@ -1,4 +1,5 @@
 import { isWriting, type Run } from '../../../archive/runs.ts'
+import { sha256Of } from '../../../archive/s3/objects.ts'
 import type { Config } from '../../../config.ts'
 import { InvalidEvent, type RollbackRequest, type RunRequest } from '../../../event.ts'
 import type { Sql } from '../../../ledger/connect.ts'
@@ -118,20 +119,17 @@ export function isSameRequest(mode: Run['mode'], selection: Selection, run: Run)
 /** What makes two payloads the same, as they were sent. */
 const SELECTING = ['domains', 'userIds', 'exceptUserIds', 'categories', 'plan', 'rollback'] as const
 
-function sorted(value: unknown): unknown {
-  return Array.isArray(value) ? value.map(String).toSorted() : value
+/**
+ * A fingerprint of mode and selection as they were sent, e-mail addresses and all: whose address has changed
+ * since, or is another user's now, does not make it another payload.
+ */
+export function sentSha256(request: OpeningRequest): string {
+  const given = new Map<string, unknown>(Object.entries(request))
+  return sha256Of(JSON.stringify([request.mode, ...SELECTING.map((key) => sorted(given.get(key)) ?? null)]))
 }
 
-/**
- * Whether a payload is the one that a run was opened with, whatever has become of configuration and users
- * since.
- */
-export function isSentAgain(request: OpeningRequest, { mode, asked }: Run): boolean {
-  const given = new Map<string, unknown>(Object.entries(request))
-  return (
-    request.mode === mode &&
-    SELECTING.every((key) => sameJson(sorted(given.get(key)) ?? null, sorted(asked.payload[key]) ?? null))
-  )
+function sorted(value: unknown): unknown {
+  return Array.isArray(value) ? value.map(String).toSorted() : value
 }
 
 /**
