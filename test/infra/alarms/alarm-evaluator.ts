@@ -48,9 +48,14 @@ type Properties = {
   readonly OKActions?: readonly unknown[]
 }
 
+/** A metric that an alarm reads, with its datapoints. */
+type Series = { readonly stat: MetricStat; readonly points: readonly Datapoint[] }
+
 type State = {
   readonly id: string
   readonly properties: Properties
+  /** Empty for a composite. */
+  readonly series: readonly Series[]
   alarm: boolean
   /**
    * A composite in alarm whose actions wait: for the suppressor to go into alarm, or since it went out of it.
@@ -68,20 +73,17 @@ export function published(
 ): Published[] {
   const alarms = ['AWS::CloudWatch::Alarm', 'AWS::CloudWatch::CompositeAlarm']
     .flatMap((type) => resourcesOf(template, type))
-    .map(([id, resource]): State => ({
-      id,
-      properties: resource.Properties as unknown as Properties,
-      alarm: false,
-      waiting: null,
-    }))
+    .map(([id, resource]): State => {
+      const properties = resource.Properties as unknown as Properties
+      return { id, properties, series: seriesOf(properties, datapoints), alarm: false, waiting: null }
+    })
   const composites = alarms.filter(({ properties }) => properties.AlarmRule)
   const plain = alarms.filter(({ properties }) => !properties.AlarmRule)
   const byId = new Map(alarms.map((alarm) => [alarm.id, alarm]))
   const told: Published[] = []
   for (let at = from; at <= to; at += MINUTE) {
     const before = new Map(alarms.map((alarm) => [alarm.id, alarm.alarm]))
-    const visible = datapoints.filter(({ stamped, seen }) => (seen ?? stamped) <= at)
-    for (const alarm of plain) alarm.alarm = isBreaching(alarm.properties, visible, at)
+    for (const alarm of plain) alarm.alarm = isBreaching(alarm, at)
     // Twice, since a composite may be what another one depends on.
     for (const alarm of [...composites, ...composites])
       alarm.alarm = idsIn(alarm.properties).some((id) => byId.get(id)?.alarm === true)
@@ -90,28 +92,32 @@ export function published(
   return told
 }
 
-function isBreaching(properties: Properties, datapoints: readonly Datapoint[], at: number): boolean {
+function isBreaching({ properties, series }: State, at: number): boolean {
   const { EvaluationPeriods, DatapointsToAlarm, Threshold, TreatMissingData } = properties
-  const stats = statsOf(properties)
   const periods = Array.from({ length: EvaluationPeriods }, (_, index) => {
-    const values = stats.flatMap((stat) => {
+    const values = series.flatMap(({ stat, points }) => {
       const end = at - index * stat.Period
-      const inside = datapoints.filter(
-        (point) => isOf(point, stat) && point.stamped >= end - stat.Period && point.stamped < end,
+      const inside = points.filter(
+        ({ stamped, seen = stamped }) => seen <= at && stamped >= end - stat.Period && stamped < end,
       )
-      return inside.length === 0
-        ? []
-        : [
-            statistic(
-              stat.Stat,
-              inside.map(({ value }) => value),
-            ),
-          ]
+      if (inside.length === 0) return []
+      return statistic(
+        stat.Stat,
+        inside.map(({ value }) => value),
+      )
     })
     if (values.length === 0) return TreatMissingData === 'breaching'
     return values.reduce((sum, value) => sum + value, 0) > Threshold
   })
   return periods.filter(Boolean).length >= (DatapointsToAlarm ?? EvaluationPeriods)
+}
+
+function seriesOf(properties: Properties, datapoints: readonly Datapoint[]): Series[] {
+  if (properties.AlarmRule) return []
+  return statsOf(properties).map((stat) => ({
+    stat,
+    points: datapoints.filter((point) => isOf(point, stat)),
+  }))
 }
 
 /**
