@@ -24,6 +24,7 @@ export type Drive = {
 
 /** After this many invocations in a row without progress, further ones would not make any either. */
 const IDLE_INVOCATIONS = 5
+const MORE_TIME = 'A slow database may need longer ones: add --invocation-seconds 900'
 
 /**
  * Repeats invocations until the run is closed, and gives the last answer: a card that is `incomplete` when
@@ -49,7 +50,7 @@ export async function drive(event: Record<string, unknown>, given: Drive): Promi
     if (card.status !== 'incomplete') return card
     idle = last === null || card.progress.usersDone > last.progress.usersDone ? 0 : idle + 1
     if (idle === IDLE_INVOCATIONS)
-      return { ...card, why: `${card.why}; the last ${idle} invocations made no progress` }
+      return { ...card, why: `${card.why}; the last ${idle} invocations made no progress. ${MORE_TIME}` }
     last = card
     next = card.next?.payload ?? { resume: card.runId }
   }
