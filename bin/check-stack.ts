@@ -3,9 +3,10 @@ import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { styleText } from 'node:util'
 import * as z from 'zod'
 import { LIVE } from '../lambda/constants.ts'
+import type { Answered } from './query.ts'
 
 /** One line of the screen: what was looked at, whether it is in place, what was found, and how to fix it. */
-export type Line = {
+type Line = {
   readonly name: string
   readonly passed: boolean
   readonly found: string
@@ -52,7 +53,7 @@ const FIXES: Readonly<Record<string, string>> = {
  * @returns a line for each thing looked at, failed ones with a fix; the rest is not looked at where it
  * depends on them
  */
-export async function checkStack(stackName: string): Promise<Line[]> {
+async function checkStack(stackName: string): Promise<Line[]> {
   const read = await readStack(stackName)
   if (!('outputs' in read)) return [read]
   const { outputs, line: stack } = read
@@ -153,7 +154,7 @@ function messageOf(error: unknown): string {
 }
 
 /** The screen: a line for each thing, its fix below, and what it comes to. */
-export function screen(lines: readonly Line[]): string {
+function screen(lines: readonly Line[]): string {
   const width = Math.max(...lines.map(({ name }) => name.length))
   const rows = lines.flatMap(({ name, passed: isPassed, found, fix }) => {
     const state = isPassed ? styleText('green', 'ok    ') : styleText('red', 'FAILED')
@@ -168,14 +169,18 @@ export function screen(lines: readonly Line[]): string {
   return [...rows, '', end].join('\n')
 }
 
+/** Answers a command line of `npm run check`. */
+export async function answerCheck(args: readonly string[]): Promise<Answered> {
+  const [stackName, ...others] = args
+  if (stackName === undefined || stackName.startsWith('-') || others.length > 0)
+    return { out: '', error: USAGE, exitCode: 1 }
+  const lines = await checkStack(stackName)
+  return { out: `${screen(lines)}\n`, error: '', exitCode: lines.every((line) => line.passed) ? 0 : 1 }
+}
+
 if (import.meta.main) {
-  const [stackName, ...others] = process.argv.slice(2)
-  if (stackName === undefined || stackName.startsWith('-') || others.length > 0) {
-    console.error(USAGE)
-    process.exitCode = 1
-  } else {
-    const lines = await checkStack(stackName)
-    console.log(screen(lines))
-    if (lines.some((line) => !line.passed)) process.exitCode = 1
-  }
+  const { out, error, exitCode } = await answerCheck(process.argv.slice(2))
+  if (out !== '') process.stdout.write(out)
+  if (error !== '') console.error(error)
+  process.exitCode = exitCode
 }
