@@ -28,8 +28,6 @@ import { heldBecause } from './hold.ts'
 import { emptyPredecessors, type Holder } from './lease.ts'
 import { markRun } from './marks.ts'
 
-const OUT_OF_TIME = 'this invocation ran out of time'
-
 /**
  * How an invocation ended that holds a run's lease. `otherRun` is the run that its request key or plan
  * belongs to.
@@ -56,43 +54,30 @@ export async function work(holder: Holder, tools: Tools): Promise<Worked> {
     const decided = await finalStatusOf(holder, loop, recovered, otherRun)
     if ('incomplete' in decided)
       return { card: await leaveIncomplete(holder, 'incomplete', decided.incomplete, tools), otherRun }
-    const tookMs = await beginClosing(holder, loop, recovered, decided)
-    if (!isTimeToClose(tookMs, tools))
-      return { card: await leaveIncomplete(holder, 'incomplete', OUT_OF_TIME, tools), otherRun }
+    await beginClosing(holder, loop, recovered, decided)
     return { card: await closeRun(holder, tools), otherRun }
   } catch (error) {
     return { card: await handleFailure(holder, error, tools), otherRun: null }
   }
 }
 
-/** A closing takes fewer requests than this, but for the listing of more than a thousand parts. */
-const CLOSING_REQUESTS = 25
-
-/** Whether there is time to close, where one request takes so long: S3 may be slow, not silent. */
-function isTimeToClose(requestMs: number, { timeLeft, invocationMs }: Tools): boolean {
-  return timeLeft() > Math.min(CLOSING_REQUESTS * requestMs, invocationMs / 2)
-}
-
 /**
  * Decides how the run ends, once: a final status that is there already stays. The pages that were begun are
  * named in the same write, so that an invocation that continues an interrupted closing names no further ones.
- * Returns the milliseconds that this write took, 0 for none.
  */
 async function beginClosing(
   holder: Holder,
   loop: PageLoop,
   recovered: RecoveredPages,
   decided: FinalStatus,
-): Promise<number> {
-  if (holder.cursor().state === 'closing') return 0
+): Promise<void> {
+  if (holder.cursor().state === 'closing') return
   const begun = isComplete(decided) ? [] : await storeBegunPages(loop, recovered)
-  const began = performance.now()
   await holder.update((cursor) => ({
     ...begun.reduce((before, { named, outcome }) => withPage(before, named, outcome, null), cursor),
     state: 'closing',
     finalStatus: cursor.finalStatus ?? decided,
   }))
-  return performance.now() - began
 }
 
 function isComplete({ status }: FinalStatus): boolean {
@@ -169,7 +154,7 @@ async function finalStatusOf(
   const end = await workThroughPages(loop, recovered)
   switch (end.end) {
     case 'out_of_time':
-      return { incomplete: OUT_OF_TIME }
+      return { incomplete: 'this invocation ran out of time' }
     case 'held':
       return { incomplete: end.why }
     case 'stopped':

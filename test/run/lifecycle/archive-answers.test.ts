@@ -68,6 +68,7 @@ test('every write takes effect and its first reply is lost: 412 to the second tr
   answer((request) => (first(request) ? 'drop' : undefined), 'after')
   const card = await execute()
   expect(card.progress.percent).toBe(100)
+  heal()
   await expectWholeAndTrue(card)
 })
 
@@ -89,6 +90,7 @@ test.each<[string, number, string, (request: S3Request) => boolean]>([
   answer((request) => (first(request) ? { status, code } : undefined))
   const card = await execute()
   expect(card.progress.percent).toBe(100)
+  heal()
   await expectWholeAndTrue(card)
 })
 
