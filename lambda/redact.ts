@@ -5,6 +5,11 @@
 const EMAIL = /("[^"]*"|[^\s"<>(),:;=]*[^\s"<>(),:;=/\\])@[^\s"'<>(),:;=]+/g
 const URL_SECRET = /(\w+:\/\/[^:/\s]*:)[^@\s]*@/g
 
+/** Who did something, for a text that must not hold an e-mail address: an address without its domain. */
+export function personOf(by: string): string {
+  return by.replace(/@\S*/g, '')
+}
+
 /**
  * A text without e-mail addresses and without passwords in URLs, for every message that may reach CloudWatch,
  * a caller or a notification. Paths of packages (`node_modules/@scope/name`) stay as they are.

@@ -28,7 +28,7 @@ export function asTransaction(sql: Sql): LedgerTransaction {
     template: TemplateStringsArray,
     ...parameters: readonly ParameterOrFragment<never>[]
   ): PendingQuery<Rows> => sql(template, ...parameters)
-  return Object.assign(send, { identifier: (name: string) => sql(name) })
+  return Object.assign(send, { identifier: (name: string) => sql.unsafe(`"${name}"`) })
 }
 
 async function internalIds(sql: Sql): Promise<string[]> {

@@ -43,7 +43,7 @@ export async function storeCard(store: Store, card: ExitCard): Promise<StoredCar
 }
 
 /**
- * Stores the card of a run that is given up in place of the one that is there, which may be damaged.
+ * Stores the card of a run that is abandoned in place of the one that is there, which may be damaged.
  * @throws ArchiveUnavailable
  */
 export async function replaceCard(store: Store, card: ExitCard): Promise<void> {

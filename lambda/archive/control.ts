@@ -117,7 +117,12 @@ export async function mark(store: Store, kind: MarkKind, name: string, runId: st
   return (await readMark(store, kind, name)) ?? runId
 }
 
-const cancelSchema = z.object({ runId: z.string(), by: z.string(), at: z.string() })
+const cancelSchema = z.object({
+  runId: z.string(),
+  by: z.string(),
+  at: z.string(),
+  reason: z.string().nullable(),
+})
 /** A request to cancel a run. */
 export type CancellationRequest = z.infer<typeof cancelSchema>
 

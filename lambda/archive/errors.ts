@@ -27,7 +27,7 @@ export function ifLost(key: string): string {
   if (runId === undefined) return ''
   return runId.includes('-dry-run-')
     ? ' If that is impossible, send the payload of that run again: a dry run changes nothing.'
-    : ` If that is impossible and the run is open, {"abandon": "${runId}", "reason": "…"} gives the run up.`
+    : ` If that is impossible and the run is open, {"abandon": "${runId}", "reason": "…"} abandons it.`
 }
 
 /** Another invocation has written a document that only the holder of the lease may write. */

@@ -4,7 +4,7 @@ import { limitsSchema } from '../limits.ts'
 import { checked, JSON_TYPE, parseDocument, serialize } from './documents.ts'
 import { ArchiveCorrupt, writtenByVersion010 } from './errors.ts'
 import { runFileKey, runFolder, runIdOfFolder } from './keys.ts'
-import { listFolders } from './s3/list.ts'
+import { list, listFolders } from './s3/list.ts'
 import { create, get } from './s3/objects.ts'
 import type { Store } from './s3/store.ts'
 
@@ -35,6 +35,7 @@ const ledger = z.object({
   systemIdentifier: z.string(),
   databaseOid: z.string(),
   database: z.string(),
+  schema: z.string(),
   /** Of the connection that the run was opened with, and whether that one can write. */
   host: z.string(),
   port: z.int(),
@@ -55,6 +56,8 @@ export const runSchema = z.object({
   /** Of mode and selection as they were sent, by which the same payload is known again. */
   sentSha256: z.string(),
   ledger,
+  /** The nonce of the hold under which a rollback was started, and which does not stop it. */
+  underHold: z.string().nullable(),
   /** Two payloads are the same where mode, selection and the limits asked for are. */
   selection: z.object({
     domains: texts,
@@ -131,11 +134,15 @@ export async function listRunIds(store: Store): Promise<string[]> {
 }
 
 /**
- * Whether anything of a run is in the bucket: its run.json may be the one object that is missing.
+ * What the bucket has of a run: nothing, only the pages that an opening leaves which was refused or cut off, or
+ * more.
  * @throws ArchiveUnavailable
  */
-export async function runExists(store: Store, runId: string): Promise<boolean> {
-  for await (const folder of listFolders(store, runFolder(runId).slice(0, -1)))
-    if (folder === runFolder(runId)) return true
-  return false
+export async function remainsOf(store: Store, runId: string): Promise<'nothing' | 'pages' | 'more'> {
+  let remains: 'nothing' | 'pages' = 'nothing'
+  for await (const { key } of list(store, runFolder(runId))) {
+    if (!key.startsWith(`${runFolder(runId)}pages/`)) return 'more'
+    remains = 'pages'
+  }
+  return remains
 }

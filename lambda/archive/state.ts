@@ -9,7 +9,7 @@ import { list } from './s3/list.ts'
 import type { Store } from './s3/store.ts'
 
 /**
- * The state of a run: open; closed, with its card (null only where it was deleted); refused at its opening;
+ * The state of a run: open; closed, with its card (null where it was deleted or damaged); refused at its opening;
  * or prepared and never opened, with nothing written.
  */
 export type RunState =
@@ -44,15 +44,20 @@ export async function stateOf(store: Store, run: KnownRun): Promise<RunState> {
 
 async function lookUp(store: Store, run: KnownRun): Promise<RunState | Contradiction> {
   const { runId, mode } = run
-  // The card first: of a run that was given up, other objects cannot be read; and a cursor that is read after
+  // The card first: of a run that was abandoned, other objects cannot be read; and a cursor that is read after
   // a final card is `closing` at least.
-  const card = await lastCard(store, runId)
+  const { card, damaged } = await lastCardOrDamage(store, runId)
   if (card?.status === 'refused' || card?.status === 'abandoned') return { is: 'refused', card }
   const writer = isWriting(mode) ? ((await readWriter(store))?.document ?? null) : null
   const cursor = (await findCursor(store, runId))?.document ?? null
   const finalCard = finalOf(card)
   if (cursor?.state === 'closed')
-    return { is: 'closed', cursor, card: finalCard ?? finalOf(await lastCard(store, runId)) }
+    return {
+      is: 'closed',
+      cursor,
+      card: finalCard ?? (damaged ? null : finalOf(await lastCard(store, runId))),
+    }
+  if (damaged) throw damaged
   if (finalCard && (cursor?.state === 'prepared' || cursor?.state === 'open'))
     return olderCursor(runId, cursor, `its last card says ${finalCard.status}`)
   if (!isWriting(mode) && cursor && cursor.state !== 'prepared') return { is: 'open', cursor }
@@ -72,6 +77,19 @@ async function lookUp(store: Store, run: KnownRun): Promise<RunState | Contradic
   return intent === null
     ? { is: 'never_opened', cursor }
     : olderCursor(runId, cursor, `${intent} was written after it`)
+}
+
+/** Of a closed run the cursor has all figures, so that a damaged card is like a deleted one. */
+async function lastCardOrDamage(
+  store: Store,
+  runId: string,
+): Promise<{ readonly card: ExitCard | null; readonly damaged: ArchiveCorrupt | null }> {
+  try {
+    return { card: await lastCard(store, runId), damaged: null }
+  } catch (error) {
+    if (error instanceof ArchiveCorrupt) return { card: null, damaged: error }
+    throw error
+  }
 }
 
 function finalOf(card: ExitCard | null): ExitCard | null {

@@ -12,6 +12,7 @@ import { readIdentity } from '../ledger/identity.ts'
 import { preflight, type Use } from '../ledger/preflight.ts'
 import { readForeignKeys, unreadableKeys } from '../ledger/references.ts'
 import { withRetriedRead } from '../ledger/transaction.ts'
+import { personOf, redact } from '../redact.ts'
 import { refuseSecondOpenRun } from '../run/known-run.ts'
 import type { Tools } from '../run/tools.ts'
 import { isSignedBy } from '../signing/public-key.ts'
@@ -214,7 +215,7 @@ function controlChecks(tools: Tools): Record<string, Find> {
     hold: async () => {
       const hold = (await readHold(tools.store))?.document
       if (hold?.held !== true) return 'not held'
-      const detail = `Writing is held by ${hold.by}: ${hold.reason}`
+      const detail = `Writing is held by ${personOf(hold.by)}: ${redact(hold.reason)}`
       return hold.at === '' ? { detail, fix: 'Send {"release": "…"} to rewrite it.' } : detail
     },
     'open run': async () => {

@@ -1,4 +1,4 @@
-import { listRunIds, readRun, type Run } from '../archive/runs.ts'
+import { listRunIds, readRun, remainsOf, type Run } from '../archive/runs.ts'
 import type { RunStatus } from '../exit-card.ts'
 import type { Tools } from '../run/tools.ts'
 import { READS_AT_A_TIME } from './chunks.ts'
@@ -32,7 +32,7 @@ export type UnreadableRun = { readonly runId: string; readonly problem: string }
  */
 export async function listRuns(tools: Tools): Promise<(ListedRun | UnreadableRun)[]> {
   const ids = (await listRunIds(tools.store)).toReversed()
-  const listed = new Map<string, ListedRun | UnreadableRun>()
+  const listed = new Map<string, ListedRun | UnreadableRun | null>()
   const waiting = ids.values()
   const worker = async (): Promise<void> => {
     for (const id of waiting) listed.set(id, await listedRun(id, tools))
@@ -41,9 +41,11 @@ export async function listRuns(tools: Tools): Promise<(ListedRun | UnreadableRun
   return ids.flatMap((id) => listed.get(id) ?? [])
 }
 
-async function listedRun(runId: string, tools: Tools): Promise<ListedRun | UnreadableRun> {
+/** Null for what an opening left that came to nothing. */
+async function listedRun(runId: string, tools: Tools): Promise<ListedRun | UnreadableRun | null> {
   try {
     const run = await readRun(tools.store, runId)
+    if (!run && (await remainsOf(tools.store, runId)) === 'pages') return null
     if (!run) return { runId, problem: `runs/${runId}/run.json is missing` }
     const { status, totals, rolledBackBy, usersRolledBack } = await currentCard(run, tools)
     return {

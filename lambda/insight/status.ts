@@ -1,13 +1,14 @@
 import { readHold, readRollbacks, readWriter } from '../archive/control.ts'
 import { type Cursor, findCursor } from '../archive/cursor.ts'
-import { listRunIds, type Run } from '../archive/runs.ts'
+import type { Run } from '../archive/runs.ts'
 import { readCancellation } from '../archive/control.ts'
 import { stateOf } from '../archive/state.ts'
 import type { ExitCard } from '../exit-card.ts'
 import { databaseClock } from '../ledger/clock.ts'
+import { personOf, redact } from '../redact.ts'
 import { cardOf, closedCard, emptyCard } from '../run/lines/card.ts'
 import { noTotals } from '../run/lines/totals.ts'
-import { knownRun } from '../run/known-run.ts'
+import { knownRun, newestRunId } from '../run/known-run.ts'
 import type { Tools } from '../run/tools.ts'
 
 /**
@@ -18,7 +19,7 @@ import type { Tools } from '../run/tools.ts'
  */
 export async function status(runId: string, tools: Tools): Promise<ExitCard> {
   const openId = (await openWritingRun(tools))?.runId ?? null
-  const asked = runId === 'latest' ? (openId ?? (await newestRunId(tools))) : runId
+  const asked = runId === 'latest' ? (openId ?? (await newestRunId(() => true, tools))) : runId
   if (asked === null) {
     const card = emptyCard('dry-run', askedOf(tools), NO_RUN_YET, placeOf(tools), tools.now())
     return { ...card, next: { text: 'make a dry run', payload: {} } }
@@ -87,11 +88,13 @@ async function openBecause(run: Run, cursor: Cursor, tools: Tools): Promise<stri
   ])
   const parts = [
     state === 'closing' ? `it is being closed as ${finalStatus?.status}` : `it is ${state}`,
+    `opened ${secondsSince(run.instant, tools)} s ago`,
     `${usersDone} of ${usersTotal} users are done`,
     `last progress ${secondsSince(progressAt, tools)} s ago`,
     leaseText(lease, now),
-    cancellation && `a cancellation was requested by ${cancellation.by} at ${cancellation.at}`,
-    hold?.document.held && `writing is held by ${hold.document.by}: ${hold.document.reason}`,
+    cancellation && `a cancellation was requested by ${personOf(cancellation.by)} at ${cancellation.at}`,
+    hold?.document.held &&
+      `writing is held by ${personOf(hold.document.by)}: ${redact(hold.document.reason)}`,
   ]
   return parts.filter((part) => typeof part === 'string').join('; ')
 }
@@ -113,10 +116,6 @@ function secondsSince(time: string, { now }: Tools): number {
 async function idleSeconds(openId: string, tools: Tools): Promise<number> {
   const cursor = await findCursor(tools.store, openId).catch(() => null)
   return cursor ? secondsSince(cursor.document.progressAt, tools) : Number.MAX_SAFE_INTEGER
-}
-
-async function newestRunId({ store }: Tools): Promise<string | null> {
-  return (await listRunIds(store)).at(-1) ?? null
 }
 
 function placeOf({ config, region }: Tools) {

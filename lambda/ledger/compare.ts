@@ -18,6 +18,8 @@ export type Written = {
     readonly amount: number | null
     readonly expiryDate: string | null
     readonly baseline: number | null
+    /** Compared where the amount is known. */
+    readonly originalBaseline: number | null
   }[]
   readonly inserted: readonly {
     readonly userId: string
@@ -53,7 +55,7 @@ export async function compareWritten(
   )
   const g = arraysOf(
     written.flatMap(({ grants }) => grants),
-    ['userId', 'id', 'amount', 'expiryDate', 'baseline'],
+    ['userId', 'id', 'amount', 'expiryDate', 'baseline', 'originalBaseline'],
   )
   const i = arraysOf(
     written.flatMap(({ inserted }) => inserted),
@@ -79,11 +81,12 @@ export async function compareWritten(
         concat_ws(', ', c.amount_microdollars, c.expiry_date, c.expiration_baseline_microdollars_used)
       from unnest(
         ${g.userId}::text[], ${g.id}::uuid[], ${g.amount}::bigint[], ${g.expiryDate}::timestamptz[],
-        ${g.baseline}::bigint[]
-      ) as p(user_id, id, amount, expiry_date, baseline)
+        ${g.baseline}::bigint[], ${g.originalBaseline}::bigint[]
+      ) as p(user_id, id, amount, expiry_date, baseline, original_baseline)
       left join credit_transactions c on c.id = p.id
       where (c.kilo_user_id, c.amount_microdollars, c.expiry_date, c.expiration_baseline_microdollars_used)
         is distinct from (p.user_id, coalesce(p.amount, c.amount_microdollars), p.expiry_date, p.baseline)
+        or (p.amount is not null and c.original_baseline_microdollars_used is distinct from p.original_baseline)
       union all
       select p.user_id, 'credit_transactions', p.id::text,
         concat_ws(', ', c.amount_microdollars, c.credit_category, c.original_transaction_id, c.created_at)
@@ -101,6 +104,8 @@ export async function compareWritten(
           p.created_at, p.original_baseline, null::bigint, null::timestamptz,
           null::uuid
         )
+        or num_nonnulls(c.stripe_payment_id, c.coinbase_credit_block_id, c.created_by_kilo_user_id) > 0
+        or c.check_category_uniqueness
       union all
       select p.user_id, 'credit_transactions', p.id::text, 'not deleted'
       from unnest(${d.userId}::text[], ${d.id}::uuid[]) as p(user_id, id)

@@ -13,11 +13,8 @@ export type LedgerTransaction = {
     template: TemplateStringsArray,
     ...parameters: readonly postgres.ParameterOrFragment<never>[]
   ): postgres.PendingQuery<T>
-  /**
-   * A name from the catalogue, for a statement about a table that is not known beforehand; the driver quotes
-   * it.
-   */
-  readonly identifier: (name: string) => postgres.Helper<string>
+  /** A name from the catalogue, quoted, for a statement about a table that is not known beforehand. */
+  readonly identifier: (name: string) => postgres.Fragment
 }
 
 /** How long the job waits for the database, in milliseconds. */

@@ -8,6 +8,8 @@ export type Identity = {
   readonly systemIdentifier: string
   readonly databaseOid: string
   readonly database: string
+  /** Of both tables, as the connection finds them. */
+  readonly schema: string
   readonly host: string
   readonly port: number
 }
@@ -21,7 +23,13 @@ export async function readIdentity(sql: Sql, patience: Patience): Promise<Identi
       select
         (select system_identifier::text from pg_control_system()) as "systemIdentifier",
         d.oid::text as "databaseOid",
-        d.datname as database
+        d.datname as database,
+        (
+          select coalesce(string_agg(distinct n.nspname, '+' order by n.nspname), '')
+          from pg_class c
+          join pg_namespace n on n.oid = c.relnamespace
+          where c.oid in (to_regclass('kilocode_users'), to_regclass('credit_transactions'))
+        ) as schema
       from pg_database d
       where d.datname = current_database()
     `,

@@ -164,6 +164,6 @@ function triggerWarning({ table_name, name, definition }: Trigger): string {
   const [, when = definition, does = ''] = DEFINITION.exec(definition) ?? []
   return (
     `the table ${table_name} has the trigger ${name} (${when} ${does}): ` +
-    'a user whose amounts, dates or baselines it changes during the run will fail'
+    'a user for whom it changes what the run writes will fail; what else it changes is not seen, and is in no log'
   )
 }

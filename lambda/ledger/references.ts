@@ -6,7 +6,7 @@ const EMPTY_COLUMNS = Object.entries(DEFAULTS).flatMap(([column, value]) => (val
 
 /**
  * A foreign key of another table onto credit_transactions, the column by which it refers to the id (null: it
- * refers to other columns alone), and whether this user may read that column.
+ * refers to other columns alone), and whether this user may read that column in all rows.
  */
 export type ForeignKey = {
   readonly schema: string
@@ -15,6 +15,8 @@ export type ForeignKey = {
   readonly constraint: string
   readonly onDelete: 'NO ACTION' | 'RESTRICT' | 'CASCADE' | 'SET NULL' | 'SET DEFAULT'
   readonly readable: boolean
+  /** Row-level security may hide rows of the table, so that the column is not readable. */
+  readonly rowsHidden: boolean
 }
 
 /**
@@ -33,7 +35,9 @@ export async function readForeignKeys(sql: LedgerTransaction): Promise<ForeignKe
         when 'a' then 'NO ACTION' when 'r' then 'RESTRICT' when 'c' then 'CASCADE'
         when 'n' then 'SET NULL' else 'SET DEFAULT'
       end as "onDelete",
-      has_schema_privilege(n.oid, 'usage') and coalesce(has_column_privilege(t.oid, a.attnum, 'select'), true) as readable
+      has_schema_privilege(n.oid, 'usage') and coalesce(has_column_privilege(t.oid, a.attnum, 'select'), true)
+        and not row_security_active(t.oid) as readable,
+      row_security_active(t.oid) as "rowsHidden"
     from pg_constraint k
     join pg_class t on t.oid = k.conrelid
     join pg_namespace n on n.oid = t.relnamespace
@@ -77,11 +81,13 @@ export function unreadableKeys(foreignKeys: readonly ForeignKey[], accepted: rea
   return watchedKeys(foreignKeys, accepted)
     .filter((key) => !key.readable || (key.column === null && !refusesDelete(key)))
     .map((key) => {
-      const { schema, table, column, constraint } = key
+      const { schema, table, column, constraint, rowsHidden } = key
       const what = `a rollback must see which rows of ${table} refer to the rows that it deletes`
       if (column === null)
         return `${what}, and ${constraint} does not refer to them by their id. List it in ACCEPTED_REFERENCES`
-      const must = `${what}. As the owner of the table: GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job`
+      const must = rowsHidden
+        ? `${what}, and row-level security hides rows of it. Give the user of this job BYPASSRLS`
+        : `${what}. As the owner of the table: GRANT SELECT (${column}) ON ${schema}.${table} TO the user of this job`
       return refusesDelete(key) ? must : `${must}; or list ${constraint} in ACCEPTED_REFERENCES`
     })
 }

@@ -1,4 +1,5 @@
 import type { LedgerTransaction } from './connect.ts'
+import { DEFAULTS } from './rows.ts'
 
 /** What a run does to the ledger; rows are deleted by a rollback only. */
 export type Use = 'dry-run' | 'execute' | 'rollback-dry-run' | 'rollback'
@@ -71,6 +72,13 @@ export const INSERTED_COLUMNS: readonly string[] = [
   'original_baseline_microdollars_used',
 ]
 
+/** What an inserted row has by default is compared after the write, as a rollback compares it. */
+const READ_INSERTED: Need = {
+  table: 'credit_transactions',
+  privilege: 'SELECT',
+  columns: Object.keys(DEFAULTS),
+}
+
 const INSERT: Need = { table: 'credit_transactions', privilege: 'INSERT', columns: INSERTED_COLUMNS }
 
 const DELETE: Need = { table: 'credit_transactions', privilege: 'DELETE', columns: null }
@@ -80,7 +88,7 @@ const WHOLE_ROWS: Need = { table: 'credit_transactions', privilege: 'SELECT', co
 
 const NEEDS: Readonly<Record<Use, readonly Need[]>> = {
   'dry-run': READ,
-  execute: [...READ, ...UPDATE, INSERT],
+  execute: [...READ, READ_INSERTED, ...UPDATE, INSERT],
   'rollback-dry-run': [...READ, WHOLE_ROWS],
   rollback: [...READ, WHOLE_ROWS, ...UPDATE, DELETE],
 }
@@ -94,6 +102,7 @@ type Row = {
   column_there: boolean
   granted: boolean
   rows_hidden: boolean
+  is_table: boolean
 }
 
 /**
@@ -121,7 +130,8 @@ export async function missingFor(tx: LedgerTransaction, use: Use): Promise<strin
         when a.attnum is null then false
         else has_column_privilege(c.oid, a.attnum, n.privilege)
       end as granted,
-      coalesce(row_security_active(c.oid), false) as rows_hidden
+      coalesce(row_security_active(c.oid), false) as rows_hidden,
+      coalesce(c.relkind in ('r', 'p'), false) as is_table
     from jsonb_to_recordset(${JSON.stringify(needs)}::text::jsonb)
       as n(place int, table_name text, column_name text, privilege text)
     left join pg_class c on c.oid = to_regclass(n.table_name)
@@ -129,7 +139,13 @@ export async function missingFor(tx: LedgerTransaction, use: Use): Promise<strin
       on a.attrelid = c.oid and a.attname = n.column_name and a.attnum > 0 and not a.attisdropped
     order by n.place
   `
-  return missingTables(rows) ?? missingColumns(rows) ?? missingRights(rows) ?? hiddenRows(rows)
+  return (
+    missingTables(rows) ??
+    otherThanTables(rows) ??
+    missingColumns(rows) ??
+    missingRights(rows) ??
+    hiddenRows(rows)
+  )
 }
 
 function missingTables(rows: readonly Row[]): string | null {
@@ -139,6 +155,16 @@ function missingTables(rows: readonly Row[]): string | null {
     `The user ${rows[0]?.username} cannot see the table ${tables.join(' and the table ')}. ` +
     "Check that DATABASE_URL leads to the ledger's database, that the user's search_path holds the schema of " +
     'its tables, and that it has USAGE on that schema.'
+  )
+}
+
+/** A view may hide rows, and has neither the foreign keys nor the triggers of its table. */
+function otherThanTables(rows: readonly Row[]): string | null {
+  const names = unique(rows.filter((row) => !row.is_table).map((row) => row.table_name))
+  if (names.length === 0) return null
+  return (
+    `Not a table: ${names.join(' and ')}. This job works on the tables themselves, since a view may hide rows. ` +
+    "Put the schema of the tables first in the user's search_path."
   )
 }
 
@@ -160,7 +186,7 @@ function missingRights(rows: readonly Row[]): string | null {
   const kinds = unique(missing.map((row) => `${row.privilege} ${row.table_name}`))
   const grants = kinds.map((kind) => {
     const same = missing.filter((row) => `${row.privilege} ${row.table_name}` === kind)
-    const columns = same.flatMap((row) => row.column_name ?? [])
+    const columns = unique(same.flatMap((row) => row.column_name ?? []))
     const [row] = same
     const list = columns.length > 0 ? ` (${columns.join(', ')})` : ''
     return `GRANT ${row?.privilege}${list} ON ${row?.table_name} TO "${row?.username}";`

@@ -66,9 +66,9 @@ export async function readInserted(
 }
 
 /**
- * Locks the rows that are to be deleted, then looks for rows that refer to them in a later statement: a
- * reference that comes after that waits for this transaction and then fails. Returns the rollbacks whose rows
- * nothing refers to.
+ * Locks the rows that are to be deleted, then reads them again in a later statement, with the rows that refer
+ * to them: a reference that comes after that waits for this transaction and then fails. Returns the rollbacks
+ * whose rows are as inserted, and which nothing refers to.
  */
 export async function lockInserted(
   tx: LedgerTransaction,
@@ -84,8 +84,13 @@ export async function lockInserted(
     order by id
     for update
   `
-  const references = await findReferences(tx, ids, foreignKeys)
-  return rollbacks.filter(({ logged }) => logged.inserted.every(({ id }) => !references.has(id)))
+  const changes = rollbacks.map(({ logged }) => logged)
+  const now = await readInserted(tx, changes, foreignKeys)
+  const isAsInserted = (id: string): boolean => {
+    const row = now.get(id)
+    return row !== undefined && row.differing.length === 0 && row.references.length === 0
+  }
+  return rollbacks.filter(({ logged }) => logged.inserted.every(({ id }) => isAsInserted(id)))
 }
 
 /**
@@ -143,6 +148,7 @@ export async function writeRollbacks(
       where (g.user_id in (select id from held)) is true
         and c.id = g.id
         and (c.kilo_user_id = g.user_id) is true
+        and c.organization_id is null
         and c.expiry_date is not distinct from g.after_expiry_date
         and c.expiration_baseline_microdollars_used is not distinct from g.after_baseline
     )
@@ -213,6 +219,7 @@ export function writtenByRollback(rollback: Rollback): Written {
       amount: null,
       expiryDate: before.expiryDate,
       baseline: before.expirationBaselineMicrodollars,
+      originalBaseline: null,
     })),
     inserted: [],
     deleted: deletedParameters(rollback),

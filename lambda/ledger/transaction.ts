@@ -148,6 +148,8 @@ function beginWith(mode: string, { statementMs, idleMs }: Waits, lockMs: number)
     `begin ${mode}`,
     `set local TimeZone = 'UTC'`,
     `set local DateStyle = 'ISO, YMD'`,
+    // A row that row-level security hides would look absent: an error instead.
+    'set local row_security = off',
     `set local statement_timeout = ${Math.round(statementMs)}`,
     `set local idle_in_transaction_session_timeout = ${Math.round(idleMs)}`,
     `set local lock_timeout = ${Math.round(lockMs)}`,
@@ -175,7 +177,10 @@ async function transact<T>(
     if (over) throw new Error('This transaction has ended. The statement was not sent.')
     return inOneRoundTrip(line.sql(template, ...parameters))
   }
-  const tx: LedgerTransaction = Object.assign(send, { identifier: (name: string) => line.sql(name) })
+  const tx: LedgerTransaction = Object.assign(send, {
+    // The driver's own quoting takes a dot for the end of a schema's name.
+    identifier: (name: string) => line.sql.unsafe(`"${name.replaceAll('"', '""')}"`),
+  })
   const run = async (): Promise<T> => {
     const value = await work(tx).catch(async (error: unknown) => {
       over = true

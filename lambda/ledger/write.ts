@@ -215,6 +215,7 @@ export function writtenBy(planned: PlannedUser): Written {
       amount: grant.amountMicrodollars,
       expiryDate: changed ? changed.expiryDate : grant.expiryDate,
       baseline: changed ? changed.expirationBaselineMicrodollars : grant.expirationBaselineMicrodollars,
+      originalBaseline: grant.originalBaselineMicrodollars,
     })),
     inserted: [
       ...change.closings.map((row, index) => ({

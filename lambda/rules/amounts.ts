@@ -8,12 +8,12 @@ export class UnusableValue extends Error {
 
 /**
  * The exact sum in microdollars.
- * @throws UnusableValue when it leaves ±(2^53 - 1)
+ * @throws UnusableValue when it leaves ±(2^53 - 1), with the name of the sum if it has one
  */
-export function add(a: number, b: number): number {
+export function add(a: number, b: number, name = 'the sum'): number {
   const sum = a + b
   if (!Number.isSafeInteger(sum))
-    throw new UnusableValue(`the sum of ${a} and ${b} microdollars leaves ±(2^53 - 1)`)
+    throw new UnusableValue(`${name} of ${a} and ${b} microdollars leaves ±(2^53 - 1)`)
   return sum
 }
 

@@ -65,8 +65,8 @@ export type PackedInputs = z.infer<typeof packedSchema>
 
 /**
  * What planning a user was given, as compact JSON arrays: enough for planUser to give the same plan again
- * under the same settings. Organization rows that link to none of the user's personal rows change no plan and
- * are omitted.
+ * under the same settings. Organization rows without a link to or from one of the user's personal rows change
+ * no plan and are omitted.
  */
 export function packInputs(
   user: LedgerUser,
@@ -74,8 +74,12 @@ export function packInputs(
   circumstances: Circumstances,
 ): PackedInputs {
   const personal = new Set(rows.filter((row) => row.organizationId === null).map(({ id }) => id))
+  const closed = new Set(
+    rows.flatMap((row) => (personal.has(row.id) ? (row.originalTransactionId ?? []) : [])),
+  )
   const needed = rows.filter(
-    (row) => row.organizationId === null || personal.has(row.originalTransactionId ?? ''),
+    ({ id, organizationId, originalTransactionId }) =>
+      organizationId === null || personal.has(originalTransactionId ?? '') || closed.has(id),
   )
   const known = { ...circumstances, takenLinks: [...circumstances.takenLinks].toSorted() }
   return [

@@ -67,6 +67,22 @@ export function reviewRows(
 }
 
 /**
+ * Whether a row that needs a review is not among those `seen` by whoever named the user; where nothing was
+ * seen (null), naming the user covers all rows.
+ */
+export function hasNewReviewRow(
+  rows: readonly Transaction[],
+  settings: RuleSettings,
+  seen: ReadonlySet<string> | null,
+): boolean {
+  if (seen === null) return false
+  return rows.some(
+    (row) =>
+      !seen.has(row.id) && (isReversal(row, settings) || (isClosingRow(row) && row.amountMicrodollars > 0)),
+  )
+}
+
+/**
  * Whether a row may have taken a grant back: personal, without a link, not positive, of a review category.
  */
 export function isReversal(row: Transaction, settings: RuleSettings): boolean {

@@ -140,6 +140,7 @@ function changesOfGrant(id: string, grant: Transaction | undefined, after: Grant
   const table = 'credit_transactions'
   if (!grant) return [{ table, row: id, column: 'id', expected: id, found: null }]
   const columns = [
+    ['organization_id', null, grant.organizationId],
     ['expiry_date', after.expiryDate, grant.expiryDate],
     [
       'expiration_baseline_microdollars_used',

@@ -26,15 +26,16 @@ export class PlannedByOtherVersion extends Error {
 
 /**
  * Does what comes before a run is worked on. Where the ledger fails there, nothing was written, and the
- * message says so: the error itself cannot know.
+ * message says so: the error itself cannot know. `progress` is how far a run that is open already has got.
  * @throws whatever `work` throws
  */
-export async function beforeWriting<T>(work: () => Promise<T>): Promise<T> {
+export async function beforeWriting<T>(work: () => Promise<T>, progress?: string): Promise<T> {
   try {
     return await work()
   } catch (error) {
     const isLedgers = error instanceof LedgerUnavailable || error instanceof LedgerBusy
-    if (isLedgers && !error.message.includes('Nothing was')) error.message += ' Nothing was written.'
+    if (isLedgers && progress !== undefined) error.message += ` This invocation wrote nothing. ${progress}`
+    else if (isLedgers && !error.message.includes('Nothing was')) error.message += ' Nothing was written.'
     throw error
   }
 }

@@ -4,9 +4,11 @@ import type { Payload } from '../event.ts'
 import type { ExitCard } from '../exit-card.ts'
 import { abandon } from './lifecycle/abandon.ts'
 import { begin } from './lifecycle/begin.ts'
+import { redact } from '../redact.ts'
 import { cancel } from './lifecycle/cancel.ts'
 import { type HoldAnswer, heldBecause, setHold } from './lifecycle/hold.ts'
 import { knownRun, latestRunId } from './known-run.ts'
+import { payloadOf } from './lifecycle/opening/selection.ts'
 import { resume } from './lifecycle/resume.ts'
 import { placeOf } from './lifecycle/work.ts'
 import { emptyCard } from './lines/card.ts'
@@ -35,11 +37,12 @@ export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCar
     }
     case 'resume': {
       const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
+      tools.log('resuming a run', { runId: run.runId, by, reason: payload.reason ?? null })
       return resume(run, tools, payload.intentsRestored)
     }
     case 'cancel': {
       const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
-      return cancel(run, by, tools, payload.intentsRestored)
+      return cancel(run, { by, reason: payload.reason ?? null }, tools, payload.intentsRestored)
     }
     case 'abandon':
       return abandon(payload.runId, payload.reason, by, tools)
@@ -65,7 +68,11 @@ async function beginUnlessHeld(
   const held = isWriting(payload.mode) && !underHold ? await heldBecause(tools) : null
   if (held === null) return begin(payload, tools)
   const why = `${held}. Nothing was done; dry runs, status and cancel work meanwhile`
-  const { kind: _kind, ...fields } = payload
-  const asked = { ...tools.caller, reason: payload.reason ?? null, requestKey: null, payload: fields }
+  // Nobody is looked up under a hold, so addresses are left out; sent again, this payload is refused.
+  const shown = payloadOf(payload, {
+    userIds: (payload.userIds ?? []).map(redact),
+    exceptUserIds: payload.kind === 'run' ? (payload.exceptUserIds ?? []).map(redact) : [],
+  })
+  const asked = { ...tools.caller, reason: payload.reason ?? null, requestKey: null, payload: shown }
   return emptyCard(payload.mode, asked, { status: 'held', why }, placeOf(tools), tools.now())
 }

@@ -1,7 +1,7 @@
 import { readWriter } from '../archive/control.ts'
 import { lastCard } from '../archive/cards.ts'
 import { findCursor } from '../archive/cursor.ts'
-import { isWriting, listRunIds, readRun, type Run, runExists } from '../archive/runs.ts'
+import { isWriting, listRunIds, readRun, remainsOf, type Run } from '../archive/runs.ts'
 import { ArchiveCorrupt, ifLost } from '../archive/errors.ts'
 import { RUN_ID, runFileKey } from '../archive/keys.ts'
 import { stateOf } from '../archive/state.ts'
@@ -16,13 +16,20 @@ const SHOWN = 3
 
 /**
  * The run that an id names.
- * @throws RunRefused that shows the nearest ids; ArchiveCorrupt when only its run.json is missing;
- * ArchiveUnavailable
+ * @throws RunRefused that shows the nearest ids, or says that it was never opened; ArchiveCorrupt when only its
+ * run.json is missing; ArchiveUnavailable
  */
 export async function knownRun(runId: string, tools: Tools): Promise<Run> {
   const run = await readRun(tools.store, runId)
   if (run) return run
-  if (await runExists(tools.store, runId)) {
+  const remains = await remainsOf(tools.store, runId)
+  if (remains === 'pages') {
+    throw new RunRefused(
+      `Run ${runId} was never opened: its opening was refused or cut off, and left nothing but pages. ` +
+        'Nothing was done. Send its payload again.',
+    )
+  }
+  if (remains === 'more') {
     const key = runFileKey(runId, 'run.json')
     throw new ArchiveCorrupt(
       `${key} is missing, although other objects of run ${runId} are there. Nothing was done. ` +
@@ -44,11 +51,21 @@ export async function knownRun(runId: string, tools: Tools): Promise<Run> {
 export async function latestRunId(fits: (runId: string) => boolean, tools: Tools): Promise<string> {
   const openId = (await readWriter(tools.store))?.document.runId ?? null
   if (openId !== null && fits(openId)) return openId
-  const newest = (await listRunIds(tools.store)).findLast(fits)
-  if (newest !== undefined) return newest
+  const newest = await newestRunId(fits, tools)
+  if (newest !== null) return newest
   throw new RunRefused(
     `No run in bucket ${tools.config.bucket} fits "latest". Nothing was done. The folder runs/ shows all ids.`,
   )
+}
+
+/** The newest run that fits; what an opening left that came to nothing is none. @throws ArchiveUnavailable */
+export async function newestRunId(
+  fits: (runId: string) => boolean,
+  { store }: Pick<Tools, 'store'>,
+): Promise<string | null> {
+  for (const runId of (await listRunIds(store)).filter(fits).toReversed())
+    if ((await remainsOf(store, runId)) === 'more') return runId
+  return null
 }
 
 /** So many of the newest writing runs are looked at: others that were never opened may come in between. */

@@ -1,3 +1,4 @@
+import * as z from 'zod'
 import type { Cursor } from '../archive/cursor.ts'
 import { ArchiveCorrupt } from '../archive/errors.ts'
 import { readPart } from '../archive/logs.ts'
@@ -6,7 +7,6 @@ import { RunRefused } from '../errors.ts'
 import { type Identity, readIdentity } from '../ledger/identity.ts'
 import { findTransactions } from '../ledger/rows.ts'
 import { withRetriedRead } from '../ledger/transaction.ts'
-import { mutationSchema } from './lines/logged-change.ts'
 import type { Tools } from './tools.ts'
 
 /**
@@ -49,35 +49,41 @@ export function isSameLedger(
   return database === textsOf(now).database || ledgerFormerly.includes(database)
 }
 
-/** `<system identifier>/<database oid>/<database>`, and `<host>:<port>`: what LEDGER_FORMERLY lists. */
+/**
+ * `<system identifier>/<database oid>/<database>`, with `/<schema>` for another one than public, and
+ * `<host>:<port>`: what LEDGER_FORMERLY lists.
+ */
 function textsOf(ledger: LedgerIdentity): { readonly database: string; readonly host: string } {
+  const { systemIdentifier, databaseOid, database, schema } = ledger
   return {
-    database: `${ledger.systemIdentifier}/${ledger.databaseOid}/${ledger.database}`,
+    database: [systemIdentifier, databaseOid, database, ...(schema === 'public' ? [] : [schema])].join('/'),
     host: `${ledger.host}:${ledger.port}`,
   }
 }
 
+/** A line of the mutation log, of an execute or a rollback. */
+const writtenRow = z.object({ type: z.string(), row_id: z.string() })
+
 /**
  * A physical copy or an older backup has the identity of the ledger, but not what the run wrote: at least one
- * row that the newest page inserted must be there before anything is continued.
+ * row that the newest page inserted must be there before anything is continued, and of a rollback at least one
+ * that it deleted must be gone.
  * @throws ArchiveCorrupt, LedgerUnavailable
  */
 export async function checkNewestRows(run: Run, cursor: Cursor, tools: Tools): Promise<void> {
-  if (run.mode !== 'execute') return
+  if (!isWriting(run.mode)) return
+  const isRollback = run.mode === 'rollback'
+  const [ending, did] = isRollback ? ['_delete', 'deleted'] : ['_insert', 'inserted']
   for (const named of cursor.pages.toReversed()) {
     if (named.mutations.bytes === 0) continue
     const source = { page: named.page, epoch: named.epoch, ...named.mutations }
-    const mutations = await readPart(tools.store, run.runId, 'mutations', source, mutationSchema)
-    const inserted = mutations.filter(({ type }) => type.endsWith('_insert')).map(({ row_id }) => row_id)
-    if (inserted.length === 0) continue
-    const found = await withRetriedRead(
-      tools.ledger.writer,
-      async (tx) => findTransactions(tx, inserted),
-      tools,
-    )
-    if (found.size > 0) return
+    const mutations = await readPart(tools.store, run.runId, 'mutations', source, writtenRow)
+    const ids = mutations.filter(({ type }) => type.endsWith(ending)).map(({ row_id }) => row_id)
+    if (ids.length === 0) continue
+    const found = await withRetriedRead(tools.ledger.writer, async (tx) => findTransactions(tx, ids), tools)
+    if (isRollback ? found.size < ids.length : found.size > 0) return
     throw new ArchiveCorrupt(
-      `None of the ${inserted.length} rows that run ${run.runId} inserted on page ${named.page} are ` +
+      `${isRollback ? 'All' : 'None'} of the ${ids.length} rows that run ${run.runId} ${did} on page ${named.page} are ` +
         'in the ledger: it is a copy or was restored to an earlier time. Nothing was done. Connect to ' +
         'the ledger that the run wrote to. If that one no longer exists, send {"abandon": ' +
         `"${run.runId}", "reason": "…"}.`,

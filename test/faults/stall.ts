@@ -4,6 +4,7 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { Host } from '../../lambda/host.ts'
 import { freshBucket, keys, type TestBucket } from '../support/bucket.ts'
 import { invokeJob } from '../support/job.ts'
+import { releaseClock, setHostAhead } from '../support/clock.ts'
 import { freshDatabase } from '../support/ledger.ts'
 import { openRunId } from '../support/logs.ts'
 import { PATIENT_WAITS } from './waits.ts'
@@ -44,7 +45,7 @@ export type Place = {
   /** An invocation that comes over the proxy, and one that goes straight to the database. */
   disturbed(event: object, timeLeft?: () => number, host?: Partial<Host>): Promise<Answer>
   direct(event: object, timeLeft?: () => number): Promise<ExitCard>
-  /** Sets the database's clock forward, past every lease by default. */
+  /** Sets the clocks of the database and the job's machine forward, past every lease by default. */
   later(by?: string): Promise<void>
   /**
    * Ends the connections that came over the proxy, as the server does with a transaction that idles for too
@@ -63,6 +64,7 @@ export async function openPlace(
   s3: S3Server,
   decide: (trip: RoundTrip) => Fate | Promise<Fate>,
 ): Promise<Place> {
+  releaseClock()
   const database = await freshDatabase(template)
   const bucket = await freshBucket(s3.endpoint)
   const proxied = new Set<number>()
@@ -87,7 +89,9 @@ export async function openPlace(
     disturbed: async (event, timeLeft, host) => invoke(proxy.url, event, timeLeft, host).catch(answerOf),
     direct: async (event, timeLeft) => invoke(database.url, event, timeLeft),
     later: async (by = PAST_EVERY_LEASE) => {
-      await database.sql`update test_clock.ahead set by = by + ${by}::text::interval`
+      const [ahead] = await database.sql`
+        update test_clock.ahead set by = by + ${by}::text::interval returning extract(epoch from by)::int as seconds`
+      setHostAhead(Number(ahead?.seconds) * 1000)
     },
     endDisturbed: async () => {
       const ports = JSON.stringify([...proxied])

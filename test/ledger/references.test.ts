@@ -12,6 +12,7 @@ const keys = ACTIONS.map((onDelete): ForeignKey => {
     constraint: `${table}_fkey`,
     onDelete,
     readable: false,
+    rowsHidden: false,
   }
 })
 const all = keys.map(({ constraint }) => constraint)

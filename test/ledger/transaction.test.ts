@@ -159,7 +159,7 @@ describe('a transaction', () => {
     try {
       const prepared = await line.sql`select name from pg_prepared_statements`
       return {
-        ...(await settings(Object.assign(line.sql, { identifier: line.sql }))),
+        ...(await settings(Object.assign(line.sql, { identifier: (name: string) => line.sql.unsafe(name) }))),
         prepared: String(prepared.length),
       }
     } finally {

@@ -159,7 +159,7 @@ const errorSchema = z.object({
 })
 export type LoggedError = z.infer<typeof errorSchema>
 
-/** Why a user failed, from a page's part of the error log. @throws ArchiveCorrupt, ArchiveUnavailable */
+/** Why a user failed, from a page's part of the errors log. @throws ArchiveCorrupt, ArchiveUnavailable */
 async function errorOf(
   store: Store,
   runId: string,

@@ -28,7 +28,7 @@ const BALANCES: readonly (readonly [string, number])[] = [
 ]
 
 /**
- * Reads a run's users log, and its error log, once and keeps what a report shows, in memory that does not
+ * Reads a run's users log, and its errors log, once and keeps what a report shows, in memory that does not
  * grow with the run. `warnings` are those that the card may have, with their explanations.
  *
  * @throws what the iterables throw: a part that is missing or unreadable gives no report.

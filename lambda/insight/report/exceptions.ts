@@ -137,6 +137,6 @@ export function failures({ card, failures: all }: ReportInput): Html {
           </li>`,
       )}
     </ul>
-    ${all.length < usersFailed ? html`<p class="quiet">The error log lists every failure.</p>` : nothing}
+    ${all.length < usersFailed ? html`<p class="quiet">The errors log lists every failure.</p>` : nothing}
   </section>`
 }

@@ -29,7 +29,7 @@ export const userLogLine = loggedLine
 export type UserLogLine = z.infer<typeof userLogLine>
 export type GrantLogEntry = UserLogLine['credits'][number]
 
-/** What a report needs of a line of the error log. */
+/** What a report needs of a line of the errors log. */
 export const errorLogLine = z.object({
   user_id: z.string().nullable(),
   stage: z.string(),

@@ -102,7 +102,7 @@ async function refuseUnlessClosed(run: Run, { store }: Tools): Promise<void> {
   const why =
     state.is === 'open'
       ? `is open: finish it with {"resume": "${run.runId}"}, or stop it with {"cancel": "${run.runId}"}, first`
-      : 'was never opened or was given up, so it has no manifest to compare with'
+      : 'was never opened or was abandoned, so it has no manifest to compare with'
   throw new RunRefused(`Run ${run.runId} ${why}. Nothing was compared.`)
 }
 

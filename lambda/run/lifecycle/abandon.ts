@@ -1,6 +1,12 @@
-import { replaceCard } from '../../archive/cards.ts'
+import { lastCard, replaceCard } from '../../archive/cards.ts'
 import { readCancellation, readMark, readWriter, swapWriter } from '../../archive/control.ts'
-import { type Cursor, findCursor, unnamedPages, type VersionedCursor } from '../../archive/cursor.ts'
+import {
+  type Cursor,
+  findCursor,
+  swapCursor,
+  unnamedPages,
+  type VersionedCursor,
+} from '../../archive/cursor.ts'
 import { ArchiveCorrupt } from '../../archive/errors.ts'
 import { listAttempts, readIntent } from '../../archive/intents.ts'
 import { WRITER_KEY } from '../../archive/keys.ts'
@@ -11,11 +17,18 @@ import { refuseOlderCursor, stateOf } from '../../archive/state.ts'
 import type { ExitCard } from '../../exit-card.ts'
 import { RunRefused } from '../../errors.ts'
 import { databaseClock } from '../../ledger/clock.ts'
+import { personOf, redact } from '../../redact.ts'
+import { UnreadableInputs } from '../../rules/inputs.ts'
 import { checkNewestRows } from '../ledger-identity.ts'
 import { cardOf } from '../lines/card.ts'
 import { noTotals } from '../lines/totals.ts'
+import { PlannedByOtherVersion } from '../errors.ts'
 import { modeOfPage } from '../pages/loop.ts'
+import { planIntentAgain } from '../pages/settle.ts'
 import type { Tools } from '../tools.ts'
+import { SOFTWARE_VERSION } from '../version.ts'
+import { recordRolledBack } from './close.ts'
+import { leaseFrom } from './lease.ts'
 import { markRun } from './marks.ts'
 import { placeOf } from './work.ts'
 
@@ -35,6 +48,8 @@ export async function abandon(runId: string, reason: string, by: string, tools: 
   }
   const run = await readable(async () => readRun(tools.store, runId))
   const cursor = await readable(async () => findCursor(tools.store, runId))
+  const last = await readable(async () => lastCard(tools.store, runId))
+  if (last?.status === 'abandoned') return freeAbandoned(writer, run, last, tools)
   if (run && cursor && (await canBeFinished(run, cursor, tools))) {
     throw new RunRefused(
       `Run ${runId} can be read, so it can be finished. Nothing was done. Send {"resume": "${runId}"} or ` +
@@ -49,14 +64,38 @@ export async function abandon(runId: string, reason: string, by: string, tools: 
         'Abandon the run after that.',
     )
   }
+  if (cursor) await takeLease(cursor, now, tools)
   const card = abandonedCard(runId, run, cursor?.document ?? null, { reason, by, now }, tools)
   await replaceCard(tools.store, card)
+  if (run && cursor) await recordRolledBack(run, cursor.document, tools)
+  return freeAbandoned(writer, run, card, tools)
+}
+
+/** Nobody resumes the run between the look at its lease and its last card. @throws RunRefused */
+async function takeLease(cursor: VersionedCursor, now: string, tools: Tools): Promise<void> {
+  const { runId, epoch: before } = cursor.document
+  const epoch = before + 1
+  const lease = leaseFrom(now, epoch, tools)
+  if (await swapCursor(tools.store, cursor, { ...cursor.document, epoch, lease })) return
+  throw new RunRefused(
+    `Another invocation began to work on run ${runId} at this moment. Nothing was done. ` +
+      `Send {"status": "${runId}"} to see what it does.`,
+  )
+}
+
+/** The last step, and all that is left to do where an abandon was cut off before it. @throws RunRefused */
+async function freeAbandoned(
+  writer: NonNullable<Awaited<ReturnType<typeof readWriter>>>,
+  run: Run | null,
+  card: ExitCard,
+  tools: Tools,
+): Promise<ExitCard> {
   // A late duplicate must find the run; where a mark cannot be read, it is refused anyway.
   if (run) await readable(async () => markRun(run, tools))
   const freed = { runId: null, lastClosed: writer.document.lastClosed }
   if (await swapWriter(tools.store, writer, freed)) return card
   throw new RunRefused(
-    `${WRITER_KEY} was changed by another invocation meanwhile. Run ${runId} has the final status abandoned. ` +
+    `${WRITER_KEY} was changed by another invocation meanwhile. Run ${card.runId} has the final status abandoned. ` +
       'Send {"check": true} to see which run is open now.',
   )
 }
@@ -88,10 +127,15 @@ function abandonedCard(
   tools: Tools,
 ): ExitCard {
   const nothing = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
-  const status = { status: 'abandoned' as const, why: `abandoned by ${by} at ${now}: ${reason}` }
+  const status = {
+    status: 'abandoned' as const,
+    why: `abandoned by ${personOf(by)} at ${now}: ${redact(reason)}`,
+  }
   const shown = run ?? unknownRun(runId, by, reason, now)
   return cardOf(shown, cursor ?? nothing, status, placeOf(tools), tools.now())
 }
+
+const DAMAGED = [ArchiveCorrupt, PlannedByOtherVersion, UnreadableInputs]
 
 /**
  * Whether everything is readable that cancelling the run reads, and the ledger has what it wrote: whoever
@@ -111,8 +155,13 @@ async function canBeFinished(run: Run, cursor: VersionedCursor, tools: Tools): P
     for (const number of [...unnamedPages(cursor.document)].slice(0, settings.concurrency)) {
       const page = await readPage(store, runId, number)
       const attempts = await listAttempts(store, runId, number)
-      for (const attempt of attempts) await readIntent(store, runId, attempt)
-      if (attempts.length > 0) await modeOfPage({ run, foreignKeys: [], tools }, page)
+      if (attempts.length === 0) continue
+      const mode = await modeOfPage({ run, foreignKeys: [], tools }, page)
+      for (const attempt of attempts) {
+        const intent = await readIntent(store, runId, attempt)
+        // What another version wrote, that version can finish.
+        if (intent.head.software_version === SOFTWARE_VERSION) planIntentAgain(mode, intent)
+      }
     }
     await checkNewestRows(run, cursor.document, tools)
     return true
@@ -120,12 +169,12 @@ async function canBeFinished(run: Run, cursor: VersionedCursor, tools: Tools): P
   return all === true
 }
 
-/** Null where an object is missing or damaged. */
+/** Null where an object is missing or damaged, an intent that does not give its own plan again among them. */
 async function readable<T>(read: () => Promise<T | null>): Promise<T | null> {
   try {
     return await read()
   } catch (error) {
-    if (error instanceof ArchiveCorrupt) return null
+    if (DAMAGED.some((kind) => error instanceof kind)) return null
     throw error
   }
 }
@@ -146,6 +195,7 @@ function unknownRun(runId: string, by: string, reason: string, at: string): Para
       plan: null,
       rollback: null,
     },
+    settings: null,
     refusals: [],
     warnings: [],
   }

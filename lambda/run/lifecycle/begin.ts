@@ -1,7 +1,7 @@
 import { type ClosedRun, mark, readMark, readWriter, swapWriter } from '../../archive/control.ts'
 import { ArchiveUnavailable } from '../../archive/errors.ts'
 import type { MarkKind } from '../../archive/keys.ts'
-import { isWriting, type Run } from '../../archive/runs.ts'
+import { isWriting, readRun, type Run } from '../../archive/runs.ts'
 import { RunRefused } from '../../errors.ts'
 import { type ExitCard, isFinal } from '../../exit-card.ts'
 import { databaseClock } from '../../ledger/clock.ts'
@@ -33,10 +33,11 @@ import { work } from './work.ts'
  * @throws InvalidEvent, RunRefused, LedgerUnavailable, ArchiveUnavailable, ArchiveCorrupt
  */
 export async function begin(request: OpeningRequest, tools: Tools): Promise<ExitCard> {
-  const repeated = await runOfKey(request, tools)
   // Before e-mail addresses are looked up: they may have changed since the payload was sent first.
-  if (repeated?.sentSha256 === sentSha256(request) && hasSameLimits(request, repeated))
-    return resume(repeated, tools)
+  const ofKey = await runOfKey(request, tools)
+  if (ofKey?.sentSha256 === sentSha256(request) && hasSameLimits(request, ofKey)) return resume(ofKey, tools)
+  const open = ofKey ? null : await openRunOfSameAddresses(request, tools)
+  if (open) return join(open.runId, request, open.selection, tools)
   const selection = await selectionOf(request, tools)
   const delivered = await runDelivered(request, selection, tools)
   if (delivered) return resume(delivered, tools)
@@ -56,6 +57,16 @@ export async function begin(request: OpeningRequest, tools: Tools): Promise<Exit
 
 function keyKind(request: OpeningRequest): MarkKind {
   return isWriting(request.mode) ? 'request' : 'dry-run-request'
+}
+
+/** The open writing run, if it was opened by the same payload, one with e-mail addresses. */
+async function openRunOfSameAddresses(request: OpeningRequest, { store }: Tools): Promise<Run | null> {
+  const named = [...(request.userIds ?? []), ...(request.kind === 'run' ? (request.exceptUserIds ?? []) : [])]
+  const isAsked = isWriting(request.mode) && request.restart === undefined
+  if (!isAsked || !named.some((text) => text.includes('@'))) return null
+  const openId = (await readWriter(store))?.document.runId ?? null
+  const open = openId === null ? null : await readRun(store, openId)
+  return open?.sentSha256 === sentSha256(request) ? open : null
 }
 
 /** The run that a request key belongs to, if there is one. */
@@ -223,7 +234,8 @@ async function closeForRestart(
     )
   }
   await checkRequest(request, selection, tools)
-  const card = await cancel(run, request.by ?? tools.caller.by, tools)
+  const asked = { by: request.by ?? tools.caller.by, reason: request.reason ?? null }
+  const card = await cancel(run, asked, tools)
   if (card.status !== 'busy' && card.status !== 'incomplete') return null
   return {
     ...card,

@@ -1,4 +1,4 @@
-import { requestCancellation } from '../../archive/control.ts'
+import { type CancellationRequest, requestCancellation } from '../../archive/control.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { ExitCard } from '../../exit-card.ts'
 import { RunRefused } from '../../errors.ts'
@@ -9,7 +9,7 @@ import type { Tools } from '../tools.ts'
 import { checkLedger } from '../ledger-identity.ts'
 import { acquireLease } from './lease.ts'
 import { endedCard, refuseOldIntents } from './resume.ts'
-import { placeOf, work } from './work.ts'
+import { placeOf, progressOf, work } from './work.ts'
 
 const LOOK_AGAIN_MS = 1_000
 /** Left for settling and closing once the lease has expired. */
@@ -23,7 +23,12 @@ const RESERVE_MS = 15_000
  * @throws RunRefused when the run was never opened, its intents may have expired, or another ledger is
  *   connected; as work
  */
-export async function cancel(run: Run, by: string, tools: Tools, intentsRestored = false): Promise<ExitCard> {
+export async function cancel(
+  run: Run,
+  asked: Pick<CancellationRequest, 'by' | 'reason'>,
+  tools: Tools,
+  intentsRestored = false,
+): Promise<ExitCard> {
   const state = await stateOf(tools.store, run)
   if (state.is === 'closed' || state.is === 'refused') return endedCard(run, state, tools)
   if (state.is === 'never_opened') {
@@ -33,12 +38,13 @@ export async function cancel(run: Run, by: string, tools: Tools, intentsRestored
   }
   if (isWriting(run.mode) && !intentsRestored) refuseOldIntents(run, state.cursor, 'cancel', tools)
   // A dry run's too: the clock of another database would judge its lease.
-  await beforeWriting(async () => checkLedger(run, tools))
-  await requestCancellation(tools.store, { runId: run.runId, by, at: tools.now().toISOString() })
+  const progress = progressOf(run, state.cursor)
+  await beforeWriting(async () => checkLedger(run, tools), progress)
+  await requestCancellation(tools.store, { runId: run.runId, ...asked, at: tools.now().toISOString() })
   for (;;) {
-    const lease = await acquireLease(run, tools)
+    const lease = await beforeWriting(async () => acquireLease(run, tools), progress)
     if ('holder' in lease) return (await work(lease.holder, tools)).card
-    if ('closed' in lease) return cancel(run, by, tools, intentsRestored)
+    if ('closed' in lease) return cancel(run, asked, tools, intentsRestored)
     if (tools.timeLeft() < RESERVE_MS) {
       const until = lease.busy.lease?.expiresAt ?? 'an unknown time'
       const why =

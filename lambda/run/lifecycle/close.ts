@@ -51,8 +51,7 @@ export async function closeRun(holder: Holder, tools: Tools): Promise<ExitCard> 
   // Another holder's card may have been stored meanwhile: its manifest is not the one that was signed.
   if (signed?.manifest === manifest) await createSignature(tools.store, run.runId, signed.signature)
   await createRunLine(tools.store, run.runId, runLine(run, card))
-  if (run.selection.rollback !== null && run.mode === 'rollback' && cursor.totals.usersProcessed > 0)
-    await recordRollback(tools.store, rollbackRecord(run, run.selection.rollback, cursor))
+  await recordRolledBack(run, cursor, tools)
   await holder.update((before) => ({ ...before, state: 'closed', lease: null }))
   // Before the writer is freed: after a crash here, the next invocation finds a closed run.
   tools.onClosed(card)
@@ -67,14 +66,21 @@ async function withNewSince(card: ExitCard, run: Run, cursor: Cursor, tools: Too
   return { ...card, ...since, warnings: [...card.warnings, ...warnings] }
 }
 
-function rollbackRecord(run: Run, runId: string, { totals }: Cursor) {
-  return {
-    runId,
-    rollbackRunId: run.runId,
-    by: run.asked.by,
-    at: run.instant,
-    users: totals.usersProcessed,
-  }
+/** The run that a rollback has rolled back, for some users at least, says so from then on. */
+export async function recordRolledBack(
+  { runId, mode, instant, asked, selection }: Run,
+  { totals }: Cursor,
+  { store }: Tools,
+): Promise<void> {
+  if (mode !== 'rollback' || selection.rollback === null || totals.usersProcessed === 0) return
+  const users = totals.usersProcessed
+  await recordRollback(store, {
+    runId: selection.rollback,
+    rollbackRunId: runId,
+    by: asked.by,
+    at: instant,
+    users,
+  })
 }
 
 type Signed = { readonly manifest: string; readonly signature: Uint8Array }

@@ -2,6 +2,8 @@ import { type Hold, readHold, readWriter, swapHold } from '../../archive/control
 import { readCursor } from '../../archive/cursor.ts'
 import { ArchiveCorrupt, ArchiveUnavailable } from '../../archive/errors.ts'
 import { HOLD_KEY } from '../../archive/keys.ts'
+import type { Run } from '../../archive/runs.ts'
+import { personOf, redact } from '../../redact.ts'
 import type { Tools } from '../tools.ts'
 
 /** What a hold or a release answers. Never stored as a card. */
@@ -20,14 +22,20 @@ export type HoldAnswer = {
   readonly next: { readonly text: string; readonly payload: Record<string, unknown> } | null
 }
 
-/** Why writing is held, as a sentence; null when it is not. @throws ArchiveUnavailable */
-export async function heldBecause(tools: Pick<Tools, 'store'>): Promise<string | null> {
+/**
+ * Why writing is held, as a sentence; null when it is not, or for a run that was started under this very hold.
+ * @throws ArchiveUnavailable
+ */
+export async function heldBecause(
+  tools: Pick<Tools, 'store'>,
+  run: Pick<Run, 'underHold'> = { underHold: null },
+): Promise<string | null> {
   const hold = (await readHold(tools.store))?.document
-  return hold?.held ? sentenceOf(hold) : null
+  return hold?.held && hold.nonce !== run.underHold ? sentenceOf(hold) : null
 }
 
 function sentenceOf({ by, at, reason }: HoldState): string {
-  return `held by ${by} since ${at}: ${reason}`
+  return `held by ${personOf(by)} since ${at}: ${redact(reason)}`
 }
 
 type HoldState = Omit<Hold, 'nonce'>

@@ -11,7 +11,8 @@ import { ArchiveUnavailable, LeaseLost } from '../../archive/errors.ts'
 import { emptyParts } from '../../archive/logs.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import { refuseOlderCursor } from '../../archive/state.ts'
-import { databaseClock } from '../../ledger/clock.ts'
+import { RunRefused } from '../../errors.ts'
+import { clocksApartMs, databaseClock, FURTHEST_CLOCKS_MS } from '../../ledger/clock.ts'
 import { LONGEST_ORPHAN_MS } from '../../ledger/transaction.ts'
 import type { Tools } from '../tools.ts'
 
@@ -41,6 +42,20 @@ export function leaseFrom(databaseNow: string, epoch: number, tools: Tools): Non
   return { invocationId: `${tools.caller.requestId}/${randomUUID()}`, epoch, expiresAt }
 }
 
+/**
+ * The database's clock counts; but one that differs much from this machine's is wrong itself, or this one is:
+ * a lease by it could expire next year. @throws RunRefused
+ */
+export function refuseClocksApart(databaseNow: string, now: Date): void {
+  const apartMs = clocksApartMs(databaseNow, now)
+  if (apartMs <= FURTHEST_CLOCKS_MS) return
+  throw new RunRefused(
+    `The clock of the database says ${databaseNow}, and the clock of this machine ` +
+      `${now.toISOString()}: they differ by ${Math.round(apartMs / 60_000)} minutes. Nothing was done. ` +
+      'Correct the wrong one (NTP), then retry.',
+  )
+}
+
 /** Whether another invocation holds the lease of a run now. */
 export function isHeldAt(cursor: Cursor, databaseNow: string): boolean {
   return cursor.lease !== null && cursor.lease.expiresAt > databaseNow
@@ -48,7 +63,7 @@ export function isHeldAt(cursor: Cursor, databaseNow: string): boolean {
 
 /**
  * Acquires the lease of an open run, or says who holds it. Every acquisition raises the epoch.
- * @throws ArchiveCorrupt, ArchiveUnavailable, LedgerUnavailable
+ * @throws RunRefused for a wrong clock, ArchiveCorrupt, ArchiveUnavailable, LedgerUnavailable
  */
 export async function acquireLease(
   run: Run,
@@ -58,6 +73,7 @@ export async function acquireLease(
   const cursor = read.document
   if (cursor.state === 'closed') return { closed: cursor }
   const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader, tools)
+  refuseClocksApart(now, tools.now())
   if (isHeldAt(cursor, now)) return { busy: cursor }
   await refuseOlderCursor(tools.store, run, read)
   const epoch = cursor.epoch + 1

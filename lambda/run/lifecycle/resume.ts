@@ -11,7 +11,7 @@ import type { Cursor } from '../../archive/cursor.ts'
 import { heldBecause } from './hold.ts'
 import { checkLedger } from '../ledger-identity.ts'
 import { acquireLease } from './lease.ts'
-import { placeOf, work } from './work.ts'
+import { placeOf, progressOf, work } from './work.ts'
 
 /** Intents expire after 90 days: a run whose last lease is older than this may have lost some. */
 const INTENTS_SAFE_DAYS = 80
@@ -30,13 +30,14 @@ export async function resume(run: Run, tools: Tools, intentsRestored = false): P
   }
   if (state.is !== 'open') return endedCard(run, state, tools)
   if (isWriting(run.mode)) {
-    const held = run.asked.payload.underHold === true ? null : await heldBecause(tools)
+    const held = await heldBecause(tools, run)
     if (held !== null)
       return cardOf(run, state.cursor, { status: 'held', why: held }, placeOf(tools), tools.now())
     if (!intentsRestored) refuseOldIntents(run, state.cursor, 'resume', tools)
   }
-  await beforeWriting(async () => checkLedger(run, tools))
-  const lease = await beforeWriting(async () => acquireLease(run, tools))
+  const progress = progressOf(run, state.cursor)
+  await beforeWriting(async () => checkLedger(run, tools), progress)
+  const lease = await beforeWriting(async () => acquireLease(run, tools), progress)
   if ('holder' in lease) return (await work(lease.holder, tools)).card
   if ('closed' in lease) return resume(run, tools, intentsRestored)
   const until = lease.busy.lease?.expiresAt ?? 'an unknown time'
@@ -45,15 +46,18 @@ export async function resume(run: Run, tools: Tools, intentsRestored = false): P
 }
 
 /**
- * The card of a run that has ended. The invocation that closed it may have been cut off before it freed the
- * writer.
+ * The card of a run that has ended. The invocation that closed or abandoned it may have been cut off before it
+ * freed the writer.
  */
 export async function endedCard(
   run: Run,
   state: Extract<RunState, { is: 'closed' | 'refused' }>,
   tools: Tools,
 ): Promise<ExitCard> {
-  if (state.is === 'refused') return state.card
+  if (state.is === 'refused') {
+    if (state.card.status === 'abandoned') await freeWriter(run, null, tools)
+    return state.card
+  }
   await freeWriter(run, null, tools)
   const rollbacks = await readRollbacks(tools.store, run.runId)
   return closedCard(run, state, rollbacks, placeOf(tools), tools.now())

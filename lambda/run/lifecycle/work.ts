@@ -3,12 +3,12 @@ import { readCancellation } from '../../archive/control.ts'
 import type { Cursor, FinalStatus, NamedPage } from '../../archive/cursor.ts'
 import { LeaseLost } from '../../archive/errors.ts'
 import { WRITER_KEY } from '../../archive/keys.ts'
-import { isWriting } from '../../archive/runs.ts'
+import { isWriting, type Run } from '../../archive/runs.ts'
 import type { ExitCard, RunStatus } from '../../exit-card.ts'
 import { LedgerBusy } from '../../ledger/errors.ts'
 import { readForeignKeys, watchedKeys } from '../../ledger/references.ts'
 import { withRetriedRead } from '../../ledger/transaction.ts'
-import { redact } from '../../redact.ts'
+import { personOf, redact } from '../../redact.ts'
 import { AttemptOpen } from '../errors.ts'
 import { checkNewestRows } from '../ledger-identity.ts'
 import { cardOf } from '../lines/card.ts'
@@ -103,14 +103,9 @@ async function pageLoopOf(holder: Holder, tools: Tools): Promise<PageLoop> {
       tools.onProgress(cardOf(run, holder.cursor(), at, placeOf(tools), tools.now()))
     },
     cancelled: async () => cancelledBecause(run.runId, tools),
-    held: async () => (isExempt(holder) ? null : heldBecause(tools)),
+    held: async () => heldBecause(tools, run),
     tools,
   }
-}
-
-/** A rollback that was started under the hold, with a reason, continues under it. */
-function isExempt({ run }: Holder): boolean {
-  return run.asked.payload.underHold === true
 }
 
 /** Naming a page that is named already changes nothing, totals included. */
@@ -135,7 +130,9 @@ function withPage(
 
 async function cancelledBecause(runId: string, { store }: Tools): Promise<string | null> {
   const request = await readCancellation(store, runId)
-  return request && `cancelled by ${request.by} at ${request.at}`
+  if (!request) return null
+  const { by, at, reason } = request
+  return `cancelled by ${personOf(by)} at ${at}${reason === null ? '' : `: ${redact(reason)}`}`
 }
 
 /** How the run ends, or why this invocation leaves it incomplete. */
@@ -168,7 +165,10 @@ async function finalStatusOf(
 function completeStatus({ totals, pagesTotal }: Cursor): FinalStatus {
   const { usersFailed } = totals
   if (usersFailed > 0)
-    return { status: 'complete_with_errors', why: `every page is done, and ${usersFailed} users failed` }
+    return {
+      status: 'complete_with_errors',
+      why: `every page is done, and ${usersFailed === 1 ? '1 user' : `${usersFailed} users`} failed`,
+    }
   return { status: 'complete', why: pagesTotal === 0 ? 'no user matched' : 'every page is done' }
 }
 
@@ -220,14 +220,22 @@ function messageOf(error: unknown): string {
 /** The same error, with the state of the run in its message. */
 function withProgress(error: unknown, { run, cursor }: Holder): unknown {
   if (!(error instanceof Error)) return error
-  const { usersDone, usersTotal, state, finalStatus } = cursor()
-  error.message +=
-    state === 'closed'
-      ? ` Run ${run.runId} is closed as ${finalStatus?.status}, and ${WRITER_KEY} still names it: the next invocation ` +
-        `frees it. Send {"resume": "${run.runId}"} to see its card.`
-      : ` Run ${run.runId} is open: ${usersDone} of ${usersTotal} users are done, and what was committed beyond that is ` +
-        `in its intents. Then send {"resume": "${run.runId}"}.`
+  error.message = `${error.message.replace(/[^.!?]$/, '$&.')} ${progressOf(run, cursor())}`
   return error
+}
+
+/** How far a run has got, and what continues it: the end of a message. */
+export function progressOf(
+  { runId, mode }: Run,
+  { usersDone, usersTotal, state, finalStatus }: Cursor,
+): string {
+  if (state === 'closed')
+    return (
+      `Run ${runId} is closed as ${finalStatus?.status}, and ${WRITER_KEY} still names it: the next invocation ` +
+      `frees it. Send {"resume": "${runId}"} to see its card.`
+    )
+  const beyond = isWriting(mode) ? ', and what was committed beyond that is in its intents' : ''
+  return `Run ${runId} is open: ${usersDone} of ${usersTotal} users are done${beyond}. Then send {"resume": "${runId}"}.`
 }
 
 export function placeOf({ config, region }: Tools) {

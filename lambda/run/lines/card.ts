@@ -3,7 +3,14 @@ import type { Cursor } from '../../archive/cursor.ts'
 import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } from '../../archive/keys.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
-import { dollars, type ExitCard, isFinal, isPartlyRolledBack, type RunStatus } from '../../exit-card.ts'
+import {
+  dollars,
+  type ExitCard,
+  isFinal,
+  isPartlyRolledBack,
+  microdollarsOf,
+  type RunStatus,
+} from '../../exit-card.ts'
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { categoryGroup, noTotals } from './totals.ts'
@@ -12,7 +19,7 @@ import { categoryGroup, noTotals } from './totals.ts'
 export type ShownRun = Pick<
   Run,
   'runId' | 'mode' | 'instant' | 'asked' | 'selection' | 'refusals' | 'warnings'
->
+> & { readonly settings: Pick<Run['settings'], 'limits'> | null }
 type ShownCursor = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal' | 'pages' | 'pagesTotal'>
 
 /** Where a card's links lead. */
@@ -80,17 +87,28 @@ export function cardOf(
 
 /** The warnings of a run's card, each with its explanation. */
 export function cardWarnings(
-  { mode, selection, refusals, warnings }: Pick<ShownRun, 'mode' | 'selection' | 'refusals' | 'warnings'>,
+  { mode, selection, settings, refusals, warnings }: Omit<ShownRun, 'runId' | 'instant' | 'asked'>,
   { totals, usersDone, usersTotal }: Pick<ShownCursor, 'totals' | 'usersDone' | 'usersTotal'>,
 ): Warning[] {
   const isDone = usersDone === usersTotal
   return [
     ...(isWriting(mode) ? [] : refusals.map(refusalWarning)),
+    ...(mode === 'dry-run' && settings ? correctionsWarning(totals, settings.limits.correctionsUsd) : []),
     ...warnings.map((text) => ({ text, explanation: null })),
     // An execute may well find that none is left.
     ...(isDone && !isWriting(mode) ? idleCategories(selection, totals).map(idleCategoryWarning) : []),
     ...warningsOf(totals),
   ]
+}
+
+/** An execute would stop before the corrections that exceed their limit, and its plan would be used up. */
+function correctionsWarning({ correctedMicrodollars }: Cursor['totals'], limitUsd: number): Warning[] {
+  const limit = microdollarsOf(limitUsd)
+  if (correctedMicrodollars <= limit) return []
+  const why =
+    `corrections of ${dollars(correctedMicrodollars)} would exceed the limit of ${dollars(limit)} ` +
+    '(LIMIT_CORRECTIONS_USD, limits.correctionsUsd)'
+  return [{ text: `an execute would stop: ${why}`, explanation: null }]
 }
 
 /** The selected categories that no processed grant has: one of them may be misspelt. */
@@ -175,12 +193,12 @@ function nextOf(run: ShownRun, { totals }: ShownCursor, status: RunStatus): Exit
         : status === 'complete'
           ? null
           : {
-              text: 'fix the errors listed in the error log, then make another dry run',
+              text: 'fix the errors listed in the errors log, then make another dry run',
               payload: payloadOf(run),
             }
     case 'execute':
       if (status === 'complete_with_errors')
-        return { text: 'fix the errors listed in the error log, then retry', payload: payloadOf(run) }
+        return { text: 'fix the errors listed in the errors log, then retry', payload: payloadOf(run) }
       return totals.mutationLines > 0
         ? { text: 'preview the rollback of this run', payload: { rollback: runId } }
         : null
@@ -238,7 +256,16 @@ export function emptyCard(
     plan: null,
     rollback: null,
   }
-  const run = { runId: '', mode, instant: now.toISOString(), asked, selection, refusals: [], warnings: [] }
+  const run = {
+    runId: '',
+    mode,
+    instant: now.toISOString(),
+    asked,
+    selection,
+    settings: null,
+    refusals: [],
+    warnings: [],
+  }
   const cursor = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
   return cardOf(run, cursor, state, place, now)
 }

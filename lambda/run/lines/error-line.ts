@@ -3,7 +3,7 @@ import type { LineContext } from './user-line.ts'
 /** The step in which a user failed. */
 export type ErrorStage = 'read' | 'plan' | 'intent' | 'apply' | 'outcome'
 
-/** Why a user failed, as the error log shows it. */
+/** Why a user failed, as the errors log shows it. */
 export type UserFailure = {
   readonly stage: ErrorStage
   readonly error: string
@@ -12,7 +12,7 @@ export type UserFailure = {
   readonly attempts: number
 }
 
-/** One line of the error log: which user failed, where, and after how many attempts. */
+/** One line of the errors log: which user failed, where, and after how many attempts. */
 export function errorLine(
   { runId, at, attempt }: LineContext,
   userId: string,

@@ -73,7 +73,7 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
     meaning: 'A grant may already have been taken back by a row without a link, or a closing row is damaged.',
     todo: 'Check the rows named in "review", then name the user in "userIds".',
     warning: (users, { examples }) =>
-      `${users} need review; the first: ${examples.needs_review?.text ?? 'see the users log'}. ` +
+      `${users} to review; the first: ${examples.needs_review?.text ?? 'see the users log.'} ` +
       'After checking, name them in "userIds"',
   },
   exceeds_plan: {
@@ -100,18 +100,18 @@ export const OUTCOMES: Readonly<Record<Outcome, OutcomeEntry>> = {
   },
   rolled_back: {
     countedAs: 'usersProcessed',
-    label: 'Restored',
+    label: 'Rolled back',
     inShort: 'what the run wrote was rolled back',
     meaning: 'What the run wrote for the user was rolled back.',
     preview: {
-      label: 'Would be restored',
+      label: 'Would be rolled back',
       meaning: 'What the run wrote for the user would be rolled back.',
     },
     todo: 'Nothing.',
   },
   already_rolled_back: {
     countedAs: 'usersSkipped',
-    label: 'Already restored',
+    label: 'Already rolled back',
     inShort: 'nothing was left to roll back',
     meaning: 'What the run wrote for the user had been rolled back before.',
     todo: 'Nothing.',
@@ -208,8 +208,8 @@ export function refusalWarning(reason: string): Warning {
   return {
     text: `an execute would be refused: ${reason}`,
     explanation:
-      'A dry run ignores the limits, but an execute with the same payload would be refused before it writes. ' +
-      'Narrow the selection, or raise the limit in the configuration.',
+      'A dry run is never refused, but an execute with the same payload would be, before it writes. ' +
+      'Narrow the selection, or change the configuration.',
   }
 }
 

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import type { Totals } from '../../archive/cursor.ts'
 import { dollars } from '../../exit-card.ts'
 import { add } from '../../rules/amounts.ts'
+import { WHAT_TO_CHECK } from '../../rules/review.ts'
 import { OUTCOMES } from './glossary.ts'
 import type { Outcome } from './user-line.ts'
 
@@ -23,9 +24,14 @@ export function noTotals(): Totals {
     outcomes: {},
     flags: {},
     flagMicrodollars: {},
-    byCategory: {},
+    byCategory: noCategories(),
     examples: {},
   }
+}
+
+/** Without a prototype: a category may be called `constructor`. */
+function noCategories(): Totals['byCategory'] {
+  return Object.create(null) as Totals['byCategory']
 }
 
 const detail = z.looseObject({
@@ -40,6 +46,10 @@ const credit = z.looseObject({
   expired_microdollars: z.int().nullable(),
 })
 const reviewed = z.looseObject({
+  id: z.string(),
+  why: z.custom<keyof typeof WHAT_TO_CHECK>(
+    (why) => typeof why === 'string' && Object.hasOwn(WHAT_TO_CHECK, why),
+  ),
   credit_category: z.string().nullable(),
   amount_microdollars: z.int(),
   created_at: z.string(),
@@ -69,9 +79,21 @@ export function addUserLine(totals: Totals, line: Counted): void {
   if (countedAs) totals[countedAs] += 1
   if (line.correction_microdollars !== 0) totals.usersCorrected += 1
   totals.grantsTargeted += line.grants_targeted
-  totals.expiredMicrodollars = add(totals.expiredMicrodollars, line.expired_microdollars)
-  totals.duePaidMicrodollars = add(totals.duePaidMicrodollars, line.due_paid_microdollars)
-  totals.correctedMicrodollars = add(totals.correctedMicrodollars, line.correction_microdollars)
+  totals.expiredMicrodollars = add(
+    totals.expiredMicrodollars,
+    line.expired_microdollars,
+    'totals.expiredMicrodollars',
+  )
+  totals.duePaidMicrodollars = add(
+    totals.duePaidMicrodollars,
+    line.due_paid_microdollars,
+    'totals.duePaidMicrodollars',
+  )
+  totals.correctedMicrodollars = add(
+    totals.correctedMicrodollars,
+    line.correction_microdollars,
+    'totals.correctedMicrodollars',
+  )
   totals.userLines += 1
   addTo(totals.outcomes, line.outcome, 1)
   for (const flag of line.flags) addTo(totals.flags, flag, 1)
@@ -95,6 +117,8 @@ export function addUserLine(totals: Totals, line: Counted): void {
 /** Categories that end in an id (`kilo-pass-store-refund:123`) are one group. */
 export function categoryGroup(category: string | null): string {
   if (category === null) return '(no category)'
+  // No schema keeps a field of this name.
+  if (category === '__proto__') return '(__proto__)'
   const colon = category.indexOf(':')
   return colon < 0 ? category : `${category.slice(0, colon)}:*`
 }
@@ -102,13 +126,9 @@ export function categoryGroup(category: string | null): string {
 function addExamples(totals: Totals, line: Counted): void {
   const [review] = line.review ?? []
   if (review) {
-    const { credit_category, amount_microdollars, created_at } = review
-    keepExample(
-      totals,
-      line,
-      'needs_review',
-      `${credit_category} ${dollars(amount_microdollars)} on ${created_at.slice(0, 10)}`,
-    )
+    const { id, credit_category, amount_microdollars, created_at, why } = review
+    const row = `${credit_category} ${dollars(amount_microdollars)} on ${created_at.slice(0, 10)} (row ${id})`
+    keepExample(totals, line, 'needs_review', `${row}. ${WHAT_TO_CHECK[why]}`)
   }
   for (const { flag, amount_microdollars = 0, expiry_date } of line.flag_details) {
     if (flag === 'negative_dated' && expiry_date !== undefined)
@@ -144,10 +164,10 @@ export function addTotals(a: Totals, b: Totals): Totals {
     outcomes: addCounts(a.outcomes, b.outcomes),
     flags: addCounts(a.flags, b.flags),
     flagMicrodollars: { ...a.flagMicrodollars },
-    byCategory: { ...a.byCategory },
+    byCategory: Object.assign(noCategories(), a.byCategory),
     examples: { ...a.examples },
   }
-  for (const key of SUMS) sum[key] = add(sum[key], b[key])
+  for (const key of SUMS) sum[key] = add(sum[key], b[key], `totals.${key}`)
   for (const [flag, more] of Object.entries(b.flagMicrodollars))
     sum.flagMicrodollars[flag] = addUpTo(sum.flagMicrodollars[flag] ?? 0, more)
   for (const [category, more] of Object.entries(b.byCategory)) {

@@ -17,7 +17,7 @@ import { resultOf } from './outcome.ts'
 import { planInputs, planReading } from './planning.ts'
 
 /** What an approved dry run showed, by user. */
-export type PlanShown = ReadonlyMap<string, ShownPlan>
+export type PlanShown = ReadonlyMap<string, ShownPlan & { readonly rowIds: ReadonlySet<string> }>
 
 /**
  * What an execute does to users: the rules' plan of each, within what the approved dry run showed, if there
@@ -33,7 +33,8 @@ export function executeMode(run: Run, shown: PlanShown | null): PageMode {
     plan(userId, { readings, takenLinks: found = [] }, attempt, known): Planning {
       const context = contextOf(run, attempt)
       const takenLinks = new Set([...known, ...found])
-      const planning = planReading(run, context, userId, readings.get(userId), takenLinks)
+      const seen = shown ? (shown.get(userId)?.rowIds ?? new Set<string>()) : null
+      const planning = planReading(run, context, userId, readings.get(userId), takenLinks, seen)
       if ('result' in planning) return planning
       const { plan, inputs } = planning.planned
       const exceeded = shown ? exceeds(plan, shown.get(userId) ?? null) : []
@@ -101,6 +102,7 @@ const shownSchema = z.object({
   expired_microdollars: z.int(),
   due_paid_microdollars: z.int(),
   correction_microdollars: z.int(),
+  inputs: z.unknown(),
   credits: z.array(
     z.object({ id: z.string(), targeted: z.boolean(), expired_microdollars: z.int().nullable() }),
   ),
@@ -119,6 +121,7 @@ export async function readPlanShown(store: Store, dryRunId: string, source: Page
         expiredMicrodollars: line.expired_microdollars,
         duePaidMicrodollars: line.due_paid_microdollars,
         correctionMicrodollars: line.correction_microdollars,
+        rowIds: new Set(line.inputs === undefined ? [] : unpackInputs(line.inputs).rows.map(({ id }) => id)),
         credits: line.credits.map(({ id, targeted, expired_microdollars }) => ({
           id,
           targeted,

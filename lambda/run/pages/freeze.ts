@@ -34,6 +34,7 @@ export async function freezeMatches(
   const matched = { ...NOTHING_MATCHED }
   const outsiders: string[] = []
   const unmatched = new Set(selection.userIds)
+  const excluded = new Set([...selection.exceptUserIds, ...settings.excludedIds])
   let page: { userIds: string[]; rows: number } = { userIds: [], rows: 0 }
 
   const turnPage = (): void => {
@@ -47,8 +48,10 @@ export async function freezeMatches(
     page.userIds.push(user.id)
     page.rows += user.rows
     matched.users += 1
-    matched.grants += user.grants
     matched.rows += user.rows
+    // Nothing of an excluded user is targeted, so that excluding users is a way under a limit.
+    if (excluded.has(user.id)) return
+    matched.grants += user.grants
     matched.faceValueMicrodollars = faceValueOf(matched.faceValueMicrodollars, user.faceValueMicrodollars)
   }
 
@@ -173,7 +176,7 @@ function refuseOutsiders(outsiders: readonly string[]): void {
 function refuseUnmatched(unmatched: readonly string[], domains: readonly string[]): void {
   if (unmatched.length === 0) return
   throw new RunRefused(
-    `field "userIds": ${unmatched.length} of them are not internal users of ${domains.join(', ')}: ${shown(unmatched)}. ` +
+    `field "userIds": not internal users of ${domains.join(', ')}: ${shown(unmatched)}. ` +
       'Nothing was done. Send the payload again without them, or with their ids corrected.',
   )
 }

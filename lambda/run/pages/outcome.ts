@@ -93,6 +93,13 @@ export function recoveredResult(result: UserResult): UserResult {
   return { ...result, line: toBytes([`${line.slice(0, -1)},"recovered":true}`]) }
 }
 
+const IDS_AND_NUMBERS = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+/gi
+
+/** What failures have in common where the same thing is wrong: ids and amounts are each user's own. */
+function kindOf({ error, message }: UserFailure): string {
+  return `${error}: ${message.replace(IDS_AND_NUMBERS, '…')}`
+}
+
 /**
  * Puts the results of a page's users together, in the order of the page, so that the lines of one user are
  * adjacent.
@@ -118,7 +125,7 @@ export function pageOutcome(
     users.push(result.line)
     mutations.push(result.mutations.bytes)
     if (failure) errorTexts.push(JSON.stringify(errorLine(context, userId, page.page, failure, now)))
-    errors.push(failure && `${failure.error}: ${failure.message}`)
+    errors.push(failure && kindOf(failure))
   }
   totals.errorLines = errorTexts.length
   return {

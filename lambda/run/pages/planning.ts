@@ -4,6 +4,7 @@ import { UnusableValue } from '../../rules/amounts.ts'
 import { packInputs } from '../../rules/inputs.ts'
 import { foldAscii, isInternal } from '../../rules/internal.ts'
 import { planUser } from '../../rules/plan.ts'
+import { hasNewReviewRow } from '../../rules/review.ts'
 import type { Circumstances, LedgerUser, Transaction } from '../../rules/types.ts'
 import { type LineContext, planLine } from '../lines/user-line.ts'
 import type { ErrorStage } from '../lines/error-line.ts'
@@ -13,7 +14,7 @@ import { bareResult, failedResult, resultOf, type UserResult } from './outcome.t
 
 /**
  * Plans one user from what was read; `undefined` means that the user is gone. Data of one user never makes it
- * throw.
+ * throw. `seen` are the rows that an approved plan was made from: who named a user has looked at no others.
  */
 export function planReading(
   run: Run,
@@ -21,15 +22,20 @@ export function planReading(
   userId: string,
   reading: Reading | undefined,
   takenLinks: ReadonlySet<string>,
+  seen: ReadonlySet<string> | null,
 ): { readonly planned: Planned } | { readonly result: UserResult } {
   if (!reading) return { result: bareResult(context, userId, null, 'gone') }
-  if ('unusable' in reading)
-    return { result: unusable(context, userId, reading.email, 'read', reading.unusable) }
+  if ('unusable' in reading) {
+    const { email } = reading
+    if (isExcluded(run, { id: userId, email }))
+      return { result: bareResult(context, userId, email, 'excluded') }
+    return { result: unusable(context, userId, email, 'read', reading.unusable) }
+  }
   const { user, rows } = reading
   if (!isInternal(user.email, run.selection.domains))
     return { result: bareResult(context, userId, user.email, 'not_internal') }
   try {
-    return planInputs(run, context, user, rows, circumstancesOf(run, user, rows, takenLinks))
+    return planInputs(run, context, user, rows, circumstancesOf(run, user, rows, takenLinks, seen))
   } catch (error) {
     if (error instanceof UnusableValue)
       return { result: unusable(context, userId, user.email, 'plan', error) }
@@ -53,17 +59,16 @@ export function planInputs(
 
 /** Only taken links of the user's own rows matter to the plan, and are kept with its inputs. */
 function circumstancesOf(
-  { selection, settings }: Run,
+  run: Run,
   user: LedgerUser,
   rows: readonly Transaction[],
   takenLinks: ReadonlySet<string>,
+  seen: ReadonlySet<string> | null,
 ): Circumstances {
   return {
-    named: selection.userIds?.includes(user.id) ?? false,
-    excluded:
-      selection.exceptUserIds.includes(user.id) ||
-      settings.excludedIds.includes(user.id) ||
-      isListed(user, settings.excludedUserIds),
+    named:
+      (run.selection.userIds?.includes(user.id) ?? false) && !hasNewReviewRow(rows, settingsOf(run), seen),
+    excluded: isExcluded(run, user),
     takenLinks:
       takenLinks.size === 0
         ? takenLinks
@@ -71,8 +76,18 @@ function circumstancesOf(
   }
 }
 
+type Named = Pick<LedgerUser, 'id' | 'email'>
+
+function isExcluded({ selection, settings }: Run, user: Named): boolean {
+  return (
+    selection.exceptUserIds.includes(user.id) ||
+    settings.excludedIds.includes(user.id) ||
+    isListed(user, settings.excludedUserIds)
+  )
+}
+
 /** The configuration names users by id or by e-mail address. */
-function isListed({ id, email }: LedgerUser, list: readonly string[]): boolean {
+function isListed({ id, email }: Named, list: readonly string[]): boolean {
   return list.some((item) => item === id || foldAscii(item) === foldAscii(email))
 }
 

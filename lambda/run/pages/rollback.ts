@@ -70,9 +70,11 @@ export function rollbackMode(run: Run, changes: LoggedChanges, foreignKeys: read
           const expiryDate = dates.get(id)
           return expiryDate === undefined ? [] : [{ id, expiryDate }]
         })
-        // Where the user and all grants are gone, nothing shows what happened. Where only the user is gone, the
-        // grants do.
-        return (users.has(userId) || rows.length > 0) && isRolledBack(change, rows)
+        // The grants show what happened, also where the user is gone. Where the grants of a user are gone, other
+        // writers deleted them, and perhaps the inserted rows too.
+        return (
+          (rows.length > 0 || (change.grants.length === 0 && users.has(userId))) && isRolledBack(change, rows)
+        )
       })
       // Several attempts delete the same rows: the latest one did it.
       const byAttempt = done.toSorted((a, b) => compareAttempts(a.attempt, b.attempt))

@@ -94,7 +94,7 @@ export async function settlePage(
   if (names.length === 0) return new Map()
   const mode = await modeOf()
   const candidatesOf = async (name: string): Promise<readonly Candidate[]> =>
-    planAgain(mode, await readIntent(tools.store, runId, name))
+    planIntentAgain(mode, await readIntent(tools.store, runId, name))
 
   // One intent after the other, and of each only what settling asks for: a page may have dozens of them, and
   // the lines of each take as much memory as the page itself.
@@ -122,7 +122,7 @@ export async function settlePage(
  * Plans the users of an intent again.
  * @throws PlannedByOtherVersion when that gives other log lines than it had
  */
-function planAgain(mode: PageMode, { head, users }: Intent): Candidate[] {
+export function planIntentAgain(mode: PageMode, { head, users }: Intent): Candidate[] {
   const candidates = users.map((user) => mode.planAgain(user, head.attempt))
   if (digestOf(candidates) === head.digest) return candidates
   throw new PlannedByOtherVersion(

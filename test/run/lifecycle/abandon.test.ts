@@ -63,7 +63,7 @@ test('a message about a damaged object of an open run names both ways on', async
   expect((await failureOf(invoke({ resume: runId }))).message).toBe(
     `runs/${runId}/cursor.json is damaged or incomplete. It was not changed. Restore its last good ` +
       'version in S3, then send the payload again. If that is impossible and the run is open, ' +
-      `{"abandon": "${runId}", "reason": "…"} gives the run up.`,
+      `{"abandon": "${runId}", "reason": "…"} abandons it.`,
   )
 })
 

@@ -68,10 +68,20 @@ test('a user excluded by e-mail address in EXCLUDED_USER_IDS stays excluded when
   expect(await outcomesOf(card)).toMatchObject({ 'user-5': 'expired', 'user-6': 'excluded' })
 })
 
-test('an entry of EXCLUDED_USER_IDS that names nobody is a warning, without its address', async () => {
-  const { warnings } = await invoke({}, { EXCLUDED_USER_IDS: 'user-6,nobody@kilo.ai' })
-  expect(warnings).toContainEqual(
-    expect.stringMatching(/^EXCLUDED_USER_IDS: entry 2 of 2 names no user of this ledger/),
-  )
+test("an id in EXCLUDED_USER_IDS that is nobody's is a warning", async () => {
+  const { status, warnings } = await invoke({ execute: true }, { EXCLUDED_USER_IDS: 'user-6,nobody' })
+  expect(status).toBe('complete')
+  expect(warnings).toContainEqual('EXCLUDED_USER_IDS: entry 2 of 2 is the id of no user, and excludes nobody')
+})
+
+test('an e-mail address in EXCLUDED_USER_IDS that nobody has refuses an execute; its dry run says so', async () => {
+  const env = { EXCLUDED_USER_IDS: 'user-6,nobody@kilo.ai' }
+  const why = 'EXCLUDED_USER_IDS: entry 2 of 2 is an e-mail address that no user has (any more)'
+  const { warnings } = await invoke({}, env)
+  expect(warnings).toContainEqual(expect.stringContaining(`an execute would be refused: ${why}`))
   expect(warnings.join()).not.toContain('@kilo.ai')
+  await expect(invoke({ execute: true }, env)).rejects.toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining(why),
+  })
 })

@@ -258,7 +258,7 @@ describe('userIds', () => {
     const outsiders = await failure({ execute: true, userIds: ['user-000', 'outsider'] })
     expect(outsiders).toMatchObject({
       name: 'RunRefused',
-      message: expect.stringContaining('1 of them are not internal users of kilo.ai, kilocode.ai: outsider'),
+      message: expect.stringContaining('not internal users of kilo.ai, kilocode.ai: outsider'),
     })
     for (const unknown of ['nobody', 'a%', '"; drop']) {
       expect(await failure({ execute: true, userIds: ['user-000', unknown] })).toMatchObject({

@@ -1,8 +1,9 @@
 import { storeCard } from '../../../archive/cards.ts'
+import { readHold } from '../../../archive/control.ts'
 import { type Cursor, createCursor, type VersionedCursor } from '../../../archive/cursor.ts'
 import { createRun, isWriting, type Run } from '../../../archive/runs.ts'
 import { RunRefused } from '../../../errors.ts'
-import { clocksApartMs, databaseClock, FURTHEST_CLOCKS_MS } from '../../../ledger/clock.ts'
+import { databaseClock } from '../../../ledger/clock.ts'
 import { readIdentity } from '../../../ledger/identity.ts'
 import { preflight } from '../../../ledger/preflight.ts'
 import { type ForeignKey, readForeignKeys, unreadableKeys } from '../../../ledger/references.ts'
@@ -15,7 +16,7 @@ import { freezeMatches, freezePlan, freezeRollback, type PageSink, storedPages }
 import type { Tools } from '../../tools.ts'
 import { SOFTWARE_VERSION } from '../../version.ts'
 import { refuseOtherLedger } from '../../ledger-identity.ts'
-import { leaseFrom } from '../lease.ts'
+import { leaseFrom, refuseClocksApart } from '../lease.ts'
 import { limitsExceeded } from './limits.ts'
 import { approvedPlan, rollbackTarget } from './sources.ts'
 import {
@@ -79,7 +80,7 @@ export async function draftRun(
   const source = await sourceOf(selection, instant, tools)
   if (source) refuseOtherLedger(source, ledger, mode === 'rollback', tools)
   const excluded = source
-    ? { ids: source.settings.excludedIds, warnings: [] }
+    ? { ids: source.settings.excludedIds, warnings: [], refusals: [] }
     : await excludedUsers(tools.config, sql, tools)
   const base = {
     mode,
@@ -88,7 +89,7 @@ export async function draftRun(
     settings: {
       ...settingsOf(request, limits, checked.lockTimeoutMs, tools),
       ...rulesOf(source, tools),
-      excludedIds: excluded.ids,
+      excludedIds: [...excluded.ids],
     },
   }
   const { runId, matched } = await freezeRetried(instant, base, source, sinkFor, tools)
@@ -106,31 +107,20 @@ export async function draftRun(
       payload: payloadOf(request, selection),
     },
     sentSha256: sentSha256(request),
+    underHold: await holdToIgnore(request, tools),
     ledger,
     matched,
     warnings: [
       ...checked.warnings,
       ...excluded.warnings,
-      ...(mode === 'dry-run' ? rollbackWarnings(foreignKeys, tools) : []),
+      // An execute can have other rights than its dry run had.
+      ...(selection.rollback === null ? rollbackWarnings(foreignKeys, tools) : []),
     ],
     refusals:
       selection.rollback === null
-        ? limitsExceeded(matched, limits)
+        ? [...excluded.refusals, ...limitsExceeded(matched, limits)]
         : unreadableKeys(foreignKeys, tools.config.acceptedReferences),
   }
-}
-
-/**
- * The database's clock counts; but one that differs much from this machine's is wrong itself, or this one is.
- */
-function refuseClocksApart(databaseNow: string, now: Date): void {
-  const apartMs = clocksApartMs(databaseNow, now)
-  if (apartMs <= FURTHEST_CLOCKS_MS) return
-  throw new RunRefused(
-    `The clock of the database says ${databaseNow}, and the clock of this machine ` +
-      `${now.toISOString()}: they differ by ${Math.round(apartMs / 60_000)} minutes. Nothing was done. ` +
-      'Correct the wrong one (NTP), then retry.',
-  )
 }
 
 /** The run that a plan-bound execute or a rollback follows. */
@@ -185,6 +175,12 @@ async function freeze(
   if (source && rollback !== null) return freezeRollback(source, userIds, store, pages)
   if (source && plan !== null) return freezePlan(source, store, pages)
   return freezeMatches(base, isWriting(base.mode) ? ledger.writer : ledger.reader, pages, tools)
+}
+
+/** A later hold does stop the run. */
+async function holdToIgnore(request: OpeningRequest, { store }: Tools): Promise<string | null> {
+  if (request.kind !== 'rollback' || request.underHold !== true) return null
+  return (await readHold(store))?.document.nonce ?? null
 }
 
 function settingsOf(

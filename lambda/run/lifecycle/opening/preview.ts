@@ -8,6 +8,7 @@ import { beforeWriting } from '../../errors.ts'
 import { cardOf } from '../../lines/card.ts'
 import { addTotals, noTotals } from '../../lines/totals.ts'
 import { previewPage } from '../../pages/dry-run.ts'
+import type { PageSink } from '../../pages/freeze.ts'
 import { modeOfPage } from '../../pages/loop.ts'
 import type { Tools } from '../../tools.ts'
 import { draftRun } from './open.ts'
@@ -27,10 +28,14 @@ export async function preview(
   tools: Tools,
   onUsers: (counted: number, all: number) => void,
 ): Promise<Preview> {
-  const pages: Page[] = []
-  const sink = { write: (page: Page) => void pages.push(page), done: async () => {} }
+  let pages: Page[] = []
+  /** For each try of reading the matches, which begins at the first page again. */
+  const freshSink = (): PageSink => {
+    pages = []
+    return { write: (page) => void pages.push(page), done: async () => {} }
+  }
   const selection = await selectionOf(request, tools)
-  const run = await beforeWriting(async () => draftRun(request, selection, () => sink, tools))
+  const run = await beforeWriting(async () => draftRun(request, selection, freshSink, tools))
   if (run.refusals.length > 0)
     throw new RunRefused(`The run would be refused: ${run.refusals.join('; ')}. Nothing was written.`)
 

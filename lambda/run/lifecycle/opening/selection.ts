@@ -70,21 +70,46 @@ async function lookUp(
   return { ids: uniqueTexts(named.map(({ id }) => id)), unknown }
 }
 
+/** Of users whom the configuration excludes: their ids, what a person should know, and why a run is refused. */
+export type ExcludedUsers = {
+  readonly ids: readonly string[]
+  readonly warnings: readonly string[]
+  readonly refusals: readonly string[]
+}
+
 /**
- * The ids of the users that the configuration excludes by id or e-mail address, and a warning for entries that
- * name no user: the user may have another address by now, and is then not excluded.
+ * The users that the configuration excludes by id or e-mail address. An address that nobody has refuses the
+ * run: its user may have another one by now, and would not be excluded. An id never changes, so that one of
+ * nobody is a warning.
  * @throws LedgerUnavailable
  */
 export async function excludedUsers(
   { excludedUserIds }: Config,
   sql: Sql,
   tools: Tools,
-): Promise<{ readonly ids: string[]; readonly warnings: string[] }> {
+): Promise<ExcludedUsers> {
   const { ids, unknown } = await lookUp(excludedUserIds, sql, tools)
-  const warning =
-    `EXCLUDED_USER_IDS: entry ${unknown.map((place) => place + 1).join(', ')} of ${excludedUserIds.length} names no user of this ledger, ` +
-    'and excludes nobody. Correct it, or leave it out'
-  return { ids, warnings: unknown.length === 0 ? [] : [warning] }
+  const entries = (isAddress: boolean): string =>
+    unknown
+      .filter((place) => (excludedUserIds[place] ?? '').includes('@') === isAddress)
+      .map((place) => place + 1)
+      .join(', ')
+  const [addresses, others] = [entries(true), entries(false)]
+  const of = `of ${excludedUserIds.length}`
+  return {
+    ids,
+    warnings:
+      others === ''
+        ? []
+        : [`EXCLUDED_USER_IDS: entry ${others} ${of} is the id of no user, and excludes nobody`],
+    refusals:
+      addresses === ''
+        ? []
+        : [
+            `EXCLUDED_USER_IDS: entry ${addresses} ${of} is an e-mail address that no user has (any more), so that it ` +
+              'would not exclude its user. Name the user by id, or leave the entry out',
+          ],
+  }
 }
 
 function uniqueTexts(texts: readonly string[]): string[] {
@@ -151,7 +176,10 @@ function sameJson(a: unknown, b: unknown): boolean {
 }
 
 /** The payload in its shortest form, with ids instead of e-mail addresses. */
-export function payloadOf(request: OpeningRequest, selection: Selection): Record<string, unknown> {
+export function payloadOf(
+  request: OpeningRequest,
+  selection: Pick<Selection, 'userIds' | 'exceptUserIds'>,
+): Record<string, unknown> {
   const { kind: _kind, mode, ...fields } = request
   const payload: Record<string, unknown> = isWriting(mode) ? { execute: true, ...fields } : { ...fields }
   if (request.userIds) payload.userIds = selection.userIds
