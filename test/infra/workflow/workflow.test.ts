@@ -189,6 +189,19 @@ test('an event that cannot be read: not tried again, and the notice shows a righ
   expect(ended.notices[0]?.Message).toContain('did you mean "execute"?')
 })
 
+test('a status in an EventBridge envelope shows the open run, and leaves it as it is', async () => {
+  const opened = await invokeJob(place, { execute: true, batchSize: 1, concurrency: 1 }, oneTurnsTime())
+  const before = await balances(sql)
+  for (const detail of [{ status: 'latest' }, '{"status": "latest"}']) {
+    const ended = await execute({ source: 'app', 'detail-type': 'ask', detail }, realJob())
+    expect(ended.failure).toBeNull()
+    expect(ended.output).toMatchObject({ runId: opened.runId, status: 'incomplete' })
+    expect(ended.invoked).toEqual(['preview'])
+  }
+  expect(await balances(sql)).toEqual(before)
+  expect(Object.values(before).filter((balance) => balance > 0)).toHaveLength(4)
+})
+
 test('cancelled: the open run is closed, and the execution ends well, since that was asked for', async () => {
   const { runId, status } = await invokeJob(
     place,
