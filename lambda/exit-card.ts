@@ -14,6 +14,9 @@ const cardTotals = z.object({
   usersFailed: z.int(),
   usersNotReached: z.int(),
   grantsTargeted: z.int(),
+  /** Of the grants that were targeted at opening: what the limit in US dollars is compared with. */
+  faceValueMicrodollars: z.int(),
+  faceValue: z.string(),
   expiredMicrodollars: z.int(),
   expired: z.string(),
   duePaidMicrodollars: z.int(),

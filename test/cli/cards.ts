@@ -21,6 +21,8 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
       usersFailed: 1,
       usersNotReached: 0,
       grantsTargeted: 1119,
+      faceValueMicrodollars: 2_000_000_000,
+      faceValue: '$2,000.00',
       expiredMicrodollars: 1_314_515_260,
       expired: '$1,314.51526',
       duePaidMicrodollars: 16_882_796,

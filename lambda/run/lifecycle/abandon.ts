@@ -148,5 +148,6 @@ function unknownRun(runId: string, by: string, reason: string, at: string): Para
     },
     refusals: [],
     warnings: [],
+    matched: { faceValueMicrodollars: 0 },
   }
 }

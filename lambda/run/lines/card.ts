@@ -12,7 +12,7 @@ import { categoryGroup, noTotals } from './totals.ts'
 export type ShownRun = Pick<
   Run,
   'runId' | 'mode' | 'instant' | 'asked' | 'selection' | 'refusals' | 'warnings'
->
+> & { readonly matched: Pick<Run['matched'], 'faceValueMicrodollars'> }
 type ShownCursor = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal' | 'pages' | 'pagesTotal'>
 
 /** Where a card's links lead. */
@@ -27,7 +27,7 @@ export function cardOf(
   now: Date,
 ): ExitCard {
   const { totals, usersDone, usersTotal } = cursor
-  const { asked } = run
+  const { asked, matched } = run
   return {
     runId: run.runId,
     mode: run.mode,
@@ -56,6 +56,8 @@ export function cardOf(
       usersFailed: totals.usersFailed,
       usersNotReached: usersTotal - usersDone + (totals.outcomes.not_reached ?? 0),
       grantsTargeted: totals.grantsTargeted,
+      faceValueMicrodollars: matched.faceValueMicrodollars,
+      faceValue: dollars(matched.faceValueMicrodollars),
       expiredMicrodollars: totals.expiredMicrodollars,
       expired: dollars(totals.expiredMicrodollars),
       duePaidMicrodollars: totals.duePaidMicrodollars,
@@ -238,7 +240,16 @@ export function emptyCard(
     plan: null,
     rollback: null,
   }
-  const run = { runId: '', mode, instant: now.toISOString(), asked, selection, refusals: [], warnings: [] }
+  const run = {
+    runId: '',
+    mode,
+    instant: now.toISOString(),
+    asked,
+    selection,
+    refusals: [],
+    warnings: [],
+    matched: { faceValueMicrodollars: 0 },
+  }
   const cursor = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
   return cardOf(run, cursor, state, place, now)
 }

@@ -105,9 +105,12 @@ describe('needs approval, with nothing written', () => {
     ['too many users', { sinceExecuted: LITTLE_NEW, totals: { usersMatched: 301 } }, '301 matched'],
     ['too many grants', { sinceExecuted: LITTLE_NEW, totals: { grantsTargeted: 5001 } }, '5001'],
     [
-      'too much',
-      { sinceExecuted: LITTLE_NEW, totals: { expiredMicrodollars: 20_000_000_001 } },
-      '20000000001',
+      'grants of too much face value, however little of it expires',
+      {
+        sinceExecuted: LITTLE_NEW,
+        totals: { faceValueMicrodollars: 20_000_000_001, expiredMicrodollars: 1_000_000 },
+      },
+      '20000 USD of face value',
     ],
     [
       'too many corrections',

@@ -145,6 +145,8 @@ export function cardWith(change: Partial<ExitCard>): ExitCard {
       usersFailed: 0,
       usersNotReached: 0,
       grantsTargeted: 1,
+      faceValueMicrodollars: 0,
+      faceValue: '$0.00',
       expiredMicrodollars: 0,
       expired: '$0.00',
       duePaidMicrodollars: 0,

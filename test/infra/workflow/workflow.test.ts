@@ -182,6 +182,23 @@ test('refused: not tried again, nothing written, and the notice says why', async
   expect((await balances(sql))['ada']).toBe(6_000_000)
 })
 
+test('a scheduled plan above the limit in dollars, by face value: a person is asked, and nothing is written', async () => {
+  const { runId: plan } = await invokeJob(place, {})
+  await invokeJob(place, { execute: true, plan })
+  const [acquired, used] = [30_000_000_000, 29_999_000_000]
+  await insertUser(sql, { id: 'fay', total_microdollars_acquired: acquired, microdollars_used: used })
+  await insertTransaction(sql, { kilo_user_id: 'fay', amount_microdollars: acquired })
+  const ended = await execute({ scheduledExecute: { requestKey: 'monthly-1' } }, realJob())
+  expect(ended.failure).toBeNull()
+  expect(ended.invoked).toEqual(['preview'])
+  expect(ended.notices.map(({ Subject }) => Subject)).toEqual(['Credit expiry: needs approval'])
+  expect(ended.output).toMatchObject({
+    sinceExecuted: { runId: plan, users: 1, expired: '$1.00' },
+    totals: { faceValueMicrodollars: acquired, faceValue: '$30,000.00', expired: '$1.00' },
+  })
+  expect(await balances(sql)).toEqual({ ...NOBODY_HAS_ANY, fay: 1_000_000 })
+})
+
 test('an event that cannot be read: not tried again, and the notice shows a right one', async () => {
   const ended = await execute({ excute: true }, realJob())
   expect(ended.payloads).toHaveLength(1)
