@@ -69,6 +69,8 @@ export const exitCardSchema = z.object({
     payload: z.record(z.string(), z.unknown()),
   }),
   domains: z.array(z.string()),
+  /** Of this job, that the run was opened with. */
+  softwareVersion: z.string(),
   progress: z.object({
     usersDone: z.int(),
     usersTotal: z.int(),

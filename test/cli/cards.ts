@@ -12,6 +12,7 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
     why: 'every page is done',
     asked: { by: 'ada@laptop', via: 'command', reason: null, plan: null, payload: { execute: true } },
     domains: ['kilo.ai', 'kilocode.ai'],
+    softwareVersion: '1.2.3',
     progress: { usersDone: 60, usersTotal: 60, percent: 100, etaSeconds: 0 },
     totals: {
       usersMatched: 60,

@@ -126,6 +126,7 @@ export function sampleCard(lines: readonly UserLogLine[], changes: Partial<Repor
       payload: { execute: true, plan: '2026-11-21T16-40-02-001Z-dry-run-p7qa' },
     },
     domains: ['kilocode.ai', 'kilo.ai'],
+    softwareVersion: '1.2.3',
     totals: {
       usersMatched: lines.length,
       usersWithoutGrants: count('no_targeted_grant'),

@@ -137,6 +137,7 @@ function unknownRun(runId: string, by: string, reason: string, at: string): Para
     runId,
     mode,
     instant: at,
+    softwareVersion: 'not known',
     asked: { by, via: 'abandon', evidence: {}, requestId: '', reason, requestKey: null, payload: {} },
     selection: {
       domains: [],

@@ -7,11 +7,12 @@ import { dollars, type ExitCard, isFinal, isPartlyRolledBack, type RunStatus } f
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { categoryGroup, noTotals } from './totals.ts'
+import { SOFTWARE_VERSION } from '../version.ts'
 
 /** What a card shows of a run and of its cursor. */
 export type ShownRun = Pick<
   Run,
-  'runId' | 'mode' | 'instant' | 'asked' | 'selection' | 'refusals' | 'warnings'
+  'runId' | 'mode' | 'instant' | 'softwareVersion' | 'asked' | 'selection' | 'refusals' | 'warnings'
 > & { readonly matched: Pick<Run['matched'], 'faceValueMicrodollars'> }
 type ShownCursor = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal' | 'pages' | 'pagesTotal'>
 
@@ -42,6 +43,7 @@ export function cardOf(
       payload: asked.payload,
     },
     domains: run.selection.domains,
+    softwareVersion: run.softwareVersion,
     progress: {
       usersDone,
       usersTotal,
@@ -244,6 +246,7 @@ export function emptyCard(
     runId: '',
     mode,
     instant: now.toISOString(),
+    softwareVersion: SOFTWARE_VERSION,
     asked,
     selection,
     refusals: [],

@@ -170,12 +170,32 @@ test.for([MENTIONS_STATUS, JSON.stringify(MENTIONS_STATUS)])(
   },
 )
 
+test.for(['complete', 'held'] as const)(
+  '%s: the notice says who asked, why, and with what',
+  async (status) => {
+    const related = { rolledBackBy: ['rollback-1', 'rollback-2'], rollsBack: 'execute-1' }
+    const asked = { by: 'Ada', via: 'workflow', reason: 'clean-up', plan: DRY_RUN, payload: {} }
+    const ended = await execute({ execute: true }, card({ status, asked, ...related, domains: ['kilo.ai'] }))
+    expect(ended.notices[0]?.Message).toContain(
+      [
+        'Asked by: Ada (workflow)',
+        'Reason: "clean-up"',
+        `Plan: "${DRY_RUN}"`,
+        'Rolls back: "execute-1"',
+        'Rolled back by: ["rollback-1","rollback-2"]',
+        'Domains: ["kilo.ai"]',
+        'Software version: 1.2.3',
+      ].join('\n'),
+    )
+  },
+)
+
 test('held: one notice with the reason and the next payload, no further turn, no failure', async () => {
-  const held = {
+  const held = cardWith({
     status: 'held',
     why: 'ada: "look at the dry run first"',
     next: { text: 'release', payload: { release: 'looked' } },
-  }
+  })
   const ended = await execute({ execute: true }, async () => held)
   expect(ended.payloads).toHaveLength(1)
   expect(ended.failure).toBeNull()

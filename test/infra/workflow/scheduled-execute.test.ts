@@ -157,7 +157,7 @@ test('a dry run that failed for some users is no plan: ends as a failure, withou
 test('held: the plan is made, the execute answers held, and one notice says so', async () => {
   const ended = await execute(INPUT, async (payload) =>
     'plan' in (payload as object)
-      ? { status: 'held', why: 'an incident', next: null }
+      ? cardWith({ status: 'held', why: 'an incident', next: null })
       : { ...cardWith({ mode: 'dry-run', runId: PLAN }), sinceExecuted: LITTLE_NEW },
   )
   expect(ended.invoked).toEqual(['preview', 'job'])

@@ -130,6 +130,7 @@ export function cardWith(change: Partial<ExitCard>): ExitCard {
     why: 'every page is done',
     asked: { by: 'a test', via: 'test', reason: null, plan: null, payload: {} },
     domains: ['kilo.ai'],
+    softwareVersion: '1.2.3',
     byCategory: [],
     sincePrevious: null,
     sinceExecuted: null,

@@ -85,6 +85,8 @@ test('success over several turns of the loop: one run, and one notice with total
     card.runId,
     '5 processed',
     'Expired: $30.00',
+    `Asked by: ${card.asked.by} (${card.asked.via})`,
+    `Software version: ${card.softwareVersion}`,
     card.logs.users,
     card.logs.mutations,
     `Next: ${JSON.stringify(card.next)}`,
