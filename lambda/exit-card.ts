@@ -14,6 +14,9 @@ const cardTotals = z.object({
   usersFailed: z.int(),
   usersNotReached: z.int(),
   grantsTargeted: z.int(),
+  /** Of the grants that were targeted at opening: what the limit in US dollars is compared with. */
+  faceValueMicrodollars: z.int(),
+  faceValue: z.string(),
   expiredMicrodollars: z.int(),
   expired: z.string(),
   duePaidMicrodollars: z.int(),
@@ -66,6 +69,8 @@ export const exitCardSchema = z.object({
     payload: z.record(z.string(), z.unknown()),
   }),
   domains: z.array(z.string()),
+  /** Of this job, that the run was opened with. */
+  softwareVersion: z.string(),
   progress: z.object({
     usersDone: z.int(),
     usersTotal: z.int(),

@@ -2,6 +2,7 @@ import type { Logger } from '@aws-lambda-powertools/logger'
 import type { Metrics } from '@aws-lambda-powertools/metrics'
 import type { ParsedResult } from '@aws-lambda-powertools/parser/types'
 import type { MiddlewareObj } from '@middy/core'
+import postgres from 'postgres'
 import { FINAL_ERRORS, METRICS, NO_RUN } from './constants.ts'
 import { RUN_ID } from './archive/keys.ts'
 import type { Payload } from './event.ts'
@@ -41,8 +42,13 @@ function presentable(error: unknown): Error {
 function causesOf(error: Error): string[] {
   const causes: string[] = []
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause)
-    causes.push(redact(`${cause.name}: ${cause.message}`))
+    causes.push(redact(`${nameOf(cause)}: ${cause.message}`))
   return causes
+}
+
+/** The driver names its errors after their class, whose name the bundler shortens. */
+function nameOf(error: Error): string {
+  return error instanceof postgres.PostgresError ? 'PostgresError' : error.name
 }
 
 /** Which deployment emits, and whether it is the one that may write. */

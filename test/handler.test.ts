@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exitCardSchema, type ExitCard } from '../lambda/exit-card.ts'
 import { redact } from '../lambda/redact.ts'
+import { SOFTWARE_VERSION } from '../lambda/run/version.ts'
 import { freshBucket, readJson, type TestBucket } from './support/bucket.ts'
 import { invokeInProcess, type Invoked } from './support/servers/lambda.ts'
 import { invokeJob } from './support/job.ts'
@@ -88,9 +89,12 @@ test('the exit card has the shape of the contract, and is what is stored', async
       payload: expect.any(Object),
     },
     domains: ['kilo.ai', 'kilocode.ai'],
+    softwareVersion: SOFTWARE_VERSION,
     progress: { usersDone: USERS, usersTotal: USERS, percent: 100, etaSeconds: 0 },
     totals: expect.objectContaining({
       usersMatched: USERS,
+      faceValueMicrodollars: USERS * 10 * USD,
+      faceValue: '$1,300.00',
       expiredMicrodollars: USERS * 10 * USD,
       expired: '$1,300.00',
       usersNotReached: 0,

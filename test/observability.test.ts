@@ -73,6 +73,16 @@ test('so is a connection that could not be opened', async () => {
   expect(logged).toHaveLength(1)
 })
 
+test("a cause of the driver has its name, whatever the bundler made of its class's", async () => {
+  const error = await driverError(database.url, 'select no_such_column')
+  if (!(error instanceof postgres.PostgresError)) throw new Error('The driver threw another error.')
+  const { logged } = await shownFor(() => {
+    throw Object.assign(error, { name: 'Ye' })
+  })
+  const causes = ['PostgresError: column "no_such_column" does not exist']
+  expect(logged).toEqual([[expect.any(String), expect.objectContaining({ causes })]])
+})
+
 test('an error that shows nothing is passed on as it is, with the paths of its stack', async () => {
   const error = new TypeError('this is no page')
   error.stack =

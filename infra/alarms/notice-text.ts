@@ -13,6 +13,17 @@ const CARD = '$.exchange'
 const NEXT: Line = ['Next: {}', json(`${CARD}.next`)]
 const EXECUTION: Line = ['Workflow execution: {}', '$$.Execution.Id']
 
+/** As JSON where a card may have null or a list. */
+const ASKED_LINES: readonly Line[] = [
+  ['Asked by: {} ({})', `${CARD}.asked.by`, `${CARD}.asked.via`],
+  ['Reason: {}', json(`${CARD}.asked.reason`)],
+  ['Plan: {}', json(`${CARD}.asked.plan`)],
+  ['Rolls back: {}', json(`${CARD}.rollsBack`)],
+  ['Rolled back by: {}', json(`${CARD}.rolledBackBy`)],
+  ['Domains: {}', json(`${CARD}.domains`)],
+  ['Software version: {}', `${CARD}.softwareVersion`],
+]
+
 const CARD_LINES: readonly Line[] = [
   [
     'Users: {} matched, {} processed, {} failed',
@@ -28,6 +39,8 @@ const CARD_LINES: readonly Line[] = [
   ],
   ['Warnings: {}', json(`${CARD}.warnings`)],
   ['All totals: {}', json(`${CARD}.totals`)],
+  [''],
+  ...ASKED_LINES,
   [''],
   ['Logs: {}', json(`${CARD}.logs`)],
 ]
@@ -67,6 +80,9 @@ export const HELD_NOTICE: NoticeFields = {
   'message.$': format([
     ['A hold keeps writing runs from opening and from continuing: {}', `${CARD}.why`],
     ['Nothing more is done until the hold is released; then send the next payload.'],
+    [''],
+    ...ASKED_LINES,
+    [''],
     NEXT,
     EXECUTION,
   ]),

@@ -24,7 +24,8 @@ export function withinLimits({ limits, auto }: ScheduledExecute): Condition {
     atMost(`${SINCE}.expiredMicrodollars`, auto.newUsd * MICRODOLLARS),
     atMost(`${CARD}.totals.usersMatched`, limits.users),
     atMost(`${CARD}.totals.grantsTargeted`, limits.grants),
-    atMost(`${CARD}.totals.expiredMicrodollars`, limits.usd * MICRODOLLARS),
+    // As the job applies it: lambda/run/lifecycle/opening/limits.ts.
+    atMost(`${CARD}.totals.faceValueMicrodollars`, limits.usd * MICRODOLLARS),
     atMost(`${CARD}.totals.correctedMicrodollars`, limits.correctionsUsd * MICRODOLLARS),
     ...FLAGS_THAT_STOP.filter((flag) => auto.stopsOn.includes(flag)).map((flag) =>
       none(`${CARD}.totals.flags.${flag}`),
@@ -40,7 +41,7 @@ export function ruleInWords({ limits, auto }: ScheduledExecute): string {
   const stops = auto.stopsOn.length === 0 ? '' : `, and none of: ${auto.stopsOn.join(', ')}`
   return [
     `Executed without approval: at most ${auto.newUsers} new users and ${auto.newUsd} USD new${stops};`,
-    `in all at most ${limits.users} users, ${limits.grants} grants, ${limits.usd} USD`,
+    `in all at most ${limits.users} users, ${limits.grants} grants, ${limits.usd} USD of face value`,
     `and ${limits.correctionsUsd} USD of corrections.`,
   ].join(' ')
 }

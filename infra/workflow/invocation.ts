@@ -14,6 +14,7 @@ import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks'
 import type { Construct } from 'constructs'
 import { FINAL_ERRORS } from '../../lambda/constants.ts'
 import type { Functions } from '../functions/functions.ts'
+import { anyField, textNames } from './envelope.ts'
 
 /** An invocation has 15 minutes. */
 const LONGEST_TURN = Duration.minutes(16)
@@ -46,18 +47,18 @@ export function addInvocation(
   return { start, answered }
 }
 
-const present = (field: string) => Condition.isPresent(`$.exchange.${field}`)
-
 /**
- * What only the job function may do. An EventBridge envelope is unwrapped by the function: it goes there too,
- * since the job function takes every payload.
+ * What only the job function may do. Of an envelope's `detail` that is JSON text, the names of its fields are
+ * all that is known: one that may write goes to the job function, which takes every payload.
  */
 function writes(): Condition {
-  const resume = '$.exchange.resume'
+  const at = '$.exchange'
+  const writing = ['cancel', 'abandon', 'hold', 'release', 'restart']
   return Condition.or(
-    Condition.and(present('execute'), Condition.booleanEquals('$.exchange.execute', true)),
-    ...['cancel', 'abandon', 'hold', 'release', 'restart', 'detail'].map(present),
-    Condition.and(present('resume'), Condition.not(Condition.stringMatches(resume, '*-dry-run-*'))),
+    anyField(at, 'execute', (path) => Condition.booleanEquals(path, true)),
+    ...writing.map((field) => anyField(at, field)),
+    anyField(at, 'resume', (path) => Condition.not(Condition.stringMatches(path, '*-dry-run-*'))),
+    ...['execute', 'resume', ...writing].map((field) => textNames(at, field)),
   )
 }
 

@@ -1,5 +1,6 @@
 import { Choice, Condition, type IChainable, Pass } from 'aws-cdk-lib/aws-stepfunctions'
 import type { Construct } from 'constructs'
+import { anyField, textNames } from './envelope.ts'
 
 /** Payloads that have a name of their own already, or take no request key. */
 const WITHOUT_KEY = [
@@ -26,7 +27,8 @@ const START = {
 /**
  * From the execution's input to the first payload. A retry after a lost answer must not open a second run:
  * where a payload has no request key and can have one, it gets one made of the execution's name, hashed,
- * since a name may hold characters and a length that a key may not.
+ * since a name may hold characters and a length that a key may not. Beside an envelope's `detail` it counts where
+ * the payload inside has none.
  */
 export function takePayload(scope: Construct, invoke: IChainable, scheduledExecutes: boolean): IChainable {
   const pass = (id: string, parameters: Record<string, unknown>) => new Pass(scope, id, { parameters })
@@ -42,7 +44,8 @@ export function takePayload(scope: Construct, invoke: IChainable, scheduledExecu
   })
   for (const last of [asItIs, question, makeKey.next(addKey)]) last.next(invoke)
 
-  const choice = new Choice(scope, 'What is asked?').when(Condition.isPresent('$.status'), question)
+  const asksForCard = Condition.or(anyField('$', 'status'), textNames('$', 'status'))
+  const choice = new Choice(scope, 'What is asked?').when(asksForCard, question)
   if (scheduledExecutes) {
     const plan = pass('Make the plan of a scheduled execute', {
       exchange: {

@@ -12,6 +12,7 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
     why: 'every page is done',
     asked: { by: 'ada@laptop', via: 'command', reason: null, plan: null, payload: { execute: true } },
     domains: ['kilo.ai', 'kilocode.ai'],
+    softwareVersion: '1.2.3',
     progress: { usersDone: 60, usersTotal: 60, percent: 100, etaSeconds: 0 },
     totals: {
       usersMatched: 60,
@@ -21,6 +22,8 @@ export function cardWith(given: Partial<ExitCard> = {}, totals: Partial<ExitCard
       usersFailed: 1,
       usersNotReached: 0,
       grantsTargeted: 1119,
+      faceValueMicrodollars: 2_000_000_000,
+      faceValue: '$2,000.00',
       expiredMicrodollars: 1_314_515_260,
       expired: '$1,314.51526',
       duePaidMicrodollars: 16_882_796,

@@ -46,7 +46,7 @@ function inShell(
 function linesOf(output: string): string[] {
   return output
     .split('\n')
-    .filter((line) => !/^Asked by: |^ *…$/.test(line))
+    .filter((line) => !/^Asked by: |^Software version: |^ *…$/.test(line))
     .map((line) => line.replace(/\d{4}-\d\d-\d\dT\S+-dry-run-\w+/, '<dry run id>'))
 }
 

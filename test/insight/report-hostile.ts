@@ -55,6 +55,7 @@ export function hostileCard(lines: readonly UserLogLine[]): ReportCard {
     why: text,
     asked: { by: text, via: text, reason: `${text} ${LONG}`, plan: text, payload: { reason: text } },
     domains: [text],
+    softwareVersion: text,
     byCategory: [
       {
         category: text,

@@ -126,6 +126,7 @@ export function sampleCard(lines: readonly UserLogLine[], changes: Partial<Repor
       payload: { execute: true, plan: '2026-11-21T16-40-02-001Z-dry-run-p7qa' },
     },
     domains: ['kilocode.ai', 'kilo.ai'],
+    softwareVersion: '1.2.3',
     totals: {
       usersMatched: lines.length,
       usersWithoutGrants: count('no_targeted_grant'),
@@ -134,6 +135,8 @@ export function sampleCard(lines: readonly UserLogLine[], changes: Partial<Repor
       usersFailed: count('failed'),
       usersNotReached: count('not_reached'),
       grantsTargeted: sum(lines.map((line) => line.grants_targeted)),
+      faceValueMicrodollars: faceValueOf(lines),
+      faceValue: dollars(faceValueOf(lines)),
       expiredMicrodollars: sum(lines.map((line) => line.expired_microdollars)),
       expired: dollars(sum(lines.map((line) => line.expired_microdollars))),
       duePaidMicrodollars: sum(lines.map((line) => line.due_paid_microdollars)),
@@ -170,6 +173,10 @@ export function sampleCard(lines: readonly UserLogLine[], changes: Partial<Repor
     sinceExecuted: null,
     ...changes,
   }
+}
+
+function faceValueOf(lines: readonly UserLogLine[]): number {
+  return sum(categoriesOf(lines).map(({ faceValueMicrodollars }) => faceValueMicrodollars))
 }
 
 function categoriesOf(lines: readonly UserLogLine[]): CategoryTotal[] {

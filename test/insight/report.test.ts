@@ -150,6 +150,7 @@ describe('a rendered report', () => {
     ],
     ['the run that it rolls back', { rollsBack: 'execute-1' }, 'Rolls back execute-1'],
     ['its plan', {}, 'Plan 2026-11-21T16-40-02-001Z-dry-run-p7qa the dry run that was approved'],
+    ['the version that made it', {}, 'Software version 1.2.3'],
     ['why it stopped', { status: 'stopped', why: '21 users failed' }, 'Stopped. Reason: 21 users failed.'],
     ['that nothing is left to do', { next: null }, 'Nothing needs to be done.'],
     ['the next payload', {}, `{ "rollback": "${RUN_ID}" }`],

@@ -35,13 +35,15 @@ function figures(card: ExitCard, out: Out): string[] {
   ]
 }
 
-/** Who asked for the run and why, the run that it belongs to, and what is new since earlier ones. */
-function askedLines({ asked, rollsBack, sincePrevious, sinceExecuted }: ExitCard): string[] {
+/** Who asked for the run and why, of which version, the run that it belongs to, and what is new since earlier ones. */
+function askedLines(card: ExitCard): string[] {
+  const { asked, rollsBack, softwareVersion, sincePrevious, sinceExecuted } = card
   return [
     `Asked by: ${asked.by} (${asked.via})`,
     ...(asked.reason === null ? [] : [`Reason: ${asked.reason}`]),
     ...(asked.plan === null ? [] : [`Plan: ${asked.plan}`]),
     ...(rollsBack === null ? [] : [`Rolls back: ${rollsBack}`]),
+    `Software version: ${softwareVersion}`,
     ...since('the previous dry run', sincePrevious),
     ...since('the last executed plan', sinceExecuted),
   ]

@@ -22,6 +22,7 @@ export function about(card: ReportCard): Html {
     ],
     ['Instant', html`<time datetime="${card.instant}">${whenText(card.instant)}</time>`],
     ['Domains', html`<bdi>${card.domains.join(', ')}</bdi>`],
+    ['Software version', quoted(card.softwareVersion)],
     ...fact('Plan', asked.plan, 'the dry run that was approved'),
     ...fact('Rolls back', card.rollsBack, ''),
     [

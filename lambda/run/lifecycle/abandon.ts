@@ -186,6 +186,7 @@ function unknownRun(runId: string, by: string, reason: string, at: string): Para
     runId,
     mode,
     instant: at,
+    softwareVersion: 'not known',
     asked: { by, via: 'abandon', evidence: {}, requestId: '', reason, requestKey: null, payload: {} },
     selection: {
       domains: [],
@@ -198,5 +199,6 @@ function unknownRun(runId: string, by: string, reason: string, at: string): Para
     settings: null,
     refusals: [],
     warnings: [],
+    matched: { faceValueMicrodollars: 0 },
   }
 }

@@ -14,12 +14,16 @@ import {
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { categoryGroup, noTotals } from './totals.ts'
+import { SOFTWARE_VERSION } from '../version.ts'
 
 /** What a card shows of a run and of its cursor. */
 export type ShownRun = Pick<
   Run,
-  'runId' | 'mode' | 'instant' | 'asked' | 'selection' | 'refusals' | 'warnings'
-> & { readonly settings: Pick<Run['settings'], 'limits'> | null }
+  'runId' | 'mode' | 'instant' | 'softwareVersion' | 'asked' | 'selection' | 'refusals' | 'warnings'
+> & {
+  readonly matched: Pick<Run['matched'], 'faceValueMicrodollars'>
+  readonly settings: Pick<Run['settings'], 'limits'> | null
+}
 type ShownCursor = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal' | 'pages' | 'pagesTotal'>
 
 /** Where a card's links lead. */
@@ -34,7 +38,7 @@ export function cardOf(
   now: Date,
 ): ExitCard {
   const { totals, usersDone, usersTotal } = cursor
-  const { asked } = run
+  const { asked, matched } = run
   return {
     runId: run.runId,
     mode: run.mode,
@@ -49,6 +53,7 @@ export function cardOf(
       payload: asked.payload,
     },
     domains: run.selection.domains,
+    softwareVersion: run.softwareVersion,
     progress: {
       usersDone,
       usersTotal,
@@ -63,6 +68,8 @@ export function cardOf(
       usersFailed: totals.usersFailed,
       usersNotReached: usersTotal - usersDone + (totals.outcomes.not_reached ?? 0),
       grantsTargeted: totals.grantsTargeted,
+      faceValueMicrodollars: matched.faceValueMicrodollars,
+      faceValue: dollars(matched.faceValueMicrodollars),
       expiredMicrodollars: totals.expiredMicrodollars,
       expired: dollars(totals.expiredMicrodollars),
       duePaidMicrodollars: totals.duePaidMicrodollars,
@@ -87,7 +94,13 @@ export function cardOf(
 
 /** The warnings of a run's card, each with its explanation. */
 export function cardWarnings(
-  { mode, selection, settings, refusals, warnings }: Omit<ShownRun, 'runId' | 'instant' | 'asked'>,
+  {
+    mode,
+    selection,
+    settings,
+    refusals,
+    warnings,
+  }: Omit<ShownRun, 'runId' | 'instant' | 'asked' | 'softwareVersion' | 'matched'>,
   { totals, usersDone, usersTotal }: Pick<ShownCursor, 'totals' | 'usersDone' | 'usersTotal'>,
 ): Warning[] {
   const isDone = usersDone === usersTotal
@@ -260,11 +273,13 @@ export function emptyCard(
     runId: '',
     mode,
     instant: now.toISOString(),
+    softwareVersion: SOFTWARE_VERSION,
     asked,
     selection,
     settings: null,
     refusals: [],
     warnings: [],
+    matched: { faceValueMicrodollars: 0 },
   }
   const cursor = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
   return cardOf(run, cursor, state, place, now)

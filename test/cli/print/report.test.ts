@@ -18,6 +18,7 @@ test('the summary: counts that add up, reasons, amounts with their points below 
     `Execute 2026-11-22T06-12-30-123Z-execute-k3j9
 complete: every page is done
 Asked by: ada@laptop (command)
+Software version: 1.2.3
 
 Users matched                  60
   processed                    48
@@ -62,15 +63,19 @@ test('a dry run says that nothing was written', () => {
 
 test('of a bucket without a run, nothing is said that holds for a dry run', () => {
   const none = cardWith({ runId: '', mode: 'dry-run', why: 'this bucket has no run yet', warnings: [] })
-  expect(shown(none)).toBe('Dry run\ncomplete: this bucket has no run yet\nAsked by: ada@laptop (command)\n')
+  expect(shown(none)).toBe(
+    'Dry run\ncomplete: this bucket has no run yet\nAsked by: ada@laptop (command)\nSoftware version: 1.2.3\n',
+  )
 })
 
 test('a card without a run has no figures', () => {
   const held = cardWith({ runId: '', status: 'held', why: 'held by Ada', warnings: [] })
-  expect(shown(held)).toBe('Execute\nheld: held by Ada\nAsked by: ada@laptop (command)\n')
+  expect(shown(held)).toBe(
+    'Execute\nheld: held by Ada\nAsked by: ada@laptop (command)\nSoftware version: 1.2.3\n',
+  )
 })
 
-test('who asked and why, the plan, and what is new since earlier runs', () => {
+test('who asked and why, the plan, the version, and what is new since earlier runs', () => {
   const since = {
     runId: 'earlier',
     users: 3,
@@ -81,7 +86,7 @@ test('who asked and why, the plan, and what is new since earlier runs', () => {
   }
   const asked = { by: 'ada@laptop', via: 'command', reason: 'clean-up', plan: 'the-plan', payload: {} }
   expect(shown(cardWith({ asked, sincePrevious: since }))).toContain(
-    'Asked by: ada@laptop (command)\nReason: clean-up\nPlan: the-plan\n' +
+    'Asked by: ada@laptop (command)\nReason: clean-up\nPlan: the-plan\nSoftware version: 1.2.3\n' +
       'New since the previous dry run earlier: 3 users, 5 grants, $41.20\n',
   )
   expect(shown(cardWith({ mode: 'rollback', rollsBack: 'that-run' }))).toContain('\nRolls back: that-run\n')

@@ -26,6 +26,9 @@ let kms: Kms
 let secrets: Awaited<ReturnType<typeof startSecrets>>
 let lambda: AssetProcess
 let preview: AssetProcess
+/** Its secret names a database that does not exist. */
+let elsewhere: AssetProcess
+let wrongSecrets: Awaited<ReturnType<typeof startSecrets>>
 
 /** A synthesis with a bundle takes seconds, on a busy machine minutes. */
 const SLOW = 300_000
@@ -37,6 +40,7 @@ beforeAll(async () => {
   }
   bucket = await freshBucket()
   secrets = await startSecrets(url)
+  wrongSecrets = await startSecrets(new URL('/no_such_database', url).href)
   kms = await startKms()
   asset = await synthesizeAsset()
   const onLambda = {
@@ -55,11 +59,17 @@ beforeAll(async () => {
   const signing = { SIGNING_KEY_ARN: kms.keyArn, AWS_ENDPOINT_URL_KMS: kms.endpoint }
   lambda = await startAsset(asset, { ...asset.environments.job, ...onLambda, ...signing })
   preview = await startAsset(asset, { ...asset.environments.preview, ...onLambda })
+  elsewhere = await startAsset(asset, {
+    ...asset.environments.job,
+    ...onLambda,
+    AWS_ENDPOINT_URL_SECRETS_MANAGER: wrongSecrets.endpoint,
+  })
 }, SLOW)
 
 afterAll(async () => {
-  await Promise.all([lambda.stop(), preview.stop()])
+  await Promise.all([lambda.stop(), preview.stop(), elsewhere.stop()])
   await secrets.stop()
+  await wrongSecrets.stop()
   await kms.stop()
   await asset.remove()
   await drop()
@@ -150,6 +160,12 @@ test('an error is one JSON line, with its name and lines of the source, not of t
 test('names of errors survive the bundler: CloudWatch shows them as error types', async () => {
   expect((await lambda.invoke({ excute: true })).error?.name).toBe('InvalidEvent')
   expect((await readBundle(asset)).whole).toMatch(/extends Error\{name="InvalidEvent"/)
+})
+
+test("so does that of the driver's errors: a cause in CloudWatch says PostgresError", async () => {
+  expect((await elsewhere.invoke({ execute: true })).error?.name).toBe('LedgerUnavailable')
+  const causes = elsewhere.lines().flatMap((line) => ('causes' in line ? line.causes : []))
+  expect(causes).toEqual(['PostgresError: database "no_such_database" does not exist'])
 })
 
 test("no log line holds an e-mail address or the database's address", () => {

@@ -20,6 +20,7 @@ import {
 const RUN = cardWith({}).runId
 const DRY_RUN = '2026-11-22T06-12-30-123Z-dry-run-k3j9'
 const HASHED = { requestKey: `workflow-${createHash('sha256').update(EXECUTION.Name).digest('hex')}` }
+const enveloped = (detail: unknown) => ({ source: 'app', 'detail-type': 'go', detail })
 const card = (change: Parameters<typeof cardWith>[0]) => async () => cardWith(change)
 
 test.for([DEFINITION, DEFINITION_WITHOUT_EXECUTES])(
@@ -66,7 +67,14 @@ describe('a payload', () => {
     [{ abandon: RUN, reason: 'lost' }, {}],
     [{ hold: 'look first' }, {}],
     [{ release: 'looked' }, {}],
-    [{ source: 'app', 'detail-type': 'go', detail: '{"execute": true}' }, HASHED],
+    [enveloped({ execute: true }), HASHED],
+    [enveloped('{"execute": true}'), HASHED],
+    [enveloped('{"execute" : true}'), HASHED],
+    [enveloped({ resume: RUN }), HASHED],
+    [enveloped(`{"resume":"${DRY_RUN}"}`), HASHED],
+    [enveloped({ hold: 'look first' }), HASHED],
+    [enveloped('{"hold": "look first"}'), HASHED],
+    [{ ...enveloped({ execute: true }), requestKey: 'mine-1' }, {}],
   ]
   const reading: [object, object][] = [
     [{}, HASHED],
@@ -83,6 +91,18 @@ describe('a payload', () => {
     [{ verify: 'latest' }, {}],
     [{ diff: [DRY_RUN, DRY_RUN] }, {}],
     [{ report: RUN }, {}],
+    [enveloped({}), HASHED],
+    [enveloped('{}'), HASHED],
+    [enveloped(''), HASHED],
+    [enveloped('no JSON'), HASHED],
+    [enveloped(null), HASHED],
+    [enveloped({ execute: false }), HASHED],
+    [enveloped({ resume: DRY_RUN }), HASHED],
+    [enveloped(JSON.stringify({ reason: 'like "execute": true' })), HASHED],
+    [enveloped({ verify: 'latest' }), HASHED],
+    [enveloped({ status: 'latest' }), {}],
+    [enveloped('{"status": "latest"}'), {}],
+    [{ ...enveloped({}), requestKey: 'scheduled-1' }, {}],
   ]
   const ways = [
     ...writing.map(([input, key]) => [input, { ...input, ...key }, 'job'] as const),
@@ -126,19 +146,56 @@ test('cancelled: ends as a success, since that was asked for, and publishes it',
   ])
 })
 
-test('a status is published, and the open run is not resumed', async () => {
-  const ended = await execute({ status: 'latest' }, card({ status: 'incomplete', why: 'in progress' }))
-  expect(ended.payloads).toHaveLength(1)
+test.for([
+  { status: 'latest' },
+  enveloped({ status: 'latest' }),
+  enveloped('{"status":"latest"}'),
+  { ...enveloped({ status: RUN }), requestKey: 'mine-1' },
+])('%j is published by the preview function, and the open run is not resumed', async (question) => {
+  const ended = await execute(question, card({ status: 'incomplete', why: 'in progress' }))
+  expect(ended.invoked).toEqual(['preview'])
+  expect(ended.payloads).toEqual([question])
   expect(ended.failure).toBeNull()
   expect(ended.notices).toHaveLength(1)
 })
 
+const MENTIONS_STATUS = { execute: true, by: 'status', reason: 'what "status": says' }
+test.for([MENTIONS_STATUS, JSON.stringify(MENTIONS_STATUS)])(
+  'an execute in an envelope, %j, is resumed until it is closed',
+  async (detail) => {
+    const answers = [cardWith({ status: 'incomplete' }), cardWith({})]
+    const ended = await execute(enveloped(detail), async () => answers.shift())
+    expect(ended.payloads).toEqual([{ ...enveloped(detail), ...HASHED }, { resume: RUN }])
+    expect(ended.invoked).toEqual(['job', 'job'])
+  },
+)
+
+test.for(['complete', 'held'] as const)(
+  '%s: the notice says who asked, why, and with what',
+  async (status) => {
+    const related = { rolledBackBy: ['rollback-1', 'rollback-2'], rollsBack: 'execute-1' }
+    const asked = { by: 'Ada', via: 'workflow', reason: 'clean-up', plan: DRY_RUN, payload: {} }
+    const ended = await execute({ execute: true }, card({ status, asked, ...related, domains: ['kilo.ai'] }))
+    expect(ended.notices[0]?.Message).toContain(
+      [
+        'Asked by: Ada (workflow)',
+        'Reason: "clean-up"',
+        `Plan: "${DRY_RUN}"`,
+        'Rolls back: "execute-1"',
+        'Rolled back by: ["rollback-1","rollback-2"]',
+        'Domains: ["kilo.ai"]',
+        'Software version: 1.2.3',
+      ].join('\n'),
+    )
+  },
+)
+
 test('held: one notice with the reason and the next payload, no further turn, no failure', async () => {
-  const held = {
+  const held = cardWith({
     status: 'held',
     why: 'ada: "look at the dry run first"',
     next: { text: 'release', payload: { release: 'looked' } },
-  }
+  })
   const ended = await execute({ execute: true }, async () => held)
   expect(ended.payloads).toHaveLength(1)
   expect(ended.failure).toBeNull()

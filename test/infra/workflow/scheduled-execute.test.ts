@@ -105,9 +105,12 @@ describe('needs approval, with nothing written', () => {
     ['too many users', { sinceExecuted: LITTLE_NEW, totals: { usersMatched: 301 } }, '301 matched'],
     ['too many grants', { sinceExecuted: LITTLE_NEW, totals: { grantsTargeted: 5001 } }, '5001'],
     [
-      'too much',
-      { sinceExecuted: LITTLE_NEW, totals: { expiredMicrodollars: 20_000_000_001 } },
-      '20000000001',
+      'grants of too much face value, however little of it expires',
+      {
+        sinceExecuted: LITTLE_NEW,
+        totals: { faceValueMicrodollars: 20_000_000_001, expiredMicrodollars: 1_000_000 },
+      },
+      '20000 USD of face value',
     ],
     [
       'too many corrections',
@@ -154,7 +157,7 @@ test('a dry run that failed for some users is no plan: ends as a failure, withou
 test('held: the plan is made, the execute answers held, and one notice says so', async () => {
   const ended = await execute(INPUT, async (payload) =>
     'plan' in (payload as object)
-      ? { status: 'held', why: 'an incident', next: null }
+      ? cardWith({ status: 'held', why: 'an incident', next: null })
       : { ...cardWith({ mode: 'dry-run', runId: PLAN }), sinceExecuted: LITTLE_NEW },
   )
   expect(ended.invoked).toEqual(['preview', 'job'])

@@ -85,6 +85,8 @@ test('success over several turns of the loop: one run, and one notice with total
     card.runId,
     '5 processed',
     'Expired: $30.00',
+    `Asked by: ${card.asked.by} (${card.asked.via})`,
+    `Software version: ${card.softwareVersion}`,
     card.logs.users,
     card.logs.mutations,
     `Next: ${JSON.stringify(card.next)}`,
@@ -182,11 +184,41 @@ test('refused: not tried again, nothing written, and the notice says why', async
   expect((await balances(sql))['ada']).toBe(6_000_000)
 })
 
+test('a scheduled plan above the limit in dollars, by face value: a person is asked, and nothing is written', async () => {
+  const { runId: plan } = await invokeJob(place, {})
+  await invokeJob(place, { execute: true, plan })
+  const [acquired, used] = [30_000_000_000, 29_999_000_000]
+  await insertUser(sql, { id: 'fay', total_microdollars_acquired: acquired, microdollars_used: used })
+  await insertTransaction(sql, { kilo_user_id: 'fay', amount_microdollars: acquired })
+  const ended = await execute({ scheduledExecute: { requestKey: 'monthly-1' } }, realJob())
+  expect(ended.failure).toBeNull()
+  expect(ended.invoked).toEqual(['preview'])
+  expect(ended.notices.map(({ Subject }) => Subject)).toEqual(['Credit expiry: needs approval'])
+  expect(ended.output).toMatchObject({
+    sinceExecuted: { runId: plan, users: 1, expired: '$1.00' },
+    totals: { faceValueMicrodollars: acquired, faceValue: '$30,000.00', expired: '$1.00' },
+  })
+  expect(await balances(sql)).toEqual({ ...NOBODY_HAS_ANY, fay: 1_000_000 })
+})
+
 test('an event that cannot be read: not tried again, and the notice shows a right one', async () => {
   const ended = await execute({ excute: true }, realJob())
   expect(ended.payloads).toHaveLength(1)
   expect(ended.failure?.error).toBe('InvalidEvent')
   expect(ended.notices[0]?.Message).toContain('did you mean "execute"?')
+})
+
+test('a status in an EventBridge envelope shows the open run, and leaves it as it is', async () => {
+  const opened = await invokeJob(place, { execute: true, batchSize: 1, concurrency: 1 }, oneTurnsTime())
+  const before = await balances(sql)
+  for (const detail of [{ status: 'latest' }, '{"status": "latest"}']) {
+    const ended = await execute({ source: 'app', 'detail-type': 'ask', detail }, realJob())
+    expect(ended.failure).toBeNull()
+    expect(ended.output).toMatchObject({ runId: opened.runId, status: 'incomplete' })
+    expect(ended.invoked).toEqual(['preview'])
+  }
+  expect(await balances(sql)).toEqual(before)
+  expect(Object.values(before).filter((balance) => balance > 0)).toHaveLength(4)
 })
 
 test('cancelled: the open run is closed, and the execution ends well, since that was asked for', async () => {
