@@ -79,6 +79,7 @@ test('with --yes it shows where and what, counted now and not stored as a run, a
     []
   expect(stderr).toContain(`Database    ${pathname.slice(1)} on ${host}\n`)
   expect(stderr).toContain(`Server      PostgreSQL ${version}, user postgres\n`)
+  expect(stderr).toContain('Rights      checked: postgres has all rights that this run needs\n')
   expect(stderr).toMatch(
     /Mode +Execute: this writes\nDomains +kilo\.ai, kilocode\.ai\nBy +\S+\nCommand +npm start -- --execute\n/,
   )
@@ -106,10 +107,17 @@ test('rights are checked before the question', async () => {
   const url = new URL(database.url)
   url.username = 'reader_only'
   url.password = 'secret'
-  const { status, stderr } = await run(['--execute', '--yes'], { DATABASE_URL: url.href })
-  expect(status).toBe(1)
-  expect(stderr).toContain('lacks a right.')
-  expect(stderr).not.toContain('Users matched')
+  const refused = async (...args: string[]) => {
+    const { status, stderr } = await run([...args, '--yes'], { DATABASE_URL: url.href })
+    expect(status).toBe(1)
+    expect(stderr).toContain('lacks a right.')
+    expect(stderr).not.toContain('Users matched')
+  }
+  await refused('--execute')
+  // Those of a run that is open too, before it is continued.
+  const { runId } = await invoke({ execute: true }, { timeLeft: () => 0 })
+  await refused('--execute')
+  await refused('--resume', runId)
 })
 
 test('dry runs log in where READONLY_DATABASE_URL says, and it is blamed when that is wrong', async () => {
@@ -269,7 +277,9 @@ test('a rollback shows what it would restore before it asks, and a resume the fi
   const runs = await keys(bucket, 'runs/')
   expect(runs.filter((key) => key.includes('-rollback-dry-run-'))).toEqual([])
 
+  // It has ended: no right is needed to show it.
   const resumed = await run(['--resume', executed.runId, '--yes'])
+  expect(resumed.stderr).not.toContain('Rights')
   expect(resumed).toMatchObject({ status: 0, stderr: expect.stringMatching(/So far\nUsers matched +3\n/) })
 })
 
@@ -316,6 +326,7 @@ test('an execute over an open run says before it writes that it continues that r
   expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
     `Open run ${open.runId} is continued, with its own reason and settings`,
   )
+  expect(stderr).toMatch(/Rights +checked: postgres has all rights that this run needs\n/)
   expect(stderr).toMatch(/Reason +the first\n/)
   expect(stderr).toContain('\nSo far\n')
   expect(stdout).toContain(`Execute ${open.runId}\ncomplete: `)
