@@ -4,6 +4,7 @@ import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } fr
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
 import { dollars, type ExitCard, isFinal, isPartlyRolledBack, type RunStatus } from '../../exit-card.ts'
+import { nearest } from '../../nearest.ts'
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { categoryGroup, noTotals } from './totals.ts'
@@ -88,17 +89,19 @@ export function cardWarnings(
     ...(isWriting(mode) ? [] : refusals.map(refusalWarning)),
     ...warnings.map((text) => ({ text, explanation: null })),
     // An execute may well find that none is left.
-    ...(isDone && !isWriting(mode) ? idleCategories(selection, totals).map(idleCategoryWarning) : []),
+    ...(isDone && !isWriting(mode) ? idleCategories(selection, totals) : []),
     ...warningsOf(totals),
   ]
 }
 
 /** The selected categories that no processed grant has: one of them may be misspelt. */
-function idleCategories({ categories }: ShownRun['selection'], totals: Cursor['totals']): string[] {
+function idleCategories({ categories }: ShownRun['selection'], totals: Cursor['totals']): Warning[] {
   const processed = Object.keys(totals.byCategory)
   const isProcessed = (one: string): boolean =>
     processed.some((group) => group === categoryGroup(one) || matchesCategory(group, [one]))
-  return (categories ?? []).filter((one) => !isProcessed(one))
+  return (categories ?? [])
+    .filter((one) => !isProcessed(one))
+    .map((one) => idleCategoryWarning(one, nearest(one, processed)))
 }
 
 function byCategory({ totals }: ShownCursor): ExitCard['byCategory'] {
