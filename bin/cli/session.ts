@@ -53,7 +53,7 @@ const EXIT_STATUS: Readonly<Record<string, number>> = {
 export async function runCommand(command: Command, place: Place, terminal: Terminal): Promise<number> {
   if (command.own?.is === 'runs') return showRuns(command.own, command, place, terminal)
   if (command.own?.is === 'open') return openReport(command.own.runId, command, place, terminal)
-  if (command.own?.is === 'csv') return printCsv(command.own, terminal)
+  if (command.own?.is === 'csv') return printCsv(command.own, command, terminal)
   const progress = progressOn(terminal)
   const interrupt = watchInterrupts(process, terminal.now, {
     first: (how) => (onlyReads(command.payload) ? undefined : progress.say(stoppingText(how))),

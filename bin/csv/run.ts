@@ -23,22 +23,34 @@ type Table = {
   readonly expected: (totals: ExitCard['totals']) => Amounts
 }
 
+/** Reads once, in a time of the caller's. */
+type Within = <T>(read: () => Promise<T>) => Promise<T>
+
 /**
  * Writes the users, grants or mutations of a run as CSV, one page after the other; `out` is ended. The last
- * row is the total, and equals the exit card's; it is there also where the log has no line.
- * @throws ArchiveCorrupt when a part was edited or the total differs from the card's, ArchiveUnavailable
+ * row is the total, and equals the exit card's; it is there also where the log has no line. Every read goes
+ * through `within`, and nothing of it waits for the reader of `out`.
+ * @throws ArchiveCorrupt when a part was edited or the total differs from the card's, ArchiveUnavailable, and
+ * whatever `within` throws
  */
-export async function writeCsv(kind: CsvKind, runId: string, store: Store, out: Writable): Promise<void> {
+export async function writeCsv(
+  kind: CsvKind,
+  runId: string,
+  store: Store,
+  out: Writable,
+  within: Within = async (read) => read(),
+): Promise<void> {
   const table = TABLES[kind]
-  await writeTable(table.columns, rowsOf(table, runId, store), out, async (sums) => {
-    const card = await lastCard(store, runId)
+  await writeTable(table.columns, rowsOf(table, runId, store, within), out, async (sums) => {
+    const card = await within(async () => lastCard(store, runId))
     if (card && card.status !== 'incomplete') checkTotal(runId, sums, table.expected(card.totals))
   })
 }
 
-async function* rowsOf(table: Table, runId: string, store: Store): AsyncGenerator<TableRow> {
-  const { document: cursor } = await readCursor(store, runId)
-  for (const named of cursor.pages) yield* table.rows(await linesOf(table.log, runId, named, store))
+async function* rowsOf(table: Table, runId: string, store: Store, within: Within): AsyncGenerator<TableRow> {
+  const { document: cursor } = await within(async () => readCursor(store, runId))
+  for (const named of cursor.pages)
+    yield* table.rows(await within(async () => linesOf(table.log, runId, named, store)))
 }
 
 async function linesOf(log: LogKind, runId: string, named: NamedPage, store: Store): Promise<string[]> {
