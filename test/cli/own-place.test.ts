@@ -165,6 +165,9 @@ test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs 
   const before = await dump(database.sql)
   const refused = await run(['--execute', '--yes'], alone)
   expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('or add --local-logs.') })
+  expect(refused.stderr.replaceAll(/\s+/g, ' ')).toContain(
+    "another person's command on the same database would not see the run",
+  )
   expect(await dump(database.sql)).toEqual(before)
   const executed = await run(['--execute', '--plan', 'latest', '--yes', '--local-logs', '--json'], alone)
   expect(exitCardSchema.parse(JSON.parse(executed.stdout))).toMatchObject({ status: 'complete' })
@@ -173,6 +176,8 @@ test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs 
   const preview = await run(next.split(' '), alone)
   const [, rollBack = ''] = /npm start -- (.*)\n$/.exec(preview.stdout) ?? []
   expect(await run([...rollBack.split(' '), '--yes'], alone)).toMatchObject({ status: 0 })
+  // From the first run that wrote on, its next steps work as they are printed: without the option.
+  expect(await run(['--execute', '--yes'], alone)).toMatchObject({ status: 0 })
   await rm(join(cwd, '.sandbox'), { recursive: true })
 })
 
