@@ -42,7 +42,9 @@ export async function writeTable(
   let atReader: unknown
   out.once('error', (error) => (atReader = error))
   try {
-    await pipeline(Readable.from(withTotal(columns, rows, check)), csv, out)
+    // An error of the rows is the caller's to report: a pipeline that ends `out` would destroy it with that error.
+    await pipeline(Readable.from(withTotal(columns, rows, check)), csv, out, { end: false })
+    out.end()
   } catch (error) {
     // The program that reads the output, such as head, has enough.
     if (!(error === atReader && isClosedPipe(error))) throw error
