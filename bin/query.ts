@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { LOG_TABLES, type LogTable } from '../infra/logs/log-tables.ts'
 import { SAVED_QUERIES, type SavedQuery } from '../infra/logs/saved-queries.ts'
 import { nearestFew } from '../lambda/nearest.ts'
+import { withLogsOfBucket } from './bucket-logs.ts'
 import { type Format, formatRows, type Row } from './query-rows.ts'
 
 /**
@@ -78,30 +79,43 @@ const SANDBOX_LOGS = '.sandbox/s3/credit-expiry-logs/logs'
 const USAGE = `npm run query -- [--csv | --json] [folder] <question> [value …]
 
 [folder] holds the bucket's logs/: users/, mutations/, errors/ and runs/ with *.jsonl below. Without it, the logs of the
-sandbox are queried (${SANDBOX_LOGS}).
+bucket that LOG_BUCKET names are read (.env is read too); without LOG_BUCKET, those of the sandbox
+(${SANDBOX_LOGS}).
 <question> is SQL, or the name of a saved query, with its value (a user id, a run id) after it:
 ${SAVED_QUERIES.map(({ name, description }) => `  "${name}": ${description}`).join('\n')}`
 
 /** What to print, and the exit status: 0 with an answer (an empty one too), 1 without. */
 export type Answered = { readonly out: string; readonly error: string; readonly exitCode: 0 | 1 }
 
-/** Answers a command line of `npm run query`. */
-export async function answerQuery(args: readonly string[]): Promise<Answered> {
+/**
+ * Answers a command line of `npm run query`: from the folder that it names, else from the bucket that
+ * LOG_BUCKET names, else from the sandbox. `say` is told which bucket is read.
+ */
+export async function answerQuery(
+  args: readonly string[],
+  say: (text: string) => void = console.error,
+): Promise<Answered> {
   try {
     const options = { csv: { type: 'boolean' }, json: { type: 'boolean' } } as const
     const { values: given, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
     const [first = '', ...rest] = positionals
-    // A folder that is not there must not pass for a question about the sandbox.
+    // A folder that is not there must not pass for a question about the bucket or the sandbox.
     const hasFolder = first !== '' && (existsSync(first) || (!isQuestion(first) && isQuestion(rest[0] ?? '')))
-    const folder = hasFolder ? logsIn(first) : SANDBOX_LOGS
     const [question, ...values] = hasFolder ? rest : positionals
     if (question === undefined) return failed(USAGE)
-    if (LOG_TABLES.every((table) => filesOf(folder, table).length === 0)) return failed(noLogs(folder))
     const asked = questionOf(question, values)
     if ('problem' in asked) return failed(asked.problem)
-    const rows = await queryLogs(folder, asked.sql, values)
     const format: Format = given.csv ? 'csv' : given.json ? 'json' : 'text'
-    return { out: formatRows(rows, format), error: rows.length === 0 ? noRows(values) : '', exitCode: 0 }
+    const answer = async (folder: string, absent: string): Promise<Answered> => {
+      if (LOG_TABLES.every((table) => filesOf(folder, table).length === 0)) return failed(absent)
+      const rows = await queryLogs(folder, asked.sql, values)
+      return { out: formatRows(rows, format), error: rows.length === 0 ? noRows(values) : '', exitCode: 0 }
+    }
+    const bucket = process.env.LOG_BUCKET ?? ''
+    if (hasFolder) return await answer(logsIn(first), noLogs(logsIn(first)))
+    if (bucket === '') return await answer(SANDBOX_LOGS, noLogs(SANDBOX_LOGS))
+    say(`Reading the logs of the bucket ${bucket} (LOG_BUCKET).`)
+    return await withLogsOfBucket(bucket, async (folder) => answer(folder, noLogsInBucket(bucket)))
   } catch (error) {
     return failed(error instanceof Error ? error.message : 'an unknown error')
   }
@@ -128,6 +142,13 @@ function noLogs(folder: string): string {
   return (
     `No logs in ${folder}: it must hold users/, mutations/, errors/ or runs/ with *.jsonl files. ` +
     'No query was run. Name the folder that you downloaded, or make a run with npm start.'
+  )
+}
+
+function noLogsInBucket(bucket: string): string {
+  return (
+    `No logs in the bucket ${bucket}: it has no *.jsonl objects below logs/. No query was run. ` +
+    'Check LOG_BUCKET, or unset it to query the sandbox.'
   )
 }
 
@@ -159,6 +180,7 @@ function withValues({ name, sql }: SavedQuery, values: readonly string[]): Retur
 }
 
 if (import.meta.main) {
+  if (existsSync('.env')) process.loadEnvFile('.env')
   const { out, error, exitCode } = await answerQuery(process.argv.slice(2))
   if (out !== '') process.stdout.write(out)
   if (error !== '') console.error(error)

@@ -50,7 +50,8 @@ export async function openPlace(
     if (writes && !localLogs && !hasWrittenTo(bucket))
       throw new UsageError(
         'DATABASE_URL is set, but LOG_BUCKET is not, so the logs of a writing run would be on this ' +
-          'machine only. Nothing was done. Set LOG_BUCKET, or add --local-logs.',
+          "machine only: another person's command on the same database would not see the run. Nothing was " +
+          'done. Set LOG_BUCKET, or add --local-logs.',
       )
     say(
       `No LOG_BUCKET: the logs are in .sandbox/s3/${bucket}/ on this machine. A command that uses ` +

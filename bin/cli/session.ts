@@ -6,7 +6,7 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import type { ReportAnswer } from '../../lambda/insight/report-run.ts'
 import { answerText, exitStatusOf } from './print/answers.ts'
 import { type Command, mayWrite } from './line/command.ts'
-import { confirm } from './invoke/confirm.ts'
+import { confirm, type Consent } from './invoke/confirm.ts'
 import { drive, type Drive } from './invoke/drive.ts'
 import { diffText } from './print/diff.ts'
 import { historyText } from './print/history/story.ts'
@@ -53,7 +53,7 @@ const EXIT_STATUS: Readonly<Record<string, number>> = {
 export async function runCommand(command: Command, place: Place, terminal: Terminal): Promise<number> {
   if (command.own?.is === 'runs') return showRuns(command.own, command, place, terminal)
   if (command.own?.is === 'open') return openReport(command.own.runId, command, place, terminal)
-  if (command.own?.is === 'csv') return printCsv(command.own, terminal)
+  if (command.own?.is === 'csv') return printCsv(command.own, command, terminal)
   const progress = progressOn(terminal)
   const interrupt = watchInterrupts(process, terminal.now, {
     first: (how) => (onlyReads(command.payload) ? undefined : progress.say(stoppingText(how))),
@@ -110,9 +110,10 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
       'This writes to your own database, and there is no terminal to ask. Nothing was done. Check a ' +
         'dry run first, then add --yes.',
     )
-  if (asks && !(await confirmed(command, terminal, driving))) {
+  const consent = asks ? await consentTo(command, terminal, driving) : 'agreed'
+  if (consent !== 'agreed') {
     progress.say(`${stoppedText(driving)}Nothing was written.`)
-    return interrupt.asked() === null ? FAILED : INCOMPLETE
+    return consent === 'declined' && interrupt.asked() === null ? FAILED : INCOMPLETE
   }
   if (interrupt.asked() !== null) {
     progress.say(`${stoppedText(driving)}Nothing was done.`)
@@ -165,13 +166,14 @@ function reportHere(answer: ReportAnswer, place: Place): OtherAnswer {
   return path === null ? answer : { ...answer, report: path, console: '' }
 }
 
-/** False as well when the person asked to stop during the count. */
-async function confirmed(command: Command, terminal: Terminal, driving: Drive): Promise<boolean> {
+/** Declined as well when the person asked to stop during the count. */
+async function consentTo(command: Command, terminal: Terminal, driving: Drive): Promise<Consent> {
   try {
-    return (await confirm(command, driving, terminal)) && driving.interrupt.asked() === null
+    const consent = await confirm(command, driving, terminal)
+    return driving.interrupt.asked() === null ? consent : 'declined'
   } catch (error) {
     if (driving.interrupt.asked() === null) throw error
-    return false
+    return 'declined'
   }
 }
 

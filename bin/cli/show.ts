@@ -8,7 +8,7 @@ import { runsTable } from './print/runs.ts'
 import { count } from './print/tables.ts'
 import { writeRunsPage } from './runs-page.ts'
 import type { Terminal } from './terminal.ts'
-import { readHere, withToolsHere } from './invoke/job.ts'
+import { readEachHere, readHere } from './invoke/job.ts'
 
 const FAILED = 1
 
@@ -31,15 +31,19 @@ export async function showRuns(
   return shownFile(written.path, open, terminal)
 }
 
-/** `--csv`. No deadline: it may take as long as the run is large, and every read has its own. */
+/**
+ * `--csv`. It may take as long as the run is large, and as its reader takes, such as `less`; every read has the
+ * deadline.
+ */
 export async function printCsv(
   { kind, runId }: { readonly kind: CsvKind; readonly runId: string },
+  { invocationSeconds }: Command,
   { out }: Terminal,
 ): Promise<number> {
   const { writeCsv } = await import('../csv/run.ts')
-  await withToolsHere(async (tools) => {
-    const card = await status(runId, tools)
-    await writeCsv(kind, card.runId, tools.store, out.stream)
+  await readEachHere(invocationSeconds, async (tools, within) => {
+    const card = await within(async () => status(runId, tools))
+    await writeCsv(kind, card.runId, tools.store, out.stream, within)
   })
   return 0
 }

@@ -14,13 +14,22 @@ export type Amounts = Readonly<Record<string, number | null>>
 /** One row before it is written: what comes before the amounts, the amounts, and what comes after. */
 export type TableRow = { readonly before: Row; readonly amounts: Amounts; readonly after: Row }
 
+/** The names of a table's columns, those of amounts without their units. */
+export type Columns = Readonly<Record<keyof TableRow, readonly string[]>>
+
+/** The columns of a row, and so of its table. */
+export function columnsOf({ before, amounts, after }: TableRow): Columns {
+  return { before: Object.keys(before), amounts: Object.keys(amounts), after: Object.keys(after) }
+}
+
 /**
- * Writes rows as RFC 4180 with a header and, as the last row, the sums of the amounts that are added up; `out`
- * is ended. Amounts are in dollars and in microdollars. A text that a spreadsheet would take for a formula
- * gets a leading apostrophe. A reader who has gone is no error. `check` may refuse the sums, before the total
- * row is written.
+ * Writes rows of these columns as RFC 4180 with a header and, as the last row, the sums of the amounts that
+ * are added up, also where there is no row; `out` is ended. Amounts are in dollars and in microdollars. A text
+ * that a spreadsheet would take for a formula gets a leading apostrophe. A reader who has gone is no error.
+ * `check` may refuse the sums, before the total row is written.
  */
 export async function writeTable(
+  columns: Columns,
   rows: AsyncIterable<TableRow> | Iterable<TableRow>,
   out: Writable,
   check: (sums: Amounts) => Promise<void> = async () => {},
@@ -33,7 +42,9 @@ export async function writeTable(
   let atReader: unknown
   out.once('error', (error) => (atReader = error))
   try {
-    await pipeline(Readable.from(withTotal(rows, check)), csv, out)
+    // An error of the rows is the caller's to report: a pipeline that ends `out` would destroy it with that error.
+    await pipeline(Readable.from(withTotal(columns, rows, check)), csv, out, { end: false })
+    out.end()
   } catch (error) {
     // The program that reads the output, such as head, has enough.
     if (!(error === atReader && isClosedPipe(error))) throw error
@@ -52,19 +63,18 @@ export function withoutFormula(text: string, { header }: { header: boolean }): s
 }
 
 async function* withTotal(
+  columns: Columns,
   rows: AsyncIterable<TableRow> | Iterable<TableRow>,
   check: (sums: Amounts) => Promise<void>,
 ): AsyncGenerator<Row> {
-  const sums: Record<string, number> = {}
-  let first: TableRow | null = null
+  const sums: Record<string, number> = Object.fromEntries(columns.amounts.map((column) => [column, 0]))
   for await (const row of rows) {
-    first ??= row
     for (const [column, amount] of Object.entries(row.amounts))
       sums[column] = (sums[column] ?? 0) + (amount ?? 0)
     yield flat(row)
   }
   await check(sums)
-  if (first) yield totalRow(first, sums)
+  yield totalRow(columns, sums)
 }
 
 function flat({ before, amounts, after }: TableRow): Row {
@@ -81,10 +91,17 @@ export function amountCells(amounts: Amounts): Row {
   )
 }
 
-function totalRow({ before, after }: TableRow, sums: Record<string, number>): Row {
-  const [label = ''] = Object.keys(before)
-  const empty = (row: Row): Row => Object.fromEntries(Object.keys(row).map((column) => [column, null]))
-  return flat({ before: { ...empty(before), [label]: 'total' }, amounts: sums, after: empty(after) })
+function totalRow({ before, after }: Columns, sums: Record<string, number>): Row {
+  const [label = ''] = before
+  return flat({
+    before: { ...emptyCells(before), [label]: 'total' },
+    amounts: sums,
+    after: emptyCells(after),
+  })
+}
+
+function emptyCells(columns: readonly string[]): Row {
+  return Object.fromEntries(columns.map((column) => [column, null]))
 }
 
 /** Dollars with six decimals, without a currency sign: what a spreadsheet takes for a number. */

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import { isWriting } from '../../lambda/archive/runs.ts'
 import type { HistoryGrant } from '../../lambda/insight/history/grants.ts'
 import type { HistoryAnswer, HistoryRun, UnreadableHistory } from '../../lambda/insight/history/history.ts'
-import { amountCells, type TableRow, writeTable } from './format.ts'
+import { amountCells, columnsOf, type TableRow, writeTable } from './format.ts'
 
 /**
  * Writes what the runs did to one user as CSV, `out` is ended: for each run one row with its balances and its
@@ -10,7 +10,7 @@ import { amountCells, type TableRow, writeTable } from './format.ts'
  * the end.
  */
 export async function writeHistory({ result }: HistoryAnswer, out: Writable): Promise<void> {
-  await writeTable(result.runs.flatMap(rowsOfRun), out)
+  await writeTable(COLUMNS, result.runs.flatMap(rowsOfRun), out)
 }
 
 function rowsOfRun(run: HistoryRun | UnreadableHistory): TableRow[] {
@@ -60,3 +60,5 @@ function tableRow(run: KnownRun, grant: HistoryGrant | null, why: string): Table
     },
   }
 }
+
+const COLUMNS = columnsOf(tableRow({ runId: '', at: '' }, null, ''))

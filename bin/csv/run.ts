@@ -9,7 +9,7 @@ import type { ExitCard } from '../../lambda/exit-card.ts'
 import { type LoggedLine, loggedLine } from '../../lambda/insight/logged-line.ts'
 import { linesOfBytes } from '../../lambda/insight/verify/files.ts'
 import { amountOf, isDelete, isInsert, rowChanges } from '../../lambda/insight/verify/mutations.ts'
-import { type Amounts, type TableRow, writeTable } from './format.ts'
+import { type Amounts, type Columns, type TableRow, writeTable } from './format.ts'
 
 export const CSV_KINDS = ['users', 'grants', 'mutations'] as const
 export type CsvKind = (typeof CSV_KINDS)[number]
@@ -17,27 +17,40 @@ export type CsvKind = (typeof CSV_KINDS)[number]
 /** How one kind of file is made from a page of a run, and what its total row must be. */
 type Table = {
   readonly log: LogKind
+  readonly columns: Columns
   readonly rows: (lines: readonly string[]) => TableRow[]
   /** The sums that the exit card gives. */
   readonly expected: (totals: ExitCard['totals']) => Amounts
 }
 
+/** Reads once, in a time of the caller's. */
+type Within = <T>(read: () => Promise<T>) => Promise<T>
+
 /**
  * Writes the users, grants or mutations of a run as CSV, one page after the other; `out` is ended. The last
- * row is the total, and equals the exit card's.
- * @throws ArchiveCorrupt when a part was edited or the total differs from the card's, ArchiveUnavailable
+ * row is the total, and equals the exit card's; it is there also where the log has no line. Every read goes
+ * through `within`, and nothing of it waits for the reader of `out`.
+ * @throws ArchiveCorrupt when a part was edited or the total differs from the card's, ArchiveUnavailable, and
+ * whatever `within` throws
  */
-export async function writeCsv(kind: CsvKind, runId: string, store: Store, out: Writable): Promise<void> {
+export async function writeCsv(
+  kind: CsvKind,
+  runId: string,
+  store: Store,
+  out: Writable,
+  within: Within = async (read) => read(),
+): Promise<void> {
   const table = TABLES[kind]
-  await writeTable(rowsOf(table, runId, store), out, async (sums) => {
-    const card = await lastCard(store, runId)
+  await writeTable(table.columns, rowsOf(table, runId, store, within), out, async (sums) => {
+    const card = await within(async () => lastCard(store, runId))
     if (card && card.status !== 'incomplete') checkTotal(runId, sums, table.expected(card.totals))
   })
 }
 
-async function* rowsOf(table: Table, runId: string, store: Store): AsyncGenerator<TableRow> {
-  const { document: cursor } = await readCursor(store, runId)
-  for (const named of cursor.pages) yield* table.rows(await linesOf(table.log, runId, named, store))
+async function* rowsOf(table: Table, runId: string, store: Store, within: Within): AsyncGenerator<TableRow> {
+  const { document: cursor } = await within(async () => readCursor(store, runId))
+  for (const named of cursor.pages)
+    yield* table.rows(await within(async () => linesOf(table.log, runId, named, store)))
 }
 
 async function linesOf(log: LogKind, runId: string, named: NamedPage, store: Store): Promise<string[]> {
@@ -62,6 +75,11 @@ function checkTotal(runId: string, sums: Amounts, expected: Amounts): void {
 const TABLES: Readonly<Record<CsvKind, Table>> = {
   users: {
     log: 'users',
+    columns: {
+      before: ['user_id', 'email', 'outcome'],
+      amounts: ['balance_before', 'used', 'expired', 'due_paid', 'correction', 'final_balance'],
+      after: ['grants_targeted', 'next_credit_expiration_at', 'flags'],
+    },
     rows: (lines) => lines.map((line) => userRow(parse(line))),
     expected: (totals) => ({
       expired: totals.expiredMicrodollars,
@@ -71,11 +89,27 @@ const TABLES: Readonly<Record<CsvKind, Table>> = {
   },
   grants: {
     log: 'users',
+    columns: {
+      before: [
+        'user_id',
+        'email',
+        'outcome',
+        'grant_id',
+        'category',
+        'description',
+        'created_at',
+        'is_free',
+        'had_expiry_date',
+      ],
+      amounts: ['amount', 'expired', 'due_paid'],
+      after: [],
+    },
     rows: (lines) => lines.map(parse).flatMap(grantRows),
     expected: (totals) => ({ expired: totals.expiredMicrodollars, due_paid: totals.duePaidMicrodollars }),
   },
   mutations: {
     log: 'mutations',
+    columns: { before: ['user_id', 'type', 'row_id'], amounts: ['moved'], after: ['before', 'after'] },
     rows: mutationRows,
     expected: (totals) => ({
       moved: totals.correctedMicrodollars - totals.expiredMicrodollars - totals.duePaidMicrodollars,

@@ -79,6 +79,7 @@ test('with --yes it shows where and what, counted now and not stored as a run, a
     []
   expect(stderr).toContain(`Database    ${pathname.slice(1)} on ${host}\n`)
   expect(stderr).toContain(`Server      PostgreSQL ${version}, user postgres\n`)
+  expect(stderr).toContain('Rights      checked: postgres has all rights that this run needs\n')
   expect(stderr).toMatch(
     /Mode +Execute: this writes\nDomains +kilo\.ai, kilocode\.ai\nBy +\S+\nCommand +npm start -- --execute\n/,
   )
@@ -106,10 +107,17 @@ test('rights are checked before the question', async () => {
   const url = new URL(database.url)
   url.username = 'reader_only'
   url.password = 'secret'
-  const { status, stderr } = await run(['--execute', '--yes'], { DATABASE_URL: url.href })
-  expect(status).toBe(1)
-  expect(stderr).toContain('lacks a right.')
-  expect(stderr).not.toContain('Users matched')
+  const refused = async (...args: string[]) => {
+    const { status, stderr } = await run([...args, '--yes'], { DATABASE_URL: url.href })
+    expect(status).toBe(1)
+    expect(stderr).toContain('lacks a right.')
+    expect(stderr).not.toContain('Users matched')
+  }
+  await refused('--execute')
+  // Those of a run that is open too, before it is continued.
+  const { runId } = await invoke({ execute: true }, { timeLeft: () => 0 })
+  await refused('--execute')
+  await refused('--resume', runId)
 })
 
 test('dry runs log in where READONLY_DATABASE_URL says, and it is blamed when that is wrong', async () => {
@@ -157,6 +165,9 @@ test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs 
   const before = await dump(database.sql)
   const refused = await run(['--execute', '--yes'], alone)
   expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('or add --local-logs.') })
+  expect(refused.stderr.replaceAll(/\s+/g, ' ')).toContain(
+    "another person's command on the same database would not see the run",
+  )
   expect(await dump(database.sql)).toEqual(before)
   const executed = await run(['--execute', '--plan', 'latest', '--yes', '--local-logs', '--json'], alone)
   expect(exitCardSchema.parse(JSON.parse(executed.stdout))).toMatchObject({ status: 'complete' })
@@ -165,6 +176,8 @@ test('DATABASE_URL alone: a dry run has its logs in .sandbox/, an execute needs 
   const preview = await run(next.split(' '), alone)
   const [, rollBack = ''] = /npm start -- (.*)\n$/.exec(preview.stdout) ?? []
   expect(await run([...rollBack.split(' '), '--yes'], alone)).toMatchObject({ status: 0 })
+  // From the first run that wrote on, its next steps work as they are printed: without the option.
+  expect(await run(['--execute', '--yes'], alone)).toMatchObject({ status: 0 })
   await rm(join(cwd, '.sandbox'), { recursive: true })
 })
 
@@ -269,7 +282,9 @@ test('a rollback shows what it would restore before it asks, and a resume the fi
   const runs = await keys(bucket, 'runs/')
   expect(runs.filter((key) => key.includes('-rollback-dry-run-'))).toEqual([])
 
+  // It has ended: no right is needed to show it.
   const resumed = await run(['--resume', executed.runId, '--yes'])
+  expect(resumed.stderr).not.toContain('Rights')
   expect(resumed).toMatchObject({ status: 0, stderr: expect.stringMatching(/So far\nUsers matched +3\n/) })
 })
 
@@ -316,6 +331,7 @@ test('an execute over an open run says before it writes that it continues that r
   expect(stderr.replaceAll(/\s+/g, ' ')).toContain(
     `Open run ${open.runId} is continued, with its own reason and settings`,
   )
+  expect(stderr).toMatch(/Rights +checked: postgres has all rights that this run needs\n/)
   expect(stderr).toMatch(/Reason +the first\n/)
   expect(stderr).toContain('\nSo far\n')
   expect(stdout).toContain(`Execute ${open.runId}\ncomplete: `)

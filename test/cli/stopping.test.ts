@@ -7,6 +7,7 @@ import { startS3, type S3Hooks, type S3Server } from '../../bin/sandbox/s3.ts'
 import { exitCardSchema } from '../../lambda/exit-card.ts'
 import { freshBucket, keys, readJson, type TestBucket } from '../support/bucket.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { type HttpRequest, startMisbehavingS3 } from '../support/servers/misbehaving-s3.ts'
 import { hasTerminals, ownPlace, type Running, start, startOnTerminal } from './start.ts'
 
 const USERS = 6
@@ -228,3 +229,20 @@ test.skipIf(!hasTerminals)(
     expect(stdout).toContain('npm start -- --execute --plan ')
   },
 )
+
+test.each([
+  ['from the start', () => true],
+  ['at the first part of the log', ({ path }: HttpRequest) => path.includes('/logs/users/')],
+])('an S3 that falls silent %s: --csv ends at the deadline of an invocation', async (_, isSilent) => {
+  await run('--dry-run').ended
+  const silent = await startMisbehavingS3(bucket.endpoint)
+  silent.behave((request) => (isSilent(request) ? 'silent' : 'pass'))
+  const env = ownPlace(database.url, { ...bucket, endpoint: silent.endpoint })
+  const args = ['--csv', 'users', 'latest', '--invocation-seconds', '10']
+  const { status, stdout, stderr } = await start(args, { cwd, env }).ended
+  await silent.stop()
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+  // Without a deadline the first try alone takes 20 seconds, and there are five.
+  expect(stderr).not.toContain('    at ')
+  expect(stderr.replaceAll(/\s+/g, ' ')).toMatch(/no answer within (10|9\.\d) s|not answer within 10 seconds/)
+})

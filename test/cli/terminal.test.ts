@@ -108,7 +108,7 @@ describe.skipIf(!hasTerminals)('on a terminal', () => {
     const held = await run(['--execute']).ended
     await run(['--release', 'done']).ended
     expect(held).toMatchObject({
-      status: 1,
+      status: 3,
       stdout: expect.stringContaining('Writing is held by Ada since '),
     })
     expect(held.stdout).toContain('Nothing was written.')

@@ -37,9 +37,9 @@ beforeAll(async () => {
 
 afterAll(drop)
 
-async function csvOf(kind: CsvKind, runId = run.runId): Promise<string> {
+async function csvOf(kind: CsvKind, runId = run.runId, from = bucket): Promise<string> {
   const out = new PassThrough()
-  const [written] = await Promise.all([text(out), writeCsv(kind, runId, storeOf(bucket), out)])
+  const [written] = await Promise.all([text(out), writeCsv(kind, runId, storeOf(from), out)])
   return written
 }
 
@@ -98,6 +98,22 @@ describe('a file for a spreadsheet', () => {
       String(expiredMicrodollars + duePaidMicrodollars - correctedMicrodollars),
     )
   })
+
+  test.each(['users', 'grants', 'mutations'] as const)(
+    'of %s has its header and a total of 0 where the log is empty',
+    async (kind) => {
+      const [header = ''] = (await csvOf(kind)).split('\r\n')
+      const nobody = await freshDatabase()
+      const other = await freshBucket()
+      const { runId } = await invokeJob({ databaseUrl: nobody.url, bucket: other }, { execute: true })
+      const csv = await csvOf(kind, runId, other)
+      await nobody.drop()
+      const total = cellsOf(csv, -1)
+      expect(csv.split('\r\n')).toEqual([header, expect.stringMatching(/^total,/), ''])
+      const amounts = Object.entries(total).filter(([column]) => column.endsWith('_microdollars'))
+      expect(new Set(amounts.map(([, amount]) => amount))).toEqual(new Set(['0']))
+    },
+  )
 
   test('is not finished with a total that differs from the card', async () => {
     const key = `runs/${run.runId}/summary.json`

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { answerQuery } from '../../bin/query.ts'
 import { formatRows } from '../../bin/query-rows.ts'
 import { LOG_TABLES } from '../../infra/logs/log-tables.ts'
@@ -10,6 +11,7 @@ import { freshBucket, readLines, type TestBucket } from '../support/bucket.ts'
 import { download } from '../support/download.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { ownPlace, start } from '../cli/start.ts'
 
 /** A dry run, an execute and its rollback, downloaded. */
 
@@ -102,4 +104,55 @@ test('a missing value, an empty answer and a folder without logs are reported', 
   expect((await answerQuery([tmpdir(), 'all runs'])).error).toContain('No logs in')
   expect((await answerQuery([folder, 'SELECT nothing FROM nowhere'])).error).toContain('nowhere')
   expect((await answerQuery([folder])).error).toContain('"all runs": ')
+})
+
+describe('without a folder', () => {
+  const QUERY = fileURLToPath(new URL('../../bin/query.ts', import.meta.url))
+  let cwd: string
+  beforeAll(async () => {
+    // A sandbox with logs of its own, which must not pass for the bucket's.
+    cwd = await mkdtemp(join(tmpdir(), 'credit-expiry-query-'))
+    const sandbox = join(cwd, '.sandbox/s3/credit-expiry-logs/logs/runs')
+    await mkdir(sandbox, { recursive: true })
+    await writeFile(join(sandbox, 'one.jsonl'), '{"run_id":"of-the-sandbox","mode":"execute"}\n')
+    await mkdir(join(cwd, 'tmp'))
+  })
+  afterAll(async () => rm(cwd, { recursive: true }))
+
+  const ask = async (question: string[], env: Record<string, string>) =>
+    start(question, { cwd, program: QUERY, env: { TMPDIR: join(cwd, 'tmp'), ...env } }).ended
+
+  test('the bucket that LOG_BUCKET names is read, named, and not kept on this machine', async () => {
+    const { status, stdout, stderr } = await ask(['all runs', '--json'], ownPlace(url, bucket))
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: `Reading the logs of the bucket ${bucket.bucket} (LOG_BUCKET).\n`,
+    })
+    expect(JSON.parse(stdout)).toMatchObject([{ run_id: rolledBack.runId }, { run_id: executed.runId }])
+    expect(await readdir(join(cwd, 'tmp'))).toEqual([])
+  })
+
+  test('LOG_BUCKET in .env counts, as it does for npm start; without it, the sandbox is read', async () => {
+    const { LOG_BUCKET = '', ...env } = ownPlace(url, bucket)
+    expect((await ask(['all runs'], env)).stdout).toContain('of-the-sandbox')
+    await writeFile(join(cwd, '.env'), `LOG_BUCKET=${LOG_BUCKET}\n`)
+    const { stdout } = await ask(['all runs'], env)
+    expect(stdout).toContain(executed.runId)
+    expect(stdout).not.toContain('of-the-sandbox')
+    await rm(join(cwd, '.env'))
+  })
+
+  test('a bucket without logs, or none of this name, is an error that says what to check', async () => {
+    const empty = await freshBucket()
+    expect(await ask(['all runs'], ownPlace(url, empty))).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringContaining(`No logs in the bucket ${empty.bucket}`) as string,
+    })
+    const absent = await ask(['all runs'], { ...ownPlace(url, bucket), LOG_BUCKET: 'no-such-bucket' })
+    expect(absent).toMatchObject({ status: 1, stdout: '' })
+    expect(absent.stderr).toContain('in the bucket no-such-bucket: the bucket does not exist')
+    expect(absent.stderr).toContain('Check LOG_BUCKET')
+    expect(await readdir(join(cwd, 'tmp'))).toEqual([])
+  })
 })

@@ -6,12 +6,15 @@ import type { Drive } from './drive.ts'
 import { figuresOf } from './figures.ts'
 import { readHere } from './job.ts'
 
+/** Whether to write: the person agreed or gave `--yes`, did not agree, or was not asked since writing is held. */
+export type Consent = 'agreed' | 'declined' | 'held'
+
 /**
  * Shows where and what would be written, counted now, and asks; with `--yes` it only shows. Where writing is
  * held nothing is asked.
  * @throws as figuresOf
  */
-export async function confirm(command: Command, driving: Drive, { err }: Terminal): Promise<boolean> {
+export async function confirm(command: Command, driving: Drive, { err }: Terminal): Promise<Consent> {
   const { progress, interrupt } = driving
   progress.begin('Counting')
   const figures = await readHere(
@@ -27,15 +30,16 @@ export async function confirm(command: Command, driving: Drive, { err }: Termina
   if ('held' in figures) {
     // With --yes the answer of the invocation says so. Without, nobody has agreed to what it would do, were the
     // hold released in this moment.
-    if (command.given.yes === true) return true
+    if (command.given.yes === true) return 'agreed'
     const release = commandFor({ release: 'why it is safe to write again' })
     progress.say(`Writing is ${printable(figures.held)}. ${release} releases it.`)
-    return false
+    return 'held'
   }
   err.write(beforeWriting(command, figures, err))
-  if (command.given.yes === true) return true
+  if (command.given.yes === true) return 'agreed'
   const { database, host } = figures.server
-  return (await ask(`Write to ${printable(database)} on ${host}? Only "yes" continues:`, driving)) === 'yes'
+  const answer = await ask(`Write to ${printable(database)} on ${host}? Only "yes" continues:`, driving)
+  return answer === 'yes' ? 'agreed' : 'declined'
 }
 
 /** Asks on standard error; null when the person left the question with Ctrl-C or Ctrl-D. */

@@ -3,6 +3,7 @@ import { Metrics } from '@aws-lambda-powertools/metrics'
 import type { Context } from 'aws-lambda'
 import { Console } from 'node:console'
 import { METRICS_NAMESPACE, SERVICE_NAME } from '../../../lambda/constants.ts'
+import { reserveOf } from '../../../lambda/archive/s3/attempts.ts'
 import type { ExitCard } from '../../../lambda/exit-card.ts'
 import { createHandler } from '../../../lambda/handler.ts'
 import { withTools } from '../../../lambda/host.ts'
@@ -64,17 +65,51 @@ export function jobHere(options: { seconds: number; debug: boolean; stopped: () 
 }
 
 /**
- * Reads the ledger and the bucket beside an invocation, by the deadline that one would have.
- * @throws as withToolsHere and withinDeadline
+ * Reads the ledger and the bucket beside an invocation, by the deadline that one would have; it begins anew
+ * whenever `alive` is called.
+ * @throws as readEachHere
  */
 export async function readHere<T>(
   seconds: number,
   work: (tools: Tools, alive: () => void) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  return withToolsHere(async (tools) =>
-    withinDeadline(seconds * 1000, async (alive) => work(tools, alive), signal),
-  )
+  return readEachHere(seconds, async (tools, within) => within(async (alive) => work(tools, alive)), signal)
+}
+
+/** Reads once, by the deadline that an invocation would have. */
+export type Within = <T>(read: (alive: () => void) => Promise<T>) => Promise<T>
+
+/**
+ * The same for work that may take as long as there is much to read: each of its reads has the deadline, one
+ * at a time. S3 ends a read a little earlier, with an error that says what to check.
+ * @throws as withToolsHere and withinDeadline
+ */
+export async function readEachHere<T>(
+  seconds: number,
+  work: (tools: Tools, within: Within) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const milliseconds = seconds * 1000
+  let began = performance.now()
+  const begin = (): void => void (began = performance.now())
+  const within: Within = async (read) => {
+    begin()
+    return withinDeadline(
+      milliseconds,
+      async (alive) =>
+        read(() => {
+          begin()
+          alive()
+        }),
+      signal,
+    )
+  }
+  return withToolsHere(async ({ store, ...tools }) => {
+    const timeLeft = (): number => began + milliseconds - performance.now()
+    const waits = { ...store.waits, reserveMs: reserveOf(milliseconds) }
+    return work({ ...tools, store: { ...store, timeLeft, waits } }, within)
+  })
 }
 
 /**

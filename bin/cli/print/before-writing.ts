@@ -37,11 +37,13 @@ export function beforeWriting(command: Command, figures: Figures, out: Out): str
   ])
 }
 
-function factsOf({ payload, event }: Command, { server, bucket, card, plan, open }: Figures): string[][] {
+function factsOf({ payload, event }: Command, figures: Figures): string[][] {
+  const { server, bucket, rightsChecked, card, plan, open } = figures
   const { mode, asked, domains } = card
   const facts = [
     ['Database', `${server.database} on ${server.host}`],
     ['Server', `PostgreSQL ${server.version}, user ${server.user}`],
+    ['Rights', rightsChecked ? `checked: ${server.user} has all rights that this run needs` : null],
     ['Log bucket', bucket],
     [
       'Mode',

@@ -11,6 +11,7 @@ import {
   microdollarsOf,
   type RunStatus,
 } from '../../exit-card.ts'
+import { nearest } from '../../nearest.ts'
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
 import { categoryGroup, noTotals } from './totals.ts'
@@ -109,7 +110,7 @@ export function cardWarnings(
     ...(mode === 'dry-run' && settings ? correctionsWarning(totals, settings.limits.correctionsUsd) : []),
     ...warnings.map((text) => ({ text, explanation: null })),
     // An execute may well find that none is left.
-    ...(isDone && !isWriting(mode) ? idleCategories(selection, totals).map(idleCategoryWarning) : []),
+    ...(isDone && !isWriting(mode) ? idleCategories(selection, totals) : []),
     ...warningsOf(totals),
   ]
 }
@@ -125,11 +126,13 @@ function correctionsWarning({ correctedMicrodollars }: Cursor['totals'], limitUs
 }
 
 /** The selected categories that no processed grant has: one of them may be misspelt. */
-function idleCategories({ categories }: ShownRun['selection'], totals: Cursor['totals']): string[] {
+function idleCategories({ categories }: ShownRun['selection'], totals: Cursor['totals']): Warning[] {
   const processed = Object.keys(totals.byCategory)
   const isProcessed = (one: string): boolean =>
     processed.some((group) => group === categoryGroup(one) || matchesCategory(group, [one]))
-  return (categories ?? []).filter((one) => !isProcessed(one))
+  return (categories ?? [])
+    .filter((one) => !isProcessed(one))
+    .map((one) => idleCategoryWarning(one, nearest(one, processed)))
 }
 
 function byCategory({ totals }: ShownCursor): ExitCard['byCategory'] {

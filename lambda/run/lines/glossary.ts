@@ -213,10 +213,11 @@ export function refusalWarning(reason: string): Warning {
   }
 }
 
-/** Of a run of selected categories, for each that no processed grant has. */
-export function idleCategoryWarning(category: string): Warning {
+/** Of a run of selected categories, for each that no processed grant has; `near` is one that was processed. */
+export function idleCategoryWarning(category: string, near: string | undefined): Warning {
+  const hint = near === undefined ? 'check its spelling' : `did you mean "${near}"?`
   return {
-    text: `no grant that was processed has the category "${category}": check its spelling`,
+    text: `no grant that was processed has the category "${category}": ${hint}`,
     explanation:
       'Category names are compared exactly, capital letters included; a * at the end fits any rest. ' +
       'The card of a dry run without "categories" lists those that there are.',

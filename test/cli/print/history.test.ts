@@ -296,4 +296,10 @@ test('as CSV it has a row for each run and each grant, and what expired in the e
   expect(lines[4]).toContain(',-6.00,-6000000,')
   expect(lines[6]).toContain(",'=1+1,")
   expect(lines.at(-1)).toMatch(/^total,,,,,,,,,,,,,,,,6\.00,6000000,0\.00,0,0\.00,0,/)
+  const empty = new PassThrough()
+  const [none] = await Promise.all([text(empty), writeHistory(answerWith(), empty)])
+  expect(none.trimEnd().split('\r\n')).toEqual([
+    lines[0],
+    expect.stringMatching(/^total,,,,,,,,,,,,,,,,0\.00,0,0\.00,0,0\.00,0,/),
+  ])
 })

@@ -285,14 +285,14 @@ describe('userIds', () => {
     expect(named).toMatchObject({ status: 'complete', totals: { usersMatched: 1, usersProcessed: 1 } })
   })
 
-  test('a dry run names the selected categories that no processed grant has', async () => {
+  test('a dry run names the selected categories that no processed grant has, and the nearest that one has', async () => {
     await addUsers(1)
     const categories = ['automatic-*', 'automatic-welcome-credit', 'promo-*']
     const { warnings, totals } = await invoke({ categories })
     expect(totals.grantsTargeted).toBe(1)
     const idle = warnings.filter((text) => text.includes('no grant that was processed'))
     expect(idle).toEqual([
-      'no grant that was processed has the category "automatic-welcome-credit": check its spelling',
+      'no grant that was processed has the category "automatic-welcome-credit": did you mean "automatic-welcome-credits"?',
       'no grant that was processed has the category "promo-*": check its spelling',
     ])
     await insertTransaction(sql, { kilo_user_id: 'user-000', credit_category: 'kilo-pass-refund:123' })
