@@ -31,7 +31,9 @@ export function noTotals(): Totals {
 
 /** Without a prototype: a category may be called `constructor`. */
 function noCategories(): Totals['byCategory'] {
-  return Object.create(null) as Totals['byCategory']
+  const none: Totals['byCategory'] = {}
+  Object.setPrototypeOf(none, null)
+  return none
 }
 
 const detail = z.looseObject({
