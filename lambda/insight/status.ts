@@ -104,7 +104,7 @@ function leaseText(lease: Cursor['lease'], databaseNow: string | null): string {
   if (databaseNow === null)
     return `an invocation took its lease until ${lease.expiresAt}; the database did not say whether it has expired`
   return lease.expiresAt > databaseNow
-    ? `an invocation holds its lease until ${lease.expiresAt}`
+    ? `an invocation holds its lease until ${lease.expiresAt}; if that one has died, the run can be resumed then`
     : `its lease expired at ${lease.expiresAt}: the invocation ended without releasing it`
 }
 

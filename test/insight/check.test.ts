@@ -227,7 +227,9 @@ test('shows a hold and the open run, with the seconds since its last progress, a
   const details = Object.fromEntries(answer.checks.map((found) => [found.check, found.detail]))
   expect(details['hold']).toBe('Writing is held by Ada: database migration')
   expect(details['open run']).toMatch(
-    `run ${open.runId}: it is open; 1 of 2 users are done; last progress 120 s ago`,
+    new RegExp(
+      `run ${open.runId}: it is open; opened \\d+ s ago; 1 of 2 users are done; last progress 120 s ago`,
+    ),
   )
   expect(told).toContainEqual({ idle: 120 })
 })

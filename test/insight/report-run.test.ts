@@ -60,7 +60,7 @@ test('explains the warnings of the card', async () => {
   const card = await invoke({}, {}, { LIMIT_USERS: '2' })
   const html = await reportOf(card.runId)
   expect(card.warnings).toHaveLength(2)
-  expect(html).toContain('A dry run ignores the limits')
+  expect(html).toContain('A dry run is never refused')
   expect(html).toContain('Auto top-up is enabled and the final balance is under $5.00.')
 })
 

@@ -254,7 +254,7 @@ describe('the words of a report', () => {
     expect(input.warnings).toEqual([...known, { text: 'the moon is full', explanation: null }])
     const text = textOf(renderReport(input))
     for (const wanted of [
-      'An execute would be refused: 400 users are above the limit of 300. A dry run ignores the limits',
+      'An execute would be refused: 400 users are above the limit of 300. A dry run is never refused',
       '3 users may be charged by auto top-up: balance under $5.00 after this run. Auto top-up is enabled',
       '1 user had a negative balance before. The balance was below zero before the run. The correction brings',
       '1 user failed: see the errors log. The user could not be processed; nothing was written for the user.',

@@ -46,7 +46,9 @@ test('of an open run: how far it is and whether an invocation works on it; nothi
     expect(card).toMatchObject({
       runId: open.runId,
       status: 'incomplete',
-      why: expect.stringMatching(/^it is open; 2 of 6 users are done; .*no invocation is working on it/),
+      why: expect.stringMatching(
+        /^it is open; opened \d+ s ago; 2 of 6 users are done; .*no invocation is working on it/,
+      ),
       progress: { usersDone: 2 },
       next: { payload: { resume: open.runId } },
     })
@@ -72,7 +74,7 @@ test('a cancellation request and a hold are part of the answer', async () => {
   const open = await openRun()
   await invoke({ hold: 'the auditors are here', by: 'Ada' })
   expect((await statusOf('latest')).card.why).toContain('writing is held by Ada: the auditors are here')
-  const request = { runId: open.runId, by: 'Bea', at: '2026-11-22T06:01:00.000Z' }
+  const request = { runId: open.runId, by: 'Bea', at: '2026-11-22T06:01:00.000Z', reason: null }
   await putText(bucket, `runs/${open.runId}/cancel.json`, JSON.stringify(request))
   expect((await statusOf('latest')).card.why).toContain('a cancellation was requested by Bea')
 })

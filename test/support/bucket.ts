@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
+  GetObjectCommand,
   PutObjectCommand,
   S3Client,
   paginateListObjectsV2,
@@ -37,18 +38,13 @@ export async function freshBucket(endpoint: string = inject('s3Endpoint')): Prom
   return { client, endpoint, bucket }
 }
 
-/**
- * An object's bytes, by a plain request: tests read a lot, and the SDK takes several times as long. Fails the
- * test where there is no such object.
- */
-export async function readBytes({ endpoint, bucket }: TestBucket, key: string): Promise<Uint8Array> {
-  const path = key.split('/').map(encodeURIComponent).join('/')
-  const response = await fetch(`${endpoint}/${bucket}/${path}`)
-  if (response.ok) return new Uint8Array(await response.arrayBuffer())
-  throw new Error(`GET ${key} of ${bucket}: ${response.status} ${await response.text()}`)
+/** An object's bytes. Throws NoSuchKey where there is none. */
+export async function readBytes({ client, bucket }: TestBucket, key: string): Promise<Uint8Array> {
+  const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+  return (await Body?.transformToByteArray()) ?? new Uint8Array()
 }
 
-/** An object's text; as readBytes. */
+/** An object's text. Throws NoSuchKey where there is none. */
 export async function readText(bucket: TestBucket, key: string): Promise<string> {
   return Buffer.from(await readBytes(bucket, key)).toString()
 }

@@ -11,6 +11,7 @@ type Out = Pick<Output, 'columns' | 'style'>
 
 /** The result of a run as text: what happened to how many users, the amounts, the warnings. */
 export function summary(card: ExitCard, why: string, out: Out): string {
+  if (card.runId === '' && card.status === 'complete') return textOf(['This bucket has no run yet.'])
   const { title, note } = wordsFor(card.mode)
   // Without a run there is nothing to explain and to count.
   return textOf([

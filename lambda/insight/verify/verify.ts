@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { readWriter } from '../../archive/control.ts'
 import { RUN_ID, runFileKey } from '../../archive/keys.ts'
 import { isWriting, listRunIds, readRun, type Run } from '../../archive/runs.ts'
 import { stateOf } from '../../archive/state.ts'
@@ -49,7 +50,7 @@ const RESERVE_MS = 10_000
  */
 export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer> {
   const runId = asked === 'latest' ? await latestClosedExecute(tools) : asked
-  if (runId === null) return told(NOTHING_TO_VERIFY, tools)
+  if (runId === null) return told(await nothingToVerify(tools), tools)
   const run = await knownRun(runId, tools)
   await refuseUnlessClosed(run, tools)
   const findings = noFindings()
@@ -91,6 +92,12 @@ const NOTHING_TO_VERIFY: VerifyAnswer = {
   differences: [],
   explained: [],
   next: { text: 'make a dry run', payload: {} },
+}
+
+async function nothingToVerify({ store }: Tools): Promise<VerifyAnswer> {
+  const openId = (await readWriter(store))?.document.runId ?? null
+  if (openId === null) return NOTHING_TO_VERIFY
+  return { ...NOTHING_TO_VERIFY, next: { text: 'finish the open run', payload: { resume: openId } } }
 }
 
 type Chain = Pick<VerifyAnswer['checked'], 'chain' | 'signed'>

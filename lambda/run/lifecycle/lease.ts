@@ -73,7 +73,8 @@ export async function acquireLease(
   const cursor = read.document
   if (cursor.state === 'closed') return { closed: cursor }
   const now = await databaseClock(isWriting(run.mode) ? tools.ledger.writer : tools.ledger.reader, tools)
-  refuseClocksApart(now, tools.now())
+  // Only ahead of this machine's: behind it, this process may have been stalled since it asked.
+  if (Date.parse(now) > tools.now().getTime()) refuseClocksApart(now, tools.now())
   if (isHeldAt(cursor, now)) return { busy: cursor }
   await refuseOlderCursor(tools.store, run, read)
   const epoch = cursor.epoch + 1

@@ -144,7 +144,7 @@ describe('the story of a user, for people', () => {
       All runs
         date        mode      outcome               before  expired   after
         2026-11-16  Execute   Expired, rolled back  $16.00    $6.00  $10.00
-        2026-11-17  Rollback  Restored              $10.00   -$6.00  $16.00
+        2026-11-17  Rollback  Rolled back           $10.00   -$6.00  $16.00
 
       2026-11-16 06:00 UTC  Execute  Expired
         Run          2026-11-16T06-00-00-000Z-execute-k3j9 (complete)
@@ -162,7 +162,7 @@ describe('the story of a user, for people', () => {
           It covered $4.00 of usage, from $0.00 to $4.00. $6.00 was left and expired;
           the balance went from $16.00 to $10.00.
 
-      2026-11-17 09:30 UTC  Rollback  Restored
+      2026-11-17 09:30 UTC  Rollback  Rolled back
         Run          2026-11-17T09-30-00-000Z-rollback-a1b2 (complete)
         Asked by     Maria (command)
         Rolls back   2026-11-16T06-00-00-000Z-execute-k3j9

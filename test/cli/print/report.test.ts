@@ -61,11 +61,9 @@ test('a dry run says that nothing was written', () => {
   expect(shown(cardWith({ warnings: [] }))).not.toContain('Warnings')
 })
 
-test('of a bucket without a run, nothing is said that holds for a dry run', () => {
+test('of a bucket without a run, nothing is said but that', () => {
   const none = cardWith({ runId: '', mode: 'dry-run', why: 'this bucket has no run yet', warnings: [] })
-  expect(shown(none)).toBe(
-    'Dry run\ncomplete: this bucket has no run yet\nAsked by: ada@laptop (command)\nSoftware version: 1.2.3\n',
-  )
+  expect(shown(none)).toBe('This bucket has no run yet.\n')
 })
 
 test('a card without a run has no figures', () => {

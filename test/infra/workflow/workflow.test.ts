@@ -100,7 +100,7 @@ test('failed users: the others are done, and the execution ends as a failure tha
   const ended = await execute({ execute: true }, realJob())
   expect(ended.failure).toEqual({
     error: 'complete_with_errors',
-    cause: expect.stringContaining('1 users failed') as string,
+    cause: expect.stringContaining('1 user failed') as string,
   })
   expect(ended.notices).toMatchObject([
     {
