@@ -31,6 +31,7 @@ describe('what is sent', () => {
   test.each<[string, Record<string, unknown>]>([
     ['', {}],
     ['--dry-run', { execute: false }],
+    [`--rollback ${RUN} --dry-run`, { rollback: RUN, execute: false }],
     ['--execute', { execute: true }],
     ['--domains kilo.ai,kilocode.ai', { domains: ['kilo.ai', 'kilocode.ai'] }],
     [
@@ -114,6 +115,11 @@ describe('what is refused, with the option, and what to do', () => {
     ['--execute=true', 'Unknown option --execute=true. Did you mean --execute?'],
     ['--execute true', 'Unexpected argument'],
     ['--execute --dry-run', 'contradicts another option. Nothing was done.'],
+    [`--resume ${RUN} --dry-run`, '--dry-run cannot be combined with --resume'],
+    [`--cancel ${RUN} --dry-run`, '--dry-run cannot be combined with --cancel'],
+    [`--abandon ${RUN} --reason lost --dry-run`, '--dry-run cannot be combined with --abandon'],
+    ['--hold migration --dry-run', '--dry-run cannot be combined with --hold'],
+    ['--dry-run --release done', '--dry-run cannot be combined with --release'],
     ['--resume', 'The value is missing: --resume <run id>.'],
     ['--domains --json', "argument '--json' is invalid. It is an option: the value is missing."],
     ['--domains a.com,,b.com', 'It has an empty entry.'],
