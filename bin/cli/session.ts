@@ -3,6 +3,7 @@ import { type Answer, isCard } from '../../lambda/answer.ts'
 import { findCursor, readCursor } from '../../lambda/archive/cursor.ts'
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import { missingText } from '../../lambda/insight/history/missing.ts'
 import type { ReportAnswer } from '../../lambda/insight/report-run.ts'
 import { answerText, exitStatusOf } from './print/answers.ts'
 import { type Command, mayWrite } from './line/command.ts'
@@ -126,7 +127,10 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
     if (next) progress.say(`${stoppedText(driving)}To continue: ${commandFor(next.payload)}`)
   } else if (isCard(answer)) await report(answer, place, terminal, driving)
   else await printAnswer(answer, command, place, terminal)
-  if (!isCard(answer)) return exitStatusOf(answer)
+  if (!isCard(answer)) {
+    const isPartial = answer.answer === 'history' && missingText(answer) !== null
+    return isPartial ? INCOMPLETE : exitStatusOf(answer)
+  }
   // To have cancelled a run is what was asked for.
   if (command.payload.kind === 'cancel' && answer.status === 'cancelled') return 0
   return EXIT_STATUS[answer.status] ?? FAILED
@@ -149,14 +153,18 @@ async function printAnswer(
   answer: OtherAnswer,
   { given }: Command,
   place: Place,
-  { out }: Terminal,
+  { out, err }: Terminal,
 ): Promise<void> {
   if (answer.answer === 'diff') out.write(diffText(answer, out))
   else if (answer.answer === 'verify') out.write(verifyText(answer, out))
   else if (answer.answer === 'report') out.write(answerText(reportHere(answer, place), out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
   else if (given.csv === undefined) out.write(historyText(answer, out))
-  else await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
+  else {
+    await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
+    const missing = missingText(answer)
+    if (missing !== null) err.write(`The CSV has no total row: ${missing}.\n`)
+  }
 }
 
 /** Where the bucket is on this machine, a report is a file, and has no page in the AWS console. */

@@ -332,3 +332,17 @@ test('--cancel closes an open run, which is what was asked for', async () => {
     stdout: expect.stringContaining('\ncancelled: '),
   })
 })
+
+test('a history of which a run cannot be read is incomplete, in every form', async () => {
+  const { runId } = await invoke({ execute: true })
+  expect(await run(['--history', 'ada'])).toMatchObject({ status: 0 })
+  await remove(bucket, `logs/users/${runId}/00000-0001.jsonl`)
+  expect(await run(['--history', 'ada'])).toMatchObject({
+    status: 3,
+    stdout: expect.stringContaining('at least $0.00 expired. The totals are unknown: 1 run could not be'),
+  })
+  expect(await run(['--history', 'ada', '--json'])).toMatchObject({ status: 3 })
+  const { status, stdout, stderr } = await run(['--history', 'ada', '--csv'])
+  expect({ status, total: stdout.includes('total,') }).toEqual({ status: 3, total: false })
+  expect(stderr).toContain('The CSV has no total row: 1 run could not be read.')
+})
