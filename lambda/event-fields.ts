@@ -50,8 +50,19 @@ function list<Item extends z.ZodType>(item: Item, most: number) {
 }
 
 const DAY = /^\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z)?)?)?$/
-const DAY_EXPECTED = 'must be a time like "2026-10", "2026-10-01" or "2026-10-01T06:00:00Z"'
-const time = z.string({ error: DAY_EXPECTED }).regex(DAY, DAY_EXPECTED)
+const DAYS = 'like "2026-10", "2026-10-01" or "2026-10-01T06:00:00Z"'
+const time = z
+  .string({ error: `must be a time ${DAYS}` })
+  .regex(DAY, { error: `must be a time ${DAYS}`, abort: true })
+  .refine(isInCalendar, `must be a time that exists, ${DAYS}`)
+
+/** Whether a time, or the beginning of one, is in the calendar: not the 30th of February. */
+function isInCalendar(day: string): boolean {
+  const bare = day.replace('Z', '')
+  const full = `${bare}${'2026-01-01T00:00:00'.slice(bare.length)}Z`
+  const at = new Date(full)
+  return !Number.isNaN(at.getTime()) && at.toISOString().slice(0, 19) === full.slice(0, 19)
+}
 
 /** Every field of an event by itself. What fits together is in event.ts. */
 export const fields = z.strictObject({

@@ -29,7 +29,7 @@ const SHAPES: readonly [Shape, ...Shape[]] = [
   {
     lead: 'history',
     beside: ['from', 'to', 'dryRuns'],
-    example: '{"history": "<user id or e-mail>", "from": "2026-10"}',
+    example: '{"history": "<user id or e-mail>", "from": "2026-10", "to": "2027-04"}',
   },
   { lead: 'verify', beside: [], example: '{"verify": "<run id>"}' },
   { lead: 'diff', beside: [], example: '{"diff": ["<run id>", "<run id>"]}' },

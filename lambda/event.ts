@@ -101,6 +101,10 @@ export const eventSchema = z.preprocess(unwrap, fields).transform((given, contex
   }
   if (given.gentle && (given.concurrency ?? 1) > 1)
     refuse('concurrency', `must be 1 or absent beside "gentle"${exampleOf(shape)}`)
+  const { from = '', to = from } = given
+  // A bound may be the beginning of a time: "to" 2026-10 is until the end of October.
+  if (from.replace('Z', '').slice(0, to.replace('Z', '').length) > to.replace('Z', ''))
+    refuse('from', `must not be after "to", and ${from} is after ${to}${exampleOf(shape)}`)
   const ids = [...(given.userIds ?? []), ...(given.exceptUserIds ?? [])]
   const bytes = Buffer.byteLength(JSON.stringify(ids))
   if (bytes > MAX_ID_BYTES) {

@@ -105,6 +105,10 @@ describe('an event is understood', () => {
       { kind: 'status', runId: 'latest' },
     ],
     [
+      { history: 'ada@kilo.ai', from: '2028-02-29T23:59:59.123456Z', to: '2028-02' },
+      { kind: 'history', user: 'ada@kilo.ai', from: '2028-02-29T23:59:59.123456Z', to: '2028-02' },
+    ],
+    [
       { history: 'ada@kilo.ai', from: '2026-10', to: '2026-11-22T06:12Z' },
       { kind: 'history', user: 'ada@kilo.ai', from: '2026-10', to: '2026-11-22T06:12Z' },
     ],
@@ -174,6 +178,16 @@ const wrongFields: [unknown, string][] = [
   [{ history: '' }, 'field "history"'],
   [{ history: 'a', from: 'October' }, 'field "from": must be a time like "2026-10"'],
   [{ history: 'a', to: '2026-10-01T06:00:00' }, 'field "to": must be a time like'],
+  [
+    { history: 'a', from: '2026-13' },
+    'field "from": must be a time that exists, like "2026-10", "2026-10-01" or "2026-10-01T06:00:00Z", not "2026-13"',
+  ],
+  [{ history: 'a', to: '2026-02-30' }, 'field "to": must be a time that exists, like'],
+  [{ history: 'a', to: '2026-02-01T25:00Z' }, 'field "to": must be a time that exists, like'],
+  [
+    { history: 'a', from: '2026-11', to: '2026-10-31' },
+    'field "from": must not be after "to", and 2026-11 is after 2026-10-31. A valid payload: {"history": "<user id or e-mail>", "from": "2026-10", "to": "2027-04"}',
+  ],
   [{ diff: [DRY] }, 'field "diff": must be a list of two run ids'],
   [{ diff: DRY }, 'field "diff": must be a list of two run ids'],
   [{ diff: [DRY, 'latest'] }, 'field "diff[1]": must be a run id like'],
