@@ -6,7 +6,7 @@ import { abandon } from './lifecycle/abandon.ts'
 import { begin } from './lifecycle/begin.ts'
 import { cancel } from './lifecycle/cancel.ts'
 import { type HoldAnswer, heldBecause, setHold } from './lifecycle/hold.ts'
-import { knownRun, latestRunId } from './known-run.ts'
+import { knownRun, latestRunId, latestToRollBack } from './known-run.ts'
 import { resume } from './lifecycle/resume.ts'
 import { placeOf } from './lifecycle/work.ts'
 import { emptyCard } from './lines/card.ts'
@@ -30,15 +30,15 @@ export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCar
     case 'run':
       return beginUnlessHeld(payload, false, tools)
     case 'rollback': {
-      const rollback = await latest(payload.rollback, ['execute'], tools)
+      const rollback = payload.rollback === 'latest' ? await latestToRollBack(tools) : payload.rollback
       return beginUnlessHeld({ ...payload, rollback }, payload.underHold === true, tools)
     }
     case 'resume': {
-      const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
+      const run = await knownRun(await latest(payload.runId, tools), tools)
       return resume(run, tools, payload.intentsRestored)
     }
     case 'cancel': {
-      const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
+      const run = await knownRun(await latest(payload.runId, tools), tools)
       return cancel(run, by, tools, payload.intentsRestored)
     }
     case 'abandon':
@@ -49,11 +49,8 @@ export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCar
   }
 }
 
-const ALL_MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback']
-
-async function latest(runId: string, modes: readonly string[], tools: Tools): Promise<string> {
-  if (runId !== 'latest') return runId
-  return latestRunId((id) => modes.includes(RUN_ID.exec(id)?.[1] ?? ''), tools)
+async function latest(runId: string, tools: Tools): Promise<string> {
+  return runId === 'latest' ? latestRunId((id) => RUN_ID.test(id), tools) : runId
 }
 
 /** Under a hold nothing that writes is opened, continued or closed. */
