@@ -124,14 +124,21 @@ test('dry runs log in where READONLY_DATABASE_URL says, and it is blamed when th
 })
 
 test.each<[string, Record<string, string>, string]>([
-  ['only a bucket', { DATABASE_URL: '' }, 'LOG_BUCKET is set, but DATABASE_URL is not.'],
+  ['only a bucket', { LOG_BUCKET: 'my-logs' }, 'LOG_BUCKET is set, but DATABASE_URL is not.'],
   [
     'only a database for dry runs',
-    { DATABASE_URL: '', LOG_BUCKET: '', READONLY_DATABASE_URL: 'postgres://x/y' },
+    { READONLY_DATABASE_URL: 'postgres://x/y' },
     'READONLY_DATABASE_URL is set, but DATABASE_URL and LOG_BUCKET are not.',
   ],
+  ['an empty database', { DATABASE_URL: '' }, 'DATABASE_URL is set, but empty.'],
+  ['an empty secret', { DATABASE_SECRET_ARN: '' }, 'DATABASE_SECRET_ARN is set, but empty.'],
+  [
+    'an empty database beside a bucket',
+    { DATABASE_URL: '', LOG_BUCKET: 'my-logs' },
+    'DATABASE_URL is set, but empty.',
+  ],
 ])('%s is refused, and the sandbox is not used instead', async (_, env, message) => {
-  const refused = await run([], env)
+  const refused = await runHere(['--execute'], { cwd, env })
   expect(refused).toMatchObject({
     status: 1,
     stdout: '',
