@@ -34,12 +34,17 @@ export async function showRuns(
 /** `--csv`. No deadline: it may take as long as the run is large, and every read has its own. */
 export async function printCsv(
   { kind, runId }: { readonly kind: CsvKind; readonly runId: string },
-  { out }: Terminal,
+  { out, err }: Terminal,
 ): Promise<number> {
   const { writeCsv } = await import('../csv/run.ts')
   await withToolsHere(async (tools) => {
     const card = await status(runId, tools)
-    await writeCsv(kind, card.runId, tools.store, out.stream)
+    try {
+      await writeCsv(kind, card.runId, tools.store, out.stream)
+    } catch (error) {
+      err.write('The CSV is incomplete: it ends before this error.\n')
+      throw error
+    }
   })
   return 0
 }

@@ -1,5 +1,5 @@
 import { Readable, type Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 import { stringify } from 'csv-stringify'
 import { dollars } from '../../lambda/exit-card.ts'
 
@@ -33,7 +33,10 @@ export async function writeTable(
   let atReader: unknown
   out.once('error', (error) => (atReader = error))
   try {
-    await pipeline(Readable.from(withTotal(rows, check)), csv, out)
+    // Left open where a row cannot be read: an output that is destroyed could not tell its listeners why.
+    await pipeline(Readable.from(withTotal(rows, check)), csv, out, { end: false })
+    out.end()
+    await finished(out, { readable: false })
   } catch (error) {
     // The program that reads the output, such as head, has enough.
     if (!(error === atReader && isClosedPipe(error))) throw error

@@ -353,3 +353,15 @@ test('a history of which a run cannot be read is incomplete, in every form', asy
   expect({ status, total: stdout.includes('total,') }).toEqual({ status: 3, total: false })
   expect(stderr).toContain('The CSV has no total row: 1 run could not be read.')
 })
+
+test('a CSV whose part is missing ends with the reason, and says that it is incomplete', async () => {
+  const { runId } = await invoke({ execute: true, batchSize: 1 })
+  const key = `logs/users/${runId}/00001-0001.jsonl`
+  await remove(bucket, key)
+  const { status, stdout, stderr } = await start(['--csv', 'users', runId], {
+    cwd,
+    env: ownPlace(database.url, bucket),
+  }).ended
+  expect({ status, lines: stdout.trimEnd().split('\r\n').length }).toEqual({ status: 1, lines: 2 })
+  expect(stderr).toMatch(/^The CSV is incomplete: .*\n.*\/00001-0001\.jsonl is missing.*\n$/)
+})
