@@ -129,7 +129,7 @@ describe('what is refused, with the option, and what to do', () => {
     ['--resume some/run', '--resume: must be "latest" or a run id like "2026-'],
     [`--plan ${DRY_RUN}`, '--plan: needs --execute beside it.'],
     [`--execute --plan ${DRY_RUN} --domains kilo.ai`, '--domains: cannot be combined with --plan'],
-    [`--resume ${RUN} --execute`, 'A valid command: npm start -- --resume <run id>'],
+    [`--resume ${RUN} --execute`, 'A valid command without it: npm start -- --resume <run id>. Nothing'],
     [`--status ${RUN} --reason x`, '--reason: cannot be combined with --status'],
     [
       '--event {} --execute',
@@ -140,7 +140,7 @@ describe('what is refused, with the option, and what to do', () => {
     ['--event {"excute":true}', 'unknown field "excute", did you mean "execute"?'],
     [
       `--event {"resume":"${RUN}","execute":true}`,
-      'field "execute": cannot be combined with "resume". A valid payload: {"resume": "<run id>"}',
+      'field "execute": cannot be combined with "resume". A valid payload without it: {"resume": "<run id>"}',
     ],
     ['--runs --execute', '--runs cannot be combined with --execute.'],
     ['--csv users', '--csv takes one of users, grants, mutations, and a run id.'],
@@ -154,6 +154,32 @@ describe('what is refused, with the option, and what to do', () => {
   ])('%s', (line, message) => {
     expect(refusal(line)).toContain(message)
     expect(refusal(line)).toContain('Nothing was done.')
+  })
+
+  test.each<[string, string]>([
+    ['--restart', '--restart: needs --execute beside it. Nothing was done.'],
+    [`--plan ${DRY_RUN}`, '--plan: needs --execute beside it. Nothing was done.'],
+    ['--under-hold', '--under-hold: needs --rollback, --execute and --reason beside it. Nothing was done.'],
+    [
+      '--execute --intents-restored',
+      '--intents-restored: cannot be combined with --execute. Nothing was done.',
+    ],
+    [
+      '--intents-restored',
+      '--intents-restored: needs --resume beside it. A valid command: npm start -- --resume <run id> --intents-restored.',
+    ],
+    ['--dry-runs', "A valid command: npm start -- --history '<user id or e-mail>' --dry-runs."],
+    [
+      '--history x --reason y',
+      "--reason: cannot be combined with --history. A valid command without it: npm start -- --history '<user",
+    ],
+    [
+      `--rollback ${RUN} --execute --domains kilo.ai`,
+      'A valid command without it: npm start -- --rollback <run id>. Nothing',
+    ],
+    ['--gentle --concurrency 2', '--concurrency: must be 1 or absent beside --gentle. Nothing was done.'],
+  ])('%s: no command that writes is suggested, and one with the option where it fits', (line, message) => {
+    expect(refusal(line)).toContain(message)
   })
 
   test('an empty or blank value', () => {
