@@ -119,8 +119,15 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
     progress.say(`${stoppedText(driving)}Nothing was done.`)
     return INCOMPLETE
   }
-  const answer = await answerTo(command, driving)
-  if (isCard(answer) && isOthers(answer, command, driving)) progress.say(othersText(answer))
+  let invocations = 0
+  const invoke: Drive['invoke'] = async (event, onCard) => {
+    invocations += 1
+    return driving.invoke(event, onCard)
+  }
+  const answer = await answerTo(command, { ...driving, invoke })
+  if (isCard(answer) && wasClosed(answer, command, driving) && invocations === 1)
+    progress.say(`Run ${answer.runId} was already ${answer.status.replaceAll('_', ' ')} (nothing was done).`)
+  else if (isCard(answer) && isOthers(answer, command, driving)) progress.say(othersText(answer))
   const next = interrupt.asked() === null ? null : answer.next
   if (command.given.json === true) {
     terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
@@ -134,6 +141,15 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
   // To have cancelled a run is what was asked for.
   if (command.payload.kind === 'cancel' && answer.status === 'cancelled') return 0
   return EXIT_STATUS[answer.status] ?? FAILED
+}
+
+/**
+ * Whether a command that continues or ends a run is answered with one that was closed without it. A run that was
+ * cancelled by another invocation may have been cancelled because of this command.
+ */
+function wasClosed(card: ExitCard, { payload: { kind } }: Command, { hasClosed }: Drive): boolean {
+  const isAbout = kind === 'resume' || (kind === 'cancel' && card.status !== 'cancelled')
+  return isAbout && isClosed(card) && !hasClosed(card.runId)
 }
 
 /** Whether a command that may write is answered with a run that another one closed. */

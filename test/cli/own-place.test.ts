@@ -211,7 +211,7 @@ test('a hold keeps an execute from writing until it is released', async () => {
   const hold = await run(['--hold', 'a migration', '--by', 'Ada'])
   expect(hold).toMatchObject({ status: 0, stdout: expect.stringContaining('Hold: held\nBy: Ada\n') })
   const held = await run(['--execute', '--yes'])
-  expect(held).toMatchObject({ status: 3, stdout: expect.stringContaining('\nheld: held by Ada') })
+  expect(held).toMatchObject({ status: 3, stdout: expect.stringContaining('\nheld by Ada') })
   expect(held.stdout).toContain('npm start -- --release ')
   expect(held.stderr).not.toContain('What this would do now')
   expect(await dump(database.sql)).toEqual(before)
@@ -312,7 +312,7 @@ test('--restart without a run id closes the run that is open; where none is, it 
   expect(restarted).toMatchObject({ status: 0, stderr: expect.stringContaining(`--restart ${open.runId}`) })
   expect(await run(['--status', open.runId])).toMatchObject({
     status: 2,
-    stdout: expect.stringContaining('\ncancelled: '),
+    stdout: expect.stringContaining('\ncancelled by '),
   })
 })
 
@@ -336,7 +336,7 @@ test('--cancel closes an open run, which is what was asked for', async () => {
   })
   expect(await run(['--cancel', runId])).toMatchObject({
     status: 0,
-    stdout: expect.stringContaining('\ncancelled: '),
+    stdout: expect.stringContaining('\ncancelled by '),
   })
 })
 
@@ -364,4 +364,27 @@ test('a CSV whose part is missing ends with the reason, and says that it is inco
   }).ended
   expect({ status, lines: stdout.trimEnd().split('\r\n').length }).toEqual({ status: 1, lines: 2 })
   expect(stderr).toMatch(/^The CSV is incomplete: .*\n.*\/00001-0001\.jsonl is missing.*\n$/)
+})
+
+test('a resume or a cancellation of a run that was closed before says that nothing was done', async () => {
+  const executed = await invoke({ execute: true })
+  const dry = await invoke({})
+  for (const line of [
+    `--resume ${executed.runId} --yes`,
+    `--cancel ${executed.runId}`,
+    `--resume ${dry.runId}`,
+  ]) {
+    const { status, stderr } = await run(line.split(' '))
+    const [, runId] = line.split(' ')
+    expect(status).toBe(0)
+    expect(stderr).toContain(`Run ${runId} was already complete (nothing was done).\n`)
+    expect(stderr).not.toContain('another invocation')
+  }
+  const open = await invoke({ execute: true, userIds: ['eve'] }, { timeLeft: () => 0 })
+  expect((await run(['--cancel', open.runId])).stderr).not.toContain('already')
+  const again = await run(['--resume', open.runId, '--yes'])
+  expect(again).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining(`Run ${open.runId} was already cancelled (nothing was done).`),
+  })
 })

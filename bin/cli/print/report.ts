@@ -16,7 +16,7 @@ export function summary(card: ExitCard, why: string, out: Out): string {
   // Without a run there is nothing to explain and to count.
   return textOf([
     out.style('bold', `${title} ${card.runId}`.trimEnd()),
-    ...wrapped(`${card.status}: ${printable(inCommandWords(why))}`, out.columns).map((line) =>
+    ...wrapped(statusText(card.status, printable(inCommandWords(why))), out.columns).map((line) =>
       out.style(colourOf(card.status), line),
     ),
     ...(said === null || card.runId === '' ? [] : wrapped(said, out.columns)),
@@ -24,6 +24,11 @@ export function summary(card: ExitCard, why: string, out: Out): string {
     ...(card.runId === '' ? [] : figures(card, out)),
     ...warningsSection(card.warnings, out),
   ])
+}
+
+/** Some reasons begin with the status itself: `held by Ada since …`. */
+function statusText(status: string, why: string): string {
+  return why.startsWith(`${status} `) ? why : `${status}: ${why}`
 }
 
 /** A user who is processed has changed rows, even where all amounts are 0. */

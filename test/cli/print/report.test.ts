@@ -85,7 +85,7 @@ test('of a bucket without a run, nothing is said that holds for a dry run', () =
 
 test('a card without a run has no figures', () => {
   const held = cardWith({ runId: '', status: 'held', why: 'held by Ada', warnings: [] })
-  expect(shown(held)).toBe('Execute\nheld: held by Ada\nAsked by: ada@laptop (command)\n')
+  expect(shown(held)).toBe('Execute\nheld by Ada\nAsked by: ada@laptop (command)\n')
 })
 
 test('who asked and why, the plan, and what is new since earlier runs', () => {
