@@ -13,6 +13,8 @@ const EXAMPLE_ID = '"2026-11-22T06-12-30-123Z-execute-k3j9"'
 const runId = z
   .string({ error: `must be a run id like ${EXAMPLE_ID}` })
   .regex(RUN_ID_LIKE, `must be a run id like ${EXAMPLE_ID}`)
+const DRY_RUN_ID = 'must be the id of a dry run, like "2026-11-22T06-12-30-123Z-dry-run-k3j9"'
+const dryRunId = z.string({ error: DRY_RUN_ID }).regex(RUN_ID_LIKE, DRY_RUN_ID)
 const runIdOrLatest = z
   .string({ error: `must be "latest" or a run id like ${EXAMPLE_ID}` })
   .refine((id) => id === LATEST || RUN_ID_LIKE.test(id), `must be "latest" or a run id like ${EXAMPLE_ID}`)
@@ -87,7 +89,7 @@ export const fields = z.strictObject({
     .regex(/^[\w.:-]+$/, 'must contain only letters, digits and . _ : -')
     .optional(),
   restart: runId.optional(),
-  plan: runId.optional(),
+  plan: dryRunId.optional(),
   resume: runIdOrLatest.optional(),
   intentsRestored: flag,
   rollback: runIdOrLatest.optional(),

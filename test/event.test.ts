@@ -194,7 +194,10 @@ const wrongFields: [unknown, string][] = [
   [{ verify: 'newest' }, 'field "verify": must be "latest" or a run id'],
   [{ abandon: 'latest', reason: 'why' }, 'field "abandon": must be a run id like'],
   [{ execute: true, restart: 'latest' }, 'field "restart": must be a run id like'],
-  [{ execute: true, plan: 'latest' }, 'field "plan": must be a run id like'],
+  [
+    { execute: true, plan: 'latest' },
+    'field "plan": must be the id of a dry run, like "2026-11-22T06-12-30-123Z-dry-run-k3j9"',
+  ],
   [{ batchSize: 0 }, 'field "batchSize": must be a whole number from 1 to 2000, not 0'],
   [{ batchSize: 2001 }, 'field "batchSize"'],
   [{ batchSize: 1.5 }, 'field "batchSize"'],

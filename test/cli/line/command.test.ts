@@ -123,7 +123,33 @@ describe('what is refused, with the option, and what to do', () => {
     ['--resume', 'The value is missing: --resume <run id>.'],
     ['--domains --json', "argument '--json' is invalid. It is an option: the value is missing."],
     ['--domains a.com,,b.com', 'It has an empty entry.'],
-    ['--batch-size many', "argument 'many' is invalid. It must be a number."],
+    [
+      '--batch-size many',
+      "argument 'many' is invalid. It must be a number of 0 or more, digits only, like 300.",
+    ],
+    [
+      '--limit-users -1',
+      "argument '-1' is invalid. It must be a number of 0 or more, digits only, like 300.",
+    ],
+    [
+      '--limit-usd 1e3',
+      "argument '1e3' is invalid. It must be a number of 0 or more, digits only, like 1000.50.",
+    ],
+    [
+      '--limit-users 99999999999999999999',
+      '--limit-users: must be a whole number from 0 to 9007199254740991. Nothing',
+    ],
+    ['--limit-users 1.5', '--limit-users: must be a whole number from 0 to 9007199254740991. Nothing'],
+    [
+      '--execute --plan foo',
+      '--plan: must be the id of a dry run, like "2026-11-22T06-12-30-123Z-dry-run-k3j9"',
+    ],
+    [
+      'foo',
+      'Unexpected argument foo. Lists have commas and no spaces; texts with spaces need quotes. Nothing',
+    ],
+    ['excute', 'Unexpected argument excute. Did you mean --execute?'],
+    ['--y', 'Unknown option --y. Nothing was done.'],
     ['--batch-size 0', 'The options are not valid: --batch-size: must be a whole number from 1 to 2000'],
     ['--concurrency 17', '--concurrency: must be a whole number from 1 to 16'],
     ['--resume some/run', '--resume: must be "latest" or a run id like "2026-'],
