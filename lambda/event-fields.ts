@@ -13,6 +13,8 @@ const EXAMPLE_ID = '"2026-11-22T06-12-30-123Z-execute-k3j9"'
 const runId = z
   .string({ error: `must be a run id like ${EXAMPLE_ID}` })
   .regex(RUN_ID_LIKE, `must be a run id like ${EXAMPLE_ID}`)
+const DRY_RUN_ID = 'must be the id of a dry run, like "2026-11-22T06-12-30-123Z-dry-run-k3j9"'
+const dryRunId = z.string({ error: DRY_RUN_ID }).regex(RUN_ID_LIKE, DRY_RUN_ID)
 const runIdOrLatest = z
   .string({ error: `must be "latest" or a run id like ${EXAMPLE_ID}` })
   .refine((id) => id === LATEST || RUN_ID_LIKE.test(id), `must be "latest" or a run id like ${EXAMPLE_ID}`)
@@ -50,8 +52,19 @@ function list<Item extends z.ZodType>(item: Item, most: number) {
 }
 
 const DAY = /^\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z)?)?)?$/
-const DAY_EXPECTED = 'must be a time like "2026-10", "2026-10-01" or "2026-10-01T06:00:00Z"'
-const time = z.string({ error: DAY_EXPECTED }).regex(DAY, DAY_EXPECTED)
+const DAYS = 'like "2026-10", "2026-10-01" or "2026-10-01T06:00:00Z"'
+const time = z
+  .string({ error: `must be a time ${DAYS}` })
+  .regex(DAY, { error: `must be a time ${DAYS}`, abort: true })
+  .refine(isInCalendar, `must be a time that exists, ${DAYS}`)
+
+/** Whether a time, or the beginning of one, is in the calendar: not the 30th of February. */
+function isInCalendar(day: string): boolean {
+  const bare = day.replace('Z', '')
+  const full = `${bare}${'2026-01-01T00:00:00'.slice(bare.length)}Z`
+  const at = new Date(full)
+  return !Number.isNaN(at.getTime()) && at.toISOString().slice(0, 19) === full.slice(0, 19)
+}
 
 /** Every field of an event by itself. What fits together is in event.ts. */
 export const fields = z.strictObject({
@@ -76,7 +89,7 @@ export const fields = z.strictObject({
     .regex(/^[\w.:-]+$/, 'must contain only letters, digits and . _ : -')
     .optional(),
   restart: runId.optional(),
-  plan: runId.optional(),
+  plan: dryRunId.optional(),
   resume: runIdOrLatest.optional(),
   intentsRestored: flag,
   rollback: runIdOrLatest.optional(),

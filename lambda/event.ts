@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { type Field, type Fields, fields } from './event-fields.ts'
-import { complaintAbout, exampleOf, isGiven, shapeOf } from './event-shapes.ts'
+import { complaintAbout, exampleWith, isGiven, shapeOf } from './event-shapes.ts'
 import { LIMIT_NAMES } from './limits.ts'
 import { nearest } from './nearest.ts'
 
@@ -100,7 +100,11 @@ export const eventSchema = z.preprocess(unwrap, fields).transform((given, contex
     if (complaint !== null) refuse(key, complaint)
   }
   if (given.gentle && (given.concurrency ?? 1) > 1)
-    refuse('concurrency', `must be 1 or absent beside "gentle"${exampleOf(shape)}`)
+    refuse('concurrency', 'must be 1 or absent beside "gentle"')
+  const { from = '', to = from } = given
+  // A bound may be the beginning of a time: "to" 2026-10 is until the end of October.
+  if (from.replace('Z', '').slice(0, to.replace('Z', '').length) > to.replace('Z', ''))
+    refuse('from', `must not be after "to", and ${from} is after ${to}${exampleWith('from', shape)}`)
   const ids = [...(given.userIds ?? []), ...(given.exceptUserIds ?? [])]
   const bytes = Buffer.byteLength(JSON.stringify(ids))
   if (bytes > MAX_ID_BYTES) {

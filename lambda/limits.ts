@@ -1,6 +1,7 @@
 import * as z from 'zod'
 
-const count = z.int('must be a whole number of 0 or more').min(0, 'must be a whole number of 0 or more')
+const COUNT = `must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`
+const count = z.int(COUNT).min(0, COUNT)
 const usd = z.number('must be a number of 0 or more').min(0, 'must be a number of 0 or more')
 
 /** The limits of a run: an execute above one of them is refused, or stopped. 0 means zero. */

@@ -7,10 +7,13 @@ export function nearest(word: string, candidates: readonly string[]): string | u
 
 /** The few candidates that a misspelt word may have meant, the nearest first; none where none is near. */
 export function nearestFew(word: string, candidates: readonly string[], count: number): string[] {
-  return candidates
-    .map((candidate) => ({ candidate, edits: distance(word.toLowerCase(), candidate.toLowerCase()) }))
-    .filter(({ edits }) => edits <= Math.max(2, word.length / 4))
-    .toSorted((a, b) => a.edits - b.edits)
-    .slice(0, count)
-    .map(({ candidate }) => candidate)
+  return (
+    candidates
+      .map((candidate) => ({ candidate, edits: distance(word.toLowerCase(), candidate.toLowerCase()) }))
+      // Of a short word, two edits leave nothing: foo is not a misspelt from.
+      .filter(({ edits }) => edits <= Math.max(2, word.length / 4) && edits < word.length / 2)
+      .toSorted((a, b) => a.edits - b.edits)
+      .slice(0, count)
+      .map(({ candidate }) => candidate)
+  )
 }

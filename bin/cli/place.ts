@@ -33,13 +33,14 @@ const ELSEWHERE = ['AWS_PROFILE', 'AWS_SESSION_TOKEN', 'AWS_IGNORE_CONFIGURED_EN
  * Opens the place that the environment names; without one, the sandbox, whose addresses it sets in `env`,
  * which is the process's own: the AWS SDK reads its settings there. Local logs are for dry runs, unless
  * `localLogs` was given.
- * @throws UsageError when the environment names only a part of a place, SandboxInUse
+ * @throws UsageError when the environment names only a part of a place, or an empty database; SandboxInUse
  */
 export async function openPlace(
   env: NodeJS.ProcessEnv,
   { writes, localLogs }: { readonly writes: boolean; readonly localLogs: boolean },
   say: (text: string) => void,
 ): Promise<Place> {
+  refuseEmptyDatabase(env)
   for (const name of OWN) if (env[name] === '') delete env[name]
   if (OWN.every((name) => env[name] === undefined)) {
     refuseLocalLogs(localLogs)
@@ -81,6 +82,16 @@ function localBucketOf(databaseUrl: string): string {
 function hasWrittenTo(bucket: string): boolean {
   const runs = join(localFilesOf(bucket), 'runs')
   return existsSync(runs) && readdirSync(runs).some((id) => !id.includes('dry-run'))
+}
+
+/** Whoever sets it means a database: a variable that stayed empty must not lead to the sandbox. */
+function refuseEmptyDatabase(env: NodeJS.ProcessEnv): void {
+  const empty = DATABASES.find((name) => env[name] === '')
+  if (empty === undefined || DATABASES.some((name) => env[name])) return
+  throw new UsageError(
+    `${empty} is set, but empty. Nothing was done. Give it a value to use your own database, or unset it to ` +
+      'use the sandbox.',
+  )
 }
 
 function refuseLocalLogs(localLogs: boolean): void {

@@ -3,6 +3,7 @@ import { type Answer, isCard } from '../../lambda/answer.ts'
 import { findCursor, readCursor } from '../../lambda/archive/cursor.ts'
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
+import { missingText } from '../../lambda/insight/history/missing.ts'
 import type { ReportAnswer } from '../../lambda/insight/report-run.ts'
 import { answerText, exitStatusOf } from './print/answers.ts'
 import { type Command, mayWrite } from './line/command.ts'
@@ -119,18 +120,37 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
     progress.say(`${stoppedText(driving)}Nothing was done.`)
     return INCOMPLETE
   }
-  const answer = await answerTo(command, driving)
-  if (isCard(answer) && isOthers(answer, command, driving)) progress.say(othersText(answer))
+  let invocations = 0
+  const invoke: Drive['invoke'] = async (event, onCard) => {
+    invocations += 1
+    return driving.invoke(event, onCard)
+  }
+  const answer = await answerTo(command, { ...driving, invoke })
+  if (isCard(answer) && wasClosed(answer, command, driving) && invocations === 1)
+    progress.say(`Run ${answer.runId} was already ${answer.status.replaceAll('_', ' ')} (nothing was done).`)
+  else if (isCard(answer) && isOthers(answer, command, driving)) progress.say(othersText(answer))
   const next = interrupt.asked() === null ? null : answer.next
   if (command.given.json === true) {
     terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
     if (next) progress.say(`${stoppedText(driving)}To continue: ${commandFor(next.payload)}`)
   } else if (isCard(answer)) await report(answer, place, terminal, driving)
   else await printAnswer(answer, command, place, terminal)
-  if (!isCard(answer)) return exitStatusOf(answer)
+  if (!isCard(answer)) {
+    const isPartial = answer.answer === 'history' && missingText(answer) !== null
+    return isPartial ? INCOMPLETE : exitStatusOf(answer)
+  }
   // To have cancelled a run is what was asked for.
   if (command.payload.kind === 'cancel' && answer.status === 'cancelled') return 0
   return EXIT_STATUS[answer.status] ?? FAILED
+}
+
+/**
+ * Whether a command that continues or ends a run is answered with one that was closed without it. A run that was
+ * cancelled by another invocation may have been cancelled because of this command.
+ */
+function wasClosed(card: ExitCard, { payload: { kind } }: Command, { hasClosed }: Drive): boolean {
+  const isAbout = kind === 'resume' || (kind === 'cancel' && card.status !== 'cancelled')
+  return isAbout && isClosed(card) && !hasClosed(card.runId)
 }
 
 /** Whether a command that may write is answered with a run that another one closed. */
@@ -150,14 +170,18 @@ async function printAnswer(
   answer: OtherAnswer,
   { given }: Command,
   place: Place,
-  { out }: Terminal,
+  { out, err }: Terminal,
 ): Promise<void> {
   if (answer.answer === 'diff') out.write(diffText(answer, out))
   else if (answer.answer === 'verify') out.write(verifyText(answer, out))
   else if (answer.answer === 'report') out.write(answerText(reportHere(answer, place), out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
   else if (given.csv === undefined) out.write(historyText(answer, out))
-  else await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
+  else {
+    await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
+    const missing = missingText(answer)
+    if (missing !== null) err.write(`The CSV has no total row: ${missing}.\n`)
+  }
 }
 
 /** Where the bucket is on this machine, a report is a file, and has no page in the AWS console. */

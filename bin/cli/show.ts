@@ -38,12 +38,17 @@ export async function showRuns(
 export async function printCsv(
   { kind, runId }: { readonly kind: CsvKind; readonly runId: string },
   { invocationSeconds }: Command,
-  { out }: Terminal,
+  { out, err }: Terminal,
 ): Promise<number> {
   const { writeCsv } = await import('../csv/run.ts')
   await readEachHere(invocationSeconds, async (tools, within) => {
     const card = await within(async () => status(runId, tools))
-    await writeCsv(kind, card.runId, tools.store, out.stream, within)
+    try {
+      await writeCsv(kind, card.runId, tools.store, out.stream, within)
+    } catch (error) {
+      err.write('The CSV is incomplete: it ends before this error.\n')
+      throw error
+    }
   })
   return 0
 }

@@ -1,5 +1,5 @@
 import { Readable, type Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 import { stringify } from 'csv-stringify'
 import { dollars } from '../../lambda/exit-card.ts'
 
@@ -26,13 +26,13 @@ export function columnsOf({ before, amounts, after }: TableRow): Columns {
  * Writes rows of these columns as RFC 4180 with a header and, as the last row, the sums of the amounts that
  * are added up, also where there is no row; `out` is ended. Amounts are in dollars and in microdollars. A text
  * that a spreadsheet would take for a formula gets a leading apostrophe. A reader who has gone is no error.
- * `check` may refuse the sums, before the total row is written.
+ * `check` may refuse the sums, before the total row is written; null leaves the total row out.
  */
 export async function writeTable(
   columns: Columns,
   rows: AsyncIterable<TableRow> | Iterable<TableRow>,
   out: Writable,
-  check: (sums: Amounts) => Promise<void> = async () => {},
+  check: ((sums: Amounts) => Promise<void>) | null = async () => {},
 ): Promise<void> {
   const csv = stringify({
     header: true,
@@ -42,9 +42,10 @@ export async function writeTable(
   let atReader: unknown
   out.once('error', (error) => (atReader = error))
   try {
-    // An error of the rows is the caller's to report: a pipeline that ends `out` would destroy it with that error.
+    // Left open where a row cannot be read: an output that is destroyed could not tell its listeners why.
     await pipeline(Readable.from(withTotal(columns, rows, check)), csv, out, { end: false })
     out.end()
+    await finished(out, { readable: false })
   } catch (error) {
     // The program that reads the output, such as head, has enough.
     if (!(error === atReader && isClosedPipe(error))) throw error
@@ -65,7 +66,7 @@ export function withoutFormula(text: string, { header }: { header: boolean }): s
 async function* withTotal(
   columns: Columns,
   rows: AsyncIterable<TableRow> | Iterable<TableRow>,
-  check: (sums: Amounts) => Promise<void>,
+  check: ((sums: Amounts) => Promise<void>) | null,
 ): AsyncGenerator<Row> {
   const sums: Record<string, number> = Object.fromEntries(columns.amounts.map((column) => [column, 0]))
   for await (const row of rows) {
@@ -73,6 +74,7 @@ async function* withTotal(
       sums[column] = (sums[column] ?? 0) + (amount ?? 0)
     yield flat(row)
   }
+  if (check === null) return
   await check(sums)
   yield totalRow(columns, sums)
 }

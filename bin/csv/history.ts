@@ -2,15 +2,18 @@ import type { Writable } from 'node:stream'
 import { isWriting } from '../../lambda/archive/runs.ts'
 import type { HistoryGrant } from '../../lambda/insight/history/grants.ts'
 import type { HistoryAnswer, HistoryRun, UnreadableHistory } from '../../lambda/insight/history/history.ts'
+import { missingText } from '../../lambda/insight/history/missing.ts'
 import { amountCells, columnsOf, type TableRow, writeTable } from './format.ts'
 
 /**
  * Writes what the runs did to one user as CSV, `out` is ended: for each run one row with its balances and its
  * correction, and one row for each grant. What was restored is negative, so that the total is what expired in
- * the end.
+ * the end; where a run could not be read there is no total row.
  */
-export async function writeHistory({ result }: HistoryAnswer, out: Writable): Promise<void> {
-  await writeTable(COLUMNS, result.runs.flatMap(rowsOfRun), out)
+export async function writeHistory(answer: HistoryAnswer, out: Writable): Promise<void> {
+  const rows = answer.result.runs.flatMap(rowsOfRun)
+  if (missingText(answer) === null) await writeTable(COLUMNS, rows, out)
+  else await writeTable(COLUMNS, rows, out, null)
 }
 
 function rowsOfRun(run: HistoryRun | UnreadableHistory): TableRow[] {

@@ -7,7 +7,7 @@ import { begin } from './lifecycle/begin.ts'
 import { redact } from '../redact.ts'
 import { cancel } from './lifecycle/cancel.ts'
 import { type HoldAnswer, heldBecause, setHold } from './lifecycle/hold.ts'
-import { knownRun, latestRunId } from './known-run.ts'
+import { knownRun, latestRunId, latestToRollBack } from './known-run.ts'
 import { payloadOf } from './lifecycle/opening/selection.ts'
 import { resume } from './lifecycle/resume.ts'
 import { placeOf } from './lifecycle/work.ts'
@@ -32,16 +32,16 @@ export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCar
     case 'run':
       return beginUnlessHeld(payload, false, tools)
     case 'rollback': {
-      const rollback = await latest(payload.rollback, ['execute'], tools)
+      const rollback = payload.rollback === 'latest' ? await latestToRollBack(tools) : payload.rollback
       return beginUnlessHeld({ ...payload, rollback }, payload.underHold === true, tools)
     }
     case 'resume': {
-      const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
+      const run = await knownRun(await latest(payload.runId, tools), tools)
       tools.log('resuming a run', { runId: run.runId, by, reason: payload.reason ?? null })
       return resume(run, tools, payload.intentsRestored)
     }
     case 'cancel': {
-      const run = await knownRun(await latest(payload.runId, ALL_MODES, tools), tools)
+      const run = await knownRun(await latest(payload.runId, tools), tools)
       return cancel(run, { by, reason: payload.reason ?? null }, tools, payload.intentsRestored)
     }
     case 'abandon':
@@ -52,11 +52,8 @@ export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCar
   }
 }
 
-const ALL_MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback']
-
-async function latest(runId: string, modes: readonly string[], tools: Tools): Promise<string> {
-  if (runId !== 'latest') return runId
-  return latestRunId((id) => modes.includes(RUN_ID.exec(id)?.[1] ?? ''), tools)
+async function latest(runId: string, tools: Tools): Promise<string> {
+  return runId === 'latest' ? latestRunId((id) => RUN_ID.test(id), tools) : runId
 }
 
 /** Under a hold nothing that writes is opened, continued or closed. */

@@ -72,6 +72,32 @@ export async function newestRunId(
 const LOOKED_AT = 10
 
 /**
+ * The run that "latest" means for a rollback: the newest execute that is open or wrote something, of the newest
+ * few; where none of them did, the newest one. A run that cannot be read may have written.
+ * @throws RunRefused, ArchiveUnavailable
+ */
+export async function latestToRollBack(tools: Tools): Promise<string> {
+  const newest = (await listRunIds(tools.store)).filter(isExecute).slice(-LOOKED_AT)
+  for (const runId of newest.toReversed()) if (!(await wroteNothing(runId, tools.store))) return runId
+  return latestRunId(isExecute, tools)
+}
+
+function isExecute(runId: string): boolean {
+  return RUN_ID.exec(runId)?.[1] === 'execute'
+}
+
+async function wroteNothing(runId: string, store: Store): Promise<boolean> {
+  try {
+    const state = await stateOf(store, { runId, mode: 'execute', asked: { requestKey: null } })
+    if (state.is === 'closed') return state.cursor.totals.mutationLines === 0
+    return state.is === 'never_opened' || (state.is === 'refused' && state.card.status === 'refused')
+  } catch (error) {
+    if (error instanceof ArchiveCorrupt) return false
+    throw error
+  }
+}
+
+/**
  * Refuses to open a writing run while another one is open that writer.json no longer names, because an older
  * version of it was restored or it was deleted. A run that cannot be read keeps nobody out.
  * @throws ArchiveCorrupt that says what to restore, ArchiveUnavailable

@@ -132,14 +132,21 @@ test('dry runs log in where READONLY_DATABASE_URL says, and it is blamed when th
 })
 
 test.each<[string, Record<string, string>, string]>([
-  ['only a bucket', { DATABASE_URL: '' }, 'LOG_BUCKET is set, but DATABASE_URL is not.'],
+  ['only a bucket', { LOG_BUCKET: 'my-logs' }, 'LOG_BUCKET is set, but DATABASE_URL is not.'],
   [
     'only a database for dry runs',
-    { DATABASE_URL: '', LOG_BUCKET: '', READONLY_DATABASE_URL: 'postgres://x/y' },
+    { READONLY_DATABASE_URL: 'postgres://x/y' },
     'READONLY_DATABASE_URL is set, but DATABASE_URL and LOG_BUCKET are not.',
   ],
+  ['an empty database', { DATABASE_URL: '' }, 'DATABASE_URL is set, but empty.'],
+  ['an empty secret', { DATABASE_SECRET_ARN: '' }, 'DATABASE_SECRET_ARN is set, but empty.'],
+  [
+    'an empty database beside a bucket',
+    { DATABASE_URL: '', LOG_BUCKET: 'my-logs' },
+    'DATABASE_URL is set, but empty.',
+  ],
 ])('%s is refused, and the sandbox is not used instead', async (_, env, message) => {
-  const refused = await run([], env)
+  const refused = await runHere(['--execute'], { cwd, env })
   expect(refused).toMatchObject({
     status: 1,
     stdout: '',
@@ -217,7 +224,7 @@ test('a hold keeps an execute from writing until it is released', async () => {
   const hold = await run(['--hold', 'a migration', '--by', 'Ada'])
   expect(hold).toMatchObject({ status: 0, stdout: expect.stringContaining('Hold: held\nBy: Ada\n') })
   const held = await run(['--execute', '--yes'])
-  expect(held).toMatchObject({ status: 3, stdout: expect.stringContaining('\nheld: held by Ada') })
+  expect(held).toMatchObject({ status: 3, stdout: expect.stringContaining('\nheld by Ada') })
   expect(held.stdout).toContain('npm start -- --release ')
   expect(held.stderr).not.toContain('What this would do now')
   expect(await dump(database.sql)).toEqual(before)
@@ -320,7 +327,7 @@ test('--restart without a run id closes the run that is open; where none is, it 
   expect(restarted).toMatchObject({ status: 0, stderr: expect.stringContaining(`--restart ${open.runId}`) })
   expect(await run(['--status', open.runId])).toMatchObject({
     status: 2,
-    stdout: expect.stringContaining('\ncancelled: '),
+    stdout: expect.stringContaining('\ncancelled by '),
   })
 })
 
@@ -345,6 +352,55 @@ test('--cancel closes an open run, which is what was asked for', async () => {
   })
   expect(await run(['--cancel', runId])).toMatchObject({
     status: 0,
-    stdout: expect.stringContaining('\ncancelled: '),
+    stdout: expect.stringContaining('\ncancelled by '),
+  })
+})
+
+test('a history of which a run cannot be read is incomplete, in every form', async () => {
+  const { runId } = await invoke({ execute: true })
+  expect(await run(['--history', 'ada'])).toMatchObject({ status: 0 })
+  await remove(bucket, `logs/users/${runId}/00000-0001.jsonl`)
+  expect(await run(['--history', 'ada'])).toMatchObject({
+    status: 3,
+    stdout: expect.stringContaining('at least $0.00 expired. The totals are unknown: 1 run could not be'),
+  })
+  expect(await run(['--history', 'ada', '--json'])).toMatchObject({ status: 3 })
+  const { status, stdout, stderr } = await run(['--history', 'ada', '--csv'])
+  expect({ status, total: stdout.includes('total,') }).toEqual({ status: 3, total: false })
+  expect(stderr).toContain('The CSV has no total row: 1 run could not be read.')
+})
+
+test('a CSV whose part is missing ends with the reason, and says that it is incomplete', async () => {
+  const { runId } = await invoke({ execute: true, batchSize: 1 })
+  const key = `logs/users/${runId}/00001-0001.jsonl`
+  await remove(bucket, key)
+  const { status, stdout, stderr } = await start(['--csv', 'users', runId], {
+    cwd,
+    env: ownPlace(database.url, bucket),
+  }).ended
+  expect({ status, lines: stdout.trimEnd().split('\r\n').length }).toEqual({ status: 1, lines: 2 })
+  expect(stderr).toMatch(/^The CSV is incomplete: .*\n.*\/00001-0001\.jsonl is missing.*\n$/)
+})
+
+test('a resume or a cancellation of a run that was closed before says that nothing was done', async () => {
+  const executed = await invoke({ execute: true })
+  const dry = await invoke({})
+  for (const line of [
+    `--resume ${executed.runId} --yes`,
+    `--cancel ${executed.runId}`,
+    `--resume ${dry.runId}`,
+  ]) {
+    const { status, stderr } = await run(line.split(' '))
+    const [, runId] = line.split(' ')
+    expect(status).toBe(0)
+    expect(stderr).toContain(`Run ${runId} was already complete (nothing was done).\n`)
+    expect(stderr).not.toContain('another invocation')
+  }
+  const open = await invoke({ execute: true, userIds: ['eve'] }, { timeLeft: () => 0 })
+  expect((await run(['--cancel', open.runId])).stderr).not.toContain('already')
+  const again = await run(['--resume', open.runId, '--yes'])
+  expect(again).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining(`Run ${open.runId} was already cancelled (nothing was done).`),
   })
 })

@@ -49,7 +49,7 @@ export const STORY: readonly Step[] = [
   { line: '--cancel latest', status: 0, says: /Execute .*complete: / },
   { line: '--abandon <execute> --reason lost', status: 1, says: /Nothing was/ },
   { line: "--hold 'a migration'", status: 0, says: /Hold: held/ },
-  { line: '--execute', status: 3, says: /held: .*--release/ },
+  { line: '--execute', status: 3, says: /held by .*--release/ },
   {
     line: "--rollback <execute> --execute --under-hold --reason 'it was a test'",
     status: 0,

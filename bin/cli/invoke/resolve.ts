@@ -1,6 +1,6 @@
 import { readWriter } from '../../../lambda/archive/control.ts'
 import { RUN_ID } from '../../../lambda/archive/keys.ts'
-import { latestRunId } from '../../../lambda/run/known-run.ts'
+import { latestRunId, latestToRollBack } from '../../../lambda/run/known-run.ts'
 import type { Tools } from '../../../lambda/run/tools.ts'
 import { type Command, payloadOf } from '../line/command.ts'
 import { readHere } from './job.ts'
@@ -12,7 +12,7 @@ import { UsageError } from '../line/options.ts'
  */
 const LOOKED_UP: Readonly<Record<string, (tools: Tools) => Promise<string>>> = {
   plan: latestOf(['dry-run']),
-  rollback: latestOf(['execute']),
+  rollback: latestToRollBack,
   resume: latestOf(['dry-run', 'execute', 'rollback-dry-run', 'rollback']),
   restart: openRun,
 }

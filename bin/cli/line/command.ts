@@ -12,7 +12,7 @@ import {
   refuseWhatNpmKept,
   UsageError,
 } from './options.ts'
-import { isObject } from './shell.ts'
+import { isObject, optionFor } from './shell.ts'
 import { inCommandWords } from './wording.ts'
 
 const CSV_KINDS: readonly CsvKind[] = ['users', 'grants', 'mutations']
@@ -58,6 +58,7 @@ export function readCommand(
   const { given } = parsed
   const event = eventOf(given)
   const payload = payloadOf(event, given.event !== undefined)
+  refuseDryRunBeside(payload, given)
   if (given.publicKey !== undefined && payload.kind !== 'verify') {
     throw new UsageError(
       '--public-key fits beside --verify only. Nothing was done. For example: npm start -- --verify ' +
@@ -71,6 +72,18 @@ export function readCommand(
     own: ownOf(given),
     invocationSeconds: invocationSeconds(given),
   }
+}
+
+/**
+ * A resume, a cancellation and a hold have no dry run. For the payload, false is the same as an absent field,
+ * so that they would write in spite of the option.
+ */
+function refuseDryRunBeside(payload: Payload, given: Given): void {
+  if (given.dryRun !== true || 'mode' in payload) return
+  throw new UsageError(
+    `--dry-run cannot be combined with ${optionFor(payload.kind) ?? payload.kind}, which has no dry run. ` +
+      'Nothing was done. Give one of them.',
+  )
 }
 
 function ownOf(given: Given): Command['own'] {

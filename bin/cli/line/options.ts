@@ -217,7 +217,9 @@ function valueOf(flags: string, text: string): string | number | string[] {
   if (OPTIONS.some((option) => text === longFlag(option)))
     throw new InvalidArgumentError('It is an option: the value is missing.')
   if (flags.endsWith('<n>')) {
-    if (!/^\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError('It must be a number.')
+    const example = flags.includes('usd') ? '1000.50' : '300'
+    if (!/^\d+(\.\d+)?$/.test(text))
+      throw new InvalidArgumentError(`It must be a number of 0 or more, digits only, like ${example}.`)
     return Number(text)
   }
   if (!flags.endsWith('<a,b>')) return text

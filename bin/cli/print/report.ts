@@ -12,18 +12,30 @@ type Out = Pick<Output, 'columns' | 'style'>
 /** The result of a run as text: what happened to how many users, the amounts, the warnings. */
 export function summary(card: ExitCard, why: string, out: Out): string {
   if (card.runId === '' && card.status === 'complete') return textOf(['This bucket has no run yet.'])
-  const { title, note } = wordsFor(card.mode)
+  const { title, note, unchanged = note } = wordsFor(card.mode)
+  const said = isClosed(card) && changedNothing(card.totals) ? unchanged : note
   // Without a run there is nothing to explain and to count.
   return textOf([
     out.style('bold', `${title} ${card.runId}`.trimEnd()),
-    ...wrapped(`${card.status}: ${printable(inCommandWords(why))}`, out.columns).map((line) =>
+    ...wrapped(statusText(card.status, printable(inCommandWords(why))), out.columns).map((line) =>
       out.style(colourOf(card.status), line),
     ),
-    ...(note === null || card.runId === '' ? [] : wrapped(note, out.columns)),
+    ...(said === null || card.runId === '' ? [] : wrapped(said, out.columns)),
     ...askedLines(card).flatMap((line) => wrapped(printable(line), out.columns, '', '    ')),
     ...(card.runId === '' ? [] : figures(card, out)),
     ...warningsSection(card.warnings, out),
   ])
+}
+
+/** Some reasons begin with the status itself: `held by Ada since …`. */
+function statusText(status: string, why: string): string {
+  return why.startsWith(`${status} `) ? why : `${status}: ${why}`
+}
+
+/** A user who is processed has changed rows, even where all amounts are 0. */
+function changedNothing(totals: ExitCard['totals']): boolean {
+  const { usersProcessed, usersCorrected, expiredMicrodollars, duePaidMicrodollars } = totals
+  return [usersProcessed, usersCorrected, expiredMicrodollars, duePaidMicrodollars].every((n) => n === 0)
 }
 
 function figures(card: ExitCard, out: Out): string[] {

@@ -8,6 +8,8 @@ type Words = {
   readonly changed: string
   readonly corrections: string
   readonly note: string | null
+  /** Where a run that writes changed nothing. */
+  readonly unchanged?: string
 }
 
 const NOTHING_WRITTEN = 'Nothing was written to the ledger. These are the figures of'
@@ -19,14 +21,26 @@ const WORDS: Readonly<Record<string, Words>> = {
     corrections: 'Corrections to zero',
     note: `${NOTHING_WRITTEN} an execute run now.`,
   },
-  execute: { title: 'Execute', changed: 'expired', corrections: 'Corrections to zero', note: null },
+  execute: {
+    title: 'Execute',
+    changed: 'expired',
+    corrections: 'Corrections to zero',
+    note: null,
+    unchanged: 'Nothing expired: no row was changed.',
+  },
   'rollback-dry-run': {
     title: 'Dry run of a rollback',
     changed: 'would be restored',
     corrections: 'Corrections that would be removed',
     note: `${NOTHING_WRITTEN} the rollback now.`,
   },
-  rollback: { title: 'Rollback', changed: 'restored', corrections: 'Corrections removed', note: null },
+  rollback: {
+    title: 'Rollback',
+    changed: 'restored',
+    corrections: 'Corrections removed',
+    note: null,
+    unchanged: 'Nothing was restored: no row was changed.',
+  },
 }
 
 const OTHER: Words = { title: 'Run', changed: 'changed', corrections: 'Corrections', note: null }

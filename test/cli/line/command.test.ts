@@ -31,6 +31,7 @@ describe('what is sent', () => {
   test.each<[string, Record<string, unknown>]>([
     ['', {}],
     ['--dry-run', { execute: false }],
+    [`--rollback ${RUN} --dry-run`, { rollback: RUN, execute: false }],
     ['--execute', { execute: true }],
     ['--domains kilo.ai,kilocode.ai', { domains: ['kilo.ai', 'kilocode.ai'] }],
     [
@@ -114,16 +115,47 @@ describe('what is refused, with the option, and what to do', () => {
     ['--execute=true', 'Unknown option --execute=true. Did you mean --execute?'],
     ['--execute true', 'Unexpected argument'],
     ['--execute --dry-run', 'contradicts another option. Nothing was done.'],
+    [`--resume ${RUN} --dry-run`, '--dry-run cannot be combined with --resume'],
+    [`--cancel ${RUN} --dry-run`, '--dry-run cannot be combined with --cancel'],
+    [`--abandon ${RUN} --reason lost --dry-run`, '--dry-run cannot be combined with --abandon'],
+    ['--hold migration --dry-run', '--dry-run cannot be combined with --hold'],
+    ['--dry-run --release done', '--dry-run cannot be combined with --release'],
     ['--resume', 'The value is missing: --resume <run id>.'],
     ['--domains --json', "argument '--json' is invalid. It is an option: the value is missing."],
     ['--domains a.com,,b.com', 'It has an empty entry.'],
-    ['--batch-size many', "argument 'many' is invalid. It must be a number."],
+    [
+      '--batch-size many',
+      "argument 'many' is invalid. It must be a number of 0 or more, digits only, like 300.",
+    ],
+    [
+      '--limit-users -1',
+      "argument '-1' is invalid. It must be a number of 0 or more, digits only, like 300.",
+    ],
+    [
+      '--limit-usd 1e3',
+      "argument '1e3' is invalid. It must be a number of 0 or more, digits only, like 1000.50.",
+    ],
+    [
+      '--limit-users 99999999999999999999',
+      '--limit-users: must be a whole number from 0 to 9007199254740991. Nothing',
+    ],
+    ['--limit-users 1.5', '--limit-users: must be a whole number from 0 to 9007199254740991. Nothing'],
+    [
+      '--execute --plan foo',
+      '--plan: must be the id of a dry run, like "2026-11-22T06-12-30-123Z-dry-run-k3j9"',
+    ],
+    [
+      'foo',
+      'Unexpected argument foo. Lists have commas and no spaces; texts with spaces need quotes. Nothing',
+    ],
+    ['excute', 'Unexpected argument excute. Did you mean --execute?'],
+    ['--y', 'Unknown option --y. Nothing was done.'],
     ['--batch-size 0', 'The options are not valid: --batch-size: must be a whole number from 1 to 2000'],
     ['--concurrency 17', '--concurrency: must be a whole number from 1 to 16'],
     ['--resume some/run', '--resume: must be "latest" or a run id like "2026-'],
     [`--plan ${DRY_RUN}`, '--plan: needs --execute beside it.'],
     [`--execute --plan ${DRY_RUN} --domains kilo.ai`, '--domains: cannot be combined with --plan'],
-    [`--resume ${RUN} --execute`, 'A valid command: npm start -- --resume <run id>'],
+    [`--resume ${RUN} --execute`, 'A valid command without it: npm start -- --resume <run id>. Nothing'],
     [`--status ${RUN} --reason x`, '--reason: cannot be combined with --status'],
     [
       '--event {} --execute',
@@ -134,7 +166,7 @@ describe('what is refused, with the option, and what to do', () => {
     ['--event {"excute":true}', 'unknown field "excute", did you mean "execute"?'],
     [
       `--event {"resume":"${RUN}","execute":true}`,
-      'field "execute": cannot be combined with "resume". A valid payload: {"resume": "<run id>"}',
+      'field "execute": cannot be combined with "resume". A valid payload without it: {"resume": "<run id>"}',
     ],
     ['--runs --execute', '--runs cannot be combined with --execute.'],
     ['--csv users', '--csv takes one of users, grants, mutations, and a run id.'],
@@ -148,6 +180,32 @@ describe('what is refused, with the option, and what to do', () => {
   ])('%s', (line, message) => {
     expect(refusal(line)).toContain(message)
     expect(refusal(line)).toContain('Nothing was done.')
+  })
+
+  test.each<[string, string]>([
+    ['--restart', '--restart: needs --execute beside it. Nothing was done.'],
+    [`--plan ${DRY_RUN}`, '--plan: needs --execute beside it. Nothing was done.'],
+    ['--under-hold', '--under-hold: needs --rollback, --execute and --reason beside it. Nothing was done.'],
+    [
+      '--execute --intents-restored',
+      '--intents-restored: cannot be combined with --execute. Nothing was done.',
+    ],
+    [
+      '--intents-restored',
+      '--intents-restored: needs --resume beside it. A valid command: npm start -- --resume <run id> --intents-restored.',
+    ],
+    ['--dry-runs', "A valid command: npm start -- --history '<user id or e-mail>' --dry-runs."],
+    [
+      '--history x --reason y',
+      "--reason: cannot be combined with --history. A valid command without it: npm start -- --history '<user",
+    ],
+    [
+      `--rollback ${RUN} --execute --domains kilo.ai`,
+      'A valid command without it: npm start -- --rollback <run id>. Nothing',
+    ],
+    ['--gentle --concurrency 2', '--concurrency: must be 1 or absent beside --gentle. Nothing was done.'],
+  ])('%s: no command that writes is suggested, and one with the option where it fits', (line, message) => {
+    expect(refusal(line)).toContain(message)
   })
 
   test('an empty or blank value', () => {

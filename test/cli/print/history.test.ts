@@ -236,6 +236,17 @@ describe('the story of a user, for people', () => {
     expect(told).toContain(`Rolled back  not known: ${problem}`)
   })
 
+  test('sums of which a run is missing are at least so much, and the totals are unknown', () => {
+    const lost = { runId: ROLLBACK, at: '2026-11-17T09:30:00.000Z', problem: 'a part is missing.' }
+    const told = story(answerWith(executed, lost)).replaceAll(/\s+/g, ' ')
+    expect(told).toContain(
+      '2 runs, 2026-11-16 to 2026-11-17: at least $6.00 expired. The totals are unknown: 1 run could not be ' +
+        'read. 2026-11-16 06:00 UTC',
+    )
+    const late = story({ ...answerWith(executed, lost), runsNotRead: 2 }).replaceAll(/\s+/g, ' ')
+    expect(late).toContain('1 run could not be read, and there was no time for 2 runs.')
+  })
+
   test('names the runs that were not read, the next command, and the query for all', () => {
     const next = {
       text: 'read the runs before these',
@@ -302,4 +313,13 @@ test('as CSV it has a row for each run and each grant, and what expired in the e
     lines[0],
     expect.stringMatching(/^total,,,,,,,,,,,,,,,,0\.00,0,0\.00,0,0\.00,0,/),
   ])
+})
+
+test('as CSV it has no total row where a run could not be read', async () => {
+  const out = new PassThrough()
+  const lost = { runId: ROLLBACK, at: '2026-11-17T09:30:00.000Z', problem: 'a part is missing.' }
+  const [csv] = await Promise.all([text(out), writeHistory(answerWith(executed, lost), out)])
+  const lines = csv.trimEnd().split('\r\n')
+  expect(lines).toHaveLength(1 + 2 + 1)
+  expect(lines.at(-1)).toMatch(/^2026-11-17.*,unreadable,.*,a part is missing\.$/)
 })

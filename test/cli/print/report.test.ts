@@ -54,6 +54,24 @@ test.each([60, 80, 120])('in %i columns no line is longer', (columns) => {
   expect(lines.join(' ').replaceAll(/ +/g, ' ')).toContain('$1,234.567891 in it')
 })
 
+test('a run that wrote nothing says that no row was changed', () => {
+  const none = {
+    usersProcessed: 0,
+    usersCorrected: 0,
+    expiredMicrodollars: 0,
+    duePaidMicrodollars: 0,
+    correctedMicrodollars: 0,
+  }
+  expect(shown(cardWith({}, none))).toContain(
+    'complete: every page is done\nNothing expired: no row was changed.\n',
+  )
+  expect(shown(cardWith({ mode: 'rollback' }, none))).toContain('Nothing was restored: no row was changed.\n')
+  const spent = { ...none, usersProcessed: 1 }
+  const open = cardWith({ status: 'incomplete' }, none)
+  const dry = cardWith({ mode: 'dry-run' }, none)
+  for (const card of [cardWith({}, spent), open, dry]) expect(shown(card)).not.toContain('no row was changed')
+})
+
 test('a dry run says that nothing was written', () => {
   const dry = shown(cardWith({ mode: 'dry-run', warnings: [] }))
   expect(dry).toContain('Nothing was written to the ledger')
@@ -68,9 +86,7 @@ test('of a bucket without a run, nothing is said but that', () => {
 
 test('a card without a run has no figures', () => {
   const held = cardWith({ runId: '', status: 'held', why: 'held by Ada', warnings: [] })
-  expect(shown(held)).toBe(
-    'Execute\nheld: held by Ada\nAsked by: ada@laptop (command)\nSoftware version: 1.2.3\n',
-  )
+  expect(shown(held)).toBe('Execute\nheld by Ada\nAsked by: ada@laptop (command)\nSoftware version: 1.2.3\n')
 })
 
 test('who asked and why, the plan, the version, and what is new since earlier runs', () => {

@@ -98,6 +98,23 @@ const pointing = (action: string) =>
     insert into receipts select id from credit_transactions where kilo_user_id = 'ada' and credit_category = 'credits_expired';
   `)
 
+test('"latest" is the newest run that wrote something: one that changed nothing, or was refused, is passed over', async () => {
+  await oneUser()
+  const before = await state()
+  const empty = await invokeJob(place, { execute: true, categories: ['none'] })
+  expect(await invokeJob(place, { rollback: 'latest' })).toMatchObject({ rollsBack: empty.runId })
+  const run = await execute()
+  await execute()
+  await oneUser('bob')
+  await failureOf(invokeJob(place, { execute: true, limits: { users: 0 } }))
+  expect(await invokeJob(place, { rollback: 'latest' })).toMatchObject({ rollsBack: run.runId })
+  expect(await invokeJob(place, { rollback: 'latest', execute: true })).toMatchObject({
+    rollsBack: run.runId,
+    totals: { usersProcessed: 1 },
+  })
+  expect((await state()).users[0]).toEqual(before.users[0])
+})
+
 test.each([
   ['onto another column than the id', 'payment text REFERENCES credit_transactions (stripe_payment_id)'],
   [

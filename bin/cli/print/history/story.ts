@@ -4,6 +4,7 @@ import type {
   HistoryRun,
   UnreadableHistory,
 } from '../../../../lambda/insight/history/history.ts'
+import { missingText } from '../../../../lambda/insight/history/missing.ts'
 import { dollars } from '../../../../lambda/exit-card.ts'
 import { nextSection } from '../report.ts'
 import { type Column, count, money, section, table, textOf } from '../tables.ts'
@@ -19,7 +20,8 @@ type Entry = HistoryRun | UnreadableHistory
 const MOST_COLUMNS = 100
 
 /** What the runs did to one user, for people: who it is, all runs in a table, then each run by itself. */
-export function historyText({ result, runsNotRead, athena, next }: HistoryAnswer, given: Out): string {
+export function historyText(answer: HistoryAnswer, given: Out): string {
+  const { result, runsNotRead, athena, next } = answer
   const out = { columns: Math.min(given.columns, MOST_COLUMNS), style: given.style }
   const { user, runs } = result
   const told = runs.filter(isTold)
@@ -27,7 +29,7 @@ export function historyText({ result, runsNotRead, athena, next }: HistoryAnswer
     out.style('bold', `History of ${printable(user.email ?? user.id)}`),
     ...(user.email === null ? [] : paragraph(`User ID ${printable(user.id)}`, out.columns)),
     '',
-    ...paragraph(result.none ?? inAll(runs, told), out.columns),
+    ...paragraph(result.none ?? inAll(runs, told, missingText(answer)), out.columns),
     ...(told.length < 2 ? [] : overview(told, out)),
     ...grouped(runs).flatMap((group) => ['', ...groupLines(group, out)]),
     ...(runsNotRead === 0 ? [] : notRead(runsNotRead, athena, out)),
@@ -39,23 +41,24 @@ function isTold(entry: Entry): entry is HistoryRun {
   return !('problem' in entry)
 }
 
-/** Everything in one sentence or two. */
-function inAll(runs: readonly Entry[], told: readonly HistoryRun[]): string {
+/** Everything in one sentence or two. `missing` says which runs the sums lack. */
+function inAll(runs: readonly Entry[], told: readonly HistoryRun[], missing: string | null): string {
   const [first] = runs
   const last = runs.at(-1)
   if (first === undefined || last === undefined) return 'No run could be read in time.'
   const wrote = told.filter(({ mode }) => isWriting(mode))
   const dryRuns = told.length - wrote.length
+  const atLeast = missing === null ? '' : 'At least '
   const free = movedBy(wrote, (run) => run.expiredMicrodollars, 'was restored')
   const due = movedBy(wrote, (run) => run.duePaidMicrodollars, 'was restored')
   const corrected = movedBy(wrote, (run) => run.correctionMicrodollars, 'was removed')
   return [
     `${count(runs.length)} ${runs.length === 1 ? 'run' : 'runs'}, ${period(first, last)}` +
       `${dryRuns === 0 ? '' : `, ${count(dryRuns)} of them dry, which wrote nothing`}:`,
-    `${free.text('expired')}.`,
-    ...(due.isNone ? [] : [`${due.text('of paid credit that was due expired')}.`]),
-    ...(corrected.isNone ? [] : [`${corrected.text('of corrections to zero')}.`]),
-    balances(wrote),
+    `${missing === null ? '' : 'at least '}${free.text('expired')}.`,
+    ...(due.isNone ? [] : [`${atLeast}${due.text('of paid credit that was due expired')}.`]),
+    ...(corrected.isNone ? [] : [`${atLeast}${corrected.text('of corrections to zero')}.`]),
+    missing === null ? balances(wrote) : `The totals are unknown: ${missing}.`,
   ]
     .filter((text) => text !== '')
     .join(' ')
