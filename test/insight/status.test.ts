@@ -46,7 +46,9 @@ test('of an open run: how far it is and whether an invocation works on it; nothi
     expect(card).toMatchObject({
       runId: open.runId,
       status: 'incomplete',
-      why: expect.stringMatching(/^it is open; 2 of 6 users are done; .*no invocation is working on it/),
+      why: expect.stringMatching(
+        /^it is open; opened \d+ s ago; 2 of 6 users are done; .*no invocation is working on it/,
+      ),
       progress: { usersDone: 2 },
       next: { payload: { resume: open.runId } },
     })
@@ -72,7 +74,7 @@ test('a cancellation request and a hold are part of the answer', async () => {
   const open = await openRun()
   await invoke({ hold: 'the auditors are here', by: 'Ada' })
   expect((await statusOf('latest')).card.why).toContain('writing is held by Ada: the auditors are here')
-  const request = { runId: open.runId, by: 'Bea', at: '2026-11-22T06:01:00.000Z' }
+  const request = { runId: open.runId, by: 'Bea', at: '2026-11-22T06:01:00.000Z', reason: null }
   await putText(bucket, `runs/${open.runId}/cancel.json`, JSON.stringify(request))
   expect((await statusOf('latest')).card.why).toContain('a cancellation was requested by Bea')
 })
@@ -154,6 +156,20 @@ test('of a run that was rolled back: by which run, and no rollback is proposed a
     usersRolledBack: 6,
     next: null,
   })
+})
+
+test('of a closed run whose card is damaged: its figures, from the cursor', async () => {
+  const card = await invoke(EVENT)
+  for (const damaged of ['{"run', '{}', '']) {
+    await putText(bucket, `runs/${card.runId}/summary.json`, damaged)
+    expect((await statusOf(card.runId)).card).toMatchObject({
+      runId: card.runId,
+      status: 'complete',
+      totals: card.totals,
+      next: { payload: { rollback: card.runId } },
+    })
+  }
+  expect(await invoke({ rollback: card.runId })).toMatchObject({ totals: { usersProcessed: 6 } })
 })
 
 test('one unreadable run keeps no other from being shown, and none from being opened', async () => {
