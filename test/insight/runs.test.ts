@@ -5,7 +5,8 @@ import { listRuns } from '../../lambda/insight/runs.ts'
 import { lambdaHost, withTools } from '../../lambda/host.ts'
 import { keys, putText, remove } from '../support/bucket.ts'
 import { setClock } from '../support/clock.ts'
-import { invokeJob, lambdaContext, TEST_CALLER } from '../support/job.ts'
+import { failureOf, invokeJob, lambdaContext, TEST_CALLER } from '../support/job.ts'
+import { insertUser } from '../support/ledger.ts'
 import { timeForPages } from '../support/stops.ts'
 import { freshTeam, type Team } from '../support/places/team.ts'
 
@@ -139,4 +140,27 @@ test('a run whose run.json is missing or damaged has a line that says so, among 
   expect(listed.get(fine.runId)).toMatchObject({ status: 'complete' })
   expect(listed.get(damaged.runId)).toMatchObject({ problem: expect.stringContaining('is damaged') })
   expect(listed.get(lost.runId)).toMatchObject({ problem: expect.stringContaining('run.json is missing') })
+})
+
+test('what a refused opening leaves is no run: not in the list, not the latest one, and it cannot be continued', async () => {
+  const { runId } = await invoke({ execute: true })
+  await setClock(team.sql, '2026-11-22T07:00:00Z')
+  await insertUser(team.sql, { id: 'outsider', google_user_email: 'ada@example.com' })
+  for (const mode of [{}, { execute: true }])
+    await failureOf(invoke({ ...mode, userIds: ['user-1', 'outsider'] }))
+  const left = (await keys(team.bucket, 'runs/')).filter((key) => !key.includes(runId))
+  expect(left).toHaveLength(2)
+  for (const key of left) expect(key).toMatch(/^runs\/[^/]+\/pages\/00000\.json$/)
+  expect(await list()).toMatchObject([{ runId }])
+  for (const event of [{ status: 'latest' }, { resume: 'latest' }, { verify: 'latest' }])
+    expect(await invoke(event)).toMatchObject({ runId })
+  expect(await invoke({ rollback: 'latest' })).toMatchObject({ totals: { usersProcessed: 4 } })
+  for (const key of left) {
+    const [, neverOpened] = key.split('/')
+    for (const event of [{ status: neverOpened }, { resume: neverOpened }, { cancel: neverOpened }])
+      expect(await failureOf(invoke(event))).toMatchObject({
+        name: 'RunRefused',
+        message: expect.stringContaining(`Run ${neverOpened} was never opened`),
+      })
+  }
 })

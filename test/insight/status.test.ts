@@ -158,6 +158,20 @@ test('of a run that was rolled back: by which run, and no rollback is proposed a
   })
 })
 
+test('of a closed run whose card is damaged: its figures, from the cursor', async () => {
+  const card = await invoke(EVENT)
+  for (const damaged of ['{"run', '{}', '']) {
+    await putText(bucket, `runs/${card.runId}/summary.json`, damaged)
+    expect((await statusOf(card.runId)).card).toMatchObject({
+      runId: card.runId,
+      status: 'complete',
+      totals: card.totals,
+      next: { payload: { rollback: card.runId } },
+    })
+  }
+  expect(await invoke({ rollback: card.runId })).toMatchObject({ totals: { usersProcessed: 6 } })
+})
+
 test('one unreadable run keeps no other from being shown, and none from being opened', async () => {
   const broken = await invoke({})
   const fine = await invoke({})

@@ -113,6 +113,24 @@ test('row-level security that hides rows is refused, since a closing row that is
   }
 })
 
+test('views of the tables are refused: a view may hide rows, and has no foreign keys or triggers', async () => {
+  await database.sql.unsafe(`
+    CREATE SCHEMA views AUTHORIZATION ${role};
+    CREATE VIEW views.kilocode_users AS SELECT * FROM kilocode_users;
+    CREATE VIEW views.credit_transactions AS
+      SELECT * FROM credit_transactions WHERE credit_category <> 'credits_expired';
+    GRANT ALL ON views.kilocode_users, views.credit_transactions TO ${role}`)
+  await reconnect('SET search_path = views, public')
+  try {
+    const refusal = expect.stringMatching(
+      /^LedgerUnavailable: Not a table: kilocode_users and credit_transactions\. /,
+    )
+    expect(await answers()).toEqual(Object.fromEntries(USES.map((use) => [use, refusal])))
+  } finally {
+    await database.sql`DROP SCHEMA views CASCADE`
+  }
+})
+
 test('a user or database set read-only is refused for what writes, although BEGIN READ WRITE would get past it', async () => {
   await database.sql.unsafe(`ALTER ROLE ${role} SET default_transaction_read_only = on`)
   const refusal = expect.stringContaining('default_transaction_read_only is set for it or for this user')

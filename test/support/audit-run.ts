@@ -68,7 +68,7 @@ async function expectPlannedAgain(bucket: TestBucket, run: Run, logs: RunLogs): 
   for (const { recovered: _recovered, ...line } of logs.users) {
     const mutations = mutationsOf.get(line.user_id) ?? []
     if (!('inputs' in line)) {
-      expect(line.outcome).toMatch(/^(gone|not_internal|failed|not_reached)$/)
+      expect(line.outcome).toMatch(/^(gone|not_internal|excluded|failed|not_reached)$/)
       expect(mutations).toEqual([])
       continue
     }

@@ -3,6 +3,7 @@ import { isUsersPart, dieAt, revive } from '../../support/between.ts'
 import { keys, putText, readText, remove } from '../../support/bucket.ts'
 import { setClock } from '../../support/clock.ts'
 import { failureOf, invokeJob, type InvocationOptions, type JobPlace } from '../../support/job.ts'
+import { dump } from '../../support/ledger.ts'
 import { openRunId, readDocument } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
 import { freshTeam, LATER, type Team } from '../../support/places/team.ts'
@@ -18,7 +19,7 @@ let place: JobPlace
 beforeEach(async () => {
   team = await freshTeam(6)
   bucket = team.bucket
-  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0' } }
+  place = { databaseUrl: team.url, bucket, env: { MIN_GRANT_AGE_SECONDS: '0', AWS_MAX_ATTEMPTS: '1' } }
 })
 afterEach(() => team.drop())
 
@@ -108,4 +109,71 @@ test('a duplicate of its request key gets the card of the abandoned run, also wh
   await setClock(team.sql, LATER)
   const card = await invoke({ abandon: runId, reason: 'the cursor is cut short' })
   expect(await invoke({ ...EVENT, requestKey: KEY })).toEqual(card)
+})
+
+test('a resume that comes while the run is being abandoned is busy, and writes nothing', async () => {
+  const { runId } = await invoke(EVENT, timeForPages(1))
+  // Only closing the run reads it.
+  await putText(bucket, `logs/users/${runId}/00000-0001.jsonl`, '{')
+  const before = await dump(team.sql)
+  const resumed: unknown[] = []
+  team.s3.setHooks(bucket.bucket, {
+    before: async ({ method, key }) => {
+      if (method !== 'PUT' || !key.endsWith('/summary.json') || resumed.length > 0) return
+      resumed.push('asked')
+      resumed[0] = await invoke({ resume: runId })
+    },
+  })
+  const card = await invoke({ abandon: runId, reason: 'a log part is damaged' })
+  expect(card).toMatchObject({ status: 'abandoned', totals: { usersProcessed: 2 } })
+  expect(resumed).toMatchObject([{ runId, status: 'busy' }])
+  expect(await dump(team.sql)).toEqual(before)
+  expect(await invoke({ resume: runId })).toEqual(card)
+})
+
+test('an abandon that was cut off before it freed writer.json is finished by the same payload', async () => {
+  const { runId } = await invoke(EVENT, timeForPages(1))
+  await putText(bucket, `runs/${runId}/summary.json`, '{')
+  const event = { abandon: runId, reason: 'its card is damaged' }
+  dieAt(team.s3, bucket, ({ method, key }) => method === 'PUT' && key === 'control/writer.json')
+  await failureOf(invoke(event))
+  revive(team.s3, bucket)
+  expect(await openRunId(bucket)).toBe(runId)
+  const stored = await readDocument(bucket, `runs/${runId}/summary.json`)
+  expect(await invoke({ ...event, reason: 'once more' })).toEqual(stored)
+  expect(stored).toMatchObject({
+    status: 'abandoned',
+    why: expect.stringMatching(/: its card is damaged$/),
+  })
+  expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
+  expect(await invoke(EVENT)).toMatchObject({ status: 'complete', totals: { usersProcessed: 4 } })
+})
+
+test('a run of which an intent was edited, so that it is another plan, can be abandoned', async () => {
+  dieAt(team.s3, bucket, isUsersPart)
+  await failureOf(invoke(EVENT))
+  revive(team.s3, bucket)
+  await setClock(team.sql, LATER)
+  const runId = await openRunId(bucket)
+  const [intent = ''] = await keys(bucket, `intents/${runId}/`)
+  const text = await readText(bucket, intent)
+  await putText(bucket, intent, text.replaceAll('user-1@kilo.ai', 'erased@kilo.ai'))
+  for (const event of [{ resume: runId }, { cancel: runId }])
+    expect((await failureOf(invoke(event))).name).toBe('PlannedByOtherVersion')
+  expect(await invoke({ abandon: runId, reason: 'an intent was edited' })).toMatchObject({
+    status: 'abandoned',
+  })
+  expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
+})
+
+test('a rollback that is abandoned is named by the run of which it rolled some users back', async () => {
+  const { runId } = await invoke(EVENT)
+  const open = await invoke({ rollback: runId, execute: true, concurrency: 1 }, timeForPages(1))
+  await putText(bucket, `logs/users/${open.runId}/00000-0001.jsonl`, '{')
+  await invoke({ abandon: open.runId, reason: 'a log part is damaged' })
+  expect(await invoke({ status: runId })).toMatchObject({
+    why: `every page is done; 2 of 6 users rolled back by ${open.runId}`,
+    rolledBackBy: [open.runId],
+    usersRolledBack: 2,
+  })
 })

@@ -86,6 +86,19 @@ test.each([
   },
 )
 
+test('the reason is kept with the request, and is in the final status without e-mail addresses', async () => {
+  const open = await invoke(EVENT, timeForPages(1))
+  const asked = { by: 'ada@kilo.ai', reason: 'bob@kilo.ai asked for it' }
+  const card = await invoke({ cancel: open.runId, ...asked })
+  expect(await readDocument(bucket, `runs/${open.runId}/cancel.json`)).toMatchObject(asked)
+  expect(card).toMatchObject({
+    status: 'cancelled',
+    why: expect.stringMatching(/^cancelled by ada at \S+: \S+ asked for it$/),
+  })
+  expect(card.why).not.toContain('@')
+  expect(await readDocument(bucket, `runs/${open.runId}/summary.json`)).toEqual(card)
+})
+
 test('a dry run too, which then is no plan', async () => {
   const open = await invoke({ batchSize: 2, concurrency: 1 }, timeForPages(1))
   expect(await invoke({ cancel: open.runId })).toMatchObject({

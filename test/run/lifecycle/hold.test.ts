@@ -104,6 +104,24 @@ test('a rollback with "underHold" and a reason runs under the hold, and continue
   await auditRun(bucket, part.runId, team.sql)
 })
 
+test('a rollback that began under one hold does not continue under a later one', async () => {
+  const { runId } = await invoke(EVENT)
+  await invoke({ hold: 'something is wrong with that run' })
+  const event = { rollback: runId, execute: true, concurrency: 1, underHold: true, reason: 'take it back' }
+  const part = await invoke(event, timeForPages(1))
+  expect(part).toMatchObject({ status: 'incomplete' })
+  await invoke({ release: 'fine' })
+  await invoke({ hold: 'the rollback is wrong' })
+  const before = await state()
+  expect(await invoke({ resume: part.runId })).toMatchObject({
+    status: 'held',
+    why: expect.stringContaining('the rollback is wrong'),
+  })
+  expect(await state()).toEqual(before)
+  await invoke({ release: 'the rollback is right' })
+  expect(await invoke({ resume: part.runId })).toMatchObject({ status: 'complete' })
+})
+
 test('a hold that cannot be read counts as held, and a release writes it again', async () => {
   await putText(bucket, 'control/hold.json', '{"held": fal')
   expect(await invoke(EVENT)).toMatchObject({ status: 'held', why: expect.stringContaining('is damaged') })

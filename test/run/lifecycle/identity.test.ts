@@ -1,3 +1,4 @@
+import postgres from 'postgres'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { auditRun } from '../../support/audit-run.ts'
 import { keys } from '../../support/bucket.ts'
@@ -101,6 +102,46 @@ test('a run whose ledger is lost, so that only a copy without its rows is left, 
   )
   expect(await invokeOn(copy.url, abandon, undefined, env)).toMatchObject({ status: 'abandoned' })
   expect(await readDocument(team.bucket, 'control/writer.json')).toMatchObject({ runId: null })
+})
+
+test('a run is not resumed on a copy of its tables in another schema of the same database', async () => {
+  const open = await invokeOn(team.url, EVENT, timeForPages(1))
+  const elsewhere = new URL(team.url)
+  elsewhere.searchParams.set('search_path', 'test_clock,pg_catalog,staging')
+  const sql = postgres(team.url, { max: 1, onnotice: () => undefined })
+  await sql.unsafe(`CREATE SCHEMA staging;
+    CREATE TABLE staging.kilocode_users (LIKE public.kilocode_users INCLUDING ALL);
+    CREATE TABLE staging.credit_transactions (LIKE public.credit_transactions INCLUDING ALL);
+    INSERT INTO staging.kilocode_users SELECT * FROM public.kilocode_users;
+    INSERT INTO staging.credit_transactions SELECT * FROM public.credit_transactions;`)
+  const copied = () => sql`SELECT * FROM staging.credit_transactions ORDER BY id`
+  const before = await copied()
+  const refused = await failureOf(invokeOn(elsewhere.href, { resume: open.runId }))
+  expect(refused).toMatchObject({ name: 'RunRefused', message: expect.stringMatching(/\/staging[ ,.]/) })
+  expect(await copied()).toEqual(before)
+  await sql.end()
+  expect(await invokeOn(team.url, { resume: open.runId })).toMatchObject({ status: 'complete' })
+})
+
+test('a rollback is not resumed on its ledger as it was restored to before the rollback', async () => {
+  const { runId } = await invokeOn(team.url, EVENT)
+  const sql = postgres(team.url, { max: 1, onnotice: () => undefined })
+  await sql.unsafe(
+    'CREATE TABLE u AS SELECT * FROM kilocode_users; CREATE TABLE t AS SELECT * FROM credit_transactions',
+  )
+  const rollback = { rollback: runId, execute: true, concurrency: 1 }
+  const open = await invokeOn(team.url, rollback, timeForPages(1))
+  await sql.unsafe(`TRUNCATE kilocode_users, credit_transactions CASCADE;
+    INSERT INTO kilocode_users SELECT * FROM u; INSERT INTO credit_transactions SELECT * FROM t`)
+  const before = await dump(sql)
+  expect(await failureOf(invokeOn(team.url, { resume: open.runId }))).toMatchObject({
+    name: 'ArchiveCorrupt',
+    message: expect.stringMatching(/^All of the \d+ rows that run \S+ deleted on page 0 are in the ledger/),
+  })
+  expect(await dump(sql)).toEqual(before)
+  await sql.end()
+  const abandon = { abandon: open.runId, reason: 'the ledger was restored' }
+  expect(await invokeOn(team.url, abandon)).toMatchObject({ status: 'abandoned' })
 })
 
 test('run.json records the ledger: system identifier, database, host and port', async () => {

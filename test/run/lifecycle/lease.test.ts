@@ -1,21 +1,22 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { storeOf } from '../../support/bucket.ts'
 import { type Cursor, readCursor } from '../../../lambda/archive/cursor.ts'
 import { readRun } from '../../../lambda/archive/runs.ts'
 import { hold } from '../../../lambda/run/lifecycle/lease.ts'
 import { gate } from '../../faults/stall.ts'
 import { isCursorWrite } from '../../support/between.ts'
-import { invokeJob } from '../../support/job.ts'
-import { openRunId } from '../../support/logs.ts'
+import { setClock } from '../../support/clock.ts'
+import { failureOf, invokeJob } from '../../support/job.ts'
+import { openRunId, readDocument } from '../../support/logs.ts'
 import { timeForPages } from '../../support/stops.ts'
-import { freshTeam, type Team } from '../../support/places/team.ts'
+import { freshTeam, NOW, type Team } from '../../support/places/team.ts'
 
 let team: Team
 
-beforeAll(async () => {
+beforeEach(async () => {
   team = await freshTeam(4)
 })
-afterAll(async () => {
+afterEach(async () => {
   await team.drop()
 })
 
@@ -53,4 +54,21 @@ test('changes that share a write of the cursor share its failure: none is report
   team.s3.setHooks(team.bucket.bucket, undefined)
   await holder.update(withUsers(1_000))
   expect(holder.cursor().usersDone).toBe(read.document.usersDone + 1_001)
+})
+
+test('a database whose clock is a year ahead gives no lease; the run continues once the clock is right again', async () => {
+  const place = { databaseUrl: team.url, bucket: team.bucket, env: { MIN_GRANT_AGE_SECONDS: '0' } }
+  const event = { execute: true, batchSize: 1, concurrency: 1 }
+  const { runId } = await invokeJob(place, event, timeForPages(1))
+  const cursor = async () => readDocument(team.bucket, `runs/${runId}/cursor.json`)
+  const before = await cursor()
+  // The clock of the job's machine stays right.
+  await team.sql`UPDATE test_clock.now SET at = at + interval '1 year'`
+  expect(await failureOf(invokeJob(place, { resume: runId }))).toMatchObject({
+    name: 'RunRefused',
+    message: expect.stringContaining('they differ by 525600 minutes'),
+  })
+  expect(await cursor()).toEqual(before)
+  await setClock(team.sql, NOW)
+  expect(await invokeJob(place, { resume: runId })).toMatchObject({ status: 'complete' })
 })

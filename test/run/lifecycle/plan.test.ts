@@ -357,6 +357,61 @@ test('users who were named for a plan stay named: who needed review is processed
   })
 })
 
+test('a user who was named for a plan needs a review again for a row that the plan did not show', async () => {
+  await grant({ amount_microdollars: -1, credit_category: 'orb_credit_voided' })
+  const plan = await invoke({ userIds: [USER] })
+  await setClock(sql, '2026-11-22T07:00:00Z')
+  await grant({
+    amount_microdollars: -10 * USD,
+    credit_category: 'manual_decrement',
+    created_at: '2026-11-22T06:30:00Z',
+  })
+  const before = await state()
+  const card = await invoke({ execute: true, plan: plan.runId })
+  expect(card).toMatchObject({ status: 'complete', totals: { usersProcessed: 0, usersSkipped: 1 } })
+  expect((await linesOf(card)).get(USER)).toMatchObject({
+    outcome: 'needs_review',
+    review: expect.arrayContaining([expect.objectContaining({ credit_category: 'manual_decrement' })]),
+  })
+  expect(await state()).toEqual(before)
+})
+
+test.each<[string, string, () => Promise<unknown>]>([
+  ['gone', 'is gone', async () => sql`DELETE FROM kilocode_users WHERE id = 'user-2'`],
+  [
+    'not_internal',
+    'is no longer internal',
+    async () => sql`UPDATE kilocode_users SET google_user_email = 'b@example.com' WHERE id = 'user-2'`,
+  ],
+])('%s: a plan with a user who %s by the time it is shown is executed', async (outcome, _who, act) => {
+  let isDone = false
+  team.s3.setHooks(team.bucket.bucket, {
+    before: async ({ method, key }) => {
+      if (isDone || method !== 'PUT' || !key.endsWith('/cursor.json')) return
+      isDone = true
+      await act()
+    },
+  })
+  const plan = await invoke({})
+  expect(plan).toMatchObject({ status: 'complete', totals: { outcomes: { [outcome]: 1 } } })
+  const card = await invoke({ execute: true, plan: plan.runId })
+  expect(card).toMatchObject({ status: 'complete', totals: plan.totals })
+  await auditRun(team.bucket, card.runId, sql)
+})
+
+test('a plan with an excluded user whose amounts are unusable is executed', async () => {
+  await insertTransaction(sql, {
+    kilo_user_id: 'user-2',
+    amount_microdollars: '9007199254740993',
+    created_at: PAST,
+  })
+  const plan = await invoke({ exceptUserIds: ['user-2'] })
+  expect(plan).toMatchObject({ status: 'complete', totals: { outcomes: { excluded: 1 } } })
+  const card = await invoke({ execute: true, plan: plan.runId })
+  expect(card).toMatchObject({ status: 'complete', totals: plan.totals })
+  await auditRun(team.bucket, card.runId, sql)
+})
+
 test('after errors the next payload of a plan-bound run is a new dry run, never an execute', async () => {
   const plan = await invoke({ userIds: [USER, 'user-2'], domains: ['kilo.ai'] })
   await sql`UPDATE credit_transactions SET amount_microdollars = 9223372036854775807 WHERE kilo_user_id = 'user-2'`

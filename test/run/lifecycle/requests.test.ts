@@ -240,6 +240,26 @@ describe('requestKey', () => {
   })
 })
 
+test.each([{ userIds: ['user-1@kilo.ai', 'user-2', 'user-3'] }, { exceptUserIds: ['user-1@kilo.ai'] }])(
+  'without a key too the payload %j continues its open run after the address became that of another user',
+  async (who) => {
+    const event = { ...EVENT, ...who }
+    const open = await invoke(event, timeForPages(1))
+    const rename = async (id: string, email: string) =>
+      team.sql`UPDATE kilocode_users SET google_user_email = ${email} WHERE id = ${id}`
+    await rename('user-1', 'another@kilo.ai')
+    await rename('user-6', 'user-1@kilo.ai')
+    const card = await invoke(event)
+    expect(card).toMatchObject({ runId: open.runId, status: 'complete' })
+    const { users } = await auditRun(bucket, card.runId, team.sql)
+    const expired = users.filter(({ outcome }) => outcome === 'expired').map(({ user_id }) => user_id)
+    const isNamed = 'userIds' in who
+    expect(expired).toEqual(
+      isNamed ? ['user-1', 'user-2', 'user-3'] : ['user-2', 'user-3', 'user-4', 'user-5', 'user-6'],
+    )
+  },
+)
+
 describe('restart', () => {
   test('closes the named run and opens a new one; a duplicate does not close the new one', async () => {
     const old = await invoke(EVENT, timeForPages(1))

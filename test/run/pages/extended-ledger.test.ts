@@ -140,6 +140,18 @@ describe('a trigger or rule that changes what is written', () => {
       `UPDATE kilocode_users SET total_microdollars_acquired = total_microdollars_acquired - 112000000
          WHERE id = new.kilo_user_id;`,
     ],
+    [
+      'a closing row is stamped with who created it',
+      'BEFORE INSERT ON credit_transactions',
+      "new.kilo_user_id = 'user-2'",
+      "new.created_by_kilo_user_id = coalesce(new.created_by_kilo_user_id, 'user-6');",
+    ],
+    [
+      'a grant gets another original baseline',
+      'BEFORE UPDATE ON credit_transactions',
+      "new.kilo_user_id = 'user-2'",
+      'new.original_baseline_microdollars_used = 7;',
+    ],
   ])(
     '%s: only that user fails, with the reason, and nothing of the user is written',
     async (_, when, who, what) => {
@@ -168,6 +180,22 @@ describe('a trigger or rule that changes what is written', () => {
       ])
     },
   )
+})
+
+test('a default that inserted rows get and the job does not know: the user fails, and nothing is written', async () => {
+  await sql`ALTER TABLE credit_transactions ALTER check_category_uniqueness SET DEFAULT true`
+  const before = await dump(sql)
+  const card = await invoke({ ...EXECUTE, userIds: ['user-2'] })
+  expect(card).toMatchObject({
+    status: 'complete_with_errors',
+    totals: { usersProcessed: 0, usersFailed: 1 },
+  })
+  expect(await dump(sql)).toEqual(before)
+  const { errors, mutations } = await auditRun(team.bucket, card.runId, sql)
+  expect(errors).toMatchObject([
+    { error: 'GuardConflict', message: expect.stringContaining('is not as planned') },
+  ])
+  expect(mutations).toEqual([])
 })
 
 describe("an administrator's recomputation of a balance, guarded on updated_at", () => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { auditRun } from '../../support/audit-run.ts'
 import { failureOf, invokeJob, type JobPlace } from '../../support/job.ts'
 import { dump, insertTransaction, insertUser } from '../../support/ledger.ts'
+import { readDocument } from '../../support/logs.ts'
 import { freshTeam, type Team } from '../../support/places/team.ts'
 
 let team: Team
@@ -59,5 +60,23 @@ test.each([
   expect(await failureOf(invoke({ execute: true, limits }))).toMatchObject({
     name: 'RunRefused',
     message: expect.stringContaining(why),
+  })
+})
+
+test.each<[string, object, Record<string, string>]>([
+  ['the payload', { exceptUserIds: ['user-1', 'user-2'] }, {}],
+  ['the configuration', {}, { EXCLUDED_USER_IDS: 'user-1@kilo.ai,user-2' }],
+])('grants of users whom %s excludes do not count against the limits', async (_who, event, env) => {
+  place = { ...place, env: { ...place.env, ...env } }
+  const limits = { users: 3, grants: 1, usd: 10 }
+  const dry = await invoke({ ...event, limits })
+  expect(dry).toMatchObject({ status: 'complete', warnings: [] })
+  const card = await invoke({ ...event, execute: true, limits })
+  expect(card).toMatchObject({
+    status: 'complete',
+    totals: { usersMatched: 3, usersProcessed: 1, outcomes: { excluded: 2, expired: 1 } },
+  })
+  expect(await readDocument(team.bucket, `runs/${card.runId}/run.json`)).toMatchObject({
+    matched: { users: 3, grants: 1, faceValueMicrodollars: 10_000_000 },
   })
 })

@@ -104,6 +104,20 @@ describe('the error threshold', () => {
     })
   })
 
+  test('the same error with other ids and amounts is the same error', async () => {
+    await addUsers(12)
+    const row = (n: number) => `0b5e9c1a-0000-4000-8000-${String(n).padStart(12, '0')}`
+    await poison([0, 1, 2, 3, 4, 5], (n) => `row ${row(n)} has ${n * 1000} microdollars`)
+    const card = await invoke({ batchSize: 4 })
+    expect(card).toMatchObject({
+      status: 'stopped',
+      why: expect.stringMatching(/the same error hit 5 users in a row: .*row … has … microdollars/),
+      totals: { usersFailed: 6 },
+    })
+    const { errors } = await auditRun(bucket, card.runId, sql)
+    expect(errors[1]).toMatchObject({ message: expect.stringContaining(`row ${row(1)} has 1000 `) })
+  })
+
   test('a user who does not fail in between starts the count again', async () => {
     await addUsers(12)
     await poison([0, 1, 2, 3, 5, 6, 7, 8], () => 'the same for all')
@@ -148,6 +162,21 @@ describe('the corrections limit', () => {
       status: 'complete_with_errors',
       totals: { usersCorrected: 5, usersFailed: 1 },
     })
+  })
+
+  test('a dry run whose corrections would exceed it is complete, and warns that an execute would stop', async () => {
+    await addUsers(3, overdrawn)
+    const warning =
+      'an execute would stop: corrections of $3.00 would exceed the limit of $2.00 ' +
+      '(LIMIT_CORRECTIONS_USD, limits.correctionsUsd)'
+    const dry = { execute: undefined }
+    expect(await invoke({ ...dry, limits: { correctionsUsd: 2 } })).toMatchObject({
+      status: 'complete',
+      warnings: expect.arrayContaining([warning]),
+    })
+    expect((await invoke({ ...dry, limits: { correctionsUsd: 3 } })).warnings.join()).not.toContain(
+      'would stop',
+    )
   })
 
   test('0 means zero, and exactly the limit goes through', async () => {

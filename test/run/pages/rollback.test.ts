@@ -134,6 +134,23 @@ test.each([
   expect(await state()).toEqual(before)
 })
 
+test('dots and quotes in the names of a referencing table and its column are part of the names', async () => {
+  await database.sql.unsafe(`
+    CREATE TABLE "kilo.receipts ""new""" (id text,
+      "credit.id" uuid REFERENCES credit_transactions (id) ON DELETE SET NULL)`)
+  await oneUser()
+  await oneUser('bob')
+  const run = await execute()
+  await database.sql.unsafe(`
+    INSERT INTO "kilo.receipts ""new"""
+    SELECT 'r1', id FROM credit_transactions WHERE kilo_user_id = 'ada' AND credit_category = 'credits_expired'`)
+  const lines = await linesOf(await rollBack(run.runId))
+  expect(lines).toMatchObject([
+    { user_id: 'ada', outcome: 'changed_since', changed: [{ row: 'r1', column: 'credit.id' }] },
+    { user_id: 'bob', outcome: 'rolled_back' },
+  ])
+})
+
 test('a foreign key that would delete rows by another column than the id refuses the rollback', async () => {
   await database.sql.unsafe(`
     ALTER TABLE credit_transactions ADD UNIQUE (kilo_user_id, created_at);
@@ -237,6 +254,12 @@ describe('what happened in between', () => {
       (sql: typeof database.sql) =>
         sql`update credit_transactions set expiry_date = '2030-01-01' where amount_microdollars > 0`,
       { column: 'expiry_date', found: '2030-01-01T00:00:00.000000Z' },
+    ],
+    [
+      'a grant became one of an organization',
+      (sql: typeof database.sql) =>
+        sql`update credit_transactions set organization_id = gen_random_uuid() where amount_microdollars > 0`,
+      { column: 'organization_id', expected: null, found: expect.any(String) },
     ],
     [
       'a row links to an inserted row',

@@ -143,4 +143,26 @@ describe('amounts whose sum could not be exact', () => {
       expect(errors).toMatchObject([{ user_id: 'user-2', stage: 'plan', error: 'UnusableValue' }])
     }
   })
+
+  test.each<[string, object, Record<string, string>]>([
+    ['the payload', { exceptUserIds: ['user-1'] }, {}],
+    ['the configuration', {}, { EXCLUDED_USER_IDS: 'user-1@kilo.ai' }],
+  ])('of a user whom %s excludes: excluded, and no failure', async (_who, event, env) => {
+    await insertTransaction(team.sql, {
+      kilo_user_id: 'user-1',
+      amount_microdollars: '9007199254740993',
+      created_at: '2026-01-02',
+    })
+    place = { ...place, env: { ...place.env, ...env } }
+    for (const mode of [{}, { execute: true }]) {
+      const card = await invoke({ ...event, ...mode })
+      expect(card).toMatchObject({
+        status: 'complete',
+        totals: { usersProcessed: 5, usersFailed: 0, outcomes: { excluded: 1 } },
+      })
+      const { users, errors } = await auditRun(team.bucket, card.runId, team.sql)
+      expect(users[0]).toMatchObject({ user_id: 'user-1', outcome: 'excluded' })
+      expect(errors).toEqual([])
+    }
+  })
 })
