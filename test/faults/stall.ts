@@ -72,13 +72,16 @@ export async function openPlace(
   // Host and port are part of what the job knows a ledger by.
   const ledgers = [proxy.url, database.url].map((url) => new URL(url).host)
   const env = { AWS_MAX_ATTEMPTS: '1', LEDGER_FORMERLY: ledgers.join(',') }
+  // Of this place alone: places of concurrent tests have other times.
+  let aheadMs = 0
+  const now = () => new Date(Date.now() + aheadMs)
   const invoke = async (
     databaseUrl: string,
     event: object,
     timeLeft?: () => number,
     host: Partial<Host> = {},
   ) => {
-    const options = { host: { waits: PATIENT_WAITS, ...host }, ...(timeLeft && { timeLeft }) }
+    const options = { host: { waits: PATIENT_WAITS, now, ...host }, ...(timeLeft && { timeLeft }) }
     return invokeJob({ databaseUrl, bucket, env }, event, options)
   }
   return {
@@ -91,7 +94,8 @@ export async function openPlace(
     later: async (by = PAST_EVERY_LEASE) => {
       const [ahead] = await database.sql`
         update test_clock.ahead set by = by + ${by}::text::interval returning extract(epoch from by)::int as seconds`
-      setHostAhead(Number(ahead?.seconds) * 1000)
+      aheadMs = Number(ahead?.seconds) * 1000
+      setHostAhead(aheadMs)
     },
     endDisturbed: async () => {
       const ports = JSON.stringify([...proxied])

@@ -102,7 +102,7 @@ const shownSchema = z.object({
   expired_microdollars: z.int(),
   due_paid_microdollars: z.int(),
   correction_microdollars: z.int(),
-  inputs: z.unknown(),
+  inputs: z.unknown().optional(),
   credits: z.array(
     z.object({ id: z.string(), targeted: z.boolean(), expired_microdollars: z.int().nullable() }),
   ),

@@ -93,7 +93,7 @@ export function recoveredResult(result: UserResult): UserResult {
   return { ...result, line: toBytes([`${line.slice(0, -1)},"recovered":true}`]) }
 }
 
-const IDS_AND_NUMBERS = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+/gi
+const IDS_AND_NUMBERS = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<!SQLSTATE )\b\d+\b/gi
 
 /** What failures have in common where the same thing is wrong: ids and amounts are each user's own. */
 function kindOf({ error, message }: UserFailure): string {
