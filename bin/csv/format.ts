@@ -36,6 +36,7 @@ export async function writeTable(
 ): Promise<void> {
   const csv = stringify({
     header: true,
+    columns: Object.keys(totalRow(columns, noSums(columns))),
     record_delimiter: '\r\n',
     cast: { string: withoutFormula, object: ({ usd }) => String(usd), boolean: String },
   })
@@ -68,7 +69,7 @@ async function* withTotal(
   rows: AsyncIterable<TableRow> | Iterable<TableRow>,
   check: ((sums: Amounts) => Promise<void>) | null,
 ): AsyncGenerator<Row> {
-  const sums: Record<string, number> = Object.fromEntries(columns.amounts.map((column) => [column, 0]))
+  const sums = noSums(columns)
   for await (const row of rows) {
     for (const [column, amount] of Object.entries(row.amounts))
       sums[column] = (sums[column] ?? 0) + (amount ?? 0)
@@ -91,6 +92,10 @@ export function amountCells(amounts: Amounts): Row {
       [`${name}_microdollars`, amount],
     ]),
   )
+}
+
+function noSums({ amounts }: Columns): Record<string, number> {
+  return Object.fromEntries(amounts.map((column) => [column, 0]))
 }
 
 function totalRow({ before, after }: Columns, sums: Record<string, number>): Row {

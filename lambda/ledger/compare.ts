@@ -65,8 +65,9 @@ export async function compareWritten(
     written.flatMap(({ deleted }) => deleted),
     ['userId', 'id'],
   )
-  const [, differences, clock] = await Promise.all([
+  const [, , differences, clock] = await Promise.all([
     tx`set constraints all immediate`,
+    tx`set local row_security = off`,
     tx<Difference[]>`
       -- compare what was written
       select p.id as user_id, 'kilocode_users' as table_name, p.id as row_id,
@@ -78,7 +79,10 @@ export async function compareWritten(
         is distinct from (coalesce(p.used, u.microdollars_used), p.acquired, p.next_expiration)
       union all
       select p.user_id, 'credit_transactions', p.id::text,
-        concat_ws(', ', c.amount_microdollars, c.expiry_date, c.expiration_baseline_microdollars_used)
+        concat_ws(
+          ', ', c.amount_microdollars, c.expiry_date, c.expiration_baseline_microdollars_used,
+          c.original_baseline_microdollars_used
+        )
       from unnest(
         ${g.userId}::text[], ${g.id}::uuid[], ${g.amount}::bigint[], ${g.expiryDate}::timestamptz[],
         ${g.baseline}::bigint[], ${g.originalBaseline}::bigint[]
@@ -89,7 +93,10 @@ export async function compareWritten(
         or (p.amount is not null and c.original_baseline_microdollars_used is distinct from p.original_baseline)
       union all
       select p.user_id, 'credit_transactions', p.id::text,
-        concat_ws(', ', c.amount_microdollars, c.credit_category, c.original_transaction_id, c.created_at)
+        concat_ws(
+          ', ', c.amount_microdollars, c.credit_category, c.original_transaction_id, c.created_at, c.stripe_payment_id,
+          c.coinbase_credit_block_id, c.check_category_uniqueness, c.created_by_kilo_user_id
+        )
       from unnest(
         ${i.userId}::text[], ${i.id}::uuid[], ${i.amount}::bigint[], ${i.isFree}::boolean[], ${i.description}::text[],
         ${i.category}::text[], ${i.link}::uuid[], ${i.createdAt}::timestamptz[], ${i.originalBaseline}::bigint[]

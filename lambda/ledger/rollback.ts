@@ -4,7 +4,7 @@ import { arrayOf, arraysOf } from './arrays.ts'
 import type { Written } from './compare.ts'
 import type { LedgerTransaction } from './connect.ts'
 import { findReferences, type ForeignKey } from './references.ts'
-import { DEFAULTS } from './rows.ts'
+import { DEFAULTS, forTriggers } from './rows.ts'
 
 /**
  * How the rows that a run inserted are now: in which columns they differ, and what refers to them. Absent
@@ -107,7 +107,9 @@ export async function writeRollbacks(
   const u = arraysOf(rollbacks.map(userParameter), USER_COLUMNS)
   const d = arraysOf(rollbacks.flatMap(deletedParameters), ['userId', 'id'])
   const g = arraysOf(rollbacks.flatMap(grantParameters), GRANT_COLUMNS)
-  const rows = await tx<{ id: string }[]>`
+  const [, rows] = await Promise.all([
+    forTriggers(tx),
+    tx<{ id: string }[]>`
     -- write rollbacks
     with held as (
       update kilocode_users u
@@ -153,7 +155,8 @@ export async function writeRollbacks(
         and c.expiration_baseline_microdollars_used is not distinct from g.after_baseline
     )
     select id from held
-  `
+  `,
+  ])
   return new Set(rows.map((row) => row.id))
 }
 

@@ -15,6 +15,14 @@ export const DEFAULTS = {
 } as const
 
 /**
+ * For statements that change rows: triggers of the application may write to tables with row-level security, to
+ * which this job reads nothing. Its own reads are without, before and after (compareWritten).
+ */
+export async function forTriggers(tx: LedgerTransaction): Promise<void> {
+  await tx`set local row_security = on`
+}
+
+/**
  * Locks the rows of users in id order, so that two of this job's transactions never wait for each other.
  * `skip` leaves out rows that another transaction has locked, so that one busy user delays no other; `wait`
  * waits for them, up to the lock timeout. Returns the users whose rows are locked now. Not against FOR KEY

@@ -2,6 +2,7 @@ import type { ChangePlan, GrantChange, Transaction as LedgerRow } from '../rules
 import { arraysOf } from './arrays.ts'
 import type { Written } from './compare.ts'
 import type { LedgerTransaction } from './connect.ts'
+import { forTriggers } from './rows.ts'
 
 /** A planned user with the ids of the rows to insert: `closingIds` in the order of the plan's closings. */
 export type PlannedUser = {
@@ -26,7 +27,9 @@ export async function writeExpirations(
   // `(…) is true` keeps a condition out of the planner's reach. It cannot know how many users `held` has, and
   // would go through all grants once for each of them; and through all rows of a user, once for each grant of
   // that user.
-  const rows = await tx<{ id: string }[]>`
+  const [, rows] = await Promise.all([
+    forTriggers(tx),
+    tx<{ id: string }[]>`
     -- write expirations
     with held as (
       update kilocode_users u
@@ -94,7 +97,8 @@ export async function writeExpirations(
       where (k.user_id in (select id from held)) is true
     )
     select id from held
-  `
+  `,
+  ])
   return new Set(rows.map((row) => row.id))
 }
 

@@ -52,18 +52,30 @@ export function reviewRows(
   settings: RuleSettings,
   since: LedgerTime,
 ): ReviewRow[] {
+  const whyOf = whyToReview(rows, settings)
+  return rows.toSorted(oldestFirst).flatMap((row): ReviewRow[] => {
+    const why = whyOf(row)
+    if (why === null || (why === 'reversal_without_link' && !concernsOpenGrants(row, since))) return []
+    return [reviewRow(row, why)]
+  })
+}
+
+/** Why a row of a user needs a review, whenever it was created; null where it needs none. */
+function whyToReview(
+  rows: readonly Transaction[],
+  settings: RuleSettings,
+): (row: Transaction) => ReviewRow['why'] | null {
   const grants = new Set(
     rows
       .filter((row) => isPersonal(row) && row.amountMicrodollars > 0 && !isClosingRow(row))
       .map(({ id }) => id),
   )
-  return rows.toSorted(oldestFirst).flatMap((row): ReviewRow[] => {
-    if (isReversal(row, settings) && concernsOpenGrants(row, since))
-      return [reviewRow(row, 'reversal_without_link')]
+  return (row) => {
+    if (isReversal(row, settings)) return 'reversal_without_link'
     const isDamaged =
       isClosingRow(row) && row.amountMicrodollars > 0 && grants.has(row.originalTransactionId ?? '')
-    return isDamaged ? [reviewRow(row, 'positive_closing_row')] : []
-  })
+    return isDamaged ? 'positive_closing_row' : null
+  }
 }
 
 /**
@@ -76,10 +88,8 @@ export function hasNewReviewRow(
   seen: ReadonlySet<string> | null,
 ): boolean {
   if (seen === null) return false
-  return rows.some(
-    (row) =>
-      !seen.has(row.id) && (isReversal(row, settings) || (isClosingRow(row) && row.amountMicrodollars > 0)),
-  )
+  const whyOf = whyToReview(rows, settings)
+  return rows.some((row) => !seen.has(row.id) && whyOf(row) !== null)
 }
 
 /**

@@ -37,7 +37,7 @@ export async function invoke(payload: RunPayload, tools: Tools): Promise<ExitCar
     }
     case 'resume': {
       const run = await knownRun(await latest(payload.runId, tools), tools)
-      tools.log('resuming a run', { runId: run.runId, by, reason: payload.reason ?? null })
+      tools.log('resuming a run', { runId: run.runId, by, reason: payload.reason && redact(payload.reason) })
       return resume(run, tools, payload.intentsRestored)
     }
     case 'cancel': {

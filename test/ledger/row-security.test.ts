@@ -98,3 +98,20 @@ test('a referencing table of which row-level security hides rows: a dry run warn
   expect(await dump(team.sql)).toEqual(before)
   expect(await team.sql`SELECT FROM receipts WHERE credit_id IS NULL`).toHaveLength(0)
 })
+
+test('a trigger of the application writes to a table with row-level security, of which this job reads nothing', async () => {
+  await team.sql.unsafe(`
+    CREATE TABLE audit_log (user_id text);
+    ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY written ON audit_log FOR INSERT TO ${role} WITH CHECK (true);
+    GRANT INSERT ON audit_log TO ${role};
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO audit_log VALUES (new.id); RETURN new; END $$;
+    CREATE TRIGGER note AFTER UPDATE ON kilocode_users FOR EACH ROW EXECUTE FUNCTION note();`)
+  const { runId } = await invokeJob(place, { execute: true })
+  expect(await invokeJob(place, { rollback: runId, execute: true })).toMatchObject({
+    status: 'complete',
+    totals: { usersProcessed: 2 },
+  })
+  expect(await team.sql`SELECT FROM audit_log`).toHaveLength(4)
+})

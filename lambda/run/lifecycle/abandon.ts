@@ -66,8 +66,8 @@ export async function abandon(runId: string, reason: string, by: string, tools: 
   }
   if (cursor) await takeLease(cursor, now, tools)
   const card = abandonedCard(runId, run, cursor?.document ?? null, { reason, by, now }, tools)
-  await replaceCard(tools.store, card)
   if (run && cursor) await recordRolledBack(run, cursor.document, tools)
+  await replaceCard(tools.store, card)
   return freeAbandoned(writer, run, card, tools)
 }
 

@@ -38,7 +38,7 @@ export async function cancel(
   }
   if (isWriting(run.mode) && !intentsRestored) refuseOldIntents(run, state.cursor, 'cancel', tools)
   // A dry run's too: the clock of another database would judge its lease.
-  const progress = progressOf(run, state.cursor)
+  const progress = progressOf(run, state.cursor, 'cancel')
   await beforeWriting(async () => checkLedger(run, tools), progress)
   await requestCancellation(tools.store, { runId: run.runId, ...asked, at: tools.now().toISOString() })
   for (;;) {

@@ -51,7 +51,7 @@ export function refuseClocksApart(databaseNow: string, now: Date): void {
   if (apartMs <= FURTHEST_CLOCKS_MS) return
   throw new RunRefused(
     `The clock of the database says ${databaseNow}, and the clock of this machine ` +
-      `${now.toISOString()}: they differ by ${Math.round(apartMs / 60_000)} minutes. Nothing was done. ` +
+      `${now.toISOString()}: they differ by ${Math.round(apartMs / 60_000)} minutes. Nothing was written. ` +
       'Correct the wrong one (NTP), then retry.',
   )
 }

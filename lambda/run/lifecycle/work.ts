@@ -228,6 +228,7 @@ function withProgress(error: unknown, { run, cursor }: Holder): unknown {
 export function progressOf(
   { runId, mode }: Run,
   { usersDone, usersTotal, state, finalStatus }: Cursor,
+  next: 'resume' | 'cancel' = 'resume',
 ): string {
   if (state === 'closed')
     return (
@@ -235,7 +236,7 @@ export function progressOf(
       `frees it. Send {"resume": "${runId}"} to see its card.`
     )
   const beyond = isWriting(mode) ? ', and what was committed beyond that is in its intents' : ''
-  return `Run ${runId} is open: ${usersDone} of ${usersTotal} users are done${beyond}. Then send {"resume": "${runId}"}.`
+  return `Run ${runId} is open: ${usersDone} of ${usersTotal} users are done${beyond}. Then send {"${next}": "${runId}"}.`
 }
 
 export function placeOf({ config, region }: Tools) {

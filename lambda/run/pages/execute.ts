@@ -17,7 +17,12 @@ import { resultOf } from './outcome.ts'
 import { planInputs, planReading } from './planning.ts'
 
 /** What an approved dry run showed, by user. */
-export type PlanShown = ReadonlyMap<string, ShownPlan & { readonly rowIds: ReadonlySet<string> }>
+export type PlanShown = ReadonlyMap<string, ShownPlan & { readonly inputs?: unknown }>
+
+/** The rows that a user was planned from. */
+function rowIdsIn(inputs: unknown): ReadonlySet<string> {
+  return new Set(inputs === undefined ? [] : unpackInputs(inputs).rows.map(({ id }) => id))
+}
 
 /**
  * What an execute does to users: the rules' plan of each, within what the approved dry run showed, if there
@@ -33,7 +38,8 @@ export function executeMode(run: Run, shown: PlanShown | null): PageMode {
     plan(userId, { readings, takenLinks: found = [] }, attempt, known): Planning {
       const context = contextOf(run, attempt)
       const takenLinks = new Set([...known, ...found])
-      const seen = shown ? (shown.get(userId)?.rowIds ?? new Set<string>()) : null
+      const isNamed = run.selection.userIds?.includes(userId) ?? false
+      const seen = shown && isNamed ? rowIdsIn(shown.get(userId)?.inputs) : null
       const planning = planReading(run, context, userId, readings.get(userId), takenLinks, seen)
       if ('result' in planning) return planning
       const { plan, inputs } = planning.planned
@@ -121,7 +127,7 @@ export async function readPlanShown(store: Store, dryRunId: string, source: Page
         expiredMicrodollars: line.expired_microdollars,
         duePaidMicrodollars: line.due_paid_microdollars,
         correctionMicrodollars: line.correction_microdollars,
-        rowIds: new Set(line.inputs === undefined ? [] : unpackInputs(line.inputs).rows.map(({ id }) => id)),
+        inputs: line.inputs,
         credits: line.credits.map(({ id, targeted, expired_microdollars }) => ({
           id,
           targeted,

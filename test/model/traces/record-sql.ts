@@ -11,6 +11,8 @@ const STEPS: Readonly<Record<string, Statement | null>> = {
   commit: 'commit',
   rollback: null,
   'set constraints all immediate': null,
+  'set local row_security = on': null,
+  'set local row_security = off': null,
   'read clock': 'clock',
   'match users': null,
   'read users': 'read',

@@ -33,7 +33,7 @@ test('a ledger that cannot be reached: opening says that nothing was written; el
         name: 'LedgerUnavailable',
         message: expect.stringContaining(
           ` Then try again. This invocation wrote nothing. Run ${open.runId} is open: 2 of 4 users are done, and ` +
-            `what was committed beyond that is in its intents. Then send {"resume": "${open.runId}"}.`,
+            `what was committed beyond that is in its intents. Then send {"${'cancel' in event ? 'cancel' : 'resume'}": "${open.runId}"}.`,
         ),
       })
     }

@@ -80,8 +80,11 @@ test('an e-mail address in EXCLUDED_USER_IDS that nobody has refuses an execute;
   const { warnings } = await invoke({}, env)
   expect(warnings).toContainEqual(expect.stringContaining(`an execute would be refused: ${why}`))
   expect(warnings.join()).not.toContain('@kilo.ai')
-  await expect(invoke({ execute: true }, env)).rejects.toMatchObject({
-    name: 'RunRefused',
-    message: expect.stringContaining(why),
-  })
+  const dryRun = await invoke({}, env)
+  for (const plan of [{}, { plan: dryRun.runId }]) {
+    await expect(invoke({ execute: true, ...plan }, env)).rejects.toMatchObject({
+      name: 'RunRefused',
+      message: expect.stringContaining(why),
+    })
+  }
 })

@@ -20,6 +20,7 @@ import { leaseFrom, refuseClocksApart } from '../lease.ts'
 import { limitsExceeded } from './limits.ts'
 import { approvedPlan, rollbackTarget } from './sources.ts'
 import {
+  type ExcludedUsers,
   excludedUsers,
   limitsOf,
   type OpeningRequest,
@@ -79,9 +80,7 @@ export async function draftRun(
 
   const source = await sourceOf(selection, instant, tools)
   if (source) refuseOtherLedger(source, ledger, mode === 'rollback', tools)
-  const excluded = source
-    ? { ids: source.settings.excludedIds, warnings: [], refusals: [] }
-    : await excludedUsers(tools.config, sql, tools)
+  const excluded = source ? excludedAsIn(source, selection) : await excludedUsers(tools.config, sql, tools)
   const base = {
     mode,
     instant,
@@ -177,10 +176,17 @@ async function freeze(
   return freezeMatches(base, isWriting(base.mode) ? ledger.writer : ledger.reader, pages, tools)
 }
 
+/** A plan that says that its execute would be refused, since an address excludes nobody, is refused. */
+function excludedAsIn({ settings, refusals }: Run, { plan }: Selection): ExcludedUsers {
+  const isRefused = (reason: string): boolean => plan !== null && reason.startsWith('EXCLUDED_USER_IDS')
+  return { ids: settings.excludedIds, warnings: [], refusals: refusals.filter(isRefused) }
+}
+
 /** A later hold does stop the run. */
 async function holdToIgnore(request: OpeningRequest, { store }: Tools): Promise<string | null> {
   if (request.kind !== 'rollback' || request.underHold !== true) return null
-  return (await readHold(store))?.document.nonce ?? null
+  // A damaged hold has no nonce, and stops the run.
+  return (await readHold(store))?.document.nonce || null
 }
 
 function settingsOf(
