@@ -128,7 +128,7 @@ test("a database whose clock is far from this machine's", async () => {
     new RegExp(
       `^RunRefused: The clock of the database says ${hourAgo}, and the clock of this machine \\S+Z: ` +
         `they differ by 60 minutes\\. ` +
-        'Nothing was done\\. Correct the wrong one',
+        'Nothing was written\\. Correct the wrong one',
     ),
   )
   await other.drop()
