@@ -3,7 +3,7 @@ import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { styleText } from 'node:util'
 import * as z from 'zod'
 import { LIVE } from '../lambda/constants.ts'
-import type { Answered } from './query.ts'
+import { type Answered, printAnswered } from './answered.ts'
 
 /** One line of the screen: what was looked at, whether it is in place, what was found, and how to fix it. */
 type Line = {
@@ -179,8 +179,5 @@ export async function answerCheck(args: readonly string[]): Promise<Answered> {
 }
 
 if (import.meta.main) {
-  const { out, error, exitCode } = await answerCheck(process.argv.slice(2))
-  if (out !== '') process.stdout.write(out)
-  if (error !== '') console.error(error)
-  process.exitCode = exitCode
+  printAnswered(await answerCheck(process.argv.slice(2)))
 }

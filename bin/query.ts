@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { LOG_TABLES, type LogTable } from '../infra/logs/log-tables.ts'
 import { SAVED_QUERIES, type SavedQuery } from '../infra/logs/saved-queries.ts'
 import { nearestFew } from '../lambda/nearest.ts'
+import { type Answered, printAnswered } from './answered.ts'
 import { withLogsOfBucket } from './bucket-logs.ts'
 import { type Format, formatRows, type Row } from './query-rows.ts'
 
@@ -83,9 +84,6 @@ bucket that LOG_BUCKET names are read (.env is read too); without LOG_BUCKET, th
 (${SANDBOX_LOGS}).
 <question> is SQL, or the name of a saved query, with its value (a user id, a run id) after it:
 ${SAVED_QUERIES.map(({ name, description }) => `  "${name}": ${description}`).join('\n')}`
-
-/** What to print, and the exit status: 0 with an answer (an empty one too), 1 without. */
-export type Answered = { readonly out: string; readonly error: string; readonly exitCode: 0 | 1 }
 
 /**
  * Answers a command line of `npm run query`: from the folder that it names, else from the bucket that
@@ -181,8 +179,5 @@ function withValues({ name, sql }: SavedQuery, values: readonly string[]): Retur
 
 if (import.meta.main) {
   if (existsSync('.env')) process.loadEnvFile('.env')
-  const { out, error, exitCode } = await answerQuery(process.argv.slice(2))
-  if (out !== '') process.stdout.write(out)
-  if (error !== '') console.error(error)
-  process.exitCode = exitCode
+  printAnswered(await answerQuery(process.argv.slice(2)))
 }

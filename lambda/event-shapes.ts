@@ -6,7 +6,7 @@ const OPENING = [...WHO, 'concurrency', 'gentle', 'requestKey'] as const
 
 /**
  * One kind of payload: the field that leads it, what fits beside that, what is needed, and an example. One that
- * writes is no example: somebody may send it who had asked for less.
+ * writes is no example: it could be sent by a person who had asked for less.
  */
 type Shape = {
   readonly lead: Field | null

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import type { ParameterOrFragment, PendingQuery, Sql } from 'postgres'
-import type { LedgerTransaction } from '../../lambda/ledger/connect.ts'
+import { identifiersOf, type LedgerTransaction } from '../../lambda/ledger/connect.ts'
 import { type Reading, readUsers } from '../../lambda/ledger/read.ts'
 import { planUser } from '../../lambda/rules/plan.ts'
 import { DEFAULT_REVIEW_CATEGORIES } from '../../lambda/rules/review.ts'
@@ -28,7 +28,7 @@ export function asTransaction(sql: Sql): LedgerTransaction {
     template: TemplateStringsArray,
     ...parameters: readonly ParameterOrFragment<never>[]
   ): PendingQuery<Rows> => sql(template, ...parameters)
-  return Object.assign(send, { identifier: (name: string) => sql.unsafe(`"${name}"`) })
+  return Object.assign(send, { identifier: identifiersOf(sql) })
 }
 
 async function internalIds(sql: Sql): Promise<string[]> {

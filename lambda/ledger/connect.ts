@@ -17,6 +17,14 @@ export type LedgerTransaction = {
   readonly identifier: (name: string) => postgres.Fragment
 }
 
+/**
+ * Names for the statements of one connection. Not by the driver's own quoting, which takes a dot for the end of
+ * a schema's name.
+ */
+export function identifiersOf(sql: Pick<postgres.Sql, 'unsafe'>): LedgerTransaction['identifier'] {
+  return (name) => sql.unsafe(`"${name.replaceAll('"', '""')}"`)
+}
+
 /** How long the job waits for the database, in milliseconds. */
 export type Waits = {
   /** Connecting, TLS and login included. */

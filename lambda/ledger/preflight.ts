@@ -164,6 +164,6 @@ function triggerWarning({ table_name, name, definition }: Trigger): string {
   const [, when = definition, does = ''] = DEFINITION.exec(definition) ?? []
   return (
     `the table ${table_name} has the trigger ${name} (${when} ${does}): ` +
-    'a user for whom it changes what the run writes will fail; what else it changes is not seen, and is in no log'
+    'a user fails if it changes what the run writes; what else it changes is not seen, and is in no log'
   )
 }

@@ -15,8 +15,9 @@ export const DEFAULTS = {
 } as const
 
 /**
- * For statements that change rows: triggers of the application may write to tables with row-level security, to
- * which this job reads nothing. Its own reads are without, before and after (compareWritten).
+ * For statements that change rows: triggers of the application may write to tables with row-level security, of
+ * which this job reads nothing. What it reads itself is read with `off`, before (beginWith) and after
+ * (compareWritten).
  */
 export async function forTriggers(tx: LedgerTransaction): Promise<void> {
   await tx`set local row_security = on`

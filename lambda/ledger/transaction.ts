@@ -1,6 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ParameterOrFragment, PendingQuery } from 'postgres'
-import { type Line, silence, type Sql, type LedgerTransaction, type Waits, WAITS } from './connect.ts'
+import {
+  identifiersOf,
+  type Line,
+  silence,
+  type Sql,
+  type LedgerTransaction,
+  type Waits,
+  WAITS,
+} from './connect.ts'
 import { CommitUncertain, toLedgerError, failureOf, isServersAnswer } from './errors.ts'
 
 /**
@@ -177,10 +185,7 @@ async function transact<T>(
     if (over) throw new Error('This transaction has ended. The statement was not sent.')
     return inOneRoundTrip(line.sql(template, ...parameters))
   }
-  const tx: LedgerTransaction = Object.assign(send, {
-    // The driver's own quoting takes a dot for the end of a schema's name.
-    identifier: (name: string) => line.sql.unsafe(`"${name.replaceAll('"', '""')}"`),
-  })
+  const tx: LedgerTransaction = Object.assign(send, { identifier: identifiersOf(line.sql) })
   const run = async (): Promise<T> => {
     const value = await work(tx).catch(async (error: unknown) => {
       over = true

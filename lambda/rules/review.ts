@@ -79,15 +79,13 @@ function whyToReview(
 }
 
 /**
- * Whether a row that needs a review is not among those `seen` by whoever named the user; where nothing was
- * seen (null), naming the user covers all rows.
+ * Whether a row that needs a review is not among those `seen` by whoever named the user.
  */
 export function hasNewReviewRow(
   rows: readonly Transaction[],
   settings: RuleSettings,
-  seen: ReadonlySet<string> | null,
+  seen: ReadonlySet<string>,
 ): boolean {
-  if (seen === null) return false
   const whyOf = whyToReview(rows, settings)
   return rows.some((row) => !seen.has(row.id) && whyOf(row) !== null)
 }

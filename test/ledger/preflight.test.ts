@@ -180,7 +180,7 @@ test('triggers on the two tables are warnings; those of other tables, disabled o
   try {
     expect((await preflight(sql, 'dry-run')).warnings).toEqual([
       'the table credit_transactions has the trigger stamp (BEFORE INSERT OR UPDATE FUNCTION stamp()): ' +
-        'a user for whom it changes what the run writes will fail; what else it changes is not seen, and is in no log',
+        'a user fails if it changes what the run writes; what else it changes is not seen, and is in no log',
     ])
   } finally {
     await database.sql`DROP FUNCTION stamp, stamp_update CASCADE`

@@ -3,7 +3,13 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { connect, type Sql, type LedgerTransaction, type Waits } from '../../lambda/ledger/connect.ts'
+import {
+  connect,
+  identifiersOf,
+  type Sql,
+  type LedgerTransaction,
+  type Waits,
+} from '../../lambda/ledger/connect.ts'
 import {
   DEFAULT_PATIENCE,
   readTransaction,
@@ -159,7 +165,7 @@ describe('a transaction', () => {
     try {
       const prepared = await line.sql`select name from pg_prepared_statements`
       return {
-        ...(await settings(Object.assign(line.sql, { identifier: (name: string) => line.sql.unsafe(name) }))),
+        ...(await settings(Object.assign(line.sql, { identifier: identifiersOf(line.sql) }))),
         prepared: String(prepared.length),
       }
     } finally {

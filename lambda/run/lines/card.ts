@@ -3,18 +3,11 @@ import type { Cursor } from '../../archive/cursor.ts'
 import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } from '../../archive/keys.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import type { Config } from '../../config.ts'
-import {
-  dollars,
-  type ExitCard,
-  isFinal,
-  isPartlyRolledBack,
-  microdollarsOf,
-  type RunStatus,
-} from '../../exit-card.ts'
+import { dollars, type ExitCard, isFinal, isPartlyRolledBack, type RunStatus } from '../../exit-card.ts'
 import { nearest } from '../../nearest.ts'
 import { matchesCategory } from '../../rules/categories.ts'
 import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
-import { categoryGroup, noTotals } from './totals.ts'
+import { categoryGroup, correctionsExceeded, noTotals } from './totals.ts'
 import { SOFTWARE_VERSION } from '../version.ts'
 
 /** What a card shows of a run and of its cursor. */
@@ -117,12 +110,8 @@ export function cardWarnings(
 
 /** An execute would stop before the corrections that exceed their limit, and its plan would be used up. */
 function correctionsWarning({ correctedMicrodollars }: Cursor['totals'], limitUsd: number): Warning[] {
-  const limit = microdollarsOf(limitUsd)
-  if (correctedMicrodollars <= limit) return []
-  const why =
-    `corrections of ${dollars(correctedMicrodollars)} would exceed the limit of ${dollars(limit)} ` +
-    '(LIMIT_CORRECTIONS_USD, limits.correctionsUsd)'
-  return [{ text: `an execute would stop: ${why}`, explanation: null }]
+  const why = correctionsExceeded(correctedMicrodollars, limitUsd)
+  return why === null ? [] : [{ text: `an execute would stop: ${why}`, explanation: null }]
 }
 
 /** The selected categories that no processed grant has: one of them may be misspelt. */

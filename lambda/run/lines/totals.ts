@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { Totals } from '../../archive/cursor.ts'
-import { dollars } from '../../exit-card.ts'
+import { dollars, microdollarsOf } from '../../exit-card.ts'
 import { add } from '../../rules/amounts.ts'
 import { WHAT_TO_CHECK } from '../../rules/review.ts'
 import { OUTCOMES } from './glossary.ts'
@@ -81,21 +81,9 @@ export function addUserLine(totals: Totals, line: Counted): void {
   if (countedAs) totals[countedAs] += 1
   if (line.correction_microdollars !== 0) totals.usersCorrected += 1
   totals.grantsTargeted += line.grants_targeted
-  totals.expiredMicrodollars = add(
-    totals.expiredMicrodollars,
-    line.expired_microdollars,
-    'totals.expiredMicrodollars',
-  )
-  totals.duePaidMicrodollars = add(
-    totals.duePaidMicrodollars,
-    line.due_paid_microdollars,
-    'totals.duePaidMicrodollars',
-  )
-  totals.correctedMicrodollars = add(
-    totals.correctedMicrodollars,
-    line.correction_microdollars,
-    'totals.correctedMicrodollars',
-  )
+  addSum(totals, 'expiredMicrodollars', line.expired_microdollars)
+  addSum(totals, 'duePaidMicrodollars', line.due_paid_microdollars)
+  addSum(totals, 'correctedMicrodollars', line.correction_microdollars)
   totals.userLines += 1
   addTo(totals.outcomes, line.outcome, 1)
   for (const flag of line.flags) addTo(totals.flags, flag, 1)
@@ -159,6 +147,21 @@ export const CARD_SUMS = [
 
 const SUMS = [...CARD_SUMS, 'userLines', 'mutationLines', 'errorLines'] as const
 
+/** Why corrections are beyond their limit in US dollars, as a sentence; null where they are not. */
+export function correctionsExceeded(correctedMicrodollars: number, limitUsd: number): string | null {
+  const limit = microdollarsOf(limitUsd)
+  if (correctedMicrodollars <= limit) return null
+  return (
+    `corrections of ${dollars(correctedMicrodollars)} would exceed the limit of ${dollars(limit)} ` +
+    '(LIMIT_CORRECTIONS_USD, limits.correctionsUsd)'
+  )
+}
+
+/** Adds to one of the sums. @throws UnusableValue naming it when it leaves the safe integers */
+function addSum(totals: Totals, name: (typeof SUMS)[number], more: number): void {
+  totals[name] = add(totals[name], more, `totals.${name}`)
+}
+
 /** The sum of two totals. @throws UnusableValue when a sum leaves the safe integers */
 export function addTotals(a: Totals, b: Totals): Totals {
   const sum: Totals = {
@@ -169,7 +172,7 @@ export function addTotals(a: Totals, b: Totals): Totals {
     byCategory: Object.assign(noCategories(), a.byCategory),
     examples: { ...a.examples },
   }
-  for (const key of SUMS) sum[key] = add(sum[key], b[key], `totals.${key}`)
+  for (const name of SUMS) addSum(sum, name, b[name])
   for (const [flag, more] of Object.entries(b.flagMicrodollars))
     sum.flagMicrodollars[flag] = addUpTo(sum.flagMicrodollars[flag] ?? 0, more)
   for (const [category, more] of Object.entries(b.byCategory)) {

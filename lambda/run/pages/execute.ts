@@ -38,8 +38,7 @@ export function executeMode(run: Run, shown: PlanShown | null): PageMode {
     plan(userId, { readings, takenLinks: found = [] }, attempt, known): Planning {
       const context = contextOf(run, attempt)
       const takenLinks = new Set([...known, ...found])
-      const isNamed = run.selection.userIds?.includes(userId) ?? false
-      const seen = shown && isNamed ? rowIdsIn(shown.get(userId)?.inputs) : null
+      const seen = shown && (() => rowIdsIn(shown.get(userId)?.inputs))
       const planning = planReading(run, context, userId, readings.get(userId), takenLinks, seen)
       if ('result' in planning) return planning
       const { plan, inputs } = planning.planned

@@ -1,7 +1,7 @@
 import type { Cursor } from '../../archive/cursor.ts'
 import type { Run } from '../../archive/runs.ts'
-import { dollars, microdollarsOf } from '../../exit-card.ts'
 import { CorrectionsLimit } from '../errors.ts'
+import { correctionsExceeded } from '../lines/totals.ts'
 
 /** The same error for this many users in a row stops the run: more is wrong than these users' data. */
 const SAME_ERROR_IN_A_ROW = 5
@@ -23,17 +23,12 @@ export type Amounts = { readonly correctedMicrodollars: number; readonly expired
 
 /** A gate for one invocation, beginning with what the run has written so far. */
 export function openGate(limitUsd: number, written: Amounts): Gate {
-  const limit = microdollarsOf(limitUsd)
   let { correctedMicrodollars, expiredMicrodollars } = written
   return {
     reserve(amounts) {
       const corrected = correctedMicrodollars + amounts.correctedMicrodollars
-      if (amounts.correctedMicrodollars > 0 && corrected > limit) {
-        throw new CorrectionsLimit(
-          `corrections of ${dollars(corrected)} would exceed the limit of ${dollars(limit)} ` +
-            '(LIMIT_CORRECTIONS_USD, limits.correctionsUsd)',
-        )
-      }
+      const why = amounts.correctedMicrodollars > 0 ? correctionsExceeded(corrected, limitUsd) : null
+      if (why !== null) throw new CorrectionsLimit(why)
       const expired = expiredMicrodollars + amounts.expiredMicrodollars
       for (const [total, sum] of Object.entries({
         correctedMicrodollars: corrected,

@@ -14,7 +14,8 @@ import { bareResult, failedResult, resultOf, type UserResult } from './outcome.t
 
 /**
  * Plans one user from what was read; `undefined` means that the user is gone. Data of one user never makes it
- * throw. `seen` are the rows that an approved plan was made from: who named a user has looked at no others.
+ * throw. `seen` gives the rows that an approved plan was made from, if there is one: who named a user has looked
+ * at no others.
  */
 export function planReading(
   run: Run,
@@ -22,7 +23,7 @@ export function planReading(
   userId: string,
   reading: Reading | undefined,
   takenLinks: ReadonlySet<string>,
-  seen: ReadonlySet<string> | null,
+  seen: (() => ReadonlySet<string>) | null,
 ): { readonly planned: Planned } | { readonly result: UserResult } {
   if (!reading) return { result: bareResult(context, userId, null, 'gone') }
   if ('unusable' in reading) {
@@ -63,11 +64,12 @@ function circumstancesOf(
   user: LedgerUser,
   rows: readonly Transaction[],
   takenLinks: ReadonlySet<string>,
-  seen: ReadonlySet<string> | null,
+  seen: (() => ReadonlySet<string>) | null,
 ): Circumstances {
   return {
     named:
-      (run.selection.userIds?.includes(user.id) ?? false) && !hasNewReviewRow(rows, settingsOf(run), seen),
+      (run.selection.userIds?.includes(user.id) ?? false) &&
+      !(seen && hasNewReviewRow(rows, settingsOf(run), seen())),
     excluded: isExcluded(run, user),
     takenLinks:
       takenLinks.size === 0

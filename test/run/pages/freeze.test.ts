@@ -66,7 +66,7 @@ test.each([
 test.each<[string, object, Record<string, string>]>([
   ['the payload', { exceptUserIds: ['user-1', 'user-2'] }, {}],
   ['the configuration', {}, { EXCLUDED_USER_IDS: 'user-1@kilo.ai,user-2' }],
-])('grants of users whom %s excludes do not count against the limits', async (_who, event, env) => {
+])('grants of users that %s excludes do not count against the limits', async (_who, event, env) => {
   place = { ...place, env: { ...place.env, ...env } }
   const limits = { users: 3, grants: 1, usd: 10 }
   const dry = await invoke({ ...event, limits })

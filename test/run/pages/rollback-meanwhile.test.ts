@@ -20,11 +20,15 @@ const rowsOf = async (userId: string) => {
   return [users.find(({ id }) => id === userId), transactions.filter((row) => row.kilo_user_id === userId)]
 }
 
+/** Does something once, after the first read of a rollback and before its write. */
+function onceBetween(change: () => Promise<void>): void {
+  betweenReadAndWrite(team.s3, bucket, async (nth) => (nth === 1 ? change() : undefined))
+}
+
 test('an inserted row that changes after it was read is not deleted: its user is skipped', async () => {
   const { runId } = await invoke({ execute: true })
   let changed: unknown
-  betweenReadAndWrite(team.s3, bucket, async (nth) => {
-    if (nth > 1) return
+  onceBetween(async () => {
     await team.sql`
       UPDATE credit_transactions SET stripe_payment_id = 'ch_1', description = 'disputed'
       WHERE kilo_user_id = 'user-1' AND credit_category = 'credits_expired'`
@@ -39,8 +43,7 @@ test('an inserted row that changes after it was read is not deleted: its user is
 test('a grant that becomes one of an organization after it was read: its user is skipped', async () => {
   const { runId } = await invoke({ execute: true })
   let changed: unknown
-  betweenReadAndWrite(team.s3, bucket, async (nth) => {
-    if (nth > 1) return
+  onceBetween(async () => {
     await team.sql`
       UPDATE credit_transactions SET organization_id = gen_random_uuid()
       WHERE kilo_user_id = 'user-1' AND amount_microdollars > 0`
@@ -65,7 +68,7 @@ test('a rollback with a grant of an organization by now is resumed after it died
   expect(await outcomesOf(card.runId)).toMatchObject({ 'user-1': 'changed_since', 'user-2': 'rolled_back' })
 })
 
-test('a user whom a rollback did not commit, and whose rows are purged before it is resumed, is not logged as rolled back', async () => {
+test('a user that a rollback did not commit, and whose rows are purged before it is resumed, is not logged as rolled back', async () => {
   const { runId } = await invoke({ execute: true })
   let intents = 0
   team.s3.setHooks(bucket.bucket, {

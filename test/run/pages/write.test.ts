@@ -147,7 +147,7 @@ describe('amounts whose sum could not be exact', () => {
   test.each<[string, object, Record<string, string>]>([
     ['the payload', { exceptUserIds: ['user-1'] }, {}],
     ['the configuration', {}, { EXCLUDED_USER_IDS: 'user-1@kilo.ai' }],
-  ])('of a user whom %s excludes: excluded, and no failure', async (_who, event, env) => {
+  ])('of a user that %s excludes: excluded, and no failure', async (_who, event, env) => {
     await insertTransaction(team.sql, {
       kilo_user_id: 'user-1',
       amount_microdollars: '9007199254740993',

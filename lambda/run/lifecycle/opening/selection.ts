@@ -70,7 +70,7 @@ async function lookUp(
   return { ids: uniqueTexts(named.map(({ id }) => id)), unknown }
 }
 
-/** Of users whom the configuration excludes: their ids, what a person should know, and why a run is refused. */
+/** Of the users that the configuration excludes: their ids, what a person should know, and why a run is refused. */
 export type ExcludedUsers = {
   readonly ids: readonly string[]
   readonly warnings: readonly string[]
