@@ -1,8 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { RUN_ID, runFileKey } from '../lambda/archive/keys.ts'
-import { isWriting } from '../lambda/archive/runs.ts'
-import { MODES } from '../lambda/constants.ts'
+import { runFileKey } from '../lambda/archive/keys.ts'
+import { isWritingRun } from '../lambda/archive/runs.ts'
 import { readLinked } from '../lambda/insight/verify/chain.ts'
 import { type Findings, noFindings } from '../lambda/insight/verify/differences.ts'
 import { readClosedRun, readManifestWithBytes } from '../lambda/insight/verify/documents.ts'
@@ -66,11 +65,6 @@ async function checkSignatures(
     found.set(runId, findings)
   }
   return found
-}
-
-function isWritingRun(runId: string): boolean {
-  const mode = MODES.find((one) => one === RUN_ID.exec(runId)?.[1])
-  return mode !== undefined && isWriting(mode)
 }
 
 /** The result of one run for people. */

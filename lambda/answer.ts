@@ -1,5 +1,5 @@
 import { isWriting } from './archive/runs.ts'
-import { RUN_ID } from './archive/keys.ts'
+import { modeOf } from './archive/keys.ts'
 import { RunRefused } from './errors.ts'
 import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
@@ -75,8 +75,8 @@ function writes(payload: Payload): boolean {
       return isWriting(payload.mode)
     case 'resume':
     case 'cancel': {
-      const mode = RUN_ID.exec(payload.runId)?.[1]
-      return mode !== 'dry-run' && mode !== 'rollback-dry-run'
+      const mode = modeOf(payload.runId)
+      return mode === null || isWriting(mode)
     }
     case 'abandon':
     case 'hold':

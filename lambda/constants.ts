@@ -51,6 +51,7 @@ export const STAGE = { variable: 'STAGE', fallback: 'local' } as const
 
 /** The modes of a run; the last two roll a run back. Also values of the dimension `mode`. */
 export const MODES = ['dry-run', 'execute', 'rollback-dry-run', 'rollback'] as const
+export type Mode = (typeof MODES)[number]
 
 /**
  * What the dimension `mode` says where there is no run: of a payload that only reads, of a check by the job

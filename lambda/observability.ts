@@ -4,7 +4,7 @@ import type { ParsedResult } from '@aws-lambda-powertools/parser/types'
 import type { MiddlewareObj } from '@middy/core'
 import postgres from 'postgres'
 import { FINAL_ERRORS, METRICS, NO_RUN } from './constants.ts'
-import { RUN_ID } from './archive/keys.ts'
+import { modeOf } from './archive/keys.ts'
 import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 import { toLedgerError } from './ledger/errors.ts'
@@ -68,7 +68,7 @@ export function metricsByMode(
       metrics.clearDefaultDimensions()
       metrics.setDefaultDimensions({
         stage,
-        mode: event.success ? modeOf(event.data, writes) : NO_RUN.unknown,
+        mode: event.success ? modeIn(event.data, writes) : NO_RUN.unknown,
       })
     },
     onError: ({ error }) => {
@@ -83,11 +83,11 @@ export function metricsByMode(
 const FINAL_NAMES: readonly string[] = Object.values(FINAL_ERRORS)
 
 /** A run's mode is part of its id. What has no run, apart from a check, counts as a question about one. */
-function modeOf(payload: { kind: string; mode?: string; runId?: string }, writes: boolean): string {
+function modeIn(payload: { kind: string; mode?: string; runId?: string }, writes: boolean): string {
   if (payload.mode !== undefined) return payload.mode
   if (payload.kind === 'check') return writes ? NO_RUN.check : NO_RUN.previewCheck
   if (payload.kind === 'resume' || payload.kind === 'cancel')
-    return RUN_ID.exec(payload.runId ?? '')?.[1] ?? NO_RUN.unknown
+    return modeOf(payload.runId ?? '') ?? NO_RUN.unknown
   return NO_RUN.status
 }
 

@@ -3,7 +3,7 @@ import { dirname, relative, resolve, sep } from 'node:path'
 import { listReports } from '../../lambda/archive/reports.ts'
 import { renderRunsPage, type RunEntry } from '../../lambda/insight/report/runs-page.ts'
 import { listRuns, type ListedRun, type UnreadableRun } from '../../lambda/insight/runs.ts'
-import { consoleUrl, objectUrl } from '../../lambda/run/lines/card.ts'
+import { consoleUrl, objectUrl } from '../../lambda/run/lines/card/links.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
 import type { Place } from './place.ts'
 

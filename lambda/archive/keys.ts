@@ -1,4 +1,4 @@
-import { MODES, PREFIXES } from '../constants.ts'
+import { type Mode, MODES, PREFIXES } from '../constants.ts'
 
 /**
  * The layout of the bucket: 3-contract, "The bucket". Numbers are zero-padded, so that keys sort like
@@ -111,6 +111,12 @@ export function runLineKey(runId: string): string {
 export const RUN_ID = new RegExp(
   String.raw`^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z-(${MODES.join('|')})-[0-9a-z]{4}$`,
 )
+
+/** The mode that a run id names; null for what is no run id, as "latest". */
+export function modeOf(runId: string): Mode | null {
+  const [, name] = RUN_ID.exec(runId) ?? []
+  return MODES.find((mode) => mode === name) ?? null
+}
 
 const RUN_FOLDER = new RegExp(`^${PREFIXES.runs}([^/]+)/$`)
 

@@ -1,18 +1,22 @@
 import * as z from 'zod'
-import { MODES, PREFIXES } from '../constants.ts'
+import { type Mode, MODES, PREFIXES } from '../constants.ts'
 import { limitsSchema } from '../limits.ts'
 import { checked, JSON_TYPE, parseDocument, serialize } from './documents.ts'
 import { ArchiveCorrupt, writtenByVersion010 } from './errors.ts'
-import { runFileKey, runFolder, runIdOfFolder } from './keys.ts'
+import { modeOf, runFileKey, runFolder, runIdOfFolder } from './keys.ts'
 import { list, listFolders } from './s3/list.ts'
 import { create, get } from './s3/objects.ts'
 import type { Store } from './s3/store.ts'
 
-export type Mode = (typeof MODES)[number]
-
 /** Only these modes write to the ledger. */
 export function isWriting(mode: Mode): boolean {
   return mode === 'execute' || mode === 'rollback'
+}
+
+/** Whether a run id is that of a run that writes to the ledger. */
+export function isWritingRun(runId: string): boolean {
+  const mode = modeOf(runId)
+  return mode !== null && isWriting(mode)
 }
 
 const texts = z.array(z.string())

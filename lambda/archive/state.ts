@@ -1,10 +1,11 @@
+import type { Mode } from '../constants.ts'
 import { type ExitCard, isFinal } from '../exit-card.ts'
 import { lastCard } from './cards.ts'
 import { readMark, readWriter } from './control.ts'
 import { type Cursor, findCursor, readCursor, unnamedPages, type VersionedCursor } from './cursor.ts'
 import { ArchiveCorrupt, ifLost } from './errors.ts'
 import { intentPrefix, logFolder, pageAndEpochOf, runFileKey, WRITER_KEY } from './keys.ts'
-import { type Asked, isWriting, type Mode, type Run } from './runs.ts'
+import { type Asked, isWriting, type Run } from './runs.ts'
 import { list } from './s3/list.ts'
 import type { Store } from './s3/store.ts'
 

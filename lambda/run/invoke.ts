@@ -11,7 +11,7 @@ import { knownRun, latestRunId, latestToRollBack } from './known-run.ts'
 import { payloadOf } from './lifecycle/opening/selection.ts'
 import { resume } from './lifecycle/resume.ts'
 import { placeOf } from './lifecycle/work.ts'
-import { emptyCard } from './lines/card.ts'
+import { emptyCard } from './lines/card/card.ts'
 import type { Tools } from './tools.ts'
 
 /** The payloads that this room works on; the others are answered by insight. */

@@ -3,10 +3,9 @@ import { lastCard } from '../archive/cards.ts'
 import { findCursor } from '../archive/cursor.ts'
 import { isWriting, listRunIds, readRun, remainsOf, type Run } from '../archive/runs.ts'
 import { ArchiveCorrupt, ifLost } from '../archive/errors.ts'
-import { RUN_ID, runFileKey } from '../archive/keys.ts'
+import { modeOf, runFileKey } from '../archive/keys.ts'
 import { stateOf } from '../archive/state.ts'
 import type { Store } from '../archive/s3/store.ts'
-import { MODES } from '../constants.ts'
 import { RunRefused } from '../errors.ts'
 import { isFinal } from '../exit-card.ts'
 import { nearestFew } from '../nearest.ts'
@@ -83,7 +82,7 @@ export async function latestToRollBack(tools: Tools): Promise<string> {
 }
 
 function isExecute(runId: string): boolean {
-  return RUN_ID.exec(runId)?.[1] === 'execute'
+  return modeOf(runId) === 'execute'
 }
 
 async function wroteNothing(runId: string, store: Store): Promise<boolean> {
@@ -104,8 +103,8 @@ async function wroteNothing(runId: string, store: Store): Promise<boolean> {
  */
 export async function refuseSecondOpenRun({ store }: Pick<Tools, 'store'>): Promise<void> {
   const writing = (await listRunIds(store)).flatMap((runId) => {
-    const mode = MODES.find((known) => known === RUN_ID.exec(runId)?.[1])
-    return mode !== undefined && isWriting(mode) ? { runId, mode } : []
+    const mode = modeOf(runId)
+    return mode !== null && isWriting(mode) ? { runId, mode } : []
   })
   const newest = writing.slice(-LOOKED_AT)
   const areOpen = await Promise.all(newest.map(async ({ runId }) => isOpenByCursor(runId, store)))

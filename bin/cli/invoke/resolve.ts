@@ -1,5 +1,5 @@
 import { readWriter } from '../../../lambda/archive/control.ts'
-import { RUN_ID } from '../../../lambda/archive/keys.ts'
+import { modeOf } from '../../../lambda/archive/keys.ts'
 import { latestRunId, latestToRollBack } from '../../../lambda/run/known-run.ts'
 import type { Tools } from '../../../lambda/run/tools.ts'
 import { type Command, payloadOf } from '../line/command.ts'
@@ -33,7 +33,7 @@ export async function resolved(command: Command): Promise<Command> {
 }
 
 function latestOf(modes: readonly string[]): (tools: Tools) => Promise<string> {
-  return async (tools) => latestRunId((id) => modes.includes(RUN_ID.exec(id)?.[1] ?? ''), tools)
+  return async (tools) => latestRunId((id) => modes.includes(modeOf(id) ?? ''), tools)
 }
 
 async function openRun({ store }: Tools): Promise<string> {

@@ -1,4 +1,4 @@
-import { RUN_ID } from '../../../lambda/archive/keys.ts'
+import { modeOf } from '../../../lambda/archive/keys.ts'
 import { counted } from '../../../lambda/insight/report/page/text.ts'
 import type { VerifyAnswer } from '../../../lambda/insight/verify/verify.ts'
 import { differenceText } from '../../difference-text.ts'
@@ -25,7 +25,7 @@ export function verifyText(answer: VerifyAnswer, out: Out): string {
 }
 
 function found({ result, runId, differenceCount, explained }: VerifyAnswer): string[] {
-  const isDry = RUN_ID.exec(runId ?? '')?.[1]?.endsWith('dry-run') ?? false
+  const isDry = modeOf(runId ?? '')?.endsWith('dry-run') ?? false
   const ledger = isDry ? '' : ', and the ledger is as the run left it'
   const later = explained.map(({ runId: by, values }) => `${values} by run ${by}`).join(', ')
   const since = later === '' ? [] : [`Later runs changed values of the ledger that this run wrote: ${later}.`]

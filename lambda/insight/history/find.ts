@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { type Cursor, findCursor, type NamedPage } from '../../archive/cursor.ts'
 import { parseDocument } from '../../archive/documents.ts'
-import { partKey, runFileKey, RUN_ID } from '../../archive/keys.ts'
+import { partKey, runFileKey, modeOf } from '../../archive/keys.ts'
 import { type Page, readPage } from '../../archive/pages.ts'
 import { readRun, type Run } from '../../archive/runs.ts'
 import { getVerified } from '../../archive/s3/objects.ts'
@@ -35,7 +35,7 @@ export function finderOf(userId: string, store: Store): FindIn {
   const place: Place = { share: 0.5 }
   const find: FindIn = async (runId) => findUser(runId, userId, place, store)
   return async (runId) => {
-    if (RUN_ID.exec(runId)?.[1] !== 'rollback') return find(runId)
+    if (modeOf(runId) !== 'rollback') return find(runId)
     const finding = rollbacks.get(runId) ?? find(runId)
     rollbacks.set(runId, finding)
     return finding

@@ -1,6 +1,5 @@
 import { listRollbacks } from '../../archive/control.ts'
-import { RUN_ID } from '../../archive/keys.ts'
-import { listRunIds, type Run } from '../../archive/runs.ts'
+import { isWritingRun, listRunIds, type Run } from '../../archive/runs.ts'
 import type { Outcome } from '../../run/lines/user-line.ts'
 import { OUTCOMES } from '../../run/lines/glossary.ts'
 import type { Tools } from '../../run/tools.ts'
@@ -83,7 +82,7 @@ export async function history(
 ): Promise<HistoryAnswer> {
   const [all, rollbacks] = await Promise.all([listRunIds(tools.store), listRollbacks(tools.store)])
   const ids = all
-    .filter((id) => (dryRuns || isReal(id)) && isWithin(instantOf(id), { from, to }))
+    .filter((id) => (dryRuns || isWritingRun(id)) && isWithin(instantOf(id), { from, to }))
     .toReversed()
   const userId = await whichUser(asked, ids, tools)
   const find = finderOf(userId, tools.store)
@@ -113,11 +112,6 @@ export async function history(
       ...(dryRuns && { dryRuns }),
     }),
   }
-}
-
-function isReal(runId: string): boolean {
-  const mode = RUN_ID.exec(runId)?.[1]
-  return mode === 'execute' || mode === 'rollback'
 }
 
 function lastEmail(runs: readonly (HistoryRun | UnreadableHistory)[]): string | null {

@@ -1,7 +1,7 @@
 import { findCursor, type NamedPage } from '../../archive/cursor.ts'
-import { partKey, RUN_ID } from '../../archive/keys.ts'
+import { partKey } from '../../archive/keys.ts'
 import { readPage } from '../../archive/pages.ts'
-import { listRunIds } from '../../archive/runs.ts'
+import { isWritingRun, listRunIds } from '../../archive/runs.ts'
 import { getVerified } from '../../archive/s3/objects.ts'
 import type { Store } from '../../archive/s3/store.ts'
 import type { Difference } from './differences.ts'
@@ -35,7 +35,7 @@ export function laterRuns(store: Store, runId: string): LaterRuns {
 
 /** The newest first: the last run that wrote a row decides what the row must be. */
 async function loadLaterRuns(store: Store, runId: string): Promise<LaterRun[]> {
-  const ids = (await listRunIds(store)).filter((id) => id > runId && WRITING.has(RUN_ID.exec(id)?.[1] ?? ''))
+  const ids = (await listRunIds(store)).filter((id) => id > runId && isWritingRun(id))
   const runs: LaterRun[] = []
   for (const id of ids.toReversed()) {
     const cursor = await findCursor(store, id)
@@ -48,8 +48,6 @@ async function loadLaterRuns(store: Store, runId: string): Promise<LaterRun[]> {
   }
   return runs
 }
-
-const WRITING = new Set(['execute', 'rollback'])
 
 /** FNV-1a. Two users of one hash cost the reading of one part, no more. */
 function hashOf(text: string): number {

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { readWriter } from '../../archive/control.ts'
-import { RUN_ID, runFileKey } from '../../archive/keys.ts'
+import { modeOf, runFileKey } from '../../archive/keys.ts'
 import { isWriting, listRunIds, readRun, type Run } from '../../archive/runs.ts'
 import { stateOf } from '../../archive/state.ts'
 import { RunRefused } from '../../errors.ts'
@@ -67,7 +67,7 @@ export async function verify(asked: string, tools: Tools): Promise<VerifyAnswer>
 
 /** The newest execute that has a manifest to compare with; null where there is none yet. */
 async function latestClosedExecute({ store }: Tools): Promise<string | null> {
-  const executes = (await listRunIds(store)).filter((id) => RUN_ID.exec(id)?.[1] === 'execute')
+  const executes = (await listRunIds(store)).filter((id) => modeOf(id) === 'execute')
   for (const runId of executes.toReversed()) {
     const run = await readRun(store, runId)
     if (run && (await stateOf(store, run)).is === 'closed') return runId

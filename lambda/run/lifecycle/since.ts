@@ -1,12 +1,13 @@
 import { readRollbacks } from '../../archive/control.ts'
 import { type Cursor, findCursor, readCursor } from '../../archive/cursor.ts'
-import { RUN_ID } from '../../archive/keys.ts'
+import { modeOf } from '../../archive/keys.ts'
 import { readLog } from '../../archive/logs.ts'
-import { listRunIds, type Mode, readRun, type Run } from '../../archive/runs.ts'
+import { listRunIds, readRun, type Run } from '../../archive/runs.ts'
 import type { Store } from '../../archive/s3/store.ts'
+import type { Mode } from '../../constants.ts'
 import { type ExitCard, isComplete, type NewSince } from '../../exit-card.ts'
 import { OutOfTime } from '../errors.ts'
-import { countNew } from '../lines/new-since.ts'
+import { countNew } from '../lines/card/new-since.ts'
 import { comparedSchema, pairUsers } from '../lines/pairs.ts'
 import { isSameLedger } from '../ledger-identity.ts'
 import type { Tools } from '../tools.ts'
@@ -103,7 +104,7 @@ async function lastExecutedPlan(reading: Reading): Promise<string | null> {
 /** The earlier runs of a mode with the same selection on the same ledger, the newest first. */
 async function* earlierRuns(mode: Mode, { run, config, store, checkTime }: Reading): AsyncGenerator<Run> {
   checkTime()
-  const ids = (await listRunIds(store)).filter((id) => RUN_ID.exec(id)?.[1] === mode && id < run.runId)
+  const ids = (await listRunIds(store)).filter((id) => modeOf(id) === mode && id < run.runId)
   for (const id of ids.toReversed().slice(0, MOST_RUNS)) {
     checkTime()
     const earlier = await readRun(store, id)

@@ -11,7 +11,7 @@ import { withRetriedRead } from '../../ledger/transaction.ts'
 import { personOf, redact } from '../../redact.ts'
 import { AttemptOpen } from '../errors.ts'
 import { checkNewestRows } from '../ledger-identity.ts'
-import { cardOf } from '../lines/card.ts'
+import { cardOf } from '../lines/card/card.ts'
 import { addTotals } from '../lines/totals.ts'
 import { sameErrorAfter } from '../pages/gate.ts'
 import {

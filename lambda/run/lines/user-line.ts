@@ -1,4 +1,4 @@
-import type { Mode } from '../../archive/runs.ts'
+import type { Mode } from '../../constants.ts'
 import { add } from '../../rules/amounts.ts'
 import type {
   ChangePlan,

@@ -10,7 +10,7 @@ import { type ForeignKey, readForeignKeys, unreadableKeys } from '../../../ledge
 import { isWorthRetrying, withRetriedRead } from '../../../ledger/transaction.ts'
 import { beforeWriting } from '../../errors.ts'
 import { newRunId } from '../../ids.ts'
-import { cardOf } from '../../lines/card.ts'
+import { cardOf } from '../../lines/card/card.ts'
 import { noTotals } from '../../lines/totals.ts'
 import { freezeMatches, freezePlan, freezeRollback, type PageSink, storedPages } from '../../pages/freeze.ts'
 import type { Tools } from '../../tools.ts'

@@ -1,14 +1,14 @@
-import type { RollbackRecord } from '../../archive/control.ts'
-import type { Cursor } from '../../archive/cursor.ts'
-import { LOG_KINDS, logFolder, type LogKind, partKey, runFileKey, runFolder } from '../../archive/keys.ts'
-import { isWriting, type Run } from '../../archive/runs.ts'
-import type { Config } from '../../config.ts'
-import { dollars, type ExitCard, isFinal, isPartlyRolledBack, type RunStatus } from '../../exit-card.ts'
-import { nearest } from '../../nearest.ts'
-import { matchesCategory } from '../../rules/categories.ts'
-import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from './glossary.ts'
-import { categoryGroup, correctionsExceeded, noTotals } from './totals.ts'
-import { SOFTWARE_VERSION } from '../version.ts'
+import type { RollbackRecord } from '../../../archive/control.ts'
+import type { Cursor } from '../../../archive/cursor.ts'
+import { isWriting, type Run } from '../../../archive/runs.ts'
+import { dollars, type ExitCard, isFinal, isPartlyRolledBack, type RunStatus } from '../../../exit-card.ts'
+import { nearest } from '../../../nearest.ts'
+import { matchesCategory } from '../../../rules/categories.ts'
+import { idleCategoryWarning, refusalWarning, type Warning, warningsOf } from '../glossary.ts'
+import { categoryGroup, correctionsExceeded, noTotals } from '../totals.ts'
+import { linksOf, type Place } from './links.ts'
+import { nextOf } from './next.ts'
+import { SOFTWARE_VERSION } from '../../version.ts'
 
 /** What a card shows of a run and of its cursor. */
 export type ShownRun = Pick<
@@ -19,9 +19,6 @@ export type ShownRun = Pick<
   readonly settings: Pick<Run['settings'], 'limits'> | null
 }
 type ShownCursor = Pick<Cursor, 'totals' | 'usersDone' | 'usersTotal' | 'pages' | 'pagesTotal'>
-
-/** Where a card's links lead. */
-export type Place = Pick<Config, 'bucket'> & { readonly region: string }
 
 /** The exit card of a run as its cursor is: 3-contract, "Exit card". */
 export function cardOf(
@@ -148,79 +145,6 @@ function etaSeconds(run: ShownRun, { usersDone, usersTotal }: ShownCursor, now: 
   if (usersDone === 0) return null
   const secondsSoFar = (now.getTime() - Date.parse(run.instant)) / 1000
   return Math.max(1, Math.round((secondsSoFar / usersDone) * (usersTotal - usersDone)))
-}
-
-/** A file where a log has one part, else the folder of its parts. */
-function linksOf(runId: string, cursor: ShownCursor, place: Place): ExitCard['logs'] {
-  const keyOf = (kind: LogKind): string => {
-    const [only, ...more] = cursor.pages.filter((named) => named[kind] !== null)
-    return only && more.length === 0 && cursor.pagesTotal === 1
-      ? partKey(runId, kind, only.page, only.epoch)
-      : logFolder(runId, kind)
-  }
-  const [users = '', mutations = '', errors = ''] = LOG_KINDS.map(keyOf)
-  const run = runFolder(runId)
-  const object = (key: string): string => objectUrl(key, place)
-  const page = (key: string): string => consoleUrl(key, place)
-  return {
-    users: object(users),
-    mutations: object(mutations),
-    errors: object(errors),
-    run: object(run),
-    report: object(runFileKey(runId, 'report.html')),
-    console: { users: page(users), mutations: page(mutations), errors: page(errors), run: page(run) },
-  }
-}
-
-export function objectUrl(key: string, { bucket }: Place): string {
-  return `s3://${bucket}/${key}`
-}
-
-/** The page of an object, or of a folder, in the AWS console. */
-export function consoleUrl(key: string, { bucket, region }: Place): string {
-  const kind = key.endsWith('/') ? 'buckets' : 'object'
-  return `https://${region}.console.aws.amazon.com/s3/${kind}/${bucket}?region=${region}&prefix=${key}`
-}
-
-function nextOf(run: ShownRun, { totals }: ShownCursor, status: RunStatus): ExitCard['next'] {
-  const { runId, mode } = run
-  if (status === 'incomplete' || status === 'busy')
-    return { text: 'resume this run', payload: { resume: runId } }
-  if (status === 'held')
-    return { text: 'release the hold, then resume', payload: { release: 'why it is safe to write again' } }
-  if (status === 'refused') return { text: 'make a dry run first', payload: {} }
-  // Its mutation log may lack something, so that it cannot be rolled back.
-  if (status === 'abandoned') return { text: 'make a dry run: it shows what is left', payload: {} }
-  switch (mode) {
-    case 'dry-run':
-      return status === 'complete' && totals.usersProcessed > 0
-        ? { text: 'execute exactly this plan', payload: { execute: true, plan: runId } }
-        : status === 'complete'
-          ? null
-          : {
-              text: 'fix the errors listed in the errors log, then make another dry run',
-              payload: payloadOf(run),
-            }
-    case 'execute':
-      if (status === 'complete_with_errors')
-        return { text: 'fix the errors listed in the errors log, then retry', payload: payloadOf(run) }
-      return totals.mutationLines > 0
-        ? { text: 'preview the rollback of this run', payload: { rollback: runId } }
-        : null
-    case 'rollback-dry-run':
-      return totals.usersProcessed > 0
-        ? { text: 'roll back exactly this', payload: { ...payloadOf(run), execute: true } }
-        : null
-    case 'rollback':
-      return status === 'complete' ? null : { text: 'roll back the rest', payload: payloadOf(run) }
-  }
-}
-
-/** A plan is executed once: what failed of it needs a new dry run. */
-function payloadOf({ asked, selection }: ShownRun): Record<string, unknown> {
-  if (selection.plan !== null) return {}
-  const { requestKey: _key, restart: _restart, ...payload } = asked.payload
-  return payload
 }
 
 /**

@@ -1,7 +1,7 @@
-import { dollars, type NewSince } from '../../exit-card.ts'
-import { add } from '../../rules/amounts.ts'
-import { SKIPPED_OUTCOMES } from './glossary.ts'
-import type { ComparedLine, Pair } from './pairs.ts'
+import { dollars, type NewSince } from '../../../exit-card.ts'
+import { add } from '../../../rules/amounts.ts'
+import { SKIPPED_OUTCOMES } from '../glossary.ts'
+import type { ComparedLine, Pair } from '../pairs.ts'
 
 /**
  * What a dry run would do that an earlier one would not have done: users none of whose grants the earlier one
