@@ -15,7 +15,7 @@ import { openReport, printCsv, showRuns } from './show.ts'
 import { highlightTables } from './print/highlight-tables.ts'
 import { readHighlights } from './print/highlights.ts'
 import { Stopped, unlessStopped, watchInterrupts } from './invoke/interrupt.ts'
-import { jobHere, withToolsHere } from './invoke/job.ts'
+import { DeadlinePassed, jobHere, readHere } from './invoke/job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { UsageError } from './line/options.ts'
 import { fileHere, type Place } from './place.ts'
@@ -76,7 +76,7 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
       progress,
       wait: given.wait === true,
       lookEveryMs: LOOK_EVERY_MS,
-      leaseExpiresAt,
+      leaseExpiresAt: async (runId) => leaseExpiresAt(runId, seconds),
     })
   } catch (error) {
     if (!(error instanceof Stopped)) throw error
@@ -89,8 +89,8 @@ export async function runCommand(command: Command, place: Place, terminal: Termi
   }
 }
 
-async function leaseExpiresAt(runId: string): Promise<string | null> {
-  const cursor = await withToolsHere(async ({ store }) => findCursor(store, runId))
+async function leaseExpiresAt(runId: string, seconds: number): Promise<string | null> {
+  const cursor = await readHere(seconds, async ({ store }) => findCursor(store, runId))
   return cursor?.document.lease?.expiresAt ?? null
 }
 
@@ -133,7 +133,7 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
   if (command.given.json === true) {
     terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
     if (next) progress.say(`${stoppedText(driving)}To continue: ${commandFor(next.payload)}`)
-  } else if (isCard(answer)) await report(answer, place, terminal, driving)
+  } else if (isCard(answer)) await report(answer, command, place, terminal, driving)
   else await printAnswer(answer, command, place, terminal)
   if (!isCard(answer)) {
     const isPartial = answer.answer === 'history' && missingText(answer) !== null
@@ -219,27 +219,46 @@ async function answerTo({ event, payload }: Command, driving: Drive): Promise<An
 }
 
 /** The summary; on a terminal the tables too. */
-async function report(card: ExitCard, place: Place, { out }: Terminal, driving: Drive): Promise<void> {
+async function report(
+  card: ExitCard,
+  command: Command,
+  place: Place,
+  { out }: Terminal,
+  driving: Drive,
+): Promise<void> {
   const how = driving.interrupt.asked()
   const { usersDone, usersTotal } = card.progress
   const cut = how !== null && card.status === 'incomplete'
   const why = cut ? `stopped by ${how}; ${usersDone} of ${usersTotal} users are done` : card.why
   out.write(summary(card, why, out))
-  if (out.isTTY && isClosed(card)) out.write(await tablesOf(card, place, out, driving))
+  if (out.isTTY && isClosed(card)) out.write(await tablesOf(card, command, place, out, driving))
   out.write(directions(card, place, out))
 }
 
 /** Logs that cannot be read now do not make a completed run a failed one. */
-async function tablesOf(card: ExitCard, place: Place, out: Terminal['out'], driving: Drive): Promise<string> {
+async function tablesOf(
+  card: ExitCard,
+  { invocationSeconds }: Command,
+  place: Place,
+  out: Terminal['out'],
+  driving: Drive,
+): Promise<string> {
   try {
-    const stop = () => driving.interrupt.asked() !== null
-    const found = await withToolsHere(async ({ store }) => {
+    const found = await readHere(invocationSeconds, async ({ store }, alive) => {
       const { document } = await readCursor(store, card.runId)
-      return readHighlights(store, document, ROWS, stop)
+      const isStopped = (): boolean => {
+        // Asked at every line: as long as lines come, the deadline moves on.
+        alive()
+        return driving.interrupt.asked() !== null
+      }
+      return readHighlights(store, document, ROWS, isStopped)
     })
     return found === null ? '' : highlightTables(card, found, place, out)
   } catch (error) {
-    if (!(error instanceof ArchiveUnavailable || error instanceof ArchiveCorrupt)) throw error
+    const isExpected = [ArchiveUnavailable, ArchiveCorrupt, DeadlinePassed].some(
+      (one) => error instanceof one,
+    )
+    if (!(error instanceof Error) || !isExpected) throw error
     driving.progress.say(`The tables cannot be shown. ${error.message}`)
     return ''
   }

@@ -230,6 +230,21 @@ test.skipIf(!hasTerminals)(
   },
 )
 
+test.skipIf(!hasTerminals)(
+  'logs that are not answered afterwards: the tables end by the deadline',
+  async () => {
+    const silent = await startMisbehavingS3(bucket.endpoint)
+    silent.behave(({ method, path }) => (method === 'GET' && path.includes('/logs/') ? 'silent' : 'pass'))
+    const env = ownPlace(database.url, { ...bucket, endpoint: silent.endpoint })
+    const { status, stdout } = await startOnTerminal(['--invocation-seconds', '10'], { cwd, env }).ended
+    await silent.stop()
+    expect(status).toBe(0)
+    expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(
+      /The tables cannot be shown\. .*(no answer within (10|9\.\d) s|not answer within 10 seconds)/,
+    )
+  },
+)
+
 test.each([
   ['from the start', () => true],
   ['at the first part of the log', ({ path }: HttpRequest) => path.includes('/logs/users/')],

@@ -151,7 +151,7 @@ const UNRECORDED = { by: 'unknown', via: 'command', evidence: {} }
  * Opens the job's own connections, to read the ledger and the bucket beside an invocation.
  * @throws as withTools
  */
-export async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
+async function withToolsHere<T>(work: (tools: Tools) => Promise<T>): Promise<T> {
   const told = {
     log: () => {},
     onProgress: () => {},
