@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -6,6 +7,9 @@ import { list } from '../lambda/archive/s3/list.ts'
 import { get } from '../lambda/archive/s3/objects.ts'
 import type { Store } from '../lambda/archive/s3/store.ts'
 import { PREFIXES } from '../lambda/constants.ts'
+
+/** A signal ends the process without its `finally`: production logs must not stay in a temporary folder. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Objects in flight. */
 const CONCURRENCY = 8
@@ -19,10 +23,16 @@ const SILENCE_MS = 60_000
  */
 export async function withLogsOfBucket<T>(bucket: string, work: (folder: string) => Promise<T>): Promise<T> {
   const root = await mkdtemp(join(tmpdir(), 'credit-expiry-query-'))
+  const end = (signal: NodeJS.Signals): void => {
+    rmSync(root, { recursive: true, force: true })
+    process.kill(process.pid, signal)
+  }
+  for (const signal of SIGNALS) process.once(signal, end)
   try {
     await download(bucket, root)
     return await work(join(root, PREFIXES.logs))
   } finally {
+    for (const signal of SIGNALS) process.off(signal, end)
     await rm(root, { recursive: true, force: true })
   }
 }

@@ -27,8 +27,13 @@ export async function reportFile(asked: string, place: Place, tools: Tools): Pro
 }
 
 function noReport(runId: string): UsageError {
-  if (runId === '') return new UsageError('There is no run in this bucket yet. npm start makes a dry run.')
+  if (runId === '') return noRunYet()
   return new UsageError(`Run ${runId} has no report. ${commandFor({ report: runId })} makes it.`)
+}
+
+/** The error where `latest` means no run at all. */
+export function noRunYet(): UsageError {
+  return new UsageError('There is no run in this bucket yet. npm start makes a dry run.')
 }
 
 /** What opens a file with the person's own program. */

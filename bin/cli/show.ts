@@ -2,7 +2,7 @@ import { listRuns } from '../../lambda/insight/runs.ts'
 import { status } from '../../lambda/insight/status.ts'
 import type { CsvKind } from '../csv/run.ts'
 import type { Command } from './line/command.ts'
-import { opened, reportFile } from './open-report.ts'
+import { noRunYet, opened, reportFile } from './open-report.ts'
 import type { Place } from './place.ts'
 import { runsTable } from './print/runs.ts'
 import { count } from './print/tables.ts'
@@ -43,6 +43,7 @@ export async function printCsv(
   const { writeCsv } = await import('../csv/run.ts')
   await readEachHere(invocationSeconds, async (tools, within) => {
     const card = await within(async () => status(runId, tools))
+    if (card.runId === '') throw noRunYet()
     try {
       await writeCsv(kind, card.runId, tools.store, out.stream, within)
     } catch (error) {

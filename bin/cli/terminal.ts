@@ -26,6 +26,8 @@ export type Terminal = {
   readonly now: () => number
 }
 
+const OUTPUT_LOST = 1
+
 /** The process's own streams. */
 export function processTerminal(): Terminal {
   return {
@@ -37,9 +39,14 @@ export function processTerminal(): Terminal {
 }
 
 function outputOf(stream: WriteStream): Output {
-  // A reader who has gone (`| head`) must not end a run half-way; what it no longer reads is dropped.
+  // An output that takes no more, such as a file on a full disk, must not end a run half-way.
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
+    // A reader who has gone (`| head`) has had enough; anybody else misses something.
+    if (error.code === 'EPIPE' || error.code === 'EIO') return
+    process.once('exit', () => {
+      process.stderr.write(`The output is incomplete: ${error.message}.\n`)
+      process.exitCode = OUTPUT_LOST
+    })
   })
   return {
     stream,

@@ -49,6 +49,8 @@ afterEach(async () => database.drop())
 const invoke = (event: object, options = {}) =>
   invokeJob({ databaseUrl: database.url, bucket }, event, options)
 
+const NO_RUN_YET = 'There is no run in this bucket yet. npm start makes a dry run.\n'
+
 function run(args: string[], env: Record<string, string> = {}): Promise<Ended> {
   return runHere(args, { cwd, env: { ...ownPlace(database.url, bucket), ...env } })
 }
@@ -368,6 +370,11 @@ test('a history of which a run cannot be read is incomplete, in every form', asy
   const { status, stdout, stderr } = await run(['--history', 'ada', '--csv'])
   expect({ status, total: stdout.includes('total,') }).toEqual({ status: 3, total: false })
   expect(stderr).toContain('The CSV has no total row: 1 run could not be read.')
+})
+
+test('in a bucket without runs, what shows the latest one says so', async () => {
+  for (const option of [['--csv', 'users', 'latest'], ['--open']])
+    expect(await run(option)).toMatchObject({ status: 1, stdout: '', stderr: NO_RUN_YET })
 })
 
 test('a CSV whose part is missing ends with the reason, and says that it is incomplete', async () => {

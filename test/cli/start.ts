@@ -29,13 +29,16 @@ type How = {
   readonly env?: Record<string, string>
   /** The module to run, in place of the command. */
   readonly program?: string
+  /** A file that takes the standard output. */
+  readonly output?: string
 }
 
 /** Starts the real command in `cwd`, with nothing of this process's environment but what it needs to run. */
-export function start(args: readonly string[], { cwd, env = {}, program = START }: How): Running {
-  return running(
-    spawn(process.execPath, [program, ...args], { cwd, env: { PATH: process.env.PATH, HOME: cwd, ...env } }),
-  )
+export function start(args: readonly string[], { cwd, env = {}, program = START, output }: How): Running {
+  const options = { cwd, env: { PATH: process.env.PATH, HOME: cwd, ...env } }
+  const words = [process.execPath, program, ...args]
+  if (output === undefined) return running(spawn(process.execPath, words.slice(1), options))
+  return running(spawn('sh', ['-c', `exec ${words.map(quoted).join(' ')} > ${quoted(output)}`], options))
 }
 
 /** Whether commands can be given a terminal here: that takes util-linux's script. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -147,6 +148,16 @@ test('with --wait a command waits for the other invocation, and gives the card o
   const finished = await holder.ended
   expect([waited.status, finished.status]).toEqual([0, 0])
   expect(JSON.parse(waited.stdout)).toEqual(JSON.parse(finished.stdout))
+})
+
+test.skipIf(!existsSync('/dev/full'))('an output on a full disk does not end a run half-way', async () => {
+  const env = ownPlace(database.url, bucket)
+  const { status, stderr } = await start(EXECUTE, { cwd, env, output: '/dev/full' }).ended
+  expect(status).toBe(1)
+  expect(stderr).toContain('The output is incomplete: ENOSPC')
+  expect(stderr).not.toContain('    at ')
+  const [, runId = ''] = /^runs\/([^/]+)\/cursor\.json$/m.exec((await keys(bucket)).join('\n')) ?? []
+  expect(await runState(runId)).toMatchObject({ finalStatus: { status: 'complete' } })
 })
 
 test('one command repeats invocations until the run is closed', async () => {

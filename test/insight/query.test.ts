@@ -11,6 +11,7 @@ import { freshBucket, readLines, type TestBucket } from '../support/bucket.ts'
 import { download } from '../support/download.ts'
 import { invokeJob } from '../support/job.ts'
 import { freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { startMisbehavingS3 } from '../support/servers/misbehaving-s3.ts'
 import { ownPlace, start } from '../cli/start.ts'
 
 /** A dry run, an execute and its rollback, downloaded. */
@@ -140,6 +141,25 @@ describe('without a folder', () => {
     expect(stdout).toContain(executed.runId)
     expect(stdout).not.toContain('of-the-sandbox')
     await rm(join(cwd, '.env'))
+  })
+
+  test('a Ctrl-C during the download ends it at once, and keeps nothing on this machine', async () => {
+    const asked = Promise.withResolvers<void>()
+    const silent = await startMisbehavingS3(bucket.endpoint)
+    silent.behave(({ path }) => {
+      if (!path.includes('/logs/')) return 'pass'
+      asked.resolve()
+      return 'silent'
+    })
+    const env = { TMPDIR: join(cwd, 'tmp'), ...ownPlace(url, { ...bucket, endpoint: silent.endpoint }) }
+    const { child, ended } = start(['all runs'], { cwd, program: QUERY, env })
+    await asked.promise
+    expect(await readdir(join(cwd, 'tmp'))).toHaveLength(1)
+    child.kill('SIGINT')
+    expect(await ended).toMatchObject({ status: null, stdout: '' })
+    expect(child.signalCode).toBe('SIGINT')
+    expect(await readdir(join(cwd, 'tmp'))).toEqual([])
+    await silent.stop()
   })
 
   test('a bucket without logs, or none of this name, is an error that says what to check', async () => {
