@@ -1,6 +1,7 @@
 import type { ListedRun, UnreadableRun } from '../../../lambda/insight/runs.ts'
 import { count, money, table, textOf } from './tables.ts'
 import { isWriting } from '../../../lambda/archive/runs.ts'
+import { wrapped } from './prose.ts'
 import { printable } from '../terminal.ts'
 import { isPartlyRolledBack } from '../../../lambda/exit-card.ts'
 
@@ -52,5 +53,8 @@ function tableOf(runs: readonly ListedRun[], width: number): string {
     { head: 'by', optional: 4 },
     { head: 'reason', least: 10, optional: 3 },
   ] as const
-  return textOf(table(columns, rows, width))
+  const lines = table(columns, rows, width)
+  const hidden = columns.map(({ head }) => head).filter((head) => !lines[0]?.includes(head))
+  const note = `Left out for lack of room: ${hidden.join(', ')}. A wider window or --json shows all.`
+  return textOf(hidden.length === 0 ? lines : [...lines, ...wrapped(note, width)])
 }

@@ -56,9 +56,12 @@ test('what a preview would expire is not among what was expired', () => {
   expect(runsTable([dryRun], 120)).not.toContain('expired')
 })
 
-test('in 60 columns the run ids stay whole', () => {
+test('in 60 columns the run ids stay whole, and what is left out is named', () => {
   const lines = runsTable([rollback, run({})], 60).split('\n')
   expect(lines[1]).toContain(`${rollback.runId}  complete`)
+  expect(lines.slice(3).join(' ')).toBe(
+    'Left out for lack of room: expired, by, reason. A wider window or --json shows all. ',
+  )
   expect(lines.filter((line) => line.length > 60)).toEqual([])
 })
 
