@@ -61,6 +61,8 @@ export function microsBelowMilli(time: LedgerTime): number {
 /** Orders times exactly, microseconds included: negative, zero or positive. */
 export function compareTimes(a: LedgerTime, b: LedgerTime): number {
   if (a === b) return 0
+  // Of this form the text itself is in the order of time.
+  if (COMMON.test(a) && COMMON.test(b)) return a < b ? -1 : 1
   const [millisA, millisB] = [millisOf(a), millisOf(b)]
   return millisA === millisB ? microsBelowMilli(a) - microsBelowMilli(b) : millisA < millisB ? -1 : 1
 }

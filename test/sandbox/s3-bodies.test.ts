@@ -46,6 +46,21 @@ describe('a body that does not have its checksum is refused, and the old object 
     expect(await readText(bucket, 'a')).toBe('old')
   })
 
+  test('the hash that the request was signed with', async () => {
+    await put(bucket, 'a', 'old')
+    const signedFor = async (hash: string) =>
+      sendRaw(bucket.endpoint, {
+        method: 'PUT',
+        path: `/${bucket.bucket}/a`,
+        headers: { 'content-length': '3', 'x-amz-content-sha256': hash },
+        body: 'new',
+      })
+    const refused = { status: 400, body: expect.stringContaining('XAmzContentSHA256Mismatch') }
+    expect(await signedFor('0'.repeat(64))).toEqual(refused)
+    expect(await readText(bucket, 'a')).toBe('old')
+    expect(await signedFor('UNSIGNED-PAYLOAD')).toMatchObject({ status: 200 })
+  })
+
   test('the right checksums are accepted', async () => {
     const ContentMD5 = createHash('md5').update('new').digest('base64')
     const ChecksumSHA256 = createHash('sha256').update('new').digest('base64')

@@ -19,11 +19,14 @@ export class S3Error extends Error {
 /** The ETag, which is the MD5 in hex and in quotes, and the CRC-32 in base64. */
 export type Checksums = { etag: string; crc32: string }
 
+/** The hash of the body that a request was signed with, in hex, or a word such as UNSIGNED-PAYLOAD. */
+const SIGNED_HASH = 'x-amz-content-sha256'
+
 /** A completely received and verified body, in a file of its own. */
 export type Body = Checksums & { path: string }
 
 /**
- * Computes the checksums of the chunks that are added. `byHeader` has each in base64 under its header's name.
+ * Computes the checksums of the chunks that are added. `byHeader` has each under its header's name, as it is there.
  */
 export function startChecksums(withSha256 = false): {
   add: (chunk: Uint8Array) => void
@@ -43,10 +46,12 @@ export function startChecksums(withSha256 = false): {
       const crcBytes = Buffer.alloc(4)
       crcBytes.writeUInt32BE(crc)
       const crc32 = crcBytes.toString('base64')
+      const sha256Digest = sha256?.digest()
       const byHeader = {
         'content-md5': digest.toString('base64'),
         'x-amz-checksum-crc32': crc32,
-        'x-amz-checksum-sha256': sha256?.digest('base64'),
+        'x-amz-checksum-sha256': sha256Digest?.toString('base64'),
+        [SIGNED_HASH]: sha256Digest?.toString('hex'),
       }
       return { etag: `"${digest.toString('hex')}"`, crc32, byHeader }
     },
@@ -63,8 +68,8 @@ export async function receiveBody(request: IncomingMessage, path: string): Promi
   const length = headers['x-amz-decoded-content-length']?.toString() ?? headers['content-length']
   if (length === undefined) throw new S3Error(411, 'MissingContentLength', 'The body has no length.')
   const expected = expectedChecksums(headers)
-  const sums = startChecksums(expected.has('x-amz-checksum-sha256'))
-  const isChunked = headers['x-amz-content-sha256']?.toString().startsWith('STREAMING-')
+  const sums = startChecksums(expected.has('x-amz-checksum-sha256') || expected.has(SIGNED_HASH))
+  const isChunked = headers[SIGNED_HASH]?.toString().startsWith('STREAMING-')
   let received = 0
   const file = openSync(path, 'wx')
   try {
@@ -84,13 +89,15 @@ export async function receiveBody(request: IncomingMessage, path: string): Promi
   return { path, etag, crc32 }
 }
 
-/** The checksums that a request names, in base64. One whose trailer is still to come is empty. */
+/** The checksums that a request names, as they are in its headers. One whose trailer is still to come is empty. */
 function expectedChecksums(headers: IncomingHttpHeaders): Map<string, string> {
   const expected = new Map<string, string>()
   for (const [name, value] of Object.entries(headers)) {
     if (/^(content-md5|x-amz-checksum-(?!mode|type|algorithm).*)$/.test(name))
       expected.set(name, String(value))
   }
+  const signed = headers[SIGNED_HASH]
+  if (typeof signed === 'string' && /^[0-9a-f]{64}$/.test(signed)) expected.set(SIGNED_HASH, signed)
   const trailer = headers['x-amz-trailer']
   if (trailer !== undefined) expected.set(String(trailer).toLowerCase(), '')
   return expected
@@ -99,7 +106,8 @@ function expectedChecksums(headers: IncomingHttpHeaders): Map<string, string> {
 function verify(name: string, expected: string, computed: string | undefined): void {
   if (computed === undefined) throw new S3Error(501, 'NotImplemented', `This server cannot verify ${name}.`)
   if (computed === expected) return
-  throw new S3Error(400, 'BadDigest', `${name} of the body is ${computed}, and the request says ${expected}.`)
+  const code = name === SIGNED_HASH ? 'XAmzContentSHA256Mismatch' : 'BadDigest'
+  throw new S3Error(400, code, `${name} of the body is ${computed}, and the request says ${expected}.`)
 }
 
 /**

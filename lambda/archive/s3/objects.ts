@@ -1,3 +1,4 @@
+import type { PutObjectCommand } from '@aws-sdk/client-s3'
 import { hash } from 'node:crypto'
 import { ArchiveCorrupt, ArchiveUnavailable } from '../errors.ts'
 import { statusOf } from './attempts.ts'
@@ -155,7 +156,8 @@ async function putIf(
   try {
     const etag = await request(store, signal, async ({ client, sdk }, deadline) => {
       deadline.allowFor(bytes.length)
-      return (await client.send(new sdk.PutObjectCommand(input), { abortSignal: deadline.signal })).ETag ?? ''
+      const command = signedAs(written.sha256, new sdk.PutObjectCommand(input))
+      return (await client.send(command, { abortSignal: deadline.signal })).ETag ?? ''
     })
     return { etag, ...written }
   } catch (error) {
@@ -172,6 +174,22 @@ async function putIf(
     }
     throw unavailable(store, `write ${key}`, error)
   }
+}
+
+/** A request is signed with the hash that is known already; the SDK would make it again. */
+function signedAs(sha256: string, command: PutObjectCommand): PutObjectCommand {
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      if (hasHeaders(args.request)) args.request.headers['x-amz-content-sha256'] = sha256
+      return next(args)
+    },
+    { step: 'build', name: 'knownHash' },
+  )
+  return command
+}
+
+function hasHeaders(sent: unknown): sent is { headers: Record<string, string> } {
+  return typeof sent === 'object' && sent !== null && 'headers' in sent
 }
 
 /** As bytes: the SDK takes an empty text for a stream of unknown length. */

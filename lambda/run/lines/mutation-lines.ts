@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { PlannedUser } from '../../ledger/write.ts'
 import { CLOSING_CATEGORY, CORRECTION_CATEGORY, isClosingRow, isCorrection } from '../../rules/grants.ts'
 import type { RuleSettings, Transaction } from '../../rules/types.ts'
@@ -108,6 +108,6 @@ export function closingsOf(
   const ids = rows
     .filter((row) => row.organizationId === null && (isClosingRow(row) || isCorrection(row, settings)))
     .map((row) => `${row.id}:${row.amountMicrodollars}`)
-  const sha256 = createHash('sha256').update(ids.toSorted().join('\n')).digest('hex')
+  const sha256 = hash('sha256', ids.toSorted().join('\n'))
   return { closings_count: ids.length, closings_sha256: sha256 }
 }

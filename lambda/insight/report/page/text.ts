@@ -43,10 +43,12 @@ export function listed(items: readonly string[]): string {
   return new Intl.ListFormat('en-GB').format(items)
 }
 
+/** Made once: making it takes far longer than using it. */
+const LONG_DATE = new Intl.DateTimeFormat('en-US', { dateStyle: 'long', timeZone: 'UTC' })
+
 /** `November 22, 2026 at 06:12 UTC`; text that is no time is shown as it is. */
 export function whenText(iso: string): string {
   const time = new Date(iso)
   if (Number.isNaN(time.getTime())) return iso
-  const date = time.toLocaleDateString('en-US', { dateStyle: 'long', timeZone: 'UTC' })
-  return `${date} at ${time.toISOString().slice(11, 16)} UTC`
+  return `${LONG_DATE.format(time)} at ${time.toISOString().slice(11, 16)} UTC`
 }
