@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { type Field, type Fields, fields } from './event-fields.ts'
-import { complaintAbout, exampleWith, isGiven, shapeOf } from './event-shapes.ts'
+import { type Field, type Fields, fields } from './event/fields.ts'
+import { complaintAbout, exampleWith, isGiven, shapeOf } from './event/shapes.ts'
 import { LIMIT_NAMES } from './limits.ts'
 import { nearest } from './nearest.ts'
 

@@ -6,8 +6,9 @@ import * as z from 'zod'
 import { reserveOf, type ArchiveWaits, ARCHIVE_WAITS } from './archive/s3/attempts.ts'
 import { connectS3 } from './archive/s3/client.ts'
 import { type Config, type DatabaseSource, readConfig } from './config.ts'
-import { connect, type Sql, unreachable, type Waits as LedgerWaits } from './ledger/connect.ts'
-import { databaseAddress, type Login } from './login.ts'
+import { databaseAddress, type Login } from './host/login.ts'
+import { connect, type Sql, unreachable } from './ledger/connection/connect.ts'
+import type { Waits as LedgerWaits } from './ledger/connection/line.ts'
 import { recordCheck, recordClosed, recordIdle, recordPage, recordVerified } from './observability.ts'
 import type { Tools } from './run/tools.ts'
 
@@ -180,6 +181,6 @@ async function signingWith(
 
 /** The client of Secrets Manager is loaded where there is a secret to read. */
 async function readSecretOf(arn: string, aws: Aws): Promise<string> {
-  const { readSecret } = await import('./secret.ts')
+  const { readSecret } = await import('./host/secret.ts')
   return readSecret(arn, clientOptions(aws.waits), aws)
 }

@@ -9,7 +9,7 @@ import type { Payload } from './event.ts'
 import type { ExitCard } from './exit-card.ts'
 import { toLedgerError } from './ledger/errors.ts'
 import { redact } from './redact.ts'
-import { inSourceLines } from './source-lines.ts'
+import { inSourceLines } from './host/source-lines.ts'
 
 /**
  * Logs the error that ends an invocation, once, with its causes, and lets the caller see the same text. What

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { inSourceLines } from '../lambda/source-lines.ts'
+import { inSourceLines } from '../lambda/host/source-lines.ts'
 
 let dir: string
 beforeEach(async () => {

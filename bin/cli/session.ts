@@ -1,36 +1,28 @@
-import { ArchiveCorrupt, ArchiveUnavailable } from '../../lambda/archive/errors.ts'
 import { type Answer, isCard } from '../../lambda/answer.ts'
-import { findCursor, readCursor } from '../../lambda/archive/cursor.ts'
+import { findCursor } from '../../lambda/archive/cursor.ts'
 import type { Payload } from '../../lambda/event.ts'
 import type { ExitCard } from '../../lambda/exit-card.ts'
 import { missingText } from '../../lambda/insight/history/missing.ts'
-import type { ReportAnswer } from '../../lambda/insight/report-run.ts'
-import { answerText, exitStatusOf } from './print/answers.ts'
+import { exitStatusOf } from './print/answers.ts'
 import { type Command, mayWrite } from './line/command.ts'
 import { confirm, type Consent } from './invoke/confirm.ts'
 import { drive, type Drive } from './invoke/drive.ts'
-import { diffText } from './print/diff.ts'
-import { historyText } from './print/history/story.ts'
 import { openReport, printCsv, showRuns } from './show.ts'
-import { highlightTables } from './print/highlight-tables.ts'
-import { readHighlights } from './print/highlights.ts'
 import { Stopped, unlessStopped, watchInterrupts } from './invoke/interrupt.ts'
-import { DeadlinePassed, jobHere, readHere } from './invoke/job.ts'
+import { jobHere, readHere } from './invoke/job.ts'
 import { hardStopText, stoppingText } from './messages.ts'
 import { UsageError } from './line/options.ts'
-import { fileHere, type Place } from './place.ts'
+import type { Place } from './place.ts'
+import { printAnswer, printCard } from './print-answer.ts'
 import { progressOn } from './invoke/progress.ts'
-import { directions, isClosed, summary } from './print/report.ts'
+import { isClosed } from './print/report.ts'
 import { resolved } from './invoke/resolve.ts'
 import { commandFor } from './line/shell.ts'
 import type { Terminal } from './terminal.ts'
-import { verifyText } from './print/verify.ts'
 import { labelFor } from './print/words.ts'
 
 /** How often to look whether another invocation's lease is released. */
 const LOOK_EVERY_MS = 3_000
-/** Rows of each table below a summary. */
-const ROWS = 10
 
 const FAILED = 1
 const INCOMPLETE = 3
@@ -133,7 +125,7 @@ async function work(asked: Command, place: Place, terminal: Terminal, driving: D
   if (command.given.json === true) {
     terminal.out.write(`${JSON.stringify(answer, null, 2)}\n`)
     if (next) progress.say(`${stoppedText(driving)}To continue: ${commandFor(next.payload)}`)
-  } else if (isCard(answer)) await report(answer, command, place, terminal, driving)
+  } else if (isCard(answer)) await printCard(answer, command, place, terminal, driving)
   else await printAnswer(answer, command, place, terminal)
   if (!isCard(answer)) {
     const isPartial = answer.answer === 'history' && missingText(answer) !== null
@@ -164,32 +156,6 @@ function othersText({ asked, mode }: ExitCard): string {
   return isUsedPlan ? `${done} A plan is executed once; npm start makes a new one.` : done
 }
 
-type OtherAnswer = Exclude<Answer, ExitCard>
-
-async function printAnswer(
-  answer: OtherAnswer,
-  { given }: Command,
-  place: Place,
-  { out, err }: Terminal,
-): Promise<void> {
-  if (answer.answer === 'diff') out.write(diffText(answer, out))
-  else if (answer.answer === 'verify') out.write(verifyText(answer, out))
-  else if (answer.answer === 'report') out.write(answerText(reportHere(answer, place), out))
-  else if (answer.answer !== 'history') out.write(answerText(answer, out))
-  else if (given.csv === undefined) out.write(historyText(answer, out))
-  else {
-    await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
-    const missing = missingText(answer)
-    if (missing !== null) err.write(`The CSV has no total row: ${missing}.\n`)
-  }
-}
-
-/** Where the bucket is on this machine, a report is a file, and has no page in the AWS console. */
-function reportHere(answer: ReportAnswer, place: Place): OtherAnswer {
-  const path = fileHere(place, answer.report)
-  return path === null ? answer : { ...answer, report: path, console: '' }
-}
-
 /** Declined as well when the person asked to stop during the count. */
 async function consentTo(command: Command, terminal: Terminal, driving: Drive): Promise<Consent> {
   try {
@@ -216,50 +182,4 @@ async function answerTo({ event, payload }: Command, driving: Drive): Promise<An
     : await drive({ ...event }, driving)
   driving.progress.end()
   return answer
-}
-
-/** The summary; on a terminal the tables too. */
-async function report(
-  card: ExitCard,
-  command: Command,
-  place: Place,
-  { out }: Terminal,
-  driving: Drive,
-): Promise<void> {
-  const how = driving.interrupt.asked()
-  const { usersDone, usersTotal } = card.progress
-  const cut = how !== null && card.status === 'incomplete'
-  const why = cut ? `stopped by ${how}; ${usersDone} of ${usersTotal} users are done` : card.why
-  out.write(summary(card, why, out))
-  if (out.isTTY && isClosed(card)) out.write(await tablesOf(card, command, place, out, driving))
-  out.write(directions(card, place, out))
-}
-
-/** Logs that cannot be read now do not make a completed run a failed one. */
-async function tablesOf(
-  card: ExitCard,
-  { invocationSeconds }: Command,
-  place: Place,
-  out: Terminal['out'],
-  driving: Drive,
-): Promise<string> {
-  try {
-    const found = await readHere(invocationSeconds, async ({ store }, alive) => {
-      const { document } = await readCursor(store, card.runId)
-      const isStopped = (): boolean => {
-        // Asked at every line: as long as lines come, the deadline moves on.
-        alive()
-        return driving.interrupt.asked() !== null
-      }
-      return readHighlights(store, document, ROWS, isStopped)
-    })
-    return found === null ? '' : highlightTables(card, found, place, out)
-  } catch (error) {
-    const isExpected = [ArchiveUnavailable, ArchiveCorrupt, DeadlinePassed].some(
-      (one) => error instanceof one,
-    )
-    if (!(error instanceof Error) || !isExpected) throw error
-    driving.progress.say(`The tables cannot be shown. ${error.message}`)
-    return ''
-  }
 }

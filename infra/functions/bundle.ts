@@ -40,7 +40,7 @@ await build({
   external: CREDENTIALS_ELSEWHERE,
   // Errors carry their names as texts. To keep those of all functions as well takes a tenth of the cold start.
   minify: true,
-  // Read when an error is shown: lambda/source-lines.ts.
+  // Read when an error is shown: lambda/host/source-lines.ts.
   sourcemap: 'external',
   sourcesContent: false,
   logLevel: 'warning',

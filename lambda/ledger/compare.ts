@@ -1,5 +1,5 @@
 import { arraysOf } from './arrays.ts'
-import type { LedgerTransaction } from './connect.ts'
+import type { LedgerTransaction } from './connection/connect.ts'
 import { GuardConflict, LeaseExpired } from './errors.ts'
 
 /** What the ledger must hold after a write. Amounts in microdollars, times as ISO text. */

@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { isConnectionError, isDistrust, reasonFor } from './reasons.ts'
+import { isConnectionError, isDistrust, reasonFor } from './connection/reasons.ts'
 
 /**
  * The database cannot be worked with. The message says what is wrong and what to do, and carries no secret.

@@ -1,8 +1,8 @@
 import { CLOSING_CATEGORIES, CORRECTION_CATEGORY, CORRECTION_DESCRIPTION } from '../rules/grants.ts'
 import { foldAscii } from '../rules/internal.ts'
 import type { RuleSettings } from '../rules/types.ts'
-import type { Sql, LedgerTransaction } from './connect.ts'
-import { DEFAULT_PATIENCE, type Patience, readInTime, withRetriedRead } from './transaction.ts'
+import type { Sql, LedgerTransaction } from './connection/connect.ts'
+import { DEFAULT_PATIENCE, type Patience, readInTime, withRetriedRead } from './connection/transaction.ts'
 
 /**
  * The highest face value that is reported. It is compared with a limit, and exceeds any; that the amount

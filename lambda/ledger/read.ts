@@ -2,7 +2,7 @@ import { parseMicrodollars, UnusableValue } from '../rules/amounts.ts'
 import { fromPostgres } from '../rules/times.ts'
 import type { LedgerUser, Transaction as LedgerRow } from '../rules/types.ts'
 import { arrayOf } from './arrays.ts'
-import type { LedgerTransaction } from './connect.ts'
+import type { LedgerTransaction } from './connection/connect.ts'
 
 /** One user with all their rows; or the value in them that cannot be worked with. */
 export type Reading =

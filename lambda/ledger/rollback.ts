@@ -2,8 +2,8 @@ import { CLOSING_CATEGORIES, CORRECTION_CATEGORY } from '../rules/grants.ts'
 import type { Found, InsertedRow, LoggedChange, Rollback } from '../rules/rollback.ts'
 import { arrayOf, arraysOf } from './arrays.ts'
 import type { Written } from './compare.ts'
-import type { LedgerTransaction } from './connect.ts'
-import { findReferences, type ForeignKey } from './references.ts'
+import type { LedgerTransaction } from './connection/connect.ts'
+import { findReferences, type ForeignKey } from './preflight/references.ts'
 import { DEFAULTS, forTriggers } from './rows.ts'
 
 /**

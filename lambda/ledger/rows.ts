@@ -1,7 +1,7 @@
 import { fromPostgres } from '../rules/times.ts'
 import type { LedgerTime } from '../rules/types.ts'
 import { arrayOf } from './arrays.ts'
-import type { LedgerTransaction } from './connect.ts'
+import type { LedgerTransaction } from './connection/connect.ts'
 
 /** The columns of an inserted row that are left to their defaults, as far as a rollback compares them. */
 export const DEFAULTS = {

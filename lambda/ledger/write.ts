@@ -1,7 +1,7 @@
 import type { ChangePlan, GrantChange, Transaction as LedgerRow } from '../rules/types.ts'
 import { arraysOf } from './arrays.ts'
 import type { Written } from './compare.ts'
-import type { LedgerTransaction } from './connect.ts'
+import type { LedgerTransaction } from './connection/connect.ts'
 import { forTriggers } from './rows.ts'
 
 /** A planned user with the ids of the rows to insert: `closingIds` in the order of the plan's closings. */

@@ -4,9 +4,9 @@ import { ArchiveCorrupt } from '../archive/errors.ts'
 import { readPart } from '../archive/logs.ts'
 import { isWriting, type LedgerIdentity, type Run } from '../archive/runs.ts'
 import { RunRefused } from '../errors.ts'
-import { type Identity, readIdentity } from '../ledger/identity.ts'
+import { type Identity, readIdentity } from '../ledger/preflight/identity.ts'
 import { findTransactions } from '../ledger/rows.ts'
-import { withRetriedRead } from '../ledger/transaction.ts'
+import { withRetriedRead } from '../ledger/connection/transaction.ts'
 import type { Tools } from './tools.ts'
 
 /**

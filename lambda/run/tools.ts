@@ -2,7 +2,7 @@ import type { Asked } from '../archive/runs.ts'
 import type { Store } from '../archive/s3/store.ts'
 import type { Config } from '../config.ts'
 import type { ExitCard } from '../exit-card.ts'
-import type { Sql } from '../ledger/connect.ts'
+import type { Sql } from '../ledger/connection/connect.ts'
 import type { Signer } from '../signing/signer.ts'
 
 /** Everything that does I/O or reads a clock, passed in: tests pass real ones, against real servers. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { connect, type Sql } from '../../lambda/ledger/connect.ts'
+import { connect, type Sql } from '../../lambda/ledger/connection/connect.ts'
 import {
   findNamedUsers,
   type MatchingUser,

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { connect } from '../../lambda/ledger/connect.ts'
+import { connect } from '../../lambda/ledger/connection/connect.ts'
 import { lockUsers } from '../../lambda/ledger/rows.ts'
-import { writeTransaction } from '../../lambda/ledger/transaction.ts'
+import { writeTransaction } from '../../lambda/ledger/connection/transaction.ts'
 import { type Fate, startProxy } from '../faults/proxy.ts'
 import { freshDatabase, insertUser } from '../support/ledger.ts'
 

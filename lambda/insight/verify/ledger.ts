@@ -1,4 +1,4 @@
-import type { LedgerTransaction } from '../../ledger/connect.ts'
+import type { LedgerTransaction } from '../../ledger/connection/connect.ts'
 import { type Reading, readUsers } from '../../ledger/read.ts'
 import { readInserted } from '../../ledger/rollback.ts'
 import { findTransactions } from '../../ledger/rows.ts'

@@ -12,8 +12,8 @@ import { emptyParts } from '../../archive/logs.ts'
 import { isWriting, type Run } from '../../archive/runs.ts'
 import { refuseOlderCursor } from '../../archive/state.ts'
 import { RunRefused } from '../../errors.ts'
-import { clocksApartMs, databaseClock, FURTHEST_CLOCKS_MS } from '../../ledger/clock.ts'
-import { LONGEST_ORPHAN_MS } from '../../ledger/transaction.ts'
+import { clocksApartMs, databaseClock, FURTHEST_CLOCKS_MS } from '../../ledger/preflight/clock.ts'
+import { LONGEST_ORPHAN_MS } from '../../ledger/connection/transaction.ts'
 import type { Tools } from '../tools.ts'
 
 /**

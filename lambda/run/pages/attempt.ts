@@ -1,13 +1,13 @@
 import { createIntent } from '../../archive/intents.ts'
 import { attemptName } from '../../archive/keys.ts'
 import { lockUsers } from '../../ledger/rows.ts'
-import { isTimeForATry, withRetriedRead } from '../../ledger/transaction.ts'
+import { isTimeForATry, withRetriedRead } from '../../ledger/connection/transaction.ts'
 import { OutOfTime } from '../errors.ts'
 import type { ErrorStage } from '../lines/error-line.ts'
 import { SOFTWARE_VERSION } from '../version.ts'
 import { commit, type PageWork, type Refusal, writeCompared } from './apply.ts'
 import type { Amounts } from './gate.ts'
-import { type Candidate, digestOf, type Observed } from './mode.ts'
+import { type Candidate, digestOf, type Observed } from './modes/mode.ts'
 import { planUsers } from './plan-users.ts'
 
 /**

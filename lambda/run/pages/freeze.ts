@@ -5,11 +5,11 @@ import type { Run } from '../../archive/runs.ts'
 import { getVerified } from '../../archive/s3/objects.ts'
 import type { Store } from '../../archive/s3/store.ts'
 import { RunRefused } from '../../errors.ts'
-import type { Sql } from '../../ledger/connect.ts'
+import type { Sql } from '../../ledger/connection/connect.ts'
 import { type MatchingUser, MOST_MICRODOLLARS, readMatchingUsers } from '../../ledger/matching.ts'
-import type { Patience } from '../../ledger/transaction.ts'
+import type { Patience } from '../../ledger/connection/transaction.ts'
 import { isInternal } from '../../rules/internal.ts'
-import { readLoggedChanges } from './rollback.ts'
+import { readLoggedChanges } from './modes/rollback.ts'
 
 /** About this many ledger rows a page, so that a page stays a page whatever its users have. */
 const ROWS_A_PAGE = 4_000

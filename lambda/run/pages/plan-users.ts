@@ -1,5 +1,5 @@
 import { setImmediate as others } from 'node:timers/promises'
-import type { Observed, PageMode, Planning } from './mode.ts'
+import type { Observed, PageMode, Planning } from './modes/mode.ts'
 
 /** Planning these takes a few milliseconds. */
 const USERS_AT_A_TIME = 20

@@ -1,13 +1,13 @@
 import { type Intent, listAttempts, readIntent } from '../../archive/intents.ts'
 import { intentKey } from '../../archive/keys.ts'
-import { databaseClock } from '../../ledger/clock.ts'
-import type { LedgerTransaction } from '../../ledger/connect.ts'
+import { databaseClock } from '../../ledger/preflight/clock.ts'
+import type { LedgerTransaction } from '../../ledger/connection/connect.ts'
 import { CommitUncertain, toLedgerError } from '../../ledger/errors.ts'
 import { findUsers, lockUsers } from '../../ledger/rows.ts'
-import { isWorthRetrying, writeTransaction } from '../../ledger/transaction.ts'
+import { isWorthRetrying, writeTransaction } from '../../ledger/connection/transaction.ts'
 import { AttemptOpen, PlannedByOtherVersion } from '../errors.ts'
 import type { Tools } from '../tools.ts'
-import { type AttemptedUser, type Candidate, digestOf, type PageMode } from './mode.ts'
+import { type AttemptedUser, type Candidate, digestOf, type PageMode } from './modes/mode.ts'
 import { recoveredResult, type UserResult } from './outcome.ts'
 
 /** Settled attempts: each committed user's attempt, and the users whose attempts may still commit. */

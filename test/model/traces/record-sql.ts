@@ -1,4 +1,5 @@
-import type { Line, Sql } from '../../../lambda/ledger/connect.ts'
+import type { Sql } from '../../../lambda/ledger/connection/connect.ts'
+import type { Line } from '../../../lambda/ledger/connection/line.ts'
 import { nameOfStatement } from '../../support/statements.ts'
 import type { AttemptOf } from './record-s3.ts'
 import type { Statement, TraceEvent } from './trace.ts'

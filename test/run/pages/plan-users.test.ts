@@ -1,6 +1,6 @@
 import { setImmediate as others } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import type { Observed, PageMode } from '../../../lambda/run/pages/mode.ts'
+import type { Observed, PageMode } from '../../../lambda/run/pages/modes/mode.ts'
 import { openTurns, planUsers } from '../../../lambda/run/pages/plan-users.ts'
 import { bareResult } from '../../../lambda/run/pages/outcome.ts'
 

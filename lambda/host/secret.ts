@@ -3,10 +3,10 @@ import {
   SecretsManagerClient,
   type SecretsManagerClientConfig,
 } from '@aws-sdk/client-secrets-manager'
-import { type ArchiveWaits, statusOf, withTries } from './archive/s3/attempts.ts'
-import { isPassing } from './archive/s3/reasons.ts'
-import { InvalidConfiguration } from './config.ts'
-import { LedgerUnavailable } from './ledger/errors.ts'
+import { type ArchiveWaits, statusOf, withTries } from '../archive/s3/attempts.ts'
+import { isPassing } from '../archive/s3/reasons.ts'
+import { InvalidConfiguration } from '../config.ts'
+import { LedgerUnavailable } from '../ledger/errors.ts'
 
 /**
  * The text of a secret.

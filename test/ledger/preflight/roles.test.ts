@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { freshBucket, type TestBucket } from '../support/bucket.ts'
-import { failureOf, invokeJob } from '../support/job.ts'
-import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
+import { freshBucket, type TestBucket } from '../../support/bucket.ts'
+import { failureOf, invokeJob } from '../../support/job.ts'
+import { dump, freshDatabase, insertTransaction, insertUser } from '../../support/ledger.ts'
 
 const DRY_RUN = 'credit_expiry_dry_run'
 const EXECUTE = 'credit_expiry_execute'
@@ -18,7 +18,7 @@ const roles = [DRY_RUN, EXECUTE].map((role) => `${role}_${suffix}`)
 beforeAll(async () => {
   database = await freshDatabase()
   bucket = await freshBucket()
-  const statements = await readFile(new URL('../../docs/roles.sql', import.meta.url), 'utf8')
+  const statements = await readFile(new URL('../../../docs/roles.sql', import.meta.url), 'utf8')
   await database.sql.unsafe(
     statements.replaceAll(DRY_RUN, `${DRY_RUN}_${suffix}`).replaceAll(EXECUTE, `${EXECUTE}_${suffix}`),
   )

@@ -1,7 +1,7 @@
 import * as z from 'zod'
-import { limitsSchema } from './limits.ts'
-import { isCategoryPattern } from './rules/categories.ts'
-import { foldAscii } from './rules/internal.ts'
+import { limitsSchema } from '../limits.ts'
+import { isCategoryPattern } from '../rules/categories.ts'
+import { foldAscii } from '../rules/internal.ts'
 
 /** What a run may be called in place of its id: the newest one that fits the word. */
 export const LATEST = 'latest'

@@ -1,15 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ParameterOrFragment, PendingQuery } from 'postgres'
-import {
-  identifiersOf,
-  type Line,
-  silence,
-  type Sql,
-  type LedgerTransaction,
-  type Waits,
-  WAITS,
-} from './connect.ts'
-import { CommitUncertain, toLedgerError, failureOf, isServersAnswer } from './errors.ts'
+import { CommitUncertain, toLedgerError, failureOf, isServersAnswer } from '../errors.ts'
+import { identifiersOf, type LedgerTransaction, type Sql } from './connect.ts'
+import { type Line, silence, type Waits, WAITS } from './line.ts'
 
 /**
  * How long a transaction can outlive its process, in milliseconds, and so how far a lease reaches beyond its

@@ -1,6 +1,6 @@
-import { arrayOf } from './arrays.ts'
-import type { LedgerTransaction } from './connect.ts'
-import { DEFAULTS } from './rows.ts'
+import { arrayOf } from '../arrays.ts'
+import type { LedgerTransaction } from '../connection/connect.ts'
+import { DEFAULTS } from '../rows.ts'
 
 const EMPTY_COLUMNS = Object.entries(DEFAULTS).flatMap(([column, value]) => (value === null ? [column] : []))
 

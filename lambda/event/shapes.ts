@@ -1,4 +1,4 @@
-import type { Field } from './event-fields.ts'
+import type { Field } from './fields.ts'
 
 const SELECTION = ['domains', 'userIds', 'exceptUserIds', 'categories'] as const
 const WHO = ['by', 'reason'] as const

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { dieAt, isUsersPart, revive } from '../support/between.ts'
-import { keys, readLines } from '../support/bucket.ts'
-import { setClock } from '../support/clock.ts'
-import { failureOf, invokeJob, type JobPlace } from '../support/job.ts'
-import { dump } from '../support/ledger.ts'
-import { openRunId } from '../support/logs.ts'
-import { freshTeam, LATER, type Team } from '../support/places/team.ts'
-import { auditRun } from '../support/audit-run.ts'
+import { dieAt, isUsersPart, revive } from '../../support/between.ts'
+import { keys, readLines } from '../../support/bucket.ts'
+import { setClock } from '../../support/clock.ts'
+import { failureOf, invokeJob, type JobPlace } from '../../support/job.ts'
+import { dump } from '../../support/ledger.ts'
+import { openRunId } from '../../support/logs.ts'
+import { freshTeam, LATER, type Team } from '../../support/places/team.ts'
+import { auditRun } from '../../support/audit-run.ts'
 
 /** The job works as a role with the rights of docs/roles.sql, from which row-level security may hide rows. */
 let team: Team
@@ -17,7 +17,7 @@ let role: string
 beforeEach(async () => {
   team = await freshTeam(2)
   role = `row_security_${randomBytes(6).toString('hex')}`
-  const rights = await readFile(new URL('../../docs/roles.sql', import.meta.url), 'utf8')
+  const rights = await readFile(new URL('../../../docs/roles.sql', import.meta.url), 'utf8')
   await team.sql.unsafe(
     rights.replaceAll('credit_expiry_execute', role).replaceAll('credit_expiry_dry_run', `${role}_dry`),
   )

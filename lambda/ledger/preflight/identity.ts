@@ -1,5 +1,5 @@
-import type { Sql } from './connect.ts'
-import { type Patience, withRetriedRead } from './transaction.ts'
+import type { Sql } from '../connection/connect.ts'
+import { type Patience, withRetriedRead } from '../connection/transaction.ts'
 
 /**
  * Which ledger a connection leads to. A physical copy has the same identifier; host and port tell it apart.

@@ -1,8 +1,8 @@
-import type { Sql, LedgerTransaction } from './connect.ts'
-import { LedgerUnavailable } from './errors.ts'
+import type { Sql, LedgerTransaction } from '../connection/connect.ts'
+import { LedgerUnavailable } from '../errors.ts'
 import { INSERTED_COLUMNS, missingFor, type Use } from './rights.ts'
-import { readServerIn, type Server } from './server.ts'
-import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
+import { readServerIn, type Server } from '../connection/server.ts'
+import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from '../connection/transaction.ts'
 
 export type { Use } from './rights.ts'
 

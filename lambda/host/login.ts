@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { type Config, type DatabaseSource, InvalidConfiguration, problemOfDatabaseUrl } from './config.ts'
-import type { Address } from './ledger/connect.ts'
+import { type Config, type DatabaseSource, InvalidConfiguration, problemOfDatabaseUrl } from '../config.ts'
+import type { Address } from '../ledger/connection/line.ts'
 
 /** How a function logs in to the database, besides where its address is kept. */
 export type Login = Pick<Config, 'databaseAuth' | 'databaseHost' | 'databaseName'> & {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { connect, type Sql } from '../../lambda/ledger/connect.ts'
-import { preflight, type Use } from '../../lambda/ledger/preflight.ts'
-import { freshDatabase } from '../support/ledger.ts'
+import { connect, type Sql } from '../../../lambda/ledger/connection/connect.ts'
+import { preflight, type Use } from '../../../lambda/ledger/preflight/preflight.ts'
+import { freshDatabase } from '../../support/ledger.ts'
 
 const USES: readonly Use[] = ['dry-run', 'execute', 'rollback-dry-run', 'rollback']
 

@@ -1,5 +1,5 @@
-import type { LedgerTransaction } from './connect.ts'
-import { DEFAULTS } from './rows.ts'
+import type { LedgerTransaction } from '../connection/connect.ts'
+import { DEFAULTS } from '../rows.ts'
 
 /** What a run does to the ledger; rows are deleted by a rollback only. */
 export type Use = 'dry-run' | 'execute' | 'rollback-dry-run' | 'rollback'

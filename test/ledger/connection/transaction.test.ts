@@ -8,22 +8,22 @@ import {
   identifiersOf,
   type Sql,
   type LedgerTransaction,
-  type Waits,
-} from '../../lambda/ledger/connect.ts'
+} from '../../../lambda/ledger/connection/connect.ts'
+import type { Waits } from '../../../lambda/ledger/connection/line.ts'
 import {
   DEFAULT_PATIENCE,
   readTransaction,
   withRetriedRead,
   writeTransaction,
-} from '../../lambda/ledger/transaction.ts'
-import { freshDatabase, insertUser } from '../support/ledger.ts'
-import { readNow } from '../support/plans.ts'
+} from '../../../lambda/ledger/connection/transaction.ts'
+import { freshDatabase, insertUser } from '../../support/ledger.ts'
+import { readNow } from '../../support/plans.ts'
 import {
   type Peer,
   startClosingServer,
   startMuteServer,
   startSilentProxy,
-} from '../support/servers/silent-proxy.ts'
+} from '../../support/servers/silent-proxy.ts'
 
 let database: Awaited<ReturnType<typeof freshDatabase>>
 beforeAll(async () => {

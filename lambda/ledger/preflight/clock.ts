@@ -1,5 +1,5 @@
-import type { Sql } from './connect.ts'
-import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from './transaction.ts'
+import type { Sql } from '../connection/connect.ts'
+import { DEFAULT_PATIENCE, type Patience, withRetriedRead } from '../connection/transaction.ts'
 
 /**
  * The database's own clock in whole milliseconds, as ISO text: the ledger's times are compared with run

@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { redact } from '../redact.ts'
+import { redact } from '../../redact.ts'
 
 /**
  * What is wrong with the database, and what to do about it. Neither names a password or an e-mail address.

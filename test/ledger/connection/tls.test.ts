@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import tls from 'node:tls'
 import postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type PostgresServer, startPostgres } from '../../bin/sandbox/postgres.ts'
-import { connect } from '../../lambda/ledger/connect.ts'
-import { readTransaction } from '../../lambda/ledger/transaction.ts'
-import { type Certificate, selfSigned } from '../cli/messages/certificate.ts'
-import { startSilentProxy } from '../support/servers/silent-proxy.ts'
+import { type PostgresServer, startPostgres } from '../../../bin/sandbox/postgres.ts'
+import { connect } from '../../../lambda/ledger/connection/connect.ts'
+import { readTransaction } from '../../../lambda/ledger/connection/transaction.ts'
+import { type Certificate, selfSigned } from '../../cli/messages/certificate.ts'
+import { startSilentProxy } from '../../support/servers/silent-proxy.ts'
 
 let dir: string
 let server: PostgresServer

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import type { IntentUser } from '../../archive/intents.ts'
-import type { LedgerTransaction } from '../../ledger/connect.ts'
-import type { Reading } from '../../ledger/read.ts'
-import type { PlannedUser } from '../../ledger/write.ts'
-import type { InsertedRow, Rollback } from '../../rules/rollback.ts'
-import type { UserResult } from './outcome.ts'
+import type { IntentUser } from '../../../archive/intents.ts'
+import type { LedgerTransaction } from '../../../ledger/connection/connect.ts'
+import type { Reading } from '../../../ledger/read.ts'
+import type { PlannedUser } from '../../../ledger/write.ts'
+import type { InsertedRow, Rollback } from '../../../rules/rollback.ts'
+import type { UserResult } from '../outcome.ts'
 
 /** What is read of a page's users before they are planned; `inserted` is of a rollback's rows only. */
 export type Observed = {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { connect } from '../../lambda/ledger/connect.ts'
-import { readTransaction } from '../../lambda/ledger/transaction.ts'
+import { connect } from '../../../lambda/ledger/connection/connect.ts'
+import { readTransaction } from '../../../lambda/ledger/connection/transaction.ts'
 
 test('a connection that fails before the driver listens is a named error, and does not end the process', async () => {
   // A socket to a multicast address fails at once, like every socket where no file descriptor is left.

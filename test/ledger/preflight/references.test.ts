@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type ForeignKey, unreadableKeys, watchedKeys } from '../../lambda/ledger/references.ts'
+import { type ForeignKey, unreadableKeys, watchedKeys } from '../../../lambda/ledger/preflight/references.ts'
 
 const ACTIONS = ['NO ACTION', 'RESTRICT', 'CASCADE', 'SET NULL', 'SET DEFAULT'] as const
 
