@@ -20,7 +20,7 @@ import { databaseClock } from '../../ledger/preflight/clock.ts'
 import { personOf, redact } from '../../redact.ts'
 import { UnreadableInputs } from '../../rules/inputs.ts'
 import { checkNewestRows } from '../ledger-identity.ts'
-import { cardOf } from '../lines/card/card.ts'
+import { bareRun, cardOf } from '../lines/card/card.ts'
 import { noTotals } from '../lines/totals.ts'
 import { PlannedByOtherVersion } from '../errors.ts'
 import { modeOfPage } from '../pages/loop.ts'
@@ -181,24 +181,11 @@ async function readable<T>(read: () => Promise<T | null>): Promise<T | null> {
 
 /** What is known of a run from its id. */
 function unknownRun(runId: string, by: string, reason: string, at: string): Parameters<typeof cardOf>[0] {
-  const mode: Run['mode'] = runId.includes('-rollback-') ? 'rollback' : 'execute'
-  return {
+  return bareRun({
     runId,
-    mode,
+    mode: runId.includes('-rollback-') ? 'rollback' : 'execute',
     instant: at,
     softwareVersion: 'not known',
     asked: { by, via: 'abandon', evidence: {}, requestId: '', reason, requestKey: null, payload: {} },
-    selection: {
-      domains: [],
-      userIds: null,
-      exceptUserIds: [],
-      categories: null,
-      plan: null,
-      rollback: null,
-    },
-    settings: null,
-    refusals: [],
-    warnings: [],
-    matched: { faceValueMicrodollars: 0 },
-  }
+  })
 }

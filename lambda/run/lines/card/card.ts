@@ -177,26 +177,34 @@ export function emptyCard(
   place: Place,
   now: Date,
 ): ExitCard {
-  const selection = {
-    domains: [],
-    userIds: null,
-    exceptUserIds: [],
-    categories: null,
-    plan: null,
-    rollback: null,
-  }
-  const run = {
+  const run = bareRun({
     runId: '',
     mode,
     instant: now.toISOString(),
     softwareVersion: SOFTWARE_VERSION,
     asked,
-    selection,
+  })
+  const cursor = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
+  return cardOf(run, cursor, state, place, now)
+}
+
+/** What a card shows of a run that selected nothing, or of which no more than this is known. */
+export function bareRun(
+  known: Pick<ShownRun, 'runId' | 'mode' | 'instant' | 'softwareVersion' | 'asked'>,
+): ShownRun {
+  return {
+    ...known,
+    selection: {
+      domains: [],
+      userIds: null,
+      exceptUserIds: [],
+      categories: null,
+      plan: null,
+      rollback: null,
+    },
     settings: null,
     refusals: [],
     warnings: [],
     matched: { faceValueMicrodollars: 0 },
   }
-  const cursor = { totals: noTotals(), usersDone: 0, usersTotal: 0, pages: [], pagesTotal: 0 }
-  return cardOf(run, cursor, state, place, now)
 }
