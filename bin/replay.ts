@@ -1,13 +1,15 @@
+import type * as z from 'zod'
 import { logFolder, runFileKey } from '../lambda/archive/keys.ts'
 import { type Run, runSchema } from '../lambda/archive/runs.ts'
 import { dollars } from '../lambda/exit-card.ts'
 import { loggedLine, type LoggedLine } from '../lambda/insight/logged-line.ts'
 import { linesOfBytes, type RunFiles } from '../lambda/insight/verify/files.ts'
-import { unpackInputs } from '../lambda/rules/inputs.ts'
+import { UnreadableInputs, unpackInputs } from '../lambda/rules/inputs.ts'
 import { planUser } from '../lambda/rules/plan.ts'
 import { contextOf, settingsOf } from '../lambda/run/lines/run-rules.ts'
 import { planLine, type UserLine } from '../lambda/run/lines/user-line.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
+import { outliveOutput } from './output-lost.ts'
 
 /** A user that the rules of this checkout would treat differently from the log. */
 export type ReplayedUser = {
@@ -33,6 +35,8 @@ export type Replay = {
   readonly users: number
   /** Lines that prove nothing about the rules: of users who were not planned, and of rollbacks. */
   readonly notPlanned: number
+  /** Runs of which nothing was planned, each with the reason. */
+  readonly leftOut: readonly string[]
   readonly differing: readonly ReplayedUser[]
 }
 
@@ -49,18 +53,21 @@ const PLANNED = new Set([
 /**
  * Plans every user in downloaded logs again with the rules of this checkout, under the settings of the logged
  * run, and collects what would differ.
- * @throws UnreadableInputs for logs of another version
+ * @throws UnreadableInputs for logs of another version, UnreadableFile naming a damaged file
  */
 export async function replayFolder(folder: string): Promise<Replay> {
   const root = await rootOf(folder)
   const files = filesOfFolder(root)
   const differing: ReplayedUser[] = []
+  const leftOut: string[] = []
   let [runs, users, notPlanned] = [0, 0, 0]
   for (const runId of await runsOfFolder(root)) {
     const run = await readRunOf(files, runId)
+    if (!run) leftOut.push(`${runId}: its run.json is not in this folder`)
     if (!run || run.selection.rollback !== null) continue
-    runs += 1
+    let lines = 0
     for await (const line of usersOf(files, runId)) {
+      lines += 1
       if (!PLANNED.has(line.outcome) || line.inputs === undefined) {
         notPlanned += 1
         continue
@@ -69,18 +76,35 @@ export async function replayFolder(folder: string): Promise<Replay> {
       const different = replayLine(run, line)
       if (different) differing.push(different)
     }
+    if (lines > 0) runs += 1
+    else if (run.matched.users > 0) leftOut.push(`${runId}: its users log is not in this folder`)
   }
-  return { runs, users, notPlanned, differing }
+  return { runs, users, notPlanned, leftOut, differing }
 }
 
 async function readRunOf(files: RunFiles, runId: string): Promise<Run | null> {
   const bytes = await files.read(runFileKey(runId, 'run.json'))
-  return bytes && runSchema.parse(JSON.parse(Buffer.from(bytes).toString()))
+  return bytes && parsed(runSchema, runFileKey(runId, 'run.json'), Buffer.from(bytes).toString())
 }
 
 async function* usersOf(files: RunFiles, runId: string): AsyncGenerator<LoggedLine> {
   for await (const { key } of files.list(logFolder(runId, 'users'))) {
-    for (const line of linesOfBytes(await files.read(key))) yield loggedLine.parse(JSON.parse(line))
+    for (const line of linesOfBytes(await files.read(key))) yield parsed(loggedLine, key, line)
+  }
+}
+
+/** A file of the folder that is not as the job wrote it. */
+class UnreadableFile extends Error {
+  override readonly name = 'UnreadableFile'
+}
+
+function parsed<T>(schema: z.ZodType<T>, key: string, text: string): T {
+  try {
+    return schema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new UnreadableFile(`${key} is damaged or incomplete. Download it again; nothing was concluded.`, {
+      cause,
+    })
   }
 }
 
@@ -112,11 +136,12 @@ function comparedOf(line: LoggedLine | UserLine): Compared {
 const USERS_SHOWN = 20
 
 /** A replay for people: the sum, then the users with the largest differences. */
-export function replayReport({ runs, users, notPlanned, differing }: Replay): string[] {
+export function replayReport({ runs, users, notPlanned, leftOut, differing }: Replay): string[] {
   const sum = differing.reduce((total, { microdollars }) => total + microdollars, 0)
   const what = `${users} users of ${runs} runs were planned again`
   const skipped = notPlanned > 0 ? `; ${notPlanned} lines without a plan were left out` : ''
-  if (differing.length === 0) return [`No difference: ${what}${skipped}.`]
+  const missing = leftOut.map((why) => `Left out: ${why}.`)
+  if (differing.length === 0) return [`No difference: ${what}${skipped}.`, ...missing]
   const largest = differing.toSorted((a, b) => b.microdollars - a.microdollars).slice(0, USERS_SHOWN)
   return [
     `${differing.length} ${differing.length === 1 ? 'user' : 'users'}, ${dollars(sum)}: ${what}${skipped}.`,
@@ -124,6 +149,7 @@ export function replayReport({ runs, users, notPlanned, differing }: Replay): st
       ({ runId, userId, logged, now }) => `  ${userId} in ${runId}: ${summary(logged)} → ${summary(now)}`,
     ),
     ...(differing.length > largest.length ? [`  and ${differing.length - largest.length} more`] : []),
+    ...missing,
   ]
 }
 
@@ -135,20 +161,32 @@ function summary({ outcome, expiredMicrodollars, correctionMicrodollars }: Compa
 const USAGE = `npm run replay -- <folder>
 
 <folder> holds logs/users/ and runs/ as the bucket has them, or is that logs/. Every logged user is planned again with
-the rules of this checkout; exit status 2 where something would differ.`
+the rules of this checkout; exit status 2 where something would differ, 3 where a run lacks its files.`
 
-async function main([folder]: readonly (string | undefined)[]): Promise<number> {
-  if (folder === undefined) {
+const INCOMPLETE = 3
+
+async function main([folder, ...more]: readonly (string | undefined)[]): Promise<number> {
+  if (folder === undefined || folder.startsWith('-') || more.length > 0) {
     console.error(USAGE)
     return 1
   }
   const replayed = await replayFolder(folder)
-  if (replayed.runs === 0) {
+  if (replayed.runs === 0 && replayed.leftOut.length === 0) {
     console.error(`${folder} has no runs/<run id>/run.json. Nothing was planned.\n\n${USAGE}`)
     return 1
   }
-  console.log(replayReport(replayed).join('\n'))
-  return replayed.differing.length > 0 ? 2 : 0
+  outliveOutput(process.stdout)
+  process.stdout.write(`${replayReport(replayed).join('\n')}\n`)
+  if (replayed.differing.length > 0) return 2
+  return replayed.leftOut.length > 0 ? INCOMPLETE : 0
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2))
+if (import.meta.main) {
+  try {
+    process.exitCode = await main(process.argv.slice(2))
+  } catch (error) {
+    if (!(error instanceof UnreadableFile || error instanceof UnreadableInputs)) throw error
+    console.error(error.message)
+    process.exitCode = 1
+  }
+}

@@ -11,6 +11,7 @@ import { signatureCheck } from '../lambda/insight/verify/signatures.ts'
 import { UsageError } from './cli/line/options.ts'
 import { differenceText } from './difference-text.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
+import { outliveOutput } from './output-lost.ts'
 import { publicKeysOfFile } from './public-key-file.ts'
 
 /** What comparing one downloaded run came to. */
@@ -94,16 +95,16 @@ card, and with --public-key its signature is checked. Neither the ledger nor the
 
 const OPTIONS = {
   allowPositionals: true,
-  options: { 'public-key': { type: 'string' } },
+  options: { 'public-key': { type: 'string' }, help: { type: 'boolean', short: 'h' } },
 } as const
 
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: [...args], ...OPTIONS })
   const [folder, only] = positionals
   const file = values['public-key']
-  if (folder === undefined) {
+  if (folder === undefined || folder === '' || values.help) {
     console.error(USAGE)
-    return 1
+    return values.help ? 0 : 1
   }
   const publicKeys = file === undefined ? null : await publicKeysOfFile(file)
   const verified = await verifyFolder(folder, {
@@ -116,8 +117,10 @@ async function main(args: readonly string[]): Promise<number> {
     )
     return 1
   }
-  for (const run of verified) console.log(reportOf(run).join('\n'))
-  if (publicKeys === null) console.log('Signatures were not checked: that takes --public-key <file>.')
+  outliveOutput(process.stdout)
+  for (const run of verified) process.stdout.write(`${reportOf(run).join('\n')}\n`)
+  if (publicKeys === null)
+    process.stdout.write('Signatures were not checked: that takes --public-key <file>.\n')
   return verified.some(({ findings }) => findings.unexplained > 0) ? 2 : 0
 }
 

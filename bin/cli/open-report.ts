@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { get } from '../../lambda/archive/s3/objects.ts'
+import type { ExitCard } from '../../lambda/exit-card.ts'
 import { status } from '../../lambda/insight/status.ts'
 import type { Tools } from '../../lambda/run/tools.ts'
 import { UsageError } from './line/options.ts'
@@ -16,24 +17,25 @@ import { commandFor } from './line/shell.ts'
  * @throws UsageError where the run has no report, RunRefused for an unknown run, ArchiveUnavailable
  */
 export async function reportFile(asked: string, place: Place, tools: Tools): Promise<string> {
-  const { runId, logs } = await status(asked, tools)
+  const card = await status(asked, tools)
+  refuseWithoutLog(card)
+  const { runId, logs } = card
   const local = fileHere(place, logs.report)
   if (local !== null) return resolve(process.env.INIT_CWD ?? '.', local)
   const found = await get(tools.store, logs.report.replace(`s3://${tools.store.bucket}/`, ''))
-  if (found === null) throw noReport(runId)
+  if (found === null)
+    throw new UsageError(`Run ${runId} has no report. ${commandFor({ report: runId })} makes it.`)
   const path = join(tmpdir(), `credit-expiry-${runId}.html`)
   await writeFile(path, found.bytes)
   return path
 }
 
-function noReport(runId: string): UsageError {
-  if (runId === '') return noRunYet()
-  return new UsageError(`Run ${runId} has no report. ${commandFor({ report: runId })} makes it.`)
-}
-
-/** The error where `latest` means no run at all. */
-export function noRunYet(): UsageError {
-  return new UsageError('There is no run in this bucket yet. npm start makes a dry run.')
+/** @throws UsageError for what has no log: no run at all, and a run that was refused or abandoned */
+export function refuseWithoutLog({ runId, status: now }: Pick<ExitCard, 'runId' | 'status'>): void {
+  if (runId === '') throw new UsageError('There is no run in this bucket yet. npm start makes a dry run.')
+  if (now !== 'refused' && now !== 'abandoned') return
+  const why = now === 'refused' ? 'it was refused, and did nothing' : 'it was abandoned'
+  throw new UsageError(`Run ${runId} has no whole log: ${why}. ${commandFor({ status: runId })} shows it.`)
 }
 
 /** What opens a file with the person's own program. */

@@ -2,7 +2,7 @@ import { listRuns } from '../../lambda/insight/runs.ts'
 import { status } from '../../lambda/insight/status.ts'
 import type { CsvKind } from '../csv/run.ts'
 import type { Command } from './line/command.ts'
-import { noRunYet, opened, reportFile } from './open-report.ts'
+import { opened, refuseWithoutLog, reportFile } from './open-report.ts'
 import type { Place } from './place.ts'
 import { runsTable } from './print/runs.ts'
 import { count } from './print/tables.ts'
@@ -11,6 +11,7 @@ import type { Terminal } from './terminal.ts'
 import { readEachHere, readHere } from './invoke/job.ts'
 
 const FAILED = 1
+const INCOMPLETE = 3
 
 /** `--runs`: the list, or a page of it as a file. Gives the exit status, as the others do. */
 export async function showRuns(
@@ -23,7 +24,7 @@ export async function showRuns(
   if (page === null) {
     const listed = await readHere(invocationSeconds, async (tools) => listRuns(tools))
     out.write(given.json === true ? `${JSON.stringify(listed, null, 2)}\n` : runsTable(listed, out.columns))
-    return 0
+    return listed.some((run) => 'problem' in run) ? INCOMPLETE : 0
   }
   const written = await readHere(invocationSeconds, async (tools) => writeRunsPage(page, place, tools))
   const runs = written.runs === 1 ? '1 run' : `${count(written.runs)} runs`
@@ -43,7 +44,7 @@ export async function printCsv(
   const { writeCsv } = await import('../csv/run.ts')
   await readEachHere(invocationSeconds, async (tools, within) => {
     const card = await within(async () => status(runId, tools))
-    if (card.runId === '') throw noRunYet()
+    refuseWithoutLog(card)
     try {
       await writeCsv(kind, card.runId, tools.store, out.stream, within)
     } catch (error) {

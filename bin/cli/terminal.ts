@@ -2,6 +2,7 @@ import { openSync, readSync, closeSync, constants } from 'node:fs'
 import { styleText } from 'node:util'
 import type { Writable } from 'node:stream'
 import type { WriteStream } from 'node:tty'
+import { outliveOutput } from '../output-lost.ts'
 
 /** One of the process's outputs, as far as this command uses it. */
 export type Output = {
@@ -26,8 +27,6 @@ export type Terminal = {
   readonly now: () => number
 }
 
-const OUTPUT_LOST = 1
-
 /** The process's own streams. */
 export function processTerminal(): Terminal {
   return {
@@ -39,15 +38,7 @@ export function processTerminal(): Terminal {
 }
 
 function outputOf(stream: WriteStream): Output {
-  // An output that takes no more, such as a file on a full disk, must not end a run half-way.
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    // A reader who has gone (`| head`) has had enough; anybody else misses something.
-    if (error.code === 'EPIPE' || error.code === 'EIO') return
-    process.once('exit', () => {
-      process.stderr.write(`The output is incomplete: ${error.message}.\n`)
-      process.exitCode = OUTPUT_LOST
-    })
-  })
+  outliveOutput(stream)
   return {
     stream,
     isTTY: stream.isTTY && process.env.TERM !== 'dumb',

@@ -46,7 +46,7 @@ SELECT
   run.expired_microdollars / 1e6 AS expired_usd,
   run.corrected_microdollars / 1e6 AS corrected_usd,
   run.rolls_back,
-  array_agg(rollback.run_id ORDER BY rollback.run_id) FILTER (WHERE rollback.run_id IS NOT NULL) AS rolled_back_by
+  array_agg(rollback.run_id ORDER BY rollback.run_id) FILTER (WHERE rollback.users_processed > 0) AS rolled_back_by
 FROM runs AS run
 LEFT JOIN runs AS rollback ON rollback.rolls_back = run.run_id AND rollback.mode = 'rollback'
 WHERE run.mode IN ('execute', 'rollback')

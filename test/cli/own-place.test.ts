@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { exitCardSchema } from '../../lambda/exit-card.ts'
 import { freshBucket, keys, putText, readJson, remove, type TestBucket } from '../support/bucket.ts'
-import { invokeJob } from '../support/job.ts'
+import { inCommandWords } from '../../bin/cli/line/wording.ts'
+import { failureOf, invokeJob } from '../support/job.ts'
 import { dump, freshDatabase, insertTransaction, insertUser } from '../support/ledger.ts'
 import { runHere } from './here.ts'
 import { type Ended, ownPlace, start } from './start.ts'
@@ -375,6 +376,24 @@ test('a history of which a run cannot be read is incomplete, in every form', asy
 test('in a bucket without runs, what shows the latest one says so', async () => {
   for (const option of [['--csv', 'users', 'latest'], ['--open']])
     expect(await run(option)).toMatchObject({ status: 1, stdout: '', stderr: NO_RUN_YET })
+})
+
+test('a refused run has no log: what shows logs says so, and which option to change', async () => {
+  const { message } = await failureOf(invoke({ execute: true, limits: { users: 1 } }))
+  expect(inCommandWords(message)).toContain(
+    'the limit is 1 (LIMIT_USERS, --limit-users). Nothing was written.',
+  )
+  expect(inCommandWords(message)).toContain('change the command or the configuration if this is intended')
+  const [, runId = ''] = /Run (\S+) is refused/.exec(message) ?? []
+  for (const option of [
+    ['--csv', 'users', runId],
+    ['--open', runId],
+  ])
+    expect(await run(option)).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: `Run ${runId} has no whole log: it was refused, and did nothing. npm start -- --status ${runId} shows it.\n`,
+    })
 })
 
 test('a CSV whose part is missing ends with the reason, and says that it is incomplete', async () => {

@@ -68,10 +68,10 @@ test('an edited or missing line of the table of runs is named', async () => {
   const line = await readFile(join(folder, key), 'utf8')
   await writeFile(join(folder, key), line.replace('"reason":null', '"reason":"approved"'))
   const [edited] = await verifyFolder(folder, { only: first.runId })
-  expect(edited && reportOf(edited).join('\n')).toContain(`${key}, reason: expected null, found approved`)
+  expect(edited && reportOf(edited).join('\n')).toContain(`${key}, reason: expected nothing, found approved`)
   await rm(join(folder, key))
   const [without] = await verifyFolder(folder, { only: first.runId })
-  expect(without && reportOf(without).join('\n')).toContain(`${key}, object: expected present, found null`)
+  expect(without && reportOf(without).join('\n')).toContain(`${key}, object: expected present, found nothing`)
   await writeFile(join(folder, key), line)
 })
 
@@ -93,7 +93,7 @@ test('an edited line, an edited manifest and a missing part are named, in text f
   expect(run && reportOf(run).join('\n')).toMatch(/outcome: expected expired, found nothing_to_expire/)
   await rm(join(folder, key))
   const [without] = await verifyFolder(folder, { only: first.runId })
-  expect(without && reportOf(without).join('\n')).toContain(`${key}, object: expected present, found null`)
+  expect(without && reportOf(without).join('\n')).toContain(`${key}, object: expected present, found nothing`)
   await writeFile(join(folder, key), text)
 
   const manifest = join(folder, `runs/${first.runId}/manifest.json`)
@@ -111,6 +111,20 @@ test('a replay with the rules that wrote the logs shows no difference', async ()
   expect(replay).toMatchObject({ runs: 2, differing: [] })
   expect(replay.users + replay.notPlanned).toBe(2 * USERS)
   expect(replayReport(replay)[0]).toMatch(/^No difference: \d+ users of 2 runs were planned again/)
+})
+
+test('a replay names the runs that it left out, and a file that is damaged', async () => {
+  const run = join(folder, 'runs', first.runId, 'run.json')
+  const before = await readFile(run, 'utf8')
+  await rm(run)
+  const replay = await replayFolder(folder)
+  expect(replay).toMatchObject({ runs: 1 })
+  expect(replayReport(replay).at(-1)).toBe(`Left out: ${first.runId}: its run.json is not in this folder.`)
+  await writeFile(run, '[]')
+  await expect(replayFolder(folder)).rejects.toThrow(
+    `runs/${first.runId}/run.json is damaged or incomplete. Download it again; nothing was concluded.`,
+  )
+  await writeFile(run, before)
 })
 
 test('a replay says how many users and how many dollars would differ', async () => {

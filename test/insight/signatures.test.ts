@@ -149,7 +149,7 @@ test('a downloaded folder is checked with the public key alone', async () => {
     verified,
     verified,
     expect.stringContaining(`${second.runId}: 1 difference,`),
-    `  ${signature(second)}, object: expected present, found null`,
+    `  ${signature(second)}, object: expected present, found nothing`,
   ])
   expect(await reports(otherKey())).toContain(
     `  ${signature(first)}, signature: expected valid with a public key, found not valid`,

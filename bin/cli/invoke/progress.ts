@@ -47,6 +47,7 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
   let bar: SingleBar | null = null
   let line: (() => string) | null = null
   let waitingSaid = false
+  let hasWaited = false
   let lineAt = -Infinity
 
   const stop = (): void => {
@@ -96,6 +97,11 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
       latest = card
       waitingSaid = false
       const { usersDone, usersTotal } = card.progress
+      if (hasWaited) {
+        began = now()
+        doneBefore = usersDone
+        hasWaited = false
+      }
       // What was done before this command began is no measure of its speed.
       doneBefore ??= Date.parse(card.instant) < began - CLOCKS_DIFFER_MS ? usersDone : 0
       const expired = dollars(shownAmount(card.mode, card.totals.expiredMicrodollars))
@@ -103,6 +109,7 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
     },
     counted: (users, all) => update(users, all, null),
     waiting(until) {
+      hasWaited = true
       if (err.isTTY) return draw(() => waitingText(until, now()))
       if (!waitingSaid) err.write(`${waitingText(until, null)}\n`)
       waitingSaid = true

@@ -140,10 +140,10 @@ const NOTES =
   'the run.'
 
 const EXIT_STATUS = [
-  'complete',
+  'complete, or cancelled by --cancel',
   'failed or refused',
   'complete with errors, stopped, cancelled, or differences found',
-  'incomplete, busy or held',
+  'incomplete, busy or held, or something could not be read',
 ]
 
 const EXAMPLES = `Examples:

@@ -38,6 +38,8 @@ function fieldsAsOptions(text: string): string {
         [named(field) ?? all, ...(named(field) ? [value ?? digits ?? []] : [])].flat().join(' '),
     )
     .replaceAll(/"([a-z][\w.]*)"/gi, (all, field: string) => named(field) ?? all)
+    .replaceAll(/\blimits\.\w+\b/g, (field) => named(field) ?? field)
+    .replaceAll('The folder runs/ shows all ids.', 'npm start -- --runs shows all runs.')
     .replaceAll(/\b(this|the|its|another|same|valid) payload\b/gi, '$1 command')
 }
 

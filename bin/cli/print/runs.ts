@@ -2,6 +2,7 @@ import type { ListedRun, UnreadableRun } from '../../../lambda/insight/runs.ts'
 import { count, money, table, textOf } from './tables.ts'
 import { isWriting } from '../../../lambda/archive/runs.ts'
 import { wrapped } from './prose.ts'
+import { inCommandWords } from '../line/wording.ts'
 import { printable } from '../terminal.ts'
 import { isPartlyRolledBack } from '../../../lambda/exit-card.ts'
 
@@ -14,7 +15,9 @@ const NO_RUN = 'There is no run in this bucket yet. npm start makes a dry run.\n
  */
 export function runsTable(listed: readonly (ListedRun | UnreadableRun)[], width: number): string {
   const runs = listed.filter((run) => 'mode' in run)
-  const unreadable = listed.flatMap((run) => ('problem' in run ? `${run.runId}: ${run.problem}\n` : []))
+  const unreadable = listed.flatMap((run) =>
+    'problem' in run ? `${run.runId}: ${inCommandWords(run.problem)}\n` : [],
+  )
   const isEmpty = listed.length === 0
   return isEmpty ? NO_RUN : `${runs.length === 0 ? '' : tableOf(runs, width)}${unreadable.join('')}`
 }
@@ -35,7 +38,10 @@ const AMOUNTS = [
 function tableOf(runs: readonly ListedRun[], width: number): string {
   const amounts = AMOUNTS.filter(({ isOf }) => runs.some(isOf)).map(({ head, isOf }) => ({
     head,
-    cells: money(runs.map((run) => (isOf(run) ? run.expiredMicrodollars : null))),
+    // What an abandoned run changed is not known.
+    cells: money(
+      runs.map((run) => (isOf(run) && run.status !== 'abandoned' ? run.expiredMicrodollars : null)),
+    ),
   }))
   const rows = runs.map((run, place) => [
     run.runId,

@@ -1,6 +1,8 @@
 import * as z from 'zod'
+import { lastCard } from '../../archive/cards.ts'
 import { type Cursor, findCursor, type NamedPage } from '../../archive/cursor.ts'
 import { parseDocument } from '../../archive/documents.ts'
+import { ArchiveCorrupt } from '../../archive/errors.ts'
 import { partKey, runFileKey, modeOf } from '../../archive/keys.ts'
 import { type Page, readPage } from '../../archive/pages.ts'
 import { readRun, type Run } from '../../archive/runs.ts'
@@ -59,6 +61,8 @@ async function findUser(
   if (page === null) return null
   const status = cursor.state === 'closed' ? (cursor.finalStatus?.status ?? 'closed') : 'open'
   const named = cursor.pages.find((one) => one.page === page)
+  if (!named && status === 'open' && (await lastCard(store, runId))?.status === 'abandoned')
+    throw wasAbandoned(runId)
   if (!named) return { run, status, line: null, error: null }
   const line = await lineOf(store, runId, named, userId)
   if (line === null && isOnePage) return null
@@ -68,11 +72,19 @@ async function findUser(
 
 /**
  * Null for a run that was never opened: nothing was done.
- * @throws ArchiveCorrupt where the cursor was lost
+ * @throws ArchiveCorrupt where the cursor was lost, also where the run was abandoned because of that
  */
 async function cursorLost(run: Run, store: Store): Promise<Cursor | null> {
   const state = await stateOf(store, run)
+  if (state.is === 'refused' && state.card.status === 'abandoned') throw wasAbandoned(run.runId)
   return 'cursor' in state ? state.cursor : null
+}
+
+function wasAbandoned(runId: string): ArchiveCorrupt {
+  return new ArchiveCorrupt(
+    `Run ${runId} was abandoned, and what it wrote for this user is not in its log. How to find it: ` +
+      'docs/runbook.md, "Abandoned runs".',
+  )
 }
 
 /**

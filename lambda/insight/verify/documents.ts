@@ -67,11 +67,8 @@ function parsed<T>(
   }
   try {
     return schema.parse(JSON.parse(Buffer.from(bytes).toString()))
-  } catch (error) {
-    addDifference(
-      findings,
-      ofObject(key, 'form', 'readable', error instanceof Error ? error.name : 'unreadable'),
-    )
+  } catch {
+    addDifference(findings, ofObject(key, 'form', 'readable', 'damaged'))
     return null
   }
 }

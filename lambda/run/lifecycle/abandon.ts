@@ -119,6 +119,9 @@ async function leaseOf(
   return (await readable(async () => readIntent(store, runId, newest)))?.head.lease_expires_at ?? null
 }
 
+const MAYBE_MORE =
+  'these figures may lack what the run wrote last; how to find it: docs/runbook.md, "Abandoned runs"'
+
 function abandonedCard(
   runId: string,
   run: Run | null,
@@ -132,7 +135,8 @@ function abandonedCard(
     why: `abandoned by ${personOf(by)} at ${now}: ${redact(reason)}`,
   }
   const shown = run ?? unknownRun(runId, by, reason, now)
-  return cardOf(shown, cursor ?? nothing, status, placeOf(tools), tools.now())
+  const card = cardOf(shown, cursor ?? nothing, status, placeOf(tools), tools.now())
+  return { ...card, warnings: [...card.warnings, MAYBE_MORE] }
 }
 
 const DAMAGED = [ArchiveCorrupt, PlannedByOtherVersion, UnreadableInputs]

@@ -35,7 +35,8 @@ export async function heldBecause(
 }
 
 function sentenceOf({ by, at, reason }: HoldState): string {
-  return `held by ${personOf(by)} since ${at}: ${redact(reason)}`
+  const since = at === '' ? '' : ` since ${at}`
+  return `held by ${personOf(by)}${since}: ${redact(reason)}`
 }
 
 type HoldState = Omit<Hold, 'nonce'>

@@ -44,6 +44,17 @@ test('on a terminal the bar is drawn over and over in one line, and goes at the 
   expect(err.screen()).toEqual([''])
 })
 
+test('the time spent waiting for another invocation does not count for the rate', () => {
+  const { err, progress } = progressTo(false)
+  progress.begin('Resume')
+  progress.waiting(null)
+  now += 900_000
+  progress.show(cardAt(1_000, 4_000))
+  now += 5_000
+  progress.show(cardAt(2_000, 4_000))
+  expect(err.written()).toMatch(/2,000\/4,000 users, 0:10 left, .*, 200\/s\n$/)
+})
+
 test('a message takes a line of its own above the bar', () => {
   const { err, progress } = progressTo(true)
   progress.begin('Execute')

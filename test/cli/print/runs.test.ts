@@ -75,6 +75,14 @@ test('a run that was rolled back says so, and one that cannot be read says what 
   expect(text).toContain('2026-11-21T00-00-00-000Z-execute-bbbb: its run.json is missing\n')
 })
 
+test('what an abandoned run changed is not known, and messages name commands', () => {
+  const abandoned = run({ status: 'abandoned', expiredMicrodollars: 0 })
+  const lost = { runId: rollback.runId, problem: `Resume it with {"resume": "${rollback.runId}"}.` }
+  const text = runsTable([abandoned, lost], 120)
+  expect(text).toMatch(/abandoned +49\/60 +– /)
+  expect(text).toContain(`Resume it with npm start -- --resume ${rollback.runId}.`)
+})
+
 test('a bucket in which no run can be read is not called empty', () => {
   const unreadable = { runId: '2026-11-21T00-00-00-000Z-execute-bbbb', problem: 'its run.json is missing' }
   expect(runsTable([unreadable], 120)).toBe(`${unreadable.runId}: its run.json is missing\n`)

@@ -103,9 +103,22 @@ test('all runs: dry runs left out, and what rolled back what', async () => {
       expired_microdollars: 5_000_000,
       asked_by: 'ada',
     },
-    { run_id: '2026-01-03', mode: 'rollback', status: 'complete', rolls_back: '2026-01-02' },
+    {
+      run_id: '2026-01-03',
+      mode: 'rollback',
+      status: 'complete',
+      rolls_back: '2026-01-02',
+      users_processed: 2,
+    },
     { run_id: '2026-01-04', mode: 'rollback-dry-run', status: 'complete', rolls_back: '2026-01-02' },
-    { run_id: '2026-01-05', mode: 'rollback', status: 'complete', rolls_back: '2026-01-02' },
+    // It found that all users were rolled back already.
+    {
+      run_id: '2026-01-05',
+      mode: 'rollback',
+      status: 'complete',
+      rolls_back: '2026-01-02',
+      users_processed: 0,
+    },
   ]
   for (const line of lines)
     await writeFile(join(alone, 'runs', `${line.run_id}.jsonl`), `${JSON.stringify(line)}\n`)
@@ -114,7 +127,7 @@ test('all runs: dry runs left out, and what rolled back what', async () => {
   expect(rows).toMatchObject([
     { run_id: '2026-01-05', rolls_back: '2026-01-02', rolled_back_by: null },
     { run_id: '2026-01-03', rolls_back: '2026-01-02', rolled_back_by: null },
-    { run_id: '2026-01-02', asked_by: 'ada', expired_usd: 5, rolled_back_by: ['2026-01-03', '2026-01-05'] },
+    { run_id: '2026-01-02', asked_by: 'ada', expired_usd: 5, rolled_back_by: ['2026-01-03'] },
   ])
   await rm(alone, { recursive: true })
 })

@@ -50,6 +50,7 @@ test.each(objects)(
       status: 'abandoned',
       why: expect.stringContaining('the bucket was damaged'),
       next: { payload: {} },
+      warnings: [expect.stringContaining('these figures may lack what the run wrote last')],
     })
     expect(await readDocument(bucket, `runs/${runId}/summary.json`)).toEqual(card)
     expect(await readDocument(bucket, 'control/writer.json')).toMatchObject({ runId: null })
@@ -66,6 +67,24 @@ test('a message about a damaged object of an open run names both ways on', async
       'version in S3, then send the payload again. If that is impossible and the run is open, ' +
       `{"abandon": "${runId}", "reason": "…"} abandons it.`,
   )
+})
+
+test('the history of a user says that what an abandoned run wrote is not known', async () => {
+  // Two users are committed; the invocation dies before their part of the log is stored.
+  dieAt(team.s3, bucket, isUsersPart)
+  await failureOf(invoke(EVENT))
+  revive(team.s3, bucket)
+  const runId = await openRunId(bucket)
+  await remove(bucket, `runs/${runId}/cursor.json`)
+  await setClock(team.sql, LATER)
+  await invoke({ abandon: runId, reason: 'the bucket was damaged', by: 'Ada' })
+  const [written] = await team.sql`
+    select kilo_user_id as id from credit_transactions where credit_category = 'credits_expired'`
+  expect(await invoke({ history: written?.['id'] })).toMatchObject({
+    result: {
+      runs: [{ runId, problem: expect.stringContaining('was abandoned, and what it wrote for this user') }],
+    },
+  })
 })
 
 test('a run whose cursor cannot be read is not abandoned while its holder may still commit', async () => {

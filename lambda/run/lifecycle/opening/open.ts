@@ -60,7 +60,7 @@ function firstCursor(run: Run, databaseNow: string, tools: Tools): Omit<Cursor, 
 /** A dry run is never refused: its card says that an execute would be. */
 async function refuse(run: Run, cursor: Omit<Cursor, 'nonce'>, tools: Tools): Promise<void> {
   if (!isWriting(run.mode) || run.refusals.length === 0) return
-  const why = `${run.refusals.join('; ')}. Nothing was written. Make a dry run, and change the configuration if this is intended`
+  const why = `${run.refusals.join('; ')}. Nothing was written. Make a dry run, and change the payload or the configuration if this is intended`
   await createRun(tools.store, run)
   const place = { bucket: tools.config.bucket, region: tools.region }
   await storeCard(tools.store, cardOf(run, cursor, { status: 'refused', why }, place, tools.now()))

@@ -10,7 +10,10 @@ export function nextOf(run: Asking, { totals }: Pick<Cursor, 'totals'>, status: 
   if (status === 'incomplete' || status === 'busy')
     return { text: 'resume this run', payload: { resume: runId } }
   if (status === 'held')
-    return { text: 'release the hold, then resume', payload: { release: 'why it is safe to write again' } }
+    return {
+      text: `release the hold, then ${runId === '' ? 'begin again' : 'resume'}`,
+      payload: { release: 'why it is safe to write again' },
+    }
   if (status === 'refused') return { text: 'make a dry run first', payload: {} }
   // Its mutation log may lack something, so that it cannot be rolled back.
   if (status === 'abandoned') return { text: 'make a dry run: it shows what is left', payload: {} }
