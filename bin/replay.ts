@@ -138,7 +138,7 @@ const USERS_SHOWN = 20
 /** A replay for people: the sum, then the users with the largest differences. */
 export function replayReport({ runs, users, notPlanned, leftOut, differing }: Replay): string[] {
   const sum = differing.reduce((total, { microdollars }) => total + microdollars, 0)
-  const what = `${users} users of ${runs} runs were planned again`
+  const what = `${users} users of ${runs} ${runs === 1 ? 'run' : 'runs'} were planned again`
   const skipped = notPlanned > 0 ? `; ${notPlanned} lines without a plan were left out` : ''
   const missing = leftOut.map((why) => `Left out: ${why}.`)
   if (differing.length === 0) return [`No difference: ${what}${skipped}.`, ...missing]

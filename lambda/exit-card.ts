@@ -14,9 +14,9 @@ const cardTotals = z.object({
   usersFailed: z.int(),
   usersNotReached: z.int(),
   grantsTargeted: z.int(),
-  /** Of the grants that were targeted at opening: what the limit in US dollars is compared with. */
-  faceValueMicrodollars: z.int(),
-  faceValue: z.string(),
+  /** Of all grants that matched at opening: what the limit in US dollars is compared with. 0 in a rollback. */
+  matchedFaceValueMicrodollars: z.int(),
+  matchedFaceValue: z.string(),
   expiredMicrodollars: z.int(),
   expired: z.string(),
   duePaidMicrodollars: z.int(),

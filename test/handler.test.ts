@@ -93,8 +93,8 @@ test('the exit card has the shape of the contract, and is what is stored', async
     progress: { usersDone: USERS, usersTotal: USERS, percent: 100, etaSeconds: 0 },
     totals: expect.objectContaining({
       usersMatched: USERS,
-      faceValueMicrodollars: USERS * 10 * USD,
-      faceValue: '$1,300.00',
+      matchedFaceValueMicrodollars: USERS * 10 * USD,
+      matchedFaceValue: '$1,300.00',
       expiredMicrodollars: USERS * 10 * USD,
       expired: '$1,300.00',
       usersNotReached: 0,

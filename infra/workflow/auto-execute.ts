@@ -25,7 +25,7 @@ export function withinLimits({ limits, auto }: ScheduledExecute): Condition {
     atMost(`${CARD}.totals.usersMatched`, limits.users),
     atMost(`${CARD}.totals.grantsTargeted`, limits.grants),
     // As the job applies it: lambda/run/lifecycle/opening/limits.ts.
-    atMost(`${CARD}.totals.faceValueMicrodollars`, limits.usd * MICRODOLLARS),
+    atMost(`${CARD}.totals.matchedFaceValueMicrodollars`, limits.usd * MICRODOLLARS),
     atMost(`${CARD}.totals.correctedMicrodollars`, limits.correctionsUsd * MICRODOLLARS),
     ...FLAGS_THAT_STOP.filter((flag) => auto.stopsOn.includes(flag)).map((flag) =>
       none(`${CARD}.totals.flags.${flag}`),

@@ -108,7 +108,7 @@ describe('needs approval, with nothing written', () => {
       'grants of too much face value, however little of it expires',
       {
         sinceExecuted: LITTLE_NEW,
-        totals: { faceValueMicrodollars: 20_000_000_001, expiredMicrodollars: 1_000_000 },
+        totals: { matchedFaceValueMicrodollars: 20_000_000_001, expiredMicrodollars: 1_000_000 },
       },
       '20000 USD of face value',
     ],

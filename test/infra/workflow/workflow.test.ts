@@ -196,7 +196,7 @@ test('a scheduled plan above the limit in dollars, by face value: a person is as
   expect(ended.notices.map(({ Subject }) => Subject)).toEqual(['Credit expiry: needs approval'])
   expect(ended.output).toMatchObject({
     sinceExecuted: { runId: plan, users: 1, expired: '$1.00' },
-    totals: { faceValueMicrodollars: acquired, faceValue: '$30,000.00', expired: '$1.00' },
+    totals: { matchedFaceValueMicrodollars: acquired, matchedFaceValue: '$30,000.00', expired: '$1.00' },
   })
   expect(await balances(sql)).toEqual({ ...NOBODY_HAS_ANY, fay: 1_000_000 })
 })
