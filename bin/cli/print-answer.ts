@@ -33,7 +33,7 @@ export async function printAnswer(
   else if (answer.answer === 'verify') out.write(verifyText(answer, out))
   else if (answer.answer === 'report') out.write(answerText(reportHere(answer, place), out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
-  else if (given.csv === undefined) out.write(historyText(answer, out))
+  else if (given.csv === undefined) out.write(historyText(answer, out, String(given.history)))
   else {
     await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
     const missing = missingText(answer)

@@ -128,11 +128,21 @@ function answerWith(...runs: HistoryAnswer['result']['runs']): HistoryAnswer {
   }
 }
 
-function story(answer: HistoryAnswer, columns = 80): string {
-  return historyText(answer, testOutput({ columns }))
+function story(answer: HistoryAnswer, columns = 80, asked = 'Ada@kilo.ai'): string {
+  return historyText(answer, testOutput({ columns }), asked)
 }
 
 describe('the story of a user, for people', () => {
+  test('an address that is not the one of the story is named', () => {
+    const lines = story(answerWith(executed), 80, 'ada.new@kilo.ai').split('\n').slice(0, 3)
+    expect(lines).toEqual([
+      'History of ada@kilo.ai',
+      'User ID oauth/google:ada',
+      'Asked for as ada.new@kilo.ai. The newest of these runs logged the address above.',
+    ])
+    expect(story(answerWith(executed), 80, 'oauth/google:ada')).not.toContain('Asked for')
+  })
+
   test('tells run by run who, why, by which plan, the balance, and each grant with its reason', () => {
     expect(story(answerWith(executed, rolledBack))).toMatchInlineSnapshot(`
       "History of ada@kilo.ai

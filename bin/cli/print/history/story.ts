@@ -19,8 +19,11 @@ type Entry = HistoryRun | UnreadableHistory
 /** Sentences on longer lines are hard to read, and in a pipe a line has no end. */
 const MOST_COLUMNS = 100
 
-/** What the runs did to one user, for people: who it is, all runs in a table, then each run by itself. */
-export function historyText(answer: HistoryAnswer, given: Out): string {
+/**
+ * What the runs did to one user, for people: who it is, all runs in a table, then each run by itself. `asked` is
+ * the id or the e-mail address that the person typed.
+ */
+export function historyText(answer: HistoryAnswer, given: Out, asked: string): string {
   const { result, runsNotRead, athena, next } = answer
   const out = { columns: Math.min(given.columns, MOST_COLUMNS), style: given.style }
   const { user, runs } = result
@@ -28,6 +31,7 @@ export function historyText(answer: HistoryAnswer, given: Out): string {
   return textOf([
     out.style('bold', `History of ${printable(user.email ?? user.id)}`),
     ...(user.email === null ? [] : paragraph(`User ID ${printable(user.id)}`, out.columns)),
+    ...askedOtherwise(asked, user.email).flatMap((text) => paragraph(text, out.columns)),
     '',
     ...paragraph(result.none ?? inAll(runs, told, missingText(answer)), out.columns),
     ...(told.length < 2 ? [] : overview(told, out)),
@@ -35,6 +39,12 @@ export function historyText(answer: HistoryAnswer, given: Out): string {
     ...(runsNotRead === 0 ? [] : notRead(runsNotRead, athena, out)),
     ...nextSection(next, out),
   ])
+}
+
+/** An address changes hands: a person must see that the story is told under another one than was asked for. */
+function askedOtherwise(asked: string, email: string | null): string[] {
+  if (!asked.includes('@') || email === null || asked.toLowerCase() === email.toLowerCase()) return []
+  return [`Asked for as ${printable(asked)}. The newest of these runs logged the address above.`]
 }
 
 function isTold(entry: Entry): entry is HistoryRun {
