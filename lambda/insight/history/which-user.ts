@@ -15,8 +15,8 @@ export async function whichUser(asked: string, runIds: readonly string[], tools:
   const [id, ...others] = ids
   if (id === undefined) {
     throw new RunRefused(
-      'No user has this e-mail address, neither in the ledger nor in the logs that could be read in ' +
-        'time. Nothing was done. Correct it, or send {"history": "<user id>"}.',
+      'No user has this e-mail address, neither in the ledger nor in the logs that could be read. ' +
+        'Nothing was done. Correct it, or send {"history": "<user id>"}.',
     )
   }
   if (others.length === 0) return id
