@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { LOG_TABLES, type LogTable } from '../infra/logs/log-tables.ts'
 import { SAVED_QUERIES, type SavedQuery } from '../infra/logs/saved-queries.ts'
 import { nearestFew } from '../lambda/nearest.ts'
-import { type Answered, printAnswered } from './answered.ts'
+import { type Answered, failed, printAnswered } from './answered.ts'
 import { withLogsOfBucket } from './bucket-logs.ts'
 import { type Format, formatRows, type Row } from './query-rows.ts'
 
@@ -125,10 +125,6 @@ function noRows(values: readonly string[]): string {
   return address === undefined
     ? none
     : `${none} Logs name users by id: npm start -- --history ${address} shows it.`
-}
-
-function failed(error: string): Answered {
-  return { out: '', error, exitCode: 1 }
 }
 
 /** A downloaded bucket has its logs one folder below. */

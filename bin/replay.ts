@@ -8,8 +8,9 @@ import { UnreadableInputs, unpackInputs } from '../lambda/rules/inputs.ts'
 import { planUser } from '../lambda/rules/plan.ts'
 import { contextOf, settingsOf } from '../lambda/run/lines/run-rules.ts'
 import { planLine, type UserLine } from '../lambda/run/lines/user-line.ts'
+import { type Answered, failed, printAnswered } from './answered.ts'
+import { DIFFERENT, INCOMPLETE } from './exit-status.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
-import { outliveOutput } from './output-lost.ts'
 
 /** A user that the rules of this checkout would treat differently from the log. */
 export type ReplayedUser = {
@@ -163,30 +164,19 @@ const USAGE = `npm run replay -- <folder>
 <folder> holds logs/users/ and runs/ as the bucket has them, or is that logs/. Every logged user is planned again with
 the rules of this checkout; exit status 2 where something would differ, 3 where a run lacks its files.`
 
-const INCOMPLETE = 3
-
-async function main([folder, ...more]: readonly (string | undefined)[]): Promise<number> {
-  if (folder === undefined || folder.startsWith('-') || more.length > 0) {
-    console.error(USAGE)
-    return 1
-  }
-  const replayed = await replayFolder(folder)
-  if (replayed.runs === 0 && replayed.leftOut.length === 0) {
-    console.error(`${folder} has no runs/<run id>/run.json. Nothing was planned.\n\n${USAGE}`)
-    return 1
-  }
-  outliveOutput(process.stdout)
-  process.stdout.write(`${replayReport(replayed).join('\n')}\n`)
-  if (replayed.differing.length > 0) return 2
-  return replayed.leftOut.length > 0 ? INCOMPLETE : 0
-}
-
-if (import.meta.main) {
+async function answer([folder, ...more]: readonly string[]): Promise<Answered> {
+  if (folder === undefined || folder.startsWith('-') || more.length > 0) return failed(USAGE)
   try {
-    process.exitCode = await main(process.argv.slice(2))
+    const replayed = await replayFolder(folder)
+    const { runs, leftOut, differing } = replayed
+    if (runs === 0 && leftOut.length === 0)
+      return failed(`${folder} has no runs/<run id>/run.json. Nothing was planned.\n\n${USAGE}`)
+    const exitCode = differing.length > 0 ? DIFFERENT : leftOut.length > 0 ? INCOMPLETE : 0
+    return { out: `${replayReport(replayed).join('\n')}\n`, error: '', exitCode }
   } catch (error) {
-    if (!(error instanceof UnreadableFile || error instanceof UnreadableInputs)) throw error
-    console.error(error.message)
-    process.exitCode = 1
+    if (error instanceof UnreadableFile || error instanceof UnreadableInputs) return failed(error.message)
+    throw error
   }
 }
+
+if (import.meta.main) printAnswered(await answer(process.argv.slice(2)))

@@ -8,10 +8,11 @@ import { readClosedRun, readManifestWithBytes } from '../lambda/insight/verify/d
 import type { RunFiles } from '../lambda/insight/verify/files.ts'
 import { type ComparedCounts, checkLogs } from '../lambda/insight/verify/logs.ts'
 import { signatureCheck } from '../lambda/insight/verify/signatures.ts'
+import { type Answered, failed, printAnswered } from './answered.ts'
 import { UsageError } from './cli/line/options.ts'
 import { differenceText } from './difference-text.ts'
+import { DIFFERENT } from './exit-status.ts'
 import { filesOfFolder, rootOf, runsOfFolder } from './folder.ts'
-import { outliveOutput } from './output-lost.ts'
 import { publicKeysOfFile } from './public-key-file.ts'
 
 /** What comparing one downloaded run came to. */
@@ -98,39 +99,33 @@ const OPTIONS = {
   options: { 'public-key': { type: 'string' }, help: { type: 'boolean', short: 'h' } },
 } as const
 
-async function main(args: readonly string[]): Promise<number> {
+async function answer(args: readonly string[]): Promise<Answered> {
   const { values, positionals } = parseArgs({ args: [...args], ...OPTIONS })
   const [folder, only] = positionals
   const file = values['public-key']
-  if (folder === undefined || folder === '' || values.help) {
-    console.error(USAGE)
-    return values.help ? 0 : 1
-  }
+  if (values.help) return { out: '', error: USAGE, exitCode: 0 }
+  if (folder === undefined || folder === '') return failed(USAGE)
   const publicKeys = file === undefined ? null : await publicKeysOfFile(file)
   const verified = await verifyFolder(folder, {
     ...(only !== undefined && { only }),
     ...(publicKeys && { publicKeys }),
   })
-  if (verified.length === 0) {
-    console.error(
+  if (verified.length === 0)
+    return failed(
       `${folder} has no ${only === undefined ? 'run' : `run ${only}`}. Nothing was compared.\n\n${USAGE}`,
     )
-    return 1
-  }
-  outliveOutput(process.stdout)
-  for (const run of verified) process.stdout.write(`${reportOf(run).join('\n')}\n`)
-  if (publicKeys === null)
-    process.stdout.write('Signatures were not checked: that takes --public-key <file>.\n')
-  return verified.some(({ findings }) => findings.unexplained > 0) ? 2 : 0
+  const lines = verified.flatMap(reportOf)
+  if (publicKeys === null) lines.push('Signatures were not checked: that takes --public-key <file>.')
+  const isDifferent = verified.some(({ findings }) => findings.unexplained > 0)
+  return { out: `${lines.join('\n')}\n`, error: '', exitCode: isDifferent ? DIFFERENT : 0 }
 }
 
-if (import.meta.main) {
+async function answerOrUsage(args: readonly string[]): Promise<Answered> {
   try {
-    process.exitCode = await main(process.argv.slice(2))
+    return await answer(args)
   } catch (error) {
-    if (!isUsage(error)) throw error
-    console.error(`${error.message}\n\n${USAGE}`)
-    process.exitCode = 1
+    if (isUsage(error)) return failed(`${error.message}\n\n${USAGE}`)
+    throw error
   }
 }
 
@@ -138,3 +133,5 @@ if (import.meta.main) {
 function isUsage(error: unknown): error is Error {
   return error instanceof UsageError || (error instanceof TypeError && 'code' in error)
 }
+
+if (import.meta.main) printAnswered(await answerOrUsage(process.argv.slice(2)))

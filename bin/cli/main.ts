@@ -3,8 +3,7 @@ import { messageFor } from './messages.ts'
 import { openPlace, type Place } from './place.ts'
 import { prose } from './print/prose.ts'
 import { printable, type Terminal } from './terminal.ts'
-
-const FAILED = 1
+import { FAILED } from '../exit-status.ts'
 
 /** The whole command: from its arguments to its exit status. */
 export async function main(args: readonly string[], terminal: Terminal): Promise<number> {

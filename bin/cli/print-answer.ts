@@ -25,7 +25,7 @@ export type OtherAnswer = Exclude<Answer, ExitCard>
 /** Prints an answer that is no exit card. */
 export async function printAnswer(
   answer: OtherAnswer,
-  { given }: Command,
+  { given, payload }: Command,
   place: Place,
   { out, err }: Terminal,
 ): Promise<void> {
@@ -33,7 +33,8 @@ export async function printAnswer(
   else if (answer.answer === 'verify') out.write(verifyText(answer, out))
   else if (answer.answer === 'report') out.write(answerText(reportHere(answer, place), out))
   else if (answer.answer !== 'history') out.write(answerText(answer, out))
-  else if (given.csv === undefined) out.write(historyText(answer, out, String(given.history)))
+  else if (given.csv === undefined)
+    out.write(historyText(answer, out, payload.kind === 'history' ? payload.user : ''))
   else {
     await (await import('../csv/history.ts')).writeHistory(answer, out.stream)
     const missing = missingText(answer)

@@ -19,13 +19,11 @@ import { isClosed } from './print/report.ts'
 import { resolved } from './invoke/resolve.ts'
 import { commandFor } from './line/shell.ts'
 import type { Terminal } from './terminal.ts'
+import { FAILED, INCOMPLETE } from '../exit-status.ts'
 import { labelFor } from './print/words.ts'
 
 /** How often to look whether another invocation's lease is released. */
 const LOOK_EVERY_MS = 3_000
-
-const FAILED = 1
-const INCOMPLETE = 3
 
 /** The exit status of the command by the status of its card; 1 for any other. */
 const EXIT_STATUS: Readonly<Record<string, number>> = {

@@ -9,9 +9,7 @@ import { count } from './print/tables.ts'
 import { writeRunsPage } from './runs-page.ts'
 import type { Terminal } from './terminal.ts'
 import { readEachHere, readHere } from './invoke/job.ts'
-
-const FAILED = 1
-const INCOMPLETE = 3
+import { FAILED, INCOMPLETE } from '../exit-status.ts'
 
 /** `--runs`: the list, or a page of it as a file. Gives the exit status, as the others do. */
 export async function showRuns(

@@ -11,7 +11,7 @@ export function rowId(runId: string, attempt: string, subject: string): string {
   return uuidV5(`${runId}/${attempt}/${subject}`)
 }
 
-/** RFC 9562, 5.5. Takes half the time of a library, which hashes in three steps: a run makes ids by the thousand. */
+/** RFC 9562, 5.5. In half the time of a library: a run makes ids by the thousand. */
 function uuidV5(name: string): string {
   const sha1 = hash('sha1', Buffer.concat([NAMESPACE, Buffer.from(name)]))
   const variant = (8 + (Number.parseInt(sha1.charAt(16), 16) % 4)).toString(16)

@@ -46,8 +46,7 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
   let latest: ExitCard | null = null
   let bar: SingleBar | null = null
   let line: (() => string) | null = null
-  let waitingSaid = false
-  let hasWaited = false
+  let isWaiting = false
   let lineAt = -Infinity
 
   const stop = (): void => {
@@ -95,12 +94,11 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
     },
     show(card) {
       latest = card
-      waitingSaid = false
       const { usersDone, usersTotal } = card.progress
-      if (hasWaited) {
+      if (isWaiting) {
         began = now()
         doneBefore = usersDone
-        hasWaited = false
+        isWaiting = false
       }
       // What was done before this command began is no measure of its speed.
       doneBefore ??= Date.parse(card.instant) < began - CLOCKS_DIFFER_MS ? usersDone : 0
@@ -109,10 +107,9 @@ export function progressOn({ err, now }: Pick<Terminal, 'err' | 'now'>): Progres
     },
     counted: (users, all) => update(users, all, null),
     waiting(until) {
-      hasWaited = true
-      if (err.isTTY) return draw(() => waitingText(until, now()))
-      if (!waitingSaid) err.write(`${waitingText(until, null)}\n`)
-      waitingSaid = true
+      if (err.isTTY) draw(() => waitingText(until, now()))
+      else if (!isWaiting) err.write(`${waitingText(until, null)}\n`)
+      isWaiting = true
     },
     end: stop,
     latest: () => latest,

@@ -1,5 +1,6 @@
 import { readWriter } from '../../../lambda/archive/control.ts'
 import { modeOf } from '../../../lambda/archive/keys.ts'
+import { type Mode, MODES } from '../../../lambda/constants.ts'
 import { latestRunId, latestToRollBack } from '../../../lambda/run/known-run.ts'
 import type { Tools } from '../../../lambda/run/tools.ts'
 import { type Command, payloadOf } from '../line/command.ts'
@@ -13,7 +14,7 @@ import { UsageError } from '../line/options.ts'
 const LOOKED_UP: Readonly<Record<string, (tools: Tools) => Promise<string>>> = {
   plan: latestOf(['dry-run']),
   rollback: latestToRollBack,
-  resume: latestOf(['dry-run', 'execute', 'rollback-dry-run', 'rollback']),
+  resume: latestOf(MODES),
   restart: openRun,
 }
 
@@ -32,8 +33,8 @@ export async function resolved(command: Command): Promise<Command> {
   })
 }
 
-function latestOf(modes: readonly string[]): (tools: Tools) => Promise<string> {
-  return async (tools) => latestRunId((id) => modes.includes(modeOf(id) ?? ''), tools)
+function latestOf(modes: readonly Mode[]): (tools: Tools) => Promise<string> {
+  return async (tools) => latestRunId((id) => modes.some((mode) => mode === modeOf(id)), tools)
 }
 
 async function openRun({ store }: Tools): Promise<string> {

@@ -4,6 +4,7 @@ import { wrapped } from './prose.ts'
 import { count, textOf, wrappedTable } from './tables.ts'
 import { type Output, printable } from '../terminal.ts'
 import { inCommandWords } from '../line/wording.ts'
+import { DIFFERENT, FAILED, INCOMPLETE } from '../../exit-status.ts'
 
 type Out = Pick<Output, 'columns' | 'style'>
 type Fields = Readonly<Record<string, unknown>>
@@ -13,10 +14,6 @@ type Answered = Fields & {
   readonly result: unknown
   readonly next: ExitCard['next']
 }
-
-const FAILED = 1
-const DIFFERENT = 2
-const INCOMPLETE = 3
 
 const EXIT_STATUS: Readonly<Record<string, number>> = {
   failed: FAILED,

@@ -26,7 +26,8 @@ const SIGNED_HASH = 'x-amz-content-sha256'
 export type Body = Checksums & { path: string }
 
 /**
- * Computes the checksums of the chunks that are added. `byHeader` has each under its header's name, as it is there.
+ * Computes the checksums of the chunks that are added. `byHeader` has each under its header's name, in the form
+ * that it has there.
  */
 export function startChecksums(withSha256 = false): {
   add: (chunk: Uint8Array) => void
@@ -89,7 +90,7 @@ export async function receiveBody(request: IncomingMessage, path: string): Promi
   return { path, etag, crc32 }
 }
 
-/** The checksums that a request names, as they are in its headers. One whose trailer is still to come is empty. */
+/** The checksums in a request's headers, as they are there. One whose trailer is still to come is empty. */
 function expectedChecksums(headers: IncomingHttpHeaders): Map<string, string> {
   const expected = new Map<string, string>()
   for (const [name, value] of Object.entries(headers)) {

@@ -9,7 +9,7 @@ import {
 } from '../../archive/cursor.ts'
 import { ArchiveCorrupt } from '../../archive/errors.ts'
 import { listAttempts, readIntent } from '../../archive/intents.ts'
-import { WRITER_KEY } from '../../archive/keys.ts'
+import { modeOf, WRITER_KEY } from '../../archive/keys.ts'
 import { checkPartSizes } from '../../archive/logs.ts'
 import { readPage } from '../../archive/pages.ts'
 import { readRun, type Run } from '../../archive/runs.ts'
@@ -187,7 +187,7 @@ async function readable<T>(read: () => Promise<T | null>): Promise<T | null> {
 function unknownRun(runId: string, by: string, reason: string, at: string): Parameters<typeof cardOf>[0] {
   return bareRun({
     runId,
-    mode: runId.includes('-rollback-') ? 'rollback' : 'execute',
+    mode: modeOf(runId) ?? 'execute',
     instant: at,
     softwareVersion: 'not known',
     asked: { by, via: 'abandon', evidence: {}, requestId: '', reason, requestKey: null, payload: {} },

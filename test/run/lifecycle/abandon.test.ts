@@ -25,6 +25,14 @@ afterEach(() => team.drop())
 
 const invoke = (event: object, options?: InvocationOptions) => invokeJob(place, event, options)
 
+/** A run whose invocation dies at a request, before that takes effect, and which stays open. */
+async function openCutOffAt(which: Parameters<typeof dieAt>[2], event: object = EVENT): Promise<string> {
+  dieAt(team.s3, bucket, which)
+  await failureOf(invoke(event))
+  revive(team.s3, bucket)
+  return openRunId(bucket)
+}
+
 /** Objects that resuming or cancelling a run reads. */
 const objects: readonly [string, (runId: string) => string][] = [
   ['its run.json', (runId) => `runs/${runId}/run.json`],
@@ -71,10 +79,7 @@ test('a message about a damaged object of an open run names both ways on', async
 
 test('the history of a user says that what an abandoned run wrote is not known', async () => {
   // Two users are committed; the invocation dies before their part of the log is stored.
-  dieAt(team.s3, bucket, isUsersPart)
-  await failureOf(invoke(EVENT))
-  revive(team.s3, bucket)
-  const runId = await openRunId(bucket)
+  const runId = await openCutOffAt(isUsersPart)
   await remove(bucket, `runs/${runId}/cursor.json`)
   await setClock(team.sql, LATER)
   await invoke({ abandon: runId, reason: 'the bucket was damaged', by: 'Ada' })
@@ -88,10 +93,7 @@ test('the history of a user says that what an abandoned run wrote is not known',
 })
 
 test('a run whose cursor cannot be read is not abandoned while its holder may still commit', async () => {
-  dieAt(team.s3, bucket, isUsersPart)
-  await failureOf(invoke(EVENT))
-  revive(team.s3, bucket)
-  const runId = await openRunId(bucket)
+  const runId = await openCutOffAt(isUsersPart)
   await remove(bucket, `runs/${runId}/cursor.json`)
   const event = { abandon: runId, reason: 'the cursor is lost' }
   expect(await failureOf(invoke(event))).toMatchObject({
@@ -119,10 +121,10 @@ test('a run that can be read is not abandoned, nor one that is not the open writ
 })
 
 test('a duplicate of its request key gets the card of the abandoned run, also where it was cut off before its mark', async () => {
-  dieAt(team.s3, bucket, ({ method, key }) => method === 'PUT' && key.endsWith(`requests/${KEY}.json`))
-  await failureOf(invoke({ ...EVENT, requestKey: KEY }))
-  revive(team.s3, bucket)
-  const runId = await openRunId(bucket)
+  const runId = await openCutOffAt(
+    ({ method, key }) => method === 'PUT' && key.endsWith(`requests/${KEY}.json`),
+    { ...EVENT, requestKey: KEY },
+  )
   const cursor = await readText(bucket, `runs/${runId}/cursor.json`)
   await putText(bucket, `runs/${runId}/cursor.json`, cursor.slice(0, -9))
   await setClock(team.sql, LATER)
@@ -169,11 +171,8 @@ test('an abandon that was cut off before it freed writer.json is finished by the
 })
 
 test('a run of which an intent was edited, so that it is another plan, can be abandoned', async () => {
-  dieAt(team.s3, bucket, isUsersPart)
-  await failureOf(invoke(EVENT))
-  revive(team.s3, bucket)
+  const runId = await openCutOffAt(isUsersPart)
   await setClock(team.sql, LATER)
-  const runId = await openRunId(bucket)
   const [intent = ''] = await keys(bucket, `intents/${runId}/`)
   const text = await readText(bucket, intent)
   await putText(bucket, intent, text.replaceAll('user-1@kilo.ai', 'erased@kilo.ai'))

@@ -20,8 +20,8 @@ type Entry = HistoryRun | UnreadableHistory
 const MOST_COLUMNS = 100
 
 /**
- * What the runs did to one user, for people: who it is, all runs in a table, then each run by itself. `asked` is
- * the id or the e-mail address that the person typed.
+ * What the runs did to one user, for people: who it is, all runs in a table, then each run by itself.
+ * `asked` is the id or the e-mail address that the person asked for.
  */
 export function historyText(answer: HistoryAnswer, given: Out, asked: string): string {
   const { result, runsNotRead, athena, next } = answer
@@ -41,7 +41,7 @@ export function historyText(answer: HistoryAnswer, given: Out, asked: string): s
   ])
 }
 
-/** An address changes hands: a person must see that the story is told under another one than was asked for. */
+/** An address changes hands: a person must see that the story is told under another one. */
 function askedOtherwise(asked: string, email: string | null): string[] {
   if (!asked.includes('@') || email === null || asked.toLowerCase() === email.toLowerCase()) return []
   return [`Asked for as ${printable(asked)}. The newest of these runs logged the address above.`]

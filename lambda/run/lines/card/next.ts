@@ -4,7 +4,7 @@ import type { ExitCard, RunStatus } from '../../../exit-card.ts'
 
 type Asking = Pick<Run, 'runId' | 'mode' | 'asked' | 'selection'>
 
-/** What to do after a run whose card has this status, with the payload that does it; null where nothing is left. */
+/** What to do next, with the payload that does it, by the status of the card; null where nothing is left. */
 export function nextOf(run: Asking, { totals }: Pick<Cursor, 'totals'>, status: RunStatus): ExitCard['next'] {
   const { runId, mode } = run
   if (status === 'incomplete' || status === 'busy')
